@@ -1,0 +1,3666 @@
+/* mail.c - the mail system around mail.h: files, sockets, a virtual world,
+   the demo and the command line. `main` is left out under MAIL_NO_MAIN, so
+   that a project can compile this file in, and test.c include it.
+
+   mail.h decides, mail.c does: below that border nothing knows what a reply
+   means. The rooms, from the bottom up:
+
+   POSIX   mail_sys on real files          WORLD  mail_sys in memory, for
+   NET     sockets, and the loop                  the demo and the tests
+   SEND    a client MTA with a message     FETCH  a client MAA with a place
+   TRACE   one list of events              DEMO   its views
+   CLI     the program; main is last
+
+   Licence: public domain or MIT-0, see the end of mail.h. */
+
+#define _POSIX_C_SOURCE 200809L
+#if defined(__APPLE__)
+#define _DARWIN_C_SOURCE
+#endif
+
+#define MAIL_IMPLEMENTATION
+#include "mail.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ======================================================================
+   [POSIX] mail_sys on real files                                   ch.8
+   A machine is one directory, its lock, its sockets. Every name is taken
+   relative to the open directory, and no symbolic link is followed.
+   ====================================================================== */
+
+typedef struct flush_ask {          /* something to be made durable */
+    int   file;                     /* -1: the directory name       */
+    char  dir[MAIL_NAME_SIZE];
+    void *ticket;
+} flush_ask;
+
+typedef struct wire {               /* a socket, by its number */
+    mail_conn *conn;
+    struct addrinfo *found, *next;  /* addresses still to be tried */
+} wire;
+
+typedef struct machine {
+    int dir, lock, unsealed;
+    mail_server *server;
+    flush_ask *asks; size_t nasks, asks_cap;
+    wire *wires; size_t nwires;
+    struct pollfd *polls; size_t polls_cap;
+} machine;
+
+static mail_err errno_err(void) {
+    switch (errno) {
+    case ENOENT: return MAIL_ERR_NOTFOUND;
+    case EEXIST: return MAIL_ERR_EXISTS;
+    case ENOSPC: return MAIL_ERR_NOSPACE;
+#ifdef EDQUOT
+    case EDQUOT: return MAIL_ERR_NOSPACE;
+#endif
+    case ENOMEM: return MAIL_ERR_NOMEM;
+    default:     return MAIL_ERR_IO;
+    }
+}
+
+static int64_t sys_clock(void *ctx) {
+    struct timespec t;
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Seconds since 1970, and how far east of UTC we are. tm_gmtoff is not
+   everywhere: the two broken-down times are compared instead. */
+static int64_t sys_time(void *ctx, int *zone) {
+    time_t now = time(NULL);
+    struct tm g, l;
+    int days;
+    (void)ctx;
+    gmtime_r(&now, &g);
+    localtime_r(&now, &l);
+    days = l.tm_year != g.tm_year ? (l.tm_year > g.tm_year ? 1 : -1)
+                                  : l.tm_yday - g.tm_yday;
+    *zone = days * 1440 + (l.tm_hour - g.tm_hour) * 60 + l.tm_min - g.tm_min;
+    return (int64_t)now;
+}
+
+static void sys_random(void *ctx, void *p, size_t n) {
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    char *at = p;
+    (void)ctx;
+    while (n && fd >= 0) {
+        ssize_t k = read(fd, at, n);
+        if (k <= 0) break;
+        at += k;
+        n -= (size_t)k;
+    }
+    if (fd >= 0) close(fd);
+    if (n) {                        /* better no server than a guessable one */
+        fprintf(stderr, "mail: /dev/urandom cannot be read: no random "
+                        "numbers, so no safe names\n");
+        exit(1);
+    }
+}
+
+static void *sys_alloc(void *ctx, void *p, size_t n) {
+    (void)ctx;
+    if (n == 0) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, n);
+}
+
+static int disk_open(void *ctx, const char *name, int how) {
+    machine *m = ctx;
+    int flags = O_CLOEXEC | O_NOFOLLOW |
+                (how == MAIL_OPEN_NEW ? O_WRONLY | O_CREAT | O_EXCL
+                                      : O_RDONLY);
+    int fd = openat(m->dir, name, flags, 0600);
+    return fd >= 0 ? fd : -1 - (int)errno_err();
+}
+
+static int64_t disk_read(void *ctx, int file, int64_t at, void *p,
+                         size_t n) {
+    ssize_t k;
+    (void)ctx;
+    do k = pread(file, p, n, (off_t)at); while (k < 0 && errno == EINTR);
+    return k;
+}
+
+static mail_err disk_write(void *ctx, int file, const void *p, size_t n) {
+    const char *at = p;
+    (void)ctx;
+    while (n) {
+        ssize_t k = write(file, at, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return errno_err();
+        at += k;
+        n -= (size_t)k;
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err disk_close(void *ctx, int file) {
+    (void)ctx;
+    return close(file) == 0 || errno == EINTR ? MAIL_ERR_OK : errno_err();
+}
+
+/* Without replace a name that exists must stay what it is: link refuses
+   where rename would overwrite. A file system without links gets rename. */
+static mail_err disk_rename(void *ctx, const char *from, const char *to,
+                            int replace) {
+    machine *m = ctx;
+    if (!replace) {
+        if (linkat(m->dir, from, m->dir, to, 0) == 0)
+            return unlinkat(m->dir, from, 0) == 0 ? MAIL_ERR_OK
+                                                  : errno_err();
+        if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
+            return errno_err();
+    }
+    return renameat(m->dir, from, m->dir, to) == 0 ? MAIL_ERR_OK
+                                                   : errno_err();
+}
+
+static mail_err disk_remove(void *ctx, const char *name) {
+    machine *m = ctx;
+    return unlinkat(m->dir, name, 0) == 0 ? MAIL_ERR_OK : errno_err();
+}
+
+static mail_err disk_mkdir(void *ctx, const char *name) {
+    machine *m = ctx;
+    return mkdirat(m->dir, name, 0700) == 0 || errno == EEXIST
+               ? MAIL_ERR_OK : errno_err();
+}
+
+static mail_err disk_list(void *ctx, const char *dir,
+                          void (*each)(void *arg, const char *name),
+                          void *arg) {
+    machine *m = ctx;
+    int fd = openat(m->dir, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+                                 O_NOFOLLOW);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *e;
+    if (d == NULL) {
+        mail_err err = errno_err();
+        if (fd >= 0) close(fd);
+        return err;
+    }
+    while ((e = readdir(d)) != NULL)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            each(arg, e->d_name);
+    closedir(d);
+    return MAIL_ERR_OK;
+}
+
+/* On macOS fsync only hands the data to the drive. */
+static int fsync_full(int fd) {
+#ifdef F_FULLFSYNC
+    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+#endif
+    return fsync(fd);
+}
+
+/* Asked now, done at the end of this turn of the loop: all connections that
+   want the same directory flushed share one flush. */
+static mail_err disk_flush(void *ctx, int file, const char *dir,
+                           void *ticket) {
+    machine *m = ctx;
+    flush_ask *a;
+    if (m->nasks == m->asks_cap) {
+        size_t cap = m->asks_cap ? m->asks_cap * 2 : 16;
+        a = realloc(m->asks, cap * sizeof *a);
+        if (a == NULL) return MAIL_ERR_NOMEM;
+        m->asks = a;
+        m->asks_cap = cap;
+    }
+    a = &m->asks[m->nasks++];
+    a->file = file;
+    a->ticket = ticket;
+    a->dir[0] = 0;
+    if (file < 0) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    return MAIL_ERR_OK;
+}
+
+static mail_err flush_one(machine *m, const flush_ask *a) {
+    mail_err e = MAIL_ERR_OK;
+    int fd = a->file;
+    if (fd < 0) fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY |
+                                            O_CLOEXEC);
+    if (fd < 0 || fsync_full(fd)) e = errno_err();
+    if (a->file < 0 && fd >= 0) close(fd);
+    return e;
+}
+
+/* Does all that was asked, each directory once, and then tells who asked.
+   What they ask for meanwhile is for the next turn. */
+static void flush_all(machine *m) {
+    flush_ask *asks = m->asks;
+    size_t n = m->nasks, i, k;
+    mail_err *errs = n ? calloc(n, sizeof *errs) : NULL;
+    if (errs == NULL) return;
+    m->asks = NULL;
+    m->nasks = m->asks_cap = 0;
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < i && asks[i].file < 0; k++)
+            if (asks[k].file < 0 && strcmp(asks[k].dir, asks[i].dir) == 0)
+                break;
+        errs[i] = asks[i].file < 0 && k < i ? errs[k]
+                                            : flush_one(m, &asks[i]);
+    }
+    for (i = 0; i < n; i++)
+        if (asks[i].ticket)
+            mail_server_flushed(m->server, asks[i].ticket, errs[i]);
+    free(errs);
+    free(asks);
+}
+
+/* Opens DIR, makes it if need be, and locks it: one server to a directory.
+   0 and a line on stderr if it cannot be. */
+static int machine_open(machine *m, const char *dir) {
+    struct flock l;
+    memset(m, 0, sizeof *m);
+    m->lock = -1;
+    if (mkdir(dir, 0700) && errno != EEXIST) {
+        fprintf(stderr, "mail: the directory %s cannot be made: %s\n", dir,
+                strerror(errno));
+        return 0;
+    }
+    m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m->dir >= 0)
+        m->lock = openat(m->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (m->lock < 0) {
+        fprintf(stderr, "mail: the directory %s cannot be written: %s; "
+                "name another one with --dir\n", dir, strerror(errno));
+        return 0;
+    }
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fcntl(m->lock, F_SETLK, &l)) {
+        fprintf(stderr, "mail: another server uses %s; stop it, or name "
+                "another directory with --dir\n", dir);
+        return 0;
+    }
+    return 1;
+}
+
+static void machine_close(machine *m) {
+    size_t i;
+    for (i = 0; i < m->nwires; i++)
+        if (m->wires[i].found) freeaddrinfo(m->wires[i].found);
+    if (m->lock >= 0) close(m->lock);
+    if (m->dir >= 0) close(m->dir);
+    free(m->asks);
+    free(m->wires);
+    free(m->polls);
+}
+
+/* ======================================================================
+   [NET] sockets, and the loop                                      ch.14
+   One process, one loop: it waits for whatever can move, moves it, makes
+   durable what is to be durable, and waits again. Nothing blocks but the
+   flush, and that is shared.
+   ====================================================================== */
+
+static int is_loopback(const struct sockaddr *a) {
+    if (a->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, a, sizeof in);
+        return (ntohl(in.sin_addr.s_addr) >> 24) == 127;
+    }
+    if (a->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, a, sizeof in6);
+        return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+    }
+    return 0;
+}
+
+/* "127.0.0.1" or "::1", and the port. */
+static int address_text(const struct sockaddr *a, socklen_t n, char *text,
+                        size_t cap) {
+    char port[16] = "0";
+    if (getnameinfo(a, n, text, (socklen_t)cap, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV)) mail_copy(text, cap,
+                                                                mail_s("?"));
+    return atoi(port);
+}
+
+static void socket_ready(int fd) {
+    int on = 1;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    /* Else a small reply waits 40 ms for company. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+#ifdef SO_NOSIGPIPE
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+}
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+static int64_t net_recv(void *ctx, int fd, void *p, size_t n) {
+    ssize_t k;
+    (void)ctx;
+    do k = recv(fd, p, n, 0); while (k < 0 && errno == EINTR);
+    if (k >= 0) return k;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : -2;
+}
+
+static int64_t net_send(void *ctx, int fd, const void *p, size_t n) {
+    ssize_t k;
+    (void)ctx;
+    do k = send(fd, p, n, MSG_NOSIGNAL); while (k < 0 && errno == EINTR);
+    if (k >= 0) return k;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : -2;
+}
+
+/* The addresses of "host:port"; NULL with a reason. */
+static struct addrinfo *net_find(const char *host_port, int passive,
+                                 const char **why) {
+    char host[MAIL_NAME_SIZE], service[8];
+    struct addrinfo hints, *found = NULL;
+    mail_str h;
+    int port, e;
+    if (mail_host_port(mail_s(host_port), &h, &port) ||
+        !mail_copy(host, sizeof host, h)) {
+        *why = "write HOST:PORT";
+        return NULL;
+    }
+    if (host[0] == 0) mail_copy(host, sizeof host, mail_s("127.0.0.1"));
+    memset(&hints, 0, sizeof hints);
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = passive ? AI_PASSIVE : 0;
+    snprintf(service, sizeof service, "%d", port);
+    e = getaddrinfo(host, service, &hints, &found);
+    if (e) *why = gai_strerror(e);
+    return e ? NULL : found;
+}
+
+static wire *wire_of(machine *m, int fd) {
+    if ((size_t)fd >= m->nwires) {
+        size_t n = (size_t)fd + 64;
+        wire *w = realloc(m->wires, n * sizeof *w);
+        if (w == NULL) return NULL;
+        memset(w + m->nwires, 0, (n - m->nwires) * sizeof *w);
+        m->wires = w;
+        m->nwires = n;
+    }
+    return &m->wires[fd];
+}
+
+/* Begins to connect to the first address in the list that may be tried.
+   Sealed, that is a loopback address and no other. */
+static int connect_next(machine *m, struct addrinfo **next) {
+    for (; *next; *next = (*next)->ai_next) {
+        struct addrinfo *a = *next;
+        int fd;
+        if (!m->unsealed && !is_loopback(a->ai_addr)) continue;
+        fd = socket(a->ai_family, SOCK_STREAM, 0);
+        if (fd < 0) continue;
+        socket_ready(fd);
+        if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
+            errno == EINPROGRESS) {
+            *next = a->ai_next;
+            return fd;
+        }
+        close(fd);
+    }
+    return -1;
+}
+
+static int net_connect(void *ctx, const char *host_port, void *conn) {
+    machine *m = ctx;
+    const char *why;
+    struct addrinfo *found = net_find(host_port, 0, &why), *next = found;
+    int fd = found ? connect_next(m, &next) : -1;
+    wire *w = fd >= 0 ? wire_of(m, fd) : NULL;
+    if (w == NULL) {
+        if (fd >= 0) close(fd);
+        if (found) freeaddrinfo(found);
+        return -1 - (int)MAIL_ERR_NOTFOUND;
+    }
+    w->conn = conn;
+    w->found = found;
+    w->next = next;
+    return fd;
+}
+
+static void net_hangup(void *ctx, int fd) {
+    machine *m = ctx;
+    wire *w = wire_of(m, fd);
+    if (w && w->found) freeaddrinfo(w->found);
+    if (w) memset(w, 0, sizeof *w);
+    close(fd);
+}
+
+/* An outgoing connection has been made or refused. Another address of the
+   same host takes over the number of the wire. */
+static void net_connected(machine *m, int fd) {
+    wire *w = wire_of(m, fd);
+    int e = 0, other;
+    socklen_t n = sizeof e;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n);
+    if (e && (other = connect_next(m, &w->next)) >= 0) {
+        dup2(other, fd);
+        close(other);
+        socket_ready(fd);
+        return;
+    }
+    freeaddrinfo(w->found);
+    w->found = NULL;
+    mail_server_connected(m->server, w->conn, e ? MAIL_ERR_IO : MAIL_ERR_OK,
+                          e ? strerror(e) : NULL);
+}
+
+typedef struct listener {
+    int fd, port;
+    const char *name, *where;
+} listener;
+
+/* Opens a port and says so. 0 and a line on stderr if it cannot be. */
+static int listen_on(machine *m, listener *l) {
+    const char *why = NULL;
+    struct addrinfo *a = net_find(l->where, 1, &why);
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    char text[64];
+    int on = 1, port, bad;
+    l->fd = -1;
+    if (a == NULL) {
+        fprintf(stderr, "mail: --%s %s: %s\n", l->name, l->where, why);
+        return 0;
+    }
+    if (!m->unsealed && !is_loopback(a->ai_addr)) {
+        fprintf(stderr, "mail: --%s %s is not a loopback address: say "
+                "--unsealed if the network may come in\n", l->name, l->where);
+        freeaddrinfo(a);
+        return 0;
+    }
+    l->fd = socket(a->ai_family, SOCK_STREAM, 0);
+    if (l->fd >= 0) {
+        setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        socket_ready(l->fd);
+    }
+    bad = l->fd < 0 || bind(l->fd, a->ai_addr, a->ai_addrlen) ||
+          listen(l->fd, 1024);
+    freeaddrinfo(a);
+    if (bad) {
+        fprintf(stderr, "mail: --%s %s: %s; choose another port (0 takes a "
+                "free one)\n", l->name, l->where, strerror(errno));
+        return 0;
+    }
+    getsockname(l->fd, (struct sockaddr *)&at, &n);
+    port = address_text((struct sockaddr *)&at, n, text, sizeof text);
+    printf(strchr(text, ':') ? "listening %s [%s]:%d\n"
+                             : "listening %s %s:%d\n", l->name, text, port);
+    fflush(stdout);
+    return 1;
+}
+
+static void net_accept(machine *m, const listener *l, int may_login) {
+    for (;;) {
+        struct sockaddr_storage from;
+        socklen_t n = sizeof from;
+        char peer[64];
+        int fd = accept(l->fd, (struct sockaddr *)&from, &n);
+        mail_conn *c = NULL;
+        if (fd < 0) return;
+        socket_ready(fd);
+        address_text((struct sockaddr *)&from, n, peer, sizeof peer);
+        if (wire_of(m, fd))
+            c = mail_server_accept(m->server, fd, l->port, peer,
+                may_login || is_loopback((struct sockaddr *)&from));
+        if (c == NULL) {
+            close(fd);
+            continue;
+        }
+        wire_of(m, fd)->conn = c;
+        mail_server_ready(m->server, c);
+    }
+}
+
+static volatile sig_atomic_t signal_stop, signal_reload;
+
+static void on_signal(int n) {
+    if (n == SIGHUP) signal_reload = 1;
+    else signal_stop = 1;
+}
+
+static void catch_signals(void) {
+    struct sigaction s;
+    memset(&s, 0, sizeof s);
+    s.sa_handler = on_signal;          /* no SA_RESTART: poll is to return */
+    sigaction(SIGINT, &s, NULL);
+    sigaction(SIGTERM, &s, NULL);
+    sigaction(SIGHUP, &s, NULL);
+    s.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &s, NULL);
+}
+
+static struct pollfd *polls_room(machine *m, size_t n) {
+    if (n > m->polls_cap) {
+        struct pollfd *p = realloc(m->polls, (n + 64) * sizeof *p);
+        if (p == NULL) return NULL;
+        m->polls = p;
+        m->polls_cap = n + 64;
+    }
+    return m->polls;
+}
+
+/* Who waits for what: listeners first, then connections. One that wants
+   nothing is left out: poll would say "hung up" again and again, and the
+   loop would spin. */
+static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
+    size_t n = nls, i;
+    struct pollfd *p = polls_room(m, nls + m->nwires);
+    if (p == NULL) return 0;
+    for (i = 0; i < nls; i++) {
+        p[i].fd = ls[i].fd;
+        p[i].events = POLLIN;
+        p[i].revents = 0;
+    }
+    for (i = 0; i < m->nwires; i++) {
+        int want = m->wires[i].conn ? mail_conn_wants(m->wires[i].conn) : 0;
+        if (want == 0) continue;
+        p[n].fd = (int)i;
+        p[n].revents = 0;
+        p[n++].events = (short)((want & MAIL_WANT_READ ? POLLIN : 0) |
+                                (want & MAIL_WANT_WRITE ? POLLOUT : 0));
+    }
+    return n;
+}
+
+static void net_event(machine *m, const struct pollfd *p) {
+    wire *w = wire_of(m, p->fd);
+    if (w == NULL || w->conn == NULL) return;
+    if (w->found) net_connected(m, p->fd);
+    else mail_server_ready(m->server, w->conn);
+}
+
+static void net_turn(machine *m, const listener *ls, size_t nls,
+                     int may_login) {
+    int64_t due = mail_server_tick(m->server), now = sys_clock(NULL);
+    int64_t wait = due - now;
+    size_t n = polls_fill(m, ls, nls), i;
+    if (wait > 60000) wait = 60000;
+    if (wait < 0 || m->nasks) wait = 0;
+    if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
+        for (i = 0; i < n; i++) {
+            if (m->polls[i].revents == 0) continue;
+            if (i < nls) net_accept(m, &ls[i], may_login);
+            else net_event(m, &m->polls[i]);
+        }
+    flush_all(m);
+}
+
+static void machine_sys(machine *m, mail_sys *s) {
+    s->ctx = m;
+    s->clock = sys_clock;
+    s->time = sys_time;
+    s->random = sys_random;
+    s->alloc = sys_alloc;
+    s->open = disk_open;
+    s->read = disk_read;
+    s->write = disk_write;
+    s->close = disk_close;
+    s->rename = disk_rename;
+    s->remove = disk_remove;
+    s->mkdir = disk_mkdir;
+    s->list = disk_list;
+    s->flush = disk_flush;
+    s->recv = net_recv;
+    s->send = net_send;
+    s->connect = net_connect;
+    s->hangup = net_hangup;
+}
+
+/* ======================================================================
+   [WORLD] the virtual machine                                 ch.0, ch.8
+   mail_sys once more, in memory: a clock that stands still until nothing
+   else can move, wires, a table of names, a disk that can lose power. The
+   demo, the tests and the labs run the same server that `mail serve` runs.
+   ====================================================================== */
+
+/* A client program: a session and what drives it, whatever carries its
+   octets. `mail send`, `mail fetch` and the demo's Alice and Bob are such. */
+typedef struct agent agent;
+struct agent {
+    size_t   (*feed)(agent *a, const char *in, size_t n);
+    mail_str (*out)(agent *a);
+    void     (*sent)(agent *a, size_t n);
+    int64_t  (*tick)(agent *a, int64_t now);
+    void     (*eof)(agent *a);
+    int over;
+};
+
+typedef struct vnode {              /* a file's content */
+    char  *data; size_t n, cap;
+    char  *safe; size_t nsafe;      /* what survives: flushed */
+} vnode;
+
+typedef struct vname {              /* a name in a directory */
+    char   path[MAIL_NAME_SIZE];
+    vnode *node, *safe;             /* now; and after a power loss */
+    int    dir;
+} vname;
+
+typedef struct vdisk {
+    vname  *names; size_t n, cap;
+    vnode **nodes; size_t nnodes, nodes_cap;
+    vnode  *files[64];              /* open ones, by number */
+    int64_t used, limit;            /* octets; limit 0: endless */
+    unsigned long steps, cut_at;    /* operations; power goes at this one */
+    int     dead;                   /* power has gone */
+} vdisk;
+
+typedef struct world world;
+
+typedef struct world_host {
+    world *w;
+    const char *name, *address;
+    vdisk disk;
+    mail_sys sys;
+    mail_server *server;            /* NULL: it is down */
+    mail_server_opts opts;
+    flush_ask *asks; size_t nasks, asks_cap;
+} world_host;
+
+typedef struct vpipe { char *p; size_t n, cap; int closed; } vpipe;
+
+typedef struct vwire {              /* end 0 has called end 1 */
+    int used, pending;
+    vpipe to[2];                    /* octets on their way to each end  */
+    int gone[2];                    /* that end has hung up             */
+    world_host *host[2];            /* whose end it is, with its conn   */
+    mail_conn *conn[2];
+    agent *agent;                   /* or, end 0, a client program      */
+    size_t cut_after; int cut;      /* the wire is cut after so many    */
+} vwire;
+
+enum { WORLD_HOSTS = 4, WORLD_WIRES = 256 };
+
+struct world {
+    int64_t ms, epoch;              /* clock; s since 1970 at ms 0      */
+    uint64_t seed;
+    size_t chunk;                   /* octets a recv gives at most      */
+    world_host hosts[WORLD_HOSTS];
+    size_t nhosts;
+    vwire wires[WORLD_WIRES];
+    long fail_alloc;                /* the allocation that fails, or 0  */
+};
+
+/* --- the disk ----------------------------------------------------------- */
+
+/* Each operation counts as a step; at the chosen one the power goes, and
+   nothing that comes after it happens. */
+static int vdisk_on(vdisk *d) {
+    if (++d->steps == d->cut_at) d->dead = 1;
+    return !d->dead;
+}
+
+static vname *vdisk_find(vdisk *d, const char *path) {
+    size_t i;
+    for (i = 0; i < d->n; i++)
+        if (strcmp(d->names[i].path, path) == 0) return &d->names[i];
+    return NULL;
+}
+
+static vname *vdisk_name(vdisk *d, const char *path) {
+    vname *e = vdisk_find(d, path);
+    if (e) return e;
+    if (d->n == d->cap) {
+        size_t cap = d->cap ? d->cap * 2 : 32;
+        vname *p = realloc(d->names, cap * sizeof *p);
+        if (p == NULL) return NULL;
+        d->names = p;
+        d->cap = cap;
+    }
+    e = &d->names[d->n++];
+    memset(e, 0, sizeof *e);
+    mail_copy(e->path, sizeof e->path, mail_s(path));
+    return e;
+}
+
+static vnode *vdisk_node(vdisk *d) {
+    vnode *node = calloc(1, sizeof *node);
+    if (d->nnodes == d->nodes_cap) {
+        size_t cap = d->nodes_cap ? d->nodes_cap * 2 : 32;
+        vnode **p = realloc(d->nodes, cap * sizeof *p);
+        if (p == NULL) {
+            free(node);
+            return NULL;
+        }
+        d->nodes = p;
+        d->nodes_cap = cap;
+    }
+    if (node) d->nodes[d->nnodes++] = node;
+    return node;
+}
+
+static int vdisk_open(void *ctx, const char *name, int how) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vname *e = vdisk_find(d, name);
+    int i;
+    if (!vdisk_on(d)) return -1 - (int)MAIL_ERR_IO;
+    for (i = 0; i < 64 && d->files[i]; i++) {}
+    if (i == 64) return -1 - (int)MAIL_ERR_IO;
+    if (how == MAIL_OPEN_READ) {
+        if (e == NULL || e->node == NULL) return -1 - (int)MAIL_ERR_NOTFOUND;
+    } else {
+        if (e && e->node) return -1 - (int)MAIL_ERR_EXISTS;
+        if (d->limit && d->used >= d->limit)
+            return -1 - (int)MAIL_ERR_NOSPACE;
+        e = vdisk_name(d, name);
+        if (e) e->node = vdisk_node(d);
+        if (e == NULL || e->node == NULL) return -1 - (int)MAIL_ERR_NOMEM;
+    }
+    d->files[i] = e->node;
+    return i;
+}
+
+static int64_t vdisk_read(void *ctx, int file, int64_t at, void *p,
+                          size_t n) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vnode *node = d->files[file];
+    size_t left = (size_t)at < node->n ? node->n - (size_t)at : 0;
+    if (d->dead) return -1;
+    if (n > left) n = left;
+    if (n) memcpy(p, node->data + at, n);
+    return (int64_t)n;
+}
+
+static mail_err vdisk_write(void *ctx, int file, const void *p, size_t n) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vnode *node = d->files[file];
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (d->limit && d->used + (int64_t)n > d->limit) return MAIL_ERR_NOSPACE;
+    if (node->n + n > node->cap) {
+        size_t cap = (node->n + n) * 2;
+        char *q = realloc(node->data, cap);
+        if (q == NULL) return MAIL_ERR_NOMEM;
+        node->data = q;
+        node->cap = cap;
+    }
+    memcpy(node->data + node->n, p, n);
+    node->n += n;
+    d->used += (int64_t)n;
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_close(void *ctx, int file) {
+    ((world_host *)ctx)->disk.files[file] = NULL;
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
+                             int replace) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vname *old = vdisk_find(d, from), *e = vdisk_find(d, to);
+    vnode *node;
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (old == NULL || old->node == NULL) return MAIL_ERR_NOTFOUND;
+    if (e && e->node && !replace) return MAIL_ERR_EXISTS;
+    node = old->node;
+    old->node = NULL;
+    e = vdisk_name(d, to);              /* may move the table: old is gone */
+    if (e == NULL) return MAIL_ERR_NOMEM;
+    if (e->node) d->used -= (int64_t)e->node->n;
+    e->node = node;
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_remove(void *ctx, const char *name) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vname *e = vdisk_find(d, name);
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (e == NULL || e->node == NULL) return MAIL_ERR_NOTFOUND;
+    d->used -= (int64_t)e->node->n;
+    e->node = NULL;
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_mkdir(void *ctx, const char *name) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vname *e = vdisk_name(d, name);
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (e) e->dir = 1;
+    return e ? MAIL_ERR_OK : MAIL_ERR_NOMEM;
+}
+
+/* Is path a name in dir itself? Then its last part, else NULL. */
+static const char *vdisk_in(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    if (strncmp(path, dir, n) != 0 || path[n] != '/') return NULL;
+    return strchr(path + n + 1, '/') ? NULL : path + n + 1;
+}
+
+static mail_err vdisk_list(void *ctx, const char *dir,
+                           void (*each)(void *arg, const char *name),
+                           void *arg) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    size_t i;
+    if (d->dead) return MAIL_ERR_IO;
+    for (i = 0; i < d->n; i++) {
+        const char *name = vdisk_in(d->names[i].path, dir);
+        if (name && (d->names[i].node || d->names[i].dir)) each(arg, name);
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_flush(void *ctx, int file, const char *dir,
+                            void *ticket) {
+    world_host *h = ctx;
+    flush_ask *a;
+    if (h->nasks == h->asks_cap) {
+        size_t cap = h->asks_cap ? h->asks_cap * 2 : 16;
+        a = realloc(h->asks, cap * sizeof *a);
+        if (a == NULL) return MAIL_ERR_NOMEM;
+        h->asks = a;
+        h->asks_cap = cap;
+    }
+    a = &h->asks[h->nasks++];
+    a->file = file;
+    a->ticket = ticket;
+    mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
+    size_t i;
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (a->file >= 0) {
+        vnode *node = d->files[a->file];
+        char *safe = node ? malloc(node->n + 1) : NULL;
+        if (safe == NULL) return MAIL_ERR_IO;
+        if (node->n) memcpy(safe, node->data, node->n);
+        free(node->safe);
+        node->safe = safe;
+        node->nsafe = node->n;
+        return MAIL_ERR_OK;
+    }
+    for (i = 0; i < d->n; i++)
+        if (vdisk_in(d->names[i].path, a->dir))
+            d->names[i].safe = d->names[i].node;
+    return MAIL_ERR_OK;
+}
+
+/* The power goes and comes back: what was flushed is there, nothing else. */
+static void vdisk_power_cut(vdisk *d) {
+    size_t i;
+    d->used = 0;
+    for (i = 0; i < d->nnodes; i++) {
+        vnode *node = d->nodes[i];
+        free(node->data);
+        node->data = node->nsafe ? malloc(node->nsafe) : NULL;
+        node->n = node->cap = node->data ? node->nsafe : 0;
+        if (node->n) memcpy(node->data, node->safe, node->n);
+    }
+    for (i = 0; i < d->n; i++) {
+        d->names[i].node = d->names[i].safe;
+        if (d->names[i].node) d->used += (int64_t)d->names[i].node->n;
+    }
+    memset(d->files, 0, sizeof d->files);
+    d->dead = 0;
+    d->cut_at = 0;
+}
+
+static void vdisk_free(vdisk *d) {
+    size_t i;
+    for (i = 0; i < d->nnodes; i++) {
+        free(d->nodes[i]->data);
+        free(d->nodes[i]->safe);
+        free(d->nodes[i]);
+    }
+    free(d->nodes);
+    free(d->names);
+    memset(d, 0, sizeof *d);
+}
+
+/* A file put there from outside, as a person would; durable at once. */
+static void vdisk_put(vdisk *d, const char *path, mail_str text) {
+    vname *e = vdisk_name(d, path);
+    vnode *node = e ? vdisk_node(d) : NULL;
+    if (node == NULL) return;
+    node->data = malloc(text.n + 1);
+    node->safe = malloc(text.n + 1);
+    if (node->data == NULL || node->safe == NULL) return;
+    memcpy(node->data, text.p, text.n);
+    memcpy(node->safe, text.p, text.n);
+    node->n = node->nsafe = node->cap = text.n;
+    e->node = e->safe = node;
+}
+
+/* --- wires -------------------------------------------------------------- */
+
+static int vpipe_add(vpipe *p, const void *data, size_t n) {
+    if (p->n + n > p->cap) {
+        size_t cap = (p->n + n) * 2;
+        char *q = realloc(p->p, cap);
+        if (q == NULL) return 0;
+        p->p = q;
+        p->cap = cap;
+    }
+    memcpy(p->p + p->n, data, n);
+    p->n += n;
+    return 1;
+}
+
+static void vpipe_drop(vpipe *p, size_t n) {
+    memmove(p->p, p->p + n, p->n - n);
+    p->n -= n;
+}
+
+/* A wire's number, seen from an end: twice its index, plus the end. */
+static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
+    world *w = ((world_host *)ctx)->w;
+    vpipe *in = &w->wires[number / 2].to[number % 2];
+    if (in->n == 0) return in->closed ? 0 : -1;
+    if (n > in->n) n = in->n;
+    if (w->chunk && n > w->chunk) n = w->chunk;
+    memcpy(p, in->p, n);
+    vpipe_drop(in, n);
+    return (int64_t)n;
+}
+
+/* A wire that is cut takes what fits before the cut and is dead then. */
+static int64_t vwire_put(world *w, int number, const void *p, size_t n) {
+    vwire *x = &w->wires[number / 2];
+    int other = 1 - number % 2;
+    vpipe *to = &x->to[other];
+    if (x->gone[other] || x->to[number % 2].closed) return -2;
+    if (to->n > 256 * 1024) return -1;
+    if (x->cut && number % 2 == 0) {
+        if (n >= x->cut_after) {
+            n = x->cut_after;
+            x->to[0].closed = x->to[1].closed = 1;
+        }
+        x->cut_after -= n;
+    }
+    return n == 0 || vpipe_add(to, p, n) ? (int64_t)n : -2;
+}
+
+static int64_t vwire_send(void *ctx, int number, const void *p, size_t n) {
+    return vwire_put(((world_host *)ctx)->w, number, p, n);
+}
+
+static void vwire_end(world *w, int number) {
+    vwire *x = &w->wires[number / 2];
+    x->gone[number % 2] = 1;
+    x->to[1 - number % 2].closed = 1;
+    if (x->gone[0] && x->gone[1]) {
+        free(x->to[0].p);
+        free(x->to[1].p);
+        memset(x, 0, sizeof *x);
+    }
+}
+
+static void vwire_hangup(void *ctx, int number) {
+    world *w = ((world_host *)ctx)->w;
+    w->wires[number / 2].conn[number % 2] = NULL;
+    vwire_end(w, number);
+}
+
+static vwire *world_wire(world *w) {
+    size_t i;
+    for (i = 0; i < WORLD_WIRES; i++)
+        if (!w->wires[i].used) {
+            memset(&w->wires[i], 0, sizeof w->wires[i]);
+            w->wires[i].used = 1;
+            return &w->wires[i];
+        }
+    return NULL;
+}
+
+static world_host *world_find(world *w, const char *host_port, int *port) {
+    mail_str host;
+    size_t i;
+    if (mail_host_port(mail_s(host_port), &host, port)) return NULL;
+    for (i = 0; i < w->nhosts; i++)
+        if (mail_eq(host, mail_s(w->hosts[i].name))) return &w->hosts[i];
+    return NULL;
+}
+
+static int world_port(int port) {
+    return port == 110 ? MAIL_PORT_POP3 :
+           port == 587 ? MAIL_PORT_SUBMISSION : MAIL_PORT_SMTP;
+}
+
+/* The other end answers in the next step, as a real one would: -1 - error
+   if there is no such name. */
+static int vwire_connect(void *ctx, const char *host_port, void *conn) {
+    world_host *h = ctx;
+    int port;
+    world_host *to = world_find(h->w, host_port, &port);
+    vwire *x = to ? world_wire(h->w) : NULL;
+    if (x == NULL) return -1 - (int)MAIL_ERR_NOTFOUND;
+    x->host[0] = h;
+    x->host[1] = to;
+    x->conn[0] = conn;
+    x->pending = port;
+    return (int)(x - h->w->wires) * 2;
+}
+
+/* --- time, chance, memory ----------------------------------------------- */
+
+static int64_t world_clock(void *ctx) { return ((world_host *)ctx)->w->ms; }
+
+static int64_t world_time(void *ctx, int *zone) {
+    world *w = ((world_host *)ctx)->w;
+    *zone = 540;                                  /* Seoul */
+    return w->epoch + w->ms / 1000;
+}
+
+static void world_random(void *ctx, void *p, size_t n) {
+    world *w = ((world_host *)ctx)->w;
+    unsigned char *at = p;
+    while (n--) {                                 /* xorshift64* */
+        w->seed ^= w->seed >> 12;
+        w->seed ^= w->seed << 25;
+        w->seed ^= w->seed >> 27;
+        *at++ = (unsigned char)(w->seed * UINT64_C(2685821657736338717) >>
+                                56);
+    }
+}
+
+static void *world_alloc(void *ctx, void *p, size_t n) {
+    world *w = ((world_host *)ctx)->w;
+    if (n == 0) {
+        free(p);
+        return NULL;
+    }
+    if (w->fail_alloc && --w->fail_alloc == 0) return NULL;
+    return realloc(p, n);
+}
+
+static void world_init(world *w, uint64_t seed) {
+    memset(w, 0, sizeof *w);
+    w->seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    w->epoch = 1767225600;                        /* 2026-01-01 UTC */
+}
+
+static world_host *world_host_add(world *w, const char *name,
+                                  const char *address) {
+    world_host *h = &w->hosts[w->nhosts++];
+    mail_sys *s = &h->sys;
+    h->w = w;
+    h->name = name;
+    h->address = address;
+    s->ctx = h;
+    s->clock = world_clock;
+    s->time = world_time;
+    s->random = world_random;
+    s->alloc = world_alloc;
+    s->open = vdisk_open;
+    s->read = vdisk_read;
+    s->write = vdisk_write;
+    s->close = vdisk_close;
+    s->rename = vdisk_rename;
+    s->remove = vdisk_remove;
+    s->mkdir = vdisk_mkdir;
+    s->list = vdisk_list;
+    s->flush = vdisk_flush;
+    s->recv = vwire_recv;
+    s->send = vwire_send;
+    s->connect = vwire_connect;
+    s->hangup = vwire_hangup;
+    return h;
+}
+
+static mail_err world_boot(world_host *h) {
+    mail_err e;
+    h->server = mail_server_open(&h->sys, &h->opts, &e);
+    return e;
+}
+
+/* The host stops in the middle of everything: its wires break, and only
+   what was flushed is on its disk when it boots again. */
+static void world_crash(world_host *h) {
+    mail_server *v = h->server;
+    h->server = NULL;
+    h->disk.dead = 1;
+    h->nasks = 0;
+    mail_server_close(v);
+    vdisk_power_cut(&h->disk);
+}
+
+static void world_free(world *w) {
+    size_t i;
+    for (i = 0; i < w->nhosts; i++) {
+        mail_server_close(w->hosts[i].server);
+        w->hosts[i].server = NULL;
+    }
+    for (i = 0; i < WORLD_WIRES; i++) {
+        free(w->wires[i].to[0].p);
+        free(w->wires[i].to[1].p);
+    }
+    for (i = 0; i < w->nhosts; i++) {
+        vdisk_free(&w->hosts[i].disk);
+        free(w->hosts[i].asks);
+    }
+}
+
+/* A client program connects to "host:port". NULL: nobody answers. */
+static vwire *world_call(world *w, agent *a, const char *host_port,
+                         const char *from) {
+    int port;
+    world_host *h = world_find(w, host_port, &port);
+    vwire *x = h && h->server ? world_wire(w) : NULL;
+    if (x == NULL) return NULL;
+    x->agent = a;
+    x->host[1] = h;
+    x->conn[1] = mail_server_accept(h->server, (int)(x - w->wires) * 2 + 1,
+                                    world_port(port), from, 1);
+    if (x->conn[1] == NULL) {
+        x->used = 0;
+        return NULL;
+    }
+    mail_server_ready(h->server, x->conn[1]);
+    return x;
+}
+
+/* An outgoing connection of a server is made, or there is nobody. */
+static void world_answer(world *w, vwire *x) {
+    world_host *from = x->host[0], *to = x->host[1];
+    int port = x->pending, number = (int)(x - w->wires) * 2;
+    mail_conn *c = NULL;
+    x->pending = 0;
+    if (to->server)
+        c = mail_server_accept(to->server, number + 1, world_port(port),
+                               from->address, 1);
+    if (c == NULL) {
+        x->gone[1] = 1;
+        x->to[0].closed = 1;
+        if (x->conn[0])
+            mail_server_connected(from->server, x->conn[0], MAIL_ERR_IO,
+                                  "connection refused");
+        return;
+    }
+    x->conn[1] = c;
+    mail_server_ready(to->server, c);
+    if (x->conn[0])
+        mail_server_connected(from->server, x->conn[0], MAIL_ERR_OK, NULL);
+}
+
+static int agent_turn(world *w, vwire *x) {
+    agent *a = x->agent;
+    int number = (int)(x - w->wires) * 2, moved = 0;
+    vpipe *in = &x->to[0];
+    mail_str out;
+    a->tick(a, w->ms);
+    while ((out = a->out(a)).n) {
+        int64_t k = vwire_put(w, number, out.p, out.n);
+        if (k <= 0) break;
+        a->sent(a, (size_t)k);
+        moved = 1;
+    }
+    if (in->n) {
+        size_t n = w->chunk && in->n > w->chunk ? w->chunk : in->n;
+        size_t k = a->feed(a, in->p, n);
+        vpipe_drop(in, k);
+        moved |= k > 0;
+    } else if (in->closed && !a->over) {
+        a->eof(a);
+        moved = 1;
+    }
+    if (a->over && a->out(a).n == 0) {
+        x->agent = NULL;
+        vwire_end(w, number);
+        moved = 1;
+    }
+    return moved;
+}
+
+static int wire_turn(world *w, vwire *x) {
+    int end, moved = 0;
+    if (x->pending) {
+        world_answer(w, x);
+        return 1;
+    }
+    if (x->agent) moved = agent_turn(w, x);
+    for (end = 0; end < 2; end++) {
+        mail_conn *c = x->conn[end];
+        int want = c ? mail_conn_wants(c) : 0;
+        int input = x->to[end].n > 0 || x->to[end].closed;
+        if (c == NULL || x->pending) continue;
+        if ((want & MAIL_WANT_WRITE) ||
+            ((want & MAIL_WANT_READ) && input)) {
+            size_t before = x->to[1 - end].n + x->to[end].n;
+            mail_server_ready(x->host[end]->server, c);
+            moved |= x->to[1 - end].n + x->to[end].n != before ||
+                     x->conn[end] == NULL || !(want & MAIL_WANT_WRITE);
+        }
+    }
+    return moved;
+}
+
+static int host_turn(world_host *h) {
+    flush_ask *asks = h->asks;
+    size_t n = h->nasks, i;
+    mail_err errs;
+    if (h->server == NULL || n == 0) return 0;
+    h->asks = NULL;
+    h->nasks = h->asks_cap = 0;
+    for (i = 0; i < n; i++) {
+        errs = vdisk_flush_now(&h->disk, &asks[i]);
+        if (asks[i].ticket)
+            mail_server_flushed(h->server, asks[i].ticket, errs);
+    }
+    free(asks);
+    return 1;
+}
+
+/* Everything that can move without time passing, moves. */
+static void world_settle(world *w) {
+    int moved = 1;
+    size_t i;
+    while (moved) {
+        moved = 0;
+        for (i = 0; i < WORLD_WIRES; i++)
+            if (w->wires[i].used) moved |= wire_turn(w, &w->wires[i]);
+        for (i = 0; i < w->nhosts; i++) moved |= host_turn(&w->hosts[i]);
+        for (i = 0; i < w->nhosts && !moved; i++)
+            if (w->hosts[i].server &&
+                mail_server_due(w->hosts[i].server) <= w->ms) {
+                mail_server_tick(w->hosts[i].server);
+                moved = 1;
+            }
+    }
+}
+
+/* Lets the world run until nothing is due before that time (ms): the clock
+   jumps from one deadline to the next. */
+static void world_run(world *w, int64_t until) {
+    for (;;) {
+        int64_t next = INT64_MAX, t;
+        size_t i;
+        world_settle(w);
+        for (i = 0; i < w->nhosts; i++) {
+            if (w->hosts[i].server == NULL) continue;
+            t = mail_server_tick(w->hosts[i].server);
+            if (t < next) next = t;
+        }
+        for (i = 0; i < WORLD_WIRES; i++)
+            if (w->wires[i].used && w->wires[i].agent) {
+                t = w->wires[i].agent->tick(w->wires[i].agent, w->ms);
+                if (t < next) next = t;
+            }
+        if (next > until) break;
+        if (next > w->ms) w->ms = next;
+    }
+    if (w->ms < until) w->ms = until;
+}
+
+/* ======================================================================
+   [SEND] the client MTA, with a message to send                    ch.7
+   ====================================================================== */
+
+typedef struct send_rcpt {
+    mail_path path;
+    int  code;                      /* its answer, 0 if there was none */
+    char words[512];
+} send_rcpt;
+
+typedef struct sender {
+    agent a;
+    mail_smtpc c;
+    mail_path from;
+    send_rcpt *rcpts; size_t nrcpts, next;
+    int64_t (*read)(void *ctx, void *p, size_t n);  /* 0: the end, -1 */
+    void *ctx;
+    char  text[1024]; size_t text_at, text_n;       /* read, not sent */
+    int   has_8bit, started, asked_data, ended;
+    int64_t size;
+    mail_err err;                   /* why nothing was sent            */
+    int   code;                     /* the answer to the message       */
+    char  words[512];
+} sender;
+
+static void sender_start(sender *s) {
+    if (s->started) {
+        mail_smtpc_quit(&s->c);
+        return;
+    }
+    s->started = 1;
+    s->err = mail_smtpc_mail(&s->c, &s->from, s->size, s->has_8bit);
+    if (s->err) mail_smtpc_quit(&s->c);
+}
+
+static void sender_rcpts(sender *s) {
+    if (!s->started || s->err || s->asked_data ||
+        s->c.state != MAIL_SMTPC_MAIL) return;
+    while (s->next < s->nrcpts) {
+        if (mail_smtpc_rcpt(&s->c, &s->rcpts[s->next].path)) return;
+        s->next++;
+    }
+    s->asked_data = mail_smtpc_data(&s->c) == MAIL_ERR_OK;
+}
+
+/* Text into the session, as much as it takes; at the end, the end. A file
+   that breaks off is not a message: the connection is dropped before the
+   dot, and nobody delivers half of it. */
+static void sender_text(sender *s) {
+    while (s->c.state == MAIL_SMTPC_TEXT && !s->ended) {
+        size_t k;
+        if (s->text_at == s->text_n) {
+            int64_t n = s->read(s->ctx, s->text, sizeof s->text);
+            if (n < 0) {
+                s->err = MAIL_ERR_IO;
+                s->a.over = 1;
+                return;
+            }
+            s->text_at = 0;
+            s->text_n = (size_t)n;
+            if (n == 0) {
+                if (mail_smtpc_end(&s->c) == MAIL_ERR_OK) s->ended = 1;
+                return;
+            }
+        }
+        k = mail_smtpc_write(&s->c, s->text + s->text_at,
+                             s->text_n - s->text_at);
+        s->text_at += k;
+        if (k == 0) return;
+    }
+}
+
+static void sender_event(sender *s, const mail_event *ev) {
+    switch (ev->kind) {
+    case MAIL_EV_READY:
+        sender_start(s);
+        break;
+    case MAIL_EV_RCPT:
+        s->rcpts[ev->number].code = ev->code;
+        mail_copy(s->rcpts[ev->number].words, sizeof s->rcpts->words,
+                  ev->text);
+        break;
+    case MAIL_EV_DONE:
+        s->code = ev->code;
+        mail_copy(s->words, sizeof s->words, ev->text);
+        mail_smtpc_quit(&s->c);
+        break;
+    case MAIL_EV_CLOSED:
+        if (!s->err) s->err = s->c.err;
+        s->a.over = 1;
+        break;
+    default:
+        break;
+    }
+}
+
+static void sender_move(sender *s) {
+    mail_event ev;
+    while (mail_smtpc_next(&s->c, &ev)) sender_event(s, &ev);
+    sender_rcpts(s);
+    sender_text(s);
+}
+
+static size_t sender_feed(agent *a, const char *in, size_t n) {
+    sender *s = (sender *)a;
+    size_t used = mail_smtpc_feed(&s->c, in, n);
+    sender_move(s);
+    return used;
+}
+
+static mail_str sender_out(agent *a) {
+    return mail_smtpc_out(&((sender *)a)->c);
+}
+
+static void sender_sent(agent *a, size_t n) {
+    sender *s = (sender *)a;
+    mail_smtpc_sent(&s->c, n);
+    sender_move(s);
+}
+
+static int64_t sender_tick(agent *a, int64_t now) {
+    sender *s = (sender *)a;
+    int64_t due = mail_smtpc_tick(&s->c, now);
+    sender_move(s);
+    return due;
+}
+
+static void sender_eof(agent *a) {
+    sender *s = (sender *)a;
+    mail_smtpc_eof(&s->c);
+    sender_move(s);
+}
+
+static mail_err sender_init(sender *s, mail_smtpc_opts o) {
+    s->a.feed = sender_feed;
+    s->a.out = sender_out;
+    s->a.sent = sender_sent;
+    s->a.tick = sender_tick;
+    s->a.eof = sender_eof;
+    return mail_smtpc_init(&s->c, o);
+}
+
+/* ======================================================================
+   [FETCH] the client MAA, with somewhere to put the mail          ch.11
+   ====================================================================== */
+
+typedef struct fetcher {
+    agent a;
+    mail_fetch f;
+    /* The place: does it have that UID? text; now make it durable. */
+    int      (*have)(void *ctx, int64_t number, mail_str uid);
+    mail_err (*text)(void *ctx, mail_str text);
+    mail_err (*store)(void *ctx, int64_t number);
+    void *ctx;
+    mail_err text_err;
+} fetcher;
+
+static void fetcher_move(fetcher *g) {
+    mail_event ev;
+    while (mail_fetch_next(&g->f, &ev)) {
+        mail_err e;
+        switch (ev.kind) {
+        case MAIL_EV_HAVE:
+            mail_fetch_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
+                                     ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND);
+            break;
+        case MAIL_EV_TEXT:
+            if (!g->text_err) g->text_err = g->text(g->ctx, ev.text);
+            break;
+        case MAIL_EV_STORE:
+            e = g->text_err;
+            g->text_err = MAIL_ERR_OK;
+            mail_fetch_answer(&g->f, e ? e : g->store(g->ctx, ev.number));
+            break;
+        default:
+            g->a.over = 1;
+            break;
+        }
+    }
+}
+
+static size_t fetcher_feed(agent *a, const char *in, size_t n) {
+    fetcher *g = (fetcher *)a;
+    size_t used = mail_fetch_feed(&g->f, in, n);
+    fetcher_move(g);
+    return used;
+}
+
+static mail_str fetcher_out(agent *a) {
+    return mail_fetch_out(&((fetcher *)a)->f);
+}
+
+static void fetcher_sent(agent *a, size_t n) {
+    mail_fetch_sent(&((fetcher *)a)->f, n);
+}
+
+static int64_t fetcher_tick(agent *a, int64_t now) {
+    fetcher *g = (fetcher *)a;
+    int64_t due = mail_fetch_tick(&g->f, now);
+    fetcher_move(g);
+    return due;
+}
+
+static void fetcher_eof(agent *a) {
+    fetcher *g = (fetcher *)a;
+    mail_fetch_eof(&g->f);
+    fetcher_move(g);
+}
+
+static mail_err fetcher_init(fetcher *g, mail_fetch_opts o) {
+    g->a.feed = fetcher_feed;
+    g->a.out = fetcher_out;
+    g->a.sent = fetcher_sent;
+    g->a.tick = fetcher_tick;
+    g->a.eof = fetcher_eof;
+    return mail_fetch_init(&g->f, o);
+}
+
+/* ======================================================================
+   [TRACE] one list of events, many views                            ch.0
+   What a server's watcher is told is kept in order; the ladder, the full
+   dialogue and the plain sentences are renderings of the same list.
+   ====================================================================== */
+
+typedef struct trace_note {
+    int64_t   ms;
+    int       host;                 /* index of the participant          */
+    unsigned  conn;
+    char      role;
+    mail_note kind;
+    char      state[10];
+    char     *text; size_t n;
+} trace_note;
+
+typedef struct trace {
+    trace_note *p; size_t n, cap;
+} trace;
+
+static void trace_add(trace *t, const trace_note *note, mail_str text) {
+    trace_note *e;
+    if (t->n == t->cap) {
+        size_t cap = t->cap ? t->cap * 2 : 64;
+        e = realloc(t->p, cap * sizeof *e);
+        if (e == NULL) return;
+        t->p = e;
+        t->cap = cap;
+    }
+    e = &t->p[t->n];
+    *e = *note;
+    e->text = malloc(text.n + 1);
+    if (e->text == NULL) return;
+    memcpy(e->text, text.p, text.n);
+    e->text[text.n] = 0;
+    e->n = text.n;
+    t->n++;
+}
+
+static void trace_free(trace *t) {
+    size_t i;
+    for (i = 0; i < t->n; i++) free(t->p[i].text);
+    free(t->p);
+    memset(t, 0, sizeof *t);
+}
+
+/* What a peer sent, fit for a terminal or a log: \xNN for what is not
+   printable, at most cap octets of it. The one place that does this. */
+static void show_safe(FILE *f, mail_str s, size_t cap) {
+    size_t i;
+    for (i = 0; i < s.n && i < cap; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 32 && c < 127) fputc(c, f);
+        else fprintf(f, "\\x%02X", (unsigned)c);
+    }
+    if (s.n > cap) fputs("...", f);
+}
+
+/* ======================================================================
+   [DEMO] one message, four programs, one process                    ch.0
+   Alice's client MTA, two mail servers, Bob's client MAA, in a world
+   without a network. Two recipients: Bob at the other server, and Carol at
+   Alice's own, who shows that not every mail is sent on.
+   ====================================================================== */
+
+enum { ALICE, MAIL_A, MAIL_B, BOB, PARTS };
+
+static const struct part {
+    const char *name, *address, *role1, *role2;
+} parts[PARTS] = {
+    { "Alice",  "192.0.2.1",    "client MTA", "" },
+    { "mail.a", "192.0.2.25",   "server MTA", "client MTA" },
+    { "mail.b", "198.51.100.25", "server MTA", "server MAA" },
+    { "Bob",    "198.51.100.1", "client MAA", "" }
+};
+
+static const char demo_text[] =
+    "From: Alice <alice@a.example>\r\n"
+    "To: Bob <bob@b.example>, Carol <carol@a.example>\r\n"
+    "Subject: hello\r\n"
+    "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+    "Message-ID: <1@a.example>\r\n"
+    "\r\n"
+    "Hi Bob,\r\n"
+    ".plan is at 3.\r\n";
+
+typedef struct demo {
+    world w;
+    world_host *a, *b;
+    trace t;
+    sender alice;
+    send_rcpt rcpts[2];
+    size_t text_at;
+    int keep;
+    char uids[8][72]; size_t nuids;      /* what Bob has seen (keep mode) */
+    char uid_now[8][72];
+    char mail[4096]; size_t mail_n;      /* what Bob has                  */
+    size_t got; int runs;
+} demo;
+
+static void demo_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                       mail_str text, const char *state) {
+    world_host *h = ((mail_sys *)ctx)->ctx;
+    demo *d = (demo *)((char *)h->w - offsetof(demo, w));
+    trace_note n;
+    memset(&n, 0, sizeof n);
+    n.ms = d->w.ms;
+    n.host = h == d->a ? MAIL_A : MAIL_B;
+    n.conn = conn;
+    n.role = role;
+    n.kind = kind;
+    mail_copy(n.state, sizeof n.state, mail_s(state));
+    if (role != 'c') trace_add(&d->t, &n, text);  /* each end once is enough */
+}
+
+static int64_t demo_read(void *ctx, void *p, size_t n) {
+    demo *d = ctx;
+    size_t left = sizeof demo_text - 1 - d->text_at;
+    if (n > left) n = left;
+    memcpy(p, demo_text + d->text_at, n);
+    d->text_at += n;
+    return (int64_t)n;
+}
+
+static int demo_have(void *ctx, int64_t number, mail_str uid) {
+    demo *d = ctx;
+    size_t i;
+    if (number <= 8) mail_copy(d->uid_now[number - 1], 72, uid);
+    for (i = 0; i < d->nuids; i++)
+        if (mail_eq(mail_s(d->uids[i]), uid)) return 1;
+    return 0;
+}
+
+static mail_err demo_text_in(void *ctx, mail_str text) {
+    demo *d = ctx;
+    if (text.n > sizeof d->mail - d->mail_n) return MAIL_ERR_NOSPACE;
+    memcpy(d->mail + d->mail_n, text.p, text.n);
+    d->mail_n += text.n;
+    return MAIL_ERR_OK;
+}
+
+static mail_err demo_store(void *ctx, int64_t number) {
+    demo *d = ctx;
+    if (d->nuids < 8 && number <= 8)
+        mail_copy(d->uids[d->nuids++], 72, mail_s(d->uid_now[number - 1]));
+    d->got = d->mail_n;
+    return MAIL_ERR_OK;
+}
+
+static const char *const demo_domains[] = { "a.example", "b.example" };
+static const mail_route demo_routes[] = { { "b.example", "mail.b:25" } };
+
+static world_host *demo_host(demo *d, int part, size_t domain) {
+    world_host *h = world_host_add(&d->w, parts[part].name,
+                                   parts[part].address);
+    h->opts.host = parts[part].name;
+    h->opts.basic = 1;                 /* SMTP as the textbooks print it */
+    h->opts.routing.domains = &demo_domains[domain];
+    h->opts.routing.ndomains = 1;
+    h->opts.routing.routes = demo_routes;
+    h->opts.routing.nroutes = domain == 0;
+    h->opts.any_auth = 1;
+    h->opts.watch = demo_watch;
+    h->opts.watch_ctx = &h->sys;
+    return h;
+}
+
+/* Alice's own computer is listed as one that may send mail on. */
+static void demo_alice(demo *d) {
+    mail_smtpc_opts o;
+    memset(&o, 0, sizeof o);
+    o.helo = "alice.a.example";
+    o.basic = 1;
+    sender_init(&d->alice, o);
+    mail_path_mailbox(mail_s("alice@a.example"), &d->alice.from);
+    mail_path_mailbox(mail_s("bob@b.example"), &d->rcpts[0].path);
+    mail_path_mailbox(mail_s("carol@a.example"), &d->rcpts[1].path);
+    d->alice.rcpts = d->rcpts;
+    d->alice.nrcpts = 2;
+    d->alice.read = demo_read;
+    d->alice.ctx = d;
+    d->alice.size = -1;
+    world_call(&d->w, &d->alice.a, "mail.a:25", parts[ALICE].address);
+    world_run(&d->w, d->w.ms + 1000);
+}
+
+static void demo_bob(demo *d) {
+    fetcher bob;
+    mail_fetch_opts o;
+    memset(&bob, 0, sizeof bob);
+    memset(&o, 0, sizeof o);
+    o.pop3.user = "bob";
+    o.pop3.password = "secret";
+    o.keep = d->keep;
+    fetcher_init(&bob, o);
+    bob.have = demo_have;
+    bob.text = demo_text_in;
+    bob.store = demo_store;
+    bob.ctx = d;
+    d->mail_n = 0;
+    d->runs++;
+    world_call(&d->w, &bob.a, "mail.b:110", parts[BOB].address);
+    world_run(&d->w, d->w.ms + 1000);
+}
+
+static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
+    memset(d, 0, sizeof *d);
+    world_init(&d->w, seed);
+    d->w.chunk = chunk;
+    d->keep = keep;
+    d->a = demo_host(d, MAIL_A, 0);
+    d->b = demo_host(d, MAIL_B, 1);
+    d->a->opts.relay_from = parts[ALICE].address;
+    vdisk_put(&d->a->disk, "users", mail_s("alice:{PLAIN}secret\n"
+                                           "carol:{PLAIN}secret\n"));
+    vdisk_put(&d->b->disk, "users", mail_s("bob:{PLAIN}secret\n"));
+    world_boot(d->a);
+    world_boot(d->b);
+    demo_alice(d);
+    demo_bob(d);
+    if (keep) demo_bob(d);
+}
+
+static void demo_free(demo *d) {
+    world_free(&d->w);
+    trace_free(&d->t);
+}
+
+/* --- steps: what all the views show ------------------------------------- */
+
+typedef enum step_kind {
+    STEP_SESSION,                   /* a connection begins: text is a title */
+    STEP_PHASE,                     /* one of its phases                    */
+    STEP_TALK,                      /* a command and its reply              */
+    STEP_STAR                       /* something on the disk of host        */
+} step_kind;
+
+typedef struct step {
+    step_kind kind;
+    int number, from, to, host;
+    char text[120], reply[40];
+} step;
+
+typedef struct steps {
+    step  *p; size_t n, cap;
+    int    number, from, to, phase, sessions, pop3, smtps;
+    int    in_mail, update;
+    char   command[120];
+    char  *data; size_t data_n;     /* text on the wire, so far */
+    size_t stars, first_star;
+    char   star[8][120];
+} steps;
+
+static step *steps_add(steps *s, step_kind kind) {
+    step *p;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        p = realloc(s->p, cap * sizeof *p);
+        if (p == NULL) exit(1);
+        s->p = p;
+        s->cap = cap;
+    }
+    p = &s->p[s->n++];
+    memset(p, 0, sizeof *p);
+    p->kind = kind;
+    p->from = s->from;
+    p->to = s->to;
+    return p;
+}
+
+static void steps_phase(steps *s, int phase) {
+    static const char *const smtp[] = {
+        "", "1 connection establishment", "2 mail transfer",
+        "3 connection termination"
+    };
+    static const char *const pop3[] = {
+        "", "user name and password", "retrieval", "end"
+    };
+    step *p;
+    if (phase <= s->phase) return;
+    s->phase = phase;
+    p = steps_add(s, STEP_PHASE);
+    snprintf(p->text, sizeof p->text, "%s%s", s->pop3 ? pop3[phase]
+             : smtp[phase], s->pop3 && phase == 3
+             ? ": deletions happen now" : "");
+}
+
+static int steps_part(const char *address) {
+    int i;
+    for (i = 0; i < PARTS; i++)
+        if (strcmp(parts[i].address, address) == 0) return i;
+    return ALICE;
+}
+
+static void steps_open(steps *s, const trace_note *n) {
+    static const char *const use[] = { "first", "second", "next" };
+    step *p;
+    s->from = steps_part(n->text);
+    s->to = n->host;
+    s->pop3 = n->role == 'p';
+    s->phase = s->in_mail = s->update = 0;
+    p = steps_add(s, STEP_SESSION);
+    if (s->pop3) snprintf(p->text, sizeof p->text, "POP3: pull: %s -> %s",
+                          parts[s->from].name, parts[s->to].name);
+    else {
+        snprintf(p->text, sizeof p->text, "SMTP, %s use: push: %s -> %s",
+                 use[s->smtps > 1 ? 2 : s->smtps], parts[s->from].name,
+                 parts[s->to].name);
+        s->smtps++;
+    }
+    s->sessions++;
+    snprintf(s->command, sizeof s->command, "(connect, TCP port %d)",
+             s->pop3 ? 110 : 25);
+}
+
+/* The phase follows from the session's state, not from the words. */
+static int steps_phase_of(steps *s, const char *state, int reply) {
+    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
+    if (s->pop3 && reply && s->phase) return s->phase;
+    if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
+    if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
+        s->in_mail = 1;
+    return s->in_mail ? 2 : 1;
+}
+
+/* How many octets of message are in what went over the wire? */
+static size_t steps_octets(const steps *s) {
+    mail_dot_in d;
+    size_t used = 0, n = 0;
+    memset(&d, 0, sizeof d);
+    while (used < s->data_n && !d.end) {
+        mail_str text;
+        used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
+        n += text.n;
+    }
+    return n;
+}
+
+static void steps_stars(steps *s, int host) {
+    size_t i;
+    for (i = 0; i < s->stars; i++) {
+        step *p = steps_add(s, STEP_STAR);
+        p->host = host;
+        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
+    }
+    s->stars = 0;
+}
+
+/* A reply closes a row. Of its words only a little is shown: the code, the
+   numbers of STAT, and "mine" where a server takes responsibility. */
+static void steps_reply(steps *s, const trace_note *n) {
+    step *p;
+    int64_t a;
+    mail_str rest = mail_s(n->text), word;
+    size_t octets = s->data ? steps_octets(s) : 0;
+    if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
+    if (s->command[0] == 0 && s->data == NULL) return;
+    if (s->data && !s->pop3)
+        snprintf(s->command, sizeof s->command,
+                 "message, %lu octets, \".\"", (unsigned long)octets);
+    steps_phase(s, steps_phase_of(s, n->state, 1));
+    p = steps_add(s, STEP_TALK);
+    p->number = ++s->number;
+    mail_copy(p->text, sizeof p->text, mail_s(s->command));
+    word = mail_cut(&rest, ' ');
+    mail_copy(p->reply, sizeof p->reply, word);
+    word = mail_cut(&rest, ' ');
+    if (s->pop3 && mail_number(word, INT64_MAX, &a) == MAIL_ERR_OK &&
+        mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
+        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
+    if (s->data && !s->pop3) mail_copy(p->reply, sizeof p->reply,
+                                       mail_s("250 mine"));
+    s->command[0] = 0;
+    free(s->data);
+    s->data = NULL;
+    s->data_n = 0;
+    steps_stars(s, n->host);
+}
+
+static void steps_command(steps *s, const trace_note *n) {
+    steps_phase(s, steps_phase_of(s, n->state, 0));
+    mail_copy(s->command, sizeof s->command, mail_s(n->text));
+    if (strcmp(n->text, "PASS ****") == 0)
+        mail_copy(s->command, sizeof s->command,
+                  mail_s("PASS **** (clear on wire!)"));
+    if (strncmp(n->text, "DELE ", 5) == 0)
+        snprintf(s->command, sizeof s->command, "%.40s (delete mode)",
+                 n->text);
+}
+
+static void steps_data(steps *s, const trace_note *n) {
+    char *p;
+    if (s->pop3) {       /* the text follows the +OK: the row is there */
+        if (s->n) snprintf(s->p[s->n - 1].reply, sizeof s->p->reply,
+                           "+OK mail");
+        return;
+    }
+    p = realloc(s->data, s->data_n + n->n + 1);
+    if (p == NULL) exit(1);
+    memcpy(p + s->data_n, n->text, n->n);
+    s->data = p;
+    s->data_n += n->n;
+}
+
+static void steps_star(steps *s, const trace_note *n, const char *text,
+                       int later) {
+    step *p;
+    if (later && s->stars < 8) {
+        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
+        return;
+    }
+    p = steps_add(s, STEP_STAR);
+    p->host = n->host;
+    mail_copy(p->text, sizeof p->text, mail_s(text));
+}
+
+/* What the disk did, in the demo's words. Before the 250 it is held back
+   until that row is shown, because it stands under it. */
+static void steps_disk(steps *s, const trace_note *n) {
+    char text[120];
+    mail_str t = mail_s(n->text), id = mail_cut(&t, ' ');
+    int held = s->data != NULL && !s->pop3 && n->host == s->to;
+    (void)id;
+    if (n->kind == MAIL_NOTE_FATE) {
+        if (mail_starts(t, "is accepted"))
+            steps_star(s, n, "queue: on disk before that 250", held);
+        if (mail_starts(t, "is in mailbox ")) {
+            snprintf(text, sizeof text, "mailbox %.*s: on disk, too",
+                     (int)(t.n - 14), t.p + 14);
+            steps_star(s, n, text, held);
+        }
+        if (mail_starts(mail_s(n->text), "mailbox ")) {
+            mail_str who = mail_s(n->text + 8);
+            who = mail_cut(&who, ':');
+            snprintf(text, sizeof text, "mailbox %.*s: empty (deleted now)",
+                     MAIL_ARG(who));
+            steps_star(s, n, text, s->pop3);
+        }
+        return;
+    }
+    if (mail_starts(mail_s(n->text), "rename queue/tmp/") &&
+        strstr(n->text, ".state"))
+        steps_star(s, n, "queue: who still waits is noted", held);
+    if (mail_starts(mail_s(n->text), "remove queue/") &&
+        !mail_starts(mail_s(n->text), "remove queue/tmp"))
+        steps_star(s, n, held ? "queue: emptied"
+                              : "queue: emptied after that 250", held);
+}
+
+static void steps_make(steps *s, const trace *t) {
+    size_t i;
+    memset(s, 0, sizeof *s);
+    for (i = 0; i < t->n; i++) {
+        const trace_note *n = &t->p[i];
+        if (n->role == '-') steps_disk(s, n);
+        else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
+        else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
+        else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
+        else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
+    }
+    free(s->data);
+    s->data = NULL;
+}
+
+/* --- the views ----------------------------------------------------------- */
+
+enum { COLUMN = 5, APART = 11, WORDS = 42, CODES = 70 };
+
+/* Four lifelines and nothing on them. */
+static void ladder_lines(char *line) {
+    int i;
+    memset(line, ' ', 100);
+    for (i = 0; i < PARTS; i++) line[COLUMN + i * APART] = '|';
+    line[WORDS - 3] = 0;
+}
+
+static void ladder_talk(const step *p) {
+    char line[101], number[12];
+    int left = COLUMN + (p->from < p->to ? p->from : p->to) * APART;
+    int right = COLUMN + (p->from < p->to ? p->to : p->from) * APART;
+    ladder_lines(line);
+    memset(line + left + 1, '-', (size_t)(right - left - 1));
+    if (p->from < p->to) line[right - 1] = '>';
+    else line[left + 1] = '<';
+    snprintf(number, sizeof number, "%3d", p->number);
+    memcpy(line, number, 3);
+    printf("%s   %-*.*s %s\n", line, CODES - WORDS - 1, CODES - WORDS - 1,
+           p->text, p->reply);
+}
+
+static void ladder_star(const step *p) {
+    char line[101];
+    ladder_lines(line);
+    line[COLUMN + p->host * APART] = '*';
+    printf("%s   * %s\n", line, p->text);
+}
+
+static void ladder_names(void) {
+    int row, i;
+    for (row = 0; row < 3; row++) {
+        char line[101];
+        memset(line, ' ', 100);
+        for (i = 0; i < PARTS; i++) {
+            const char *text = row == 0 ? parts[i].name :
+                               row == 1 ? parts[i].role1 : parts[i].role2;
+            memcpy(line + COLUMN + i * APART - (int)strlen(text) / 2, text,
+                   strlen(text));
+        }
+        i = 99;
+        while (i >= 0 && line[i] == ' ') i--;
+        printf("%.*s\n", i + 1, line);
+    }
+}
+
+static void rule(const char *title) {
+    int n = *title ? printf("== %s ", title) : 0;
+    while (n++ < 80) putchar('=');
+    putchar('\n');
+}
+
+static void demo_end(const demo *d) {
+    rule("");
+    printf("Bob has the %lu octets Alice wrote plus 3 trace fields "
+           "(%lu octets in all).\n", (unsigned long)sizeof demo_text - 1,
+           (unsigned long)d->got);
+    if (d->keep) printf("SMTP was used twice. Bob looked twice, took the "
+                        "mail once; it is still there.\n");
+    else printf("SMTP was used twice, POP3 once.\n");
+    printf("See also: --keep --full --plain\n");
+}
+
+static void demo_title(uint64_t seed) {
+    printf("%-73s seed=%llu\n", "mail.h demo  one message, four programs, "
+           "one process, no network", (unsigned long long)seed);
+}
+
+static void view_ladder(const demo *d, const steps *s, uint64_t seed) {
+    size_t i;
+    demo_title(seed);
+    ladder_names();
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        char line[101];
+        switch (p->kind) {
+        case STEP_SESSION:
+            rule(p->text);
+            break;
+        case STEP_PHASE:
+            ladder_lines(line);
+            printf("%s   -- %s\n", line, p->text);
+            break;
+        case STEP_TALK:
+            ladder_talk(p);
+            break;
+        default:
+            ladder_star(p);
+            break;
+        }
+    }
+    demo_end(d);
+}
+
+static void view_plain(const demo *d, const steps *s) {
+    size_t i;
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        switch (p->kind) {
+        case STEP_SESSION:
+            printf("SESSION. %s. Client %s, server %s.\n", p->text,
+                   parts[p->from].name, parts[p->to].name);
+            break;
+        case STEP_PHASE:
+            printf("PHASE %s.\n", p->text);
+            break;
+        case STEP_TALK:
+            printf("Step %d. %s to %s: %s. Reply: %s.\n", p->number,
+                   parts[p->from].name, parts[p->to].name, p->text,
+                   p->reply);
+            break;
+        default:
+            printf("Disk of %s: %s.\n", parts[p->host].name, p->text);
+            break;
+        }
+    }
+    printf("END. Bob has %lu octets.\n", (unsigned long)d->got);
+}
+
+/* One line of text with its line end drawn, and what is said of it. */
+static void full_line(int *number, int from_left, const char *who,
+                      mail_str text, const char *end, const char *remark) {
+    int n = printf("%3d  %s  %s: ", ++*number,
+                   from_left ? "|----------->|" : "|<-----------|", who);
+    fflush(stdout);
+    show_safe(stdout, text, 200);
+    n += (int)text.n;
+    n += printf("%s", end);
+    if (*remark) printf("%*s%s", n < 56 ? 56 - n : 2, "", remark);
+    putchar('\n');
+}
+
+static void full_text(int *number, int from_left, const char *who,
+                      mail_str text) {
+    while (text.n) {
+        mail_str line = mail_cut(&text, '\n');
+        const char *remark = "";
+        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        if (line.n > 1 && line.p[0] == '.') remark = "<- a dot was added";
+        if (line.n == 1 && line.p[0] == '.') remark = "<- end of the data";
+        full_line(number, from_left, who, line, "<CR><LF>", remark);
+    }
+}
+
+static void full_disk(const trace_note *n) {
+    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    mail_str name = mail_cut(&rest, ' ');
+    printf("     *  %s: %.*s %.*s\n", parts[n->host].name, MAIL_ARG(verb),
+           MAIL_ARG(name));
+    if (rest.n) printf("     *    to %.*s\n", MAIL_ARG(rest));
+}
+
+/* Both directions, every octet, and the state of the server after each
+   reply. The server is at the right; for POP3 too. */
+static void view_full(const demo *d, uint64_t seed) {
+    size_t i;
+    int number = 0, smtps = 0;
+    demo_title(seed);
+    for (i = 0; i < d->t.n; i++) {
+        const trace_note *n = &d->t.p[i];
+        char title[100], state[20];
+        switch (n->kind) {
+        case MAIL_NOTE_OPEN:
+            snprintf(title, sizeof title, "%s: %s -> %s", n->role == 'p'
+                     ? "POP3, pull" : smtps++ ? "SMTP, push, second use"
+                     : "SMTP, push, first use",
+                     parts[steps_part(n->text)].name, parts[n->host].name);
+            rule(title);
+            full_line(&number, 1, "C", mail_s(n->role == 'p'
+                      ? "(connects to port 110)" : "(connects to port 25)"),
+                      "", "");
+            break;
+        case MAIL_NOTE_COMMAND:
+            full_line(&number, 1, "C", mail_s(n->text), "", "");
+            break;
+        case MAIL_NOTE_REPLY:
+            snprintf(state, sizeof state, "[%s]", n->state);
+            full_line(&number, 0, "S", mail_s(n->text), "", state);
+            break;
+        case MAIL_NOTE_TEXT:
+            full_text(&number, n->role == 's', n->role == 's' ? "C" : "S",
+                      mail_sn(n->text, n->n));
+            break;
+        case MAIL_NOTE_DISK:
+            full_disk(n);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* ======================================================================
+   [CLI] the program                                                ch.14
+   Every command: 0 done, 1 failed (one line that says what to do), 2 wrong
+   usage.
+   ====================================================================== */
+
+typedef enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_NUMBER } opt_kind;
+
+enum { LIST_MAX = 256 };
+typedef struct text_list { const char *p[LIST_MAX]; size_t n; } text_list;
+
+typedef struct opt {
+    const char *name;
+    opt_kind kind;
+    void *to;                       /* int, const char *, text_list, int64_t */
+    const char *help;               /* "ARG: what it is"                     */
+} opt;
+
+static int usage_error(const char *command, const char *what,
+                       const char *name) {
+    fprintf(stderr, "mail %s: %s %s; see: mail help %s\n", command, what,
+            name, command);
+    return 2;
+}
+
+/* A number, with k or m behind it. */
+static int opt_number(const char *text, int64_t *to) {
+    mail_str s = mail_s(text);
+    int64_t unit = 1;
+    if (s.n && (s.p[s.n - 1] == 'k' || s.p[s.n - 1] == 'K')) unit = 1024;
+    if (s.n && (s.p[s.n - 1] == 'm' || s.p[s.n - 1] == 'M'))
+        unit = 1024 * 1024;
+    if (unit > 1) s.n--;
+    if (mail_number(s, INT64_MAX / unit, to)) return 0;
+    *to *= unit;
+    return 1;
+}
+
+static const opt *opt_find(const opt *opts, mail_str name) {
+    for (; opts->name; opts++)
+        if (mail_eq(mail_s(opts->name), name)) return opts;
+    return NULL;
+}
+
+/* Sets an option. Returns 0, or 2 with a line on stderr. */
+static int opt_set(const char *command, const opt *o, const char *value) {
+    text_list *list = o->to;
+    switch (o->kind) {
+    case OPT_FLAG:
+        *(int *)o->to = 1;
+        return 0;
+    case OPT_TEXT:
+        *(const char **)o->to = value;
+        return 0;
+    case OPT_LIST:
+        if (list->n == LIST_MAX)
+            return usage_error(command, "too many of", o->name);
+        list->p[list->n++] = value;
+        return 0;
+    default:
+        return opt_number(value, o->to) ? 0
+               : usage_error(command, "a number is wanted for", o->name);
+    }
+}
+
+/* Reads --name VALUE and --name=VALUE; what is left over goes to rest.
+   Returns 0, 2 after an error, or -1 when help was asked for. */
+static int opts_read(const char *command, const opt *opts, int argc,
+                     char **argv, text_list *rest) {
+    int i, e;
+    for (i = 0; i < argc; i++) {
+        const char *arg = argv[i], *value;
+        mail_str tail = mail_s(arg), name;
+        const opt *o;
+        if (strcmp(arg, "--help") == 0) return -1;
+        if (strncmp(arg, "--", 2) != 0 || arg[2] == 0) {
+            if (rest == NULL || rest->n == LIST_MAX)
+                return usage_error(command, "what is", arg);
+            rest->p[rest->n++] = arg;
+            continue;
+        }
+        name = mail_cut(&tail, '=');
+        o = opt_find(opts, mail_sn(name.p + 2, name.n - 2));
+        if (o == NULL) return usage_error(command, "unknown option", arg);
+        value = strchr(arg, '=') ? strchr(arg, '=') + 1 : NULL;
+        if (o->kind == OPT_FLAG && value)
+            return usage_error(command, "takes no value:", arg);
+        if (o->kind != OPT_FLAG && value == NULL) {
+            if (++i == argc)
+                return usage_error(command, "a value is missing for", arg);
+            value = argv[i];
+        }
+        e = opt_set(command, o, value);
+        if (e) return e;
+    }
+    return 0;
+}
+
+static void opts_help(const opt *opts) {
+    for (; opts->name; opts++) {
+        char left[60];
+        const char *text = strchr(opts->help, ':');
+        snprintf(left, sizeof left, "--%s %.*s", opts->name,
+                 (int)(text - opts->help), opts->help);
+        printf("  %-26s %s\n", left, text + 2);
+    }
+}
+
+/* A whole line of standard input or a file, without its end. */
+static int read_line(FILE *f, char *to, size_t cap) {
+    size_t n;
+    if (fgets(to, (int)cap, f) == NULL) return 0;
+    n = strlen(to);
+    while (n && (to[n - 1] == '\n' || to[n - 1] == '\r')) to[--n] = 0;
+    return 1;
+}
+
+static int ask_terminal(const char *prompt, char *to, size_t cap) {
+    struct termios old, quiet;
+    int ok;
+    fprintf(stderr, "%s: ", prompt);
+    if (tcgetattr(0, &old)) return read_line(stdin, to, cap);
+    quiet = old;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(0, TCSAFLUSH, &quiet);
+    ok = read_line(stdin, to, cap);
+    tcsetattr(0, TCSAFLUSH, &old);
+    fputc('\n', stderr);
+    return ok;
+}
+
+/* The password never comes on the command line, where others can see it:
+   a file, the environment, a prompt, or a line of standard input. */
+static int get_password(const char *file, char *to, size_t cap) {
+    const char *env = getenv("MAIL_PASSWORD");
+    FILE *f;
+    int ok;
+    if (file) {
+        f = fopen(file, "r");
+        ok = f && read_line(f, to, cap);
+        if (f) fclose(f);
+        if (!ok) fprintf(stderr, "mail: --password-file %s cannot be read: "
+                         "put the password on its first line\n", file);
+        return ok;
+    }
+    if (env) return mail_copy(to, cap, mail_s(env));
+    ok = isatty(0) ? ask_terminal("password", to, cap)
+                   : read_line(stdin, to, cap);
+    if (!ok) fprintf(stderr, "mail: no password: set MAIL_PASSWORD, or name "
+                     "a --password-file\n");
+    return ok;
+}
+
+/* --- mail demo ----------------------------------------------------------- */
+
+static int cmd_demo(int argc, char **argv) {
+    static demo d;
+    steps s;
+    int keep = 0, del = 0, full = 0, plain = 0;
+    int64_t seed = 1, chunk = 0;
+    const opt opts[] = {
+        { "delete", OPT_FLAG, &del,
+          ": Bob's permanent computer: fetched mail goes (default)" },
+        { "keep", OPT_FLAG, &keep,
+          ": another computer: mail stays on the server" },
+        { "full", OPT_FLAG, &full,
+          ": every line both ways, octets, states, the disk" },
+        { "plain", OPT_FLAG, &plain,
+          ": the same as sentences, for grep and for ears" },
+        { "chunk", OPT_NUMBER, &chunk,
+          "N: octets that arrive at a time (the result is the same)" },
+        { "seed", OPT_NUMBER, &seed, "N: another world" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    int e = opts_read("demo", opts, argc, argv, NULL);
+    if (e < 0) {
+        printf("mail demo: one message, all the way, in one process\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    if (keep && del) return usage_error("demo", "choose one of",
+                                        "--keep, --delete");
+    demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
+    steps_make(&s, &d.t);
+    if (full) view_full(&d, (uint64_t)seed);
+    else if (plain) view_plain(&d, &s);
+    else view_ladder(&d, &s, (uint64_t)seed);
+    e = d.got == 0;
+    free(s.p);
+    demo_free(&d);
+    return e;
+}
+
+/* --- mail serve ---------------------------------------------------------- */
+
+typedef struct serve_opts {
+    const char *dir, *host, *smtp, *submission, *pop3, *smarthost;
+    const char *bare_lf, *catch_all, *retry;
+    text_list domains, routes;
+    int64_t max_size, expire, max_rcpts, max_conns;
+    int unsealed, allow_plain, verbose;
+    mail_route route[LIST_MAX];
+    char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
+    char host_text[MAIL_DOMAIN_SIZE];
+} serve_opts;
+
+static serve_opts serve;
+
+static const opt serve_table[] = {
+    { "dir", OPT_TEXT, &serve.dir, "DIR: where everything is (./mail.d)" },
+    { "host", OPT_TEXT, &serve.host, "NAME: this server's own name" },
+    { "domain", OPT_LIST, &serve.domains,
+      "NAME: a domain whose mail ends here (again: more)" },
+    { "smtp", OPT_TEXT, &serve.smtp,
+      "ADDR: from other servers (127.0.0.1:2525)" },
+    { "submission", OPT_TEXT, &serve.submission,
+      "ADDR: from users, who log in (127.0.0.1:2587)" },
+    { "pop3", OPT_TEXT, &serve.pop3,
+      "ADDR: users fetch here (127.0.0.1:2110)" },
+    { "route", OPT_LIST, &serve.routes,
+      "DOMAIN=HOST:PORT: where that domain's mail goes" },
+    { "smarthost", OPT_TEXT, &serve.smarthost,
+      "HOST:PORT: where all other mail goes" },
+    { "catch-all", OPT_TEXT, &serve.catch_all,
+      "USER: gets the mail for unknown users" },
+    { "bare-lf", OPT_TEXT, &serve.bare_lf,
+      "normalise|reject: lines without CR" },
+    { "max-size", OPT_NUMBER, &serve.max_size,
+      "N: octets a message may have (10m)" },
+    { "max-rcpts", OPT_NUMBER, &serve.max_rcpts,
+      "N: recipients a message may have (100)" },
+    { "max-connections", OPT_NUMBER, &serve.max_conns,
+      "N: at once (1000)" },
+    { "retry", OPT_TEXT, &serve.retry,
+      "FIRST[,MAX]: seconds between tries (300,14400)" },
+    { "expire", OPT_NUMBER, &serve.expire,
+      "N: seconds until giving up (432000)" },
+    { "unsealed", OPT_FLAG, &serve.unsealed,
+      ": listen and connect beyond loopback" },
+    { "allow-plaintext-auth", OPT_FLAG, &serve.allow_plain,
+      ": take passwords from beyond loopback" },
+    { "verbose", OPT_FLAG, &serve.verbose,
+      ": log commands, replies and disk steps, too" },
+    { NULL, OPT_FLAG, NULL, NULL }
+};
+
+/* DIR/mail.conf: "name value" lines, the names of the long options. What
+   stands on the command line comes later and wins. */
+static int conf_read(const char *dir) {
+    char path[1024], line[1024];
+    static text_list kept;
+    int e = 0, n = 0;
+    FILE *f;
+    snprintf(path, sizeof path, "%s/mail.conf", dir);
+    f = fopen(path, "r");
+    if (f == NULL) return 0;
+    while (!e && read_line(f, line, sizeof line)) {
+        mail_str value = mail_trim(mail_s(line)), name;
+        const opt *o;
+        char *copy;
+        n++;
+        if (value.n == 0 || value.p[0] == '#') continue;
+        name = mail_cut(&value, ' ');
+        value = mail_trim(value);
+        o = opt_find(serve_table, name);
+        copy = malloc(value.n + 1);
+        if (copy) mail_copy(copy, value.n + 1, value);
+        if (o == NULL || copy == NULL || kept.n == LIST_MAX ||
+            (o->kind != OPT_FLAG && value.n == 0)) {
+            fprintf(stderr, "mail serve: %s line %d: what is \"%.*s\"? "
+                    "(names are those of: mail help serve)\n", path, n,
+                    MAIL_ARG(name));
+            free(copy);
+            e = 2;
+        } else {
+            kept.p[kept.n++] = copy;
+            e = opt_set("serve", o, copy);
+        }
+    }
+    fclose(f);
+    return e;
+}
+
+static const char *dir_of(int argc, char **argv) {
+    int i;
+    for (i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc)
+            return argv[i + 1];
+        if (strncmp(argv[i], "--dir=", 6) == 0) return argv[i] + 6;
+    }
+    return "./mail.d";
+}
+
+static int serve_routes(mail_routing *r) {
+    size_t i;
+    for (i = 0; i < serve.routes.n; i++) {
+        mail_str hop = mail_s(serve.routes.p[i]), domain, host;
+        char *at = serve.route_text[i];
+        int port;
+        domain = mail_cut(&hop, '=');
+        if (!mail_domain_ok(domain) || mail_host_port(hop, &host, &port) ||
+            domain.n + hop.n + 2 > sizeof serve.route_text[0])
+            return usage_error("serve", "write DOMAIN=HOST:PORT, not",
+                               serve.routes.p[i]);
+        mail_copy(at, domain.n + 1, domain);
+        serve.route[i].domain = at;
+        at += domain.n + 1;
+        mail_copy(at, hop.n + 1, hop);
+        serve.route[i].hop = at;
+    }
+    r->routes = serve.route;
+    r->nroutes = serve.routes.n;
+    return 0;
+}
+
+/* Our name: --host, else the first domain, else what the system says. */
+static const char *serve_host(void) {
+    if (serve.host) return serve.host;
+    if (serve.domains.n) return serve.domains.p[0];
+    if (gethostname(serve.host_text, sizeof serve.host_text - 1) == 0 &&
+        mail_domain_ok(mail_s(serve.host_text))) return serve.host_text;
+    return "localhost";
+}
+
+static int serve_check(mail_server_opts *o) {
+    static const char *own[1];
+    mail_str text, host;
+    int port, e;
+    size_t i;
+    memset(o, 0, sizeof *o);
+    o->host = serve_host();
+    if (!mail_domain_ok(mail_s(o->host)))
+        return usage_error("serve", "not a host name:", o->host);
+    for (i = 0; i < serve.domains.n; i++)
+        if (!mail_domain_ok(mail_s(serve.domains.p[i])))
+            return usage_error("serve", "not a domain:", serve.domains.p[i]);
+    own[0] = o->host;
+    o->routing.domains = serve.domains.n ? serve.domains.p : own;
+    o->routing.ndomains = serve.domains.n ? serve.domains.n : 1;
+    e = serve_routes(&o->routing);
+    if (e) return e;
+    if (serve.smarthost && mail_host_port(mail_s(serve.smarthost), &host,
+                                          &port))
+        return usage_error("serve", "write HOST:PORT, not", serve.smarthost);
+    if (serve.bare_lf && strcmp(serve.bare_lf, "reject") != 0 &&
+        strcmp(serve.bare_lf, "normalise") != 0)
+        return usage_error("serve", "--bare-lf is normalise or reject, not",
+                           serve.bare_lf);
+    text = mail_s(serve.retry);
+    if (serve.retry && (mail_number(mail_cut(&text, ','), 1000000,
+                                    &o->retry_first) ||
+        (text.n && mail_number(text, 1000000, &o->retry_max))))
+        return usage_error("serve", "--retry is FIRST or FIRST,MAX, not",
+                           serve.retry);
+    if (o->retry_max < o->retry_first && o->retry_max)
+        o->retry_max = o->retry_first;
+    if (serve.catch_all && !mail_user_ok(mail_s(serve.catch_all)))
+        return usage_error("serve", "not a user:", serve.catch_all);
+    o->routing.smarthost = serve.smarthost;
+    o->routing.catch_all = serve.catch_all;
+    o->reject_bare = serve.bare_lf && serve.bare_lf[0] == 'r';
+    o->max_size = serve.max_size;
+    o->max_rcpts = (int)serve.max_rcpts;
+    o->max_conns = (int)serve.max_conns;
+    o->expire = serve.expire;
+    o->any_auth = 1;
+    return 0;
+}
+
+/* The log: what became of messages and logins; with --verbose the rest.
+   Peers' octets are escaped. */
+static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
+                      mail_str text, const char *state) {
+    const char *who = role == 's' ? "smtpd" : role == 'p' ? "pop3d" :
+                      role == 'c' ? "smtpc" : "server";
+    char date[64];
+    mail_buf b = mail_buf_on(date, sizeof date - 1);
+    int zone;
+    int64_t now;
+    (void)ctx;
+    (void)state;
+    if (kind != MAIL_NOTE_FATE && !serve.verbose) return;
+    now = sys_time(NULL, &zone);
+    mail_date(&b, now, zone);
+    date[b.n] = 0;
+    fprintf(stderr, "%s %s", date + 5, who);
+    if (conn) fprintf(stderr, "[%u]", conn);
+    if (kind == MAIL_NOTE_TEXT) {
+        fprintf(stderr, " text %lu octets\n", (unsigned long)text.n);
+        return;
+    }
+    fputs(kind == MAIL_NOTE_COMMAND ? " < " : kind == MAIL_NOTE_REPLY ? " > "
+          : kind == MAIL_NOTE_OPEN ? " open " : kind == MAIL_NOTE_CLOSE
+          ? " close " : kind == MAIL_NOTE_DISK ? " disk " : " ", stderr);
+    if (role == 'c' && (kind == MAIL_NOTE_COMMAND ||
+                        kind == MAIL_NOTE_REPLY))
+        fputs("", stderr);
+    show_safe(stderr, text, 512);
+    fputc('\n', stderr);
+}
+
+static int serve_loop(machine *m, const listener *ls, size_t n) {
+    int64_t until = 0;
+    while (!until || sys_clock(NULL) < until) {
+        if (signal_reload) {
+            signal_reload = 0;
+            mail_server_reload(m->server);
+        }
+        if (signal_stop) {
+            if (!until) until = sys_clock(NULL) + 10000;
+            if (mail_server_stop(m->server) && m->nasks == 0) break;
+            n = 0;                              /* nobody new comes in */
+        }
+        net_turn(m, ls, n, serve.allow_plain);
+    }
+    return 0;
+}
+
+static int serve_run(machine *m, const mail_server_opts *o) {
+    listener ls[3] = {
+        { -1, MAIL_PORT_SMTP, "smtp", serve.smtp },
+        { -1, MAIL_PORT_SUBMISSION, "submission", serve.submission },
+        { -1, MAIL_PORT_POP3, "pop3", serve.pop3 }
+    };
+    mail_sys sys;
+    mail_err e;
+    size_t i;
+    int ok = 1;
+    machine_sys(m, &sys);
+    m->unsealed = serve.unsealed;
+    catch_signals();
+    m->server = mail_server_open(&sys, o, &e);
+    if (m->server == NULL) {
+        fprintf(stderr, "mail serve: %s: %s; is it a directory of yours "
+                "that can be written?\n", serve.dir, mail_err_text(e));
+        return 1;
+    }
+    for (i = 0; i < 3 && ok; i++) ok = listen_on(m, &ls[i]);
+    if (ok) {
+        printf("ready\n");
+        fflush(stdout);
+        serve_loop(m, ls, 3);
+    }
+    mail_server_close(m->server);
+    for (i = 0; i < 3; i++)
+        if (ls[i].fd >= 0) close(ls[i].fd);
+    return !ok;
+}
+
+static int cmd_serve(int argc, char **argv) {
+    machine m;
+    mail_server_opts o;
+    int e;
+    memset(&serve, 0, sizeof serve);
+    serve.dir = dir_of(argc, argv);
+    serve.smtp = "127.0.0.1:2525";
+    serve.submission = "127.0.0.1:2587";
+    serve.pop3 = "127.0.0.1:2110";
+    e = conf_read(serve.dir);
+    if (!e) e = opts_read("serve", serve_table, argc, argv, NULL);
+    if (e < 0) {
+        printf("mail serve: one mail server, SMTP and POP3\n");
+        opts_help(serve_table);
+        return 0;
+    }
+    if (!e) e = serve_check(&o);
+    if (e) return e;
+    o.watch = serve_log;
+    umask(077);
+    if (!machine_open(&m, serve.dir)) return 1;
+    e = serve_run(&m, &o);
+    machine_close(&m);
+    return e;
+}
+
+/* --- mail user ----------------------------------------------------------- */
+
+/* Rewrites users: the line of name becomes line (NULL: it goes). Written
+   beside it, flushed, renamed: a power loss leaves the old or the new. */
+static int users_edit(machine *m, const char *name, const char *line) {
+    mail_err e = MAIL_ERR_OK;
+    FILE *in = NULL, *out = NULL;
+    int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC), tmp;
+    char old[1024];
+    if (fd >= 0) in = fdopen(fd, "r");
+    unlinkat(m->dir, "users.tmp", 0);
+    tmp = openat(m->dir, "users.tmp", O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (tmp >= 0) out = fdopen(tmp, "w");
+    while (out && in && fgets(old, sizeof old, in)) {
+        mail_str rest = mail_s(old), user = mail_cut(&rest, ':');
+        if (!mail_ieq(mail_trim(user), mail_s(name))) fputs(old, out);
+    }
+    if (out && line) fprintf(out, "%s:%s\n", name, line);
+    if (out == NULL || fflush(out) || fsync_full(fileno(out)))
+        e = errno_err();
+    if (in) fclose(in);
+    if (out && fclose(out)) e = MAIL_ERR_IO;
+    if (!e) e = disk_rename(m, "users.tmp", "users", 1);
+    if (!e && fsync_full(m->dir)) e = errno_err();
+    if (e) fprintf(stderr, "mail user: users cannot be written: %s\n",
+                   mail_err_text(e));
+    return e == MAIL_ERR_OK;
+}
+
+/* Is the user there? With list, prints all of them. */
+static int users_look(machine *m, const char *name, int list) {
+    int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC), found = 0;
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
+    char line[1024];
+    while (in && read_line(in, line, sizeof line)) {
+        mail_str secret = mail_s(line), user = mail_cut(&secret, ':');
+        if (user.n == 0 || user.p[0] == '#') continue;
+        if (list) printf("%-24.*s %s\n", MAIL_ARG(user),
+                         mail_starts(secret, "{PLAIN}") ? "APOP and password"
+                                                        : "password");
+        else found |= mail_ieq(mail_trim(user), mail_s(name));
+    }
+    if (in) fclose(in);
+    return found;
+}
+
+/* A server that runs on this directory reads users again. */
+static void users_tell(machine *m) {
+    struct flock l;
+    int fd = openat(m->dir, "lock", O_RDWR | O_CLOEXEC);
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK)
+        kill(l.l_pid, SIGHUP);
+    if (fd >= 0) close(fd);
+}
+
+static int user_secret(const char *file, int plain, char *to, size_t cap) {
+    char password[256];
+    unsigned char salt[16];
+    mail_buf b = mail_buf_on(to, cap - 1);
+    if (!get_password(file, password, sizeof password)) return 0;
+    if (password[0] == 0 || mail_has_control(mail_s(password))) {
+        fprintf(stderr, "mail user: a password has 1 to 200 octets and no "
+                "control characters\n");
+        return 0;
+    }
+    sys_random(NULL, salt, sizeof salt);
+    if (plain) mail_buf_fmt(&b, "{PLAIN}%s", password);
+    else mail_secret_make(&b, mail_s(password),
+                          mail_sn((char *)salt, sizeof salt), 4096);
+    to[b.n] = 0;
+    mail_wipe(password, sizeof password);
+    return !b.full;
+}
+
+static int user_change(machine *m, const char *verb, const char *name,
+                       const char *file, int plain) {
+    char secret[512];
+    int there = users_look(m, name, 0), add = strcmp(verb, "add") == 0;
+    if (!mail_user_ok(mail_s(name)))
+        return usage_error("user", "a name is 1 to 63 of a-z 0-9 . _ -, "
+                           "not", name);
+    if (add ? there : !there) {
+        fprintf(stderr, add ? "mail user: %s is there already; mail user "
+                "passwd changes the password\n" : "mail user: there is no "
+                "user %s; mail user list shows them\n", name);
+        return 1;
+    }
+    if (strcmp(verb, "remove") == 0) {
+        if (!users_edit(m, name, NULL)) return 1;
+        printf("removed %s; the mail stays in mail/%s\n", name, name);
+    } else {
+        if (!user_secret(file, plain, secret, sizeof secret)) return 1;
+        if (!users_edit(m, name, secret)) return 1;
+        printf(add ? "added %s\n" : "changed %s\n", name);
+        mail_wipe(secret, sizeof secret);
+    }
+    users_tell(m);
+    return 0;
+}
+
+static int cmd_user(int argc, char **argv) {
+    const char *dir = "./mail.d", *file = NULL;
+    int plain = 0, e;
+    text_list rest = { { NULL }, 0 };
+    machine m;
+    const opt opts[] = {
+        { "dir", OPT_TEXT, &dir, "DIR: the server's directory (./mail.d)" },
+        { "password-file", OPT_TEXT, &file, "FILE: its first line" },
+        { "plain", OPT_FLAG, &plain,
+          ": keep the password readable, which APOP needs" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    e = opts_read("user", opts, argc, argv, &rest);
+    if (e < 0) {
+        printf("mail user add|passwd|remove|list [NAME]\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    e = rest.n == 1 && strcmp(rest.p[0], "list") == 0;
+    if (!e && (rest.n != 2 || (strcmp(rest.p[0], "add") != 0 &&
+                               strcmp(rest.p[0], "passwd") != 0 &&
+                               strcmp(rest.p[0], "remove") != 0)))
+        return usage_error("user", "write", "add|passwd|remove NAME, or list");
+    memset(&m, 0, sizeof m);
+    umask(077);
+    mkdir(dir, 0700);
+    m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m.dir < 0) {
+        fprintf(stderr, "mail user: %s: %s; name the directory with --dir\n",
+                dir, strerror(errno));
+        return 1;
+    }
+    if (e) users_look(&m, "", 1);
+    else e = user_change(&m, rest.p[0], rest.p[1], file, plain);
+    close(m.dir);
+    return strcmp(rest.p[0], "list") == 0 ? 0 : e;
+}
+
+/* --- a client program over a socket --------------------------------------- */
+
+static int client_connect(const char *server, int unsealed, int *local) {
+    const char *why = "nobody answers";
+    struct addrinfo *found = net_find(server, 0, &why), *a;
+    int fd = -1, sealed = 0;
+    for (a = found; a && fd < 0; a = a->ai_next) {
+        *local = is_loopback(a->ai_addr);
+        if (!unsealed && !*local) {
+            sealed = 1;
+            continue;
+        }
+        fd = socket(a->ai_family, SOCK_STREAM, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen)) {
+            why = strerror(errno);
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (found) freeaddrinfo(found);
+    if (fd >= 0) socket_ready(fd);
+    else fprintf(stderr, sealed ? "mail: --server %s is not on this machine: "
+                 "say --unsealed if that is meant%s\n"
+                 : "mail: --server %s: %s\n", server, sealed ? "" : why);
+    return fd;
+}
+
+/* Carries octets between a socket and a client program until it is over. */
+static void client_run(agent *a, int fd) {
+    char buf[16384];
+    size_t at = 0, n = 0;
+    while (!a->over || a->out(a).n) {
+        mail_str out;
+        struct pollfd p;
+        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now;
+        while ((out = a->out(a)).n) {
+            int64_t k = net_send(NULL, fd, out.p, out.n);
+            if (k == -2) a->eof(a);
+            if (k < 0) break;
+            a->sent(a, (size_t)k);
+        }
+        if (at < n) {
+            at += a->feed(a, buf + at, n - at);
+            if (at == n || a->out(a).n || a->over) continue;
+        }
+        if (a->over) {
+            if (out.n == 0) break;
+            return;                            /* nobody takes it any more */
+        }
+        p.fd = fd;
+        p.events = (short)((a->out(a).n ? POLLOUT : 0) |
+                           (at == n ? POLLIN : 0));
+        if (wait < 0) wait = 0;
+        if (poll(&p, 1, (int)(wait > 1000 ? 1000 : wait)) <= 0 ||
+            !(p.revents & (POLLIN | POLLHUP | POLLERR))) continue;
+        {
+            int64_t k = net_recv(NULL, fd, buf, sizeof buf);
+            at = 0;
+            n = k > 0 ? (size_t)k : 0;
+            if (k == 0 || k == -2) a->eof(a);
+        }
+    }
+}
+
+static void client_watch(void *ctx, mail_note kind, mail_str text,
+                         const char *state) {
+    (void)ctx;
+    (void)state;
+    if (kind == MAIL_NOTE_TEXT) return;
+    fputs(kind == MAIL_NOTE_COMMAND ? "C: " : "S: ", stderr);
+    show_safe(stderr, text, 512);
+    fputc('\n', stderr);
+}
+
+/* --- mail send ------------------------------------------------------------ */
+
+/* The letter: a header we made, then a file. Read through once before it is
+   sent: how long is it, has it octets over 127, is a line too long? */
+typedef struct letter {
+    char   head[16384]; size_t head_n, at;
+    FILE  *body;
+    int64_t size; int has_8bit;
+} letter;
+
+static int64_t letter_read(void *ctx, void *p, size_t n) {
+    letter *l = ctx;
+    size_t k = l->head_n - l->at < n ? l->head_n - l->at : n;
+    if (k) {
+        memcpy(p, l->head + l->at, k);
+        l->at += k;
+        return (int64_t)k;
+    }
+    k = fread(p, 1, n, l->body);
+    return k == 0 && ferror(l->body) ? -1 : (int64_t)k;
+}
+
+/* A body that cannot be read twice (a pipe) is copied to a file first. */
+static FILE *letter_spool(FILE *in) {
+    char buf[16384];
+    FILE *f;
+    size_t k;
+    if (fseek(in, 0, SEEK_CUR) == 0 && !isatty(fileno(in))) return in;
+    f = tmpfile();
+    while (f && (k = fread(buf, 1, sizeof buf, in)) > 0)
+        if (fwrite(buf, 1, k, f) != k) {
+            fclose(f);
+            return NULL;
+        }
+    if (f) rewind(f);
+    return f;
+}
+
+/* Sizes on the wire: every line end counts two. Returns 0 with a line on
+   stderr if it cannot be sent. */
+static int letter_scan(letter *l, const char *name) {
+    char buf[16384], last = 0;
+    int64_t line = 0, number = 1, longest = 0, where = 0;
+    size_t k, i;
+    long start = ftell(l->body);
+    while ((k = fread(buf, 1, sizeof buf, l->body)) > 0)
+        for (i = 0; i < k; i++) {
+            char c = buf[i];
+            l->has_8bit |= (unsigned char)c > 127;
+            l->size += (c == '\n' && last != '\r') || c == '\r' ? 2 : c != '\n';
+            if (c == '\n') line = 0, number++;
+            else if (c != '\r' && ++line > longest) longest = line,
+                                                    where = number;
+            last = c;
+        }
+    if (last != '\n') l->size += 2;
+    if (ferror(l->body) || fseek(l->body, start, SEEK_SET)) {
+        fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
+                strerror(errno));
+        return 0;
+    }
+    if (longest > 998) {
+        fprintf(stderr, "mail send: %s: line %lld has %lld octets; mail takes "
+                "998 (RFC 5322 2.1.1): break it\n", name, (long long)where,
+                (long long)longest);
+        return 0;
+    }
+    return 1;
+}
+
+typedef struct send_opts {
+    const char *server, *from, *subject, *raw, *user, *password_file, *helo;
+    text_list to, cc, bcc, rest;
+    int unsealed, verbose, allow_plain;
+} send_opts;
+
+/* "Bob <bob@b.example>" or "bob@b.example": the path in it. */
+static int send_address(const char *text, mail_path *p) {
+    mail_str s = mail_trim(mail_s(text)), rest;
+    size_t i = s.n;
+    mail_err e;
+    if (s.n && s.p[s.n - 1] == '>') {
+        while (i && s.p[i - 1] != '<') i--;
+        if (i) i--;
+        e = mail_path_read(mail_sn(s.p + i, s.n - i), p, &rest);
+    } else e = mail_path_mailbox(s, p);
+    if (e) {
+        fprintf(stderr, "mail send: not an address: ");
+        show_safe(stderr, s, 80);
+        fprintf(stderr, " (write user@domain or Name <user@domain>)\n");
+    }
+    return e == MAIL_ERR_OK;
+}
+
+static int send_rcpts(sender *s, const text_list *l) {
+    size_t i;
+    for (i = 0; i < l->n; i++)
+        if (!send_address(l->p[i], &s->rcpts[s->nrcpts++].path)) return 0;
+    return 1;
+}
+
+static const char *joined(const text_list *l, char *to, size_t cap) {
+    mail_buf b = mail_buf_on(to, cap - 1);
+    size_t i;
+    for (i = 0; i < l->n; i++)
+        mail_buf_fmt(&b, "%s%s", i ? ", " : "", l->p[i]);
+    to[b.n] = 0;
+    return l->n ? to : NULL;
+}
+
+static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
+    static char to[8192], cc[8192];
+    char id[200];
+    mail_buf b = mail_buf_on(l->head, sizeof l->head);
+    mail_compose m;
+    uint32_t r[2];
+    mail_err e;
+    memset(&m, 0, sizeof m);
+    m.time = sys_time(NULL, &m.zone);
+    sys_random(NULL, r, sizeof r);
+    snprintf(id, sizeof id, "<%llx.%08lx%08lx@%.120s>",
+             (unsigned long long)m.time, (unsigned long)r[0],
+             (unsigned long)r[1], from->domain[0] ? from->domain
+                                                  : "localhost");
+    m.from = o->from;
+    m.to = joined(&o->to, to, sizeof to);
+    m.cc = joined(&o->cc, cc, sizeof cc);
+    m.subject = o->subject;
+    m.message_id = id;
+    m.body_8bit = l->has_8bit;
+    e = mail_compose_head(&b, &m);
+    l->head_n = b.n;
+    l->size += (int64_t)b.n;
+    if (e) fprintf(stderr, "mail send: From, To, Cc or Subject is %s: no line "
+                   "breaks, and names in ASCII\n", mail_err_text(e));
+    return e == MAIL_ERR_OK;
+}
+
+/* What each recipient's server said, or why nobody was asked. */
+static int send_tell(const sender *s) {
+    size_t i, sent = 0;
+    char path[MAIL_PATH_SIZE];
+    for (i = 0; i < s->nrcpts; i++) {
+        const send_rcpt *r = &s->rcpts[i];
+        int refused = r->code >= 400, ok = !refused && s->code / 100 == 2;
+        sent += (size_t)ok;
+        if (s->code == 0 && !refused) continue;
+        fprintf(ok ? stdout : stderr, "%s %s: %d ", ok ? "sent" : "refused",
+                mail__show(&r->path, path), refused ? r->code : s->code);
+        show_safe(ok ? stdout : stderr, mail_s(refused ? r->words
+                                                       : s->words), 400);
+        fputc('\n', ok ? stdout : stderr);
+    }
+    if (s->err && sent < s->nrcpts) {
+        fprintf(stderr, "mail send: %s", mail_err_text(s->err));
+        if (s->c.words[0]) {
+            fputs(": ", stderr);
+            show_safe(stderr, mail_s(s->c.words), 400);
+        }
+        fputc('\n', stderr);
+    }
+    return sent == s->nrcpts ? 0 : 1;
+}
+
+static int send_go(const send_opts *o, sender *s, const char *password) {
+    char helo[MAIL_DOMAIN_SIZE] = "localhost";
+    mail_smtpc_opts c;
+    mail_err e;
+    int fd, local = 0;
+    memset(&c, 0, sizeof c);
+    gethostname(helo, sizeof helo - 1);
+    c.helo = o->helo ? o->helo : mail_domain_ok(mail_s(helo)) ? helo
+                                                              : "localhost";
+    c.user = o->user;
+    c.password = o->user ? password : NULL;
+    if (o->verbose) c.watch = client_watch;
+    e = sender_init(s, c);
+    if (e) {
+        fprintf(stderr, "mail send: --user, --helo or the password is %s\n",
+                mail_err_text(e));
+        return 1;
+    }
+    fd = client_connect(o->server, o->unsealed, &local);
+    if (fd < 0) return 1;
+    if (o->user && !local && !o->allow_plain) {
+        fprintf(stderr, "mail send: the password would cross the network in "
+                "clear; say --allow-plaintext-auth if it may\n");
+        close(fd);
+        return 1;
+    }
+    client_run(&s->a, fd);
+    close(fd);
+    return send_tell(s);
+}
+
+static int send_letter(const send_opts *o, sender *s, letter *l) {
+    const char *name = o->raw ? o->raw : o->rest.n ? o->rest.p[0]
+                                                   : "standard input";
+    char password[256] = "";
+    FILE *f = o->raw || o->rest.n ? fopen(name, "rb") : stdin;
+    int e = 1;
+    if (o->user && !get_password(o->password_file, password,
+                                 sizeof password)) return 1;
+    l->body = f ? letter_spool(f) : NULL;
+    if (l->body == NULL)
+        fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
+                strerror(errno));
+    else if (letter_scan(l, name) && (o->raw || send_compose(o, l,
+                                                             &s->from))) {
+        s->read = letter_read;
+        s->ctx = l;
+        s->size = l->size;
+        s->has_8bit = l->has_8bit;
+        e = send_go(o, s, password);
+    }
+    mail_wipe(password, sizeof password);
+    if (l->body && l->body != f) fclose(l->body);
+    if (f && f != stdin) fclose(f);
+    return e;
+}
+
+static int cmd_send(int argc, char **argv) {
+    static send_opts o;
+    static letter l;
+    static sender s;
+    const opt opts[] = {
+        { "server", OPT_TEXT, &o.server,
+          "HOST:PORT: the sender's mail server (127.0.0.1:2587)" },
+        { "from", OPT_TEXT, &o.from, "A: the sender" },
+        { "to", OPT_LIST, &o.to, "A: a recipient (again: more)" },
+        { "cc", OPT_LIST, &o.cc, "A: a recipient, named in Cc" },
+        { "bcc", OPT_LIST, &o.bcc, "A: a recipient, named nowhere" },
+        { "subject", OPT_TEXT, &o.subject, "S: the subject" },
+        { "raw", OPT_TEXT, &o.raw,
+          "FILE: a message with its header, sent as it is" },
+        { "user", OPT_TEXT, &o.user, "U: log in (password: see below)" },
+        { "password-file", OPT_TEXT, &o.password_file,
+          "FILE: its first line" },
+        { "helo", OPT_TEXT, &o.helo, "NAME: what to call ourselves" },
+        { "unsealed", OPT_FLAG, &o.unsealed,
+          ": the server is not on this machine" },
+        { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
+          ": the password may cross a network in clear" },
+        { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    int e;
+    memset(&o, 0, sizeof o);
+    memset(&s, 0, sizeof s);
+    memset(&l, 0, sizeof l);
+    o.server = "127.0.0.1:2587";
+    e = opts_read("send", opts, argc, argv, &o.rest);
+    if (e < 0) {
+        printf("mail send: send a message; its text on standard input, or "
+               "a FILE\n");
+        opts_help(opts);
+        printf("The password: MAIL_PASSWORD, --password-file, or a "
+               "prompt.\n");
+        return 0;
+    }
+    if (e) return e;
+    if (o.from == NULL || o.to.n + o.cc.n + o.bcc.n == 0)
+        return usage_error("send", "at least", "--from and one --to");
+    if (o.rest.n > (o.raw ? 0u : 1u))
+        return usage_error("send", "one text is enough:", o.rest.p[0]);
+    if (o.user && !o.raw && o.rest.n == 0 && !o.password_file &&
+        !getenv("MAIL_PASSWORD") && !isatty(0))
+        return usage_error("send", "standard input is the text: set",
+                           "MAIL_PASSWORD or --password-file");
+    if (strcmp(o.from, "<>") != 0 && !send_address(o.from, &s.from))
+        return 1;
+    s.rcpts = calloc(o.to.n + o.cc.n + o.bcc.n, sizeof *s.rcpts);
+    if (s.rcpts == NULL) return 1;
+    e = 1;
+    if (send_rcpts(&s, &o.to) && send_rcpts(&s, &o.cc) &&
+        send_rcpts(&s, &o.bcc)) e = send_letter(&o, &s, &l);
+    free(s.rcpts);
+    return e;
+}
+
+/* --- mail fetch ----------------------------------------------------------- */
+
+/* Where fetched mail goes, and the ledger: a line "ACCOUNT UID" for each
+   message that is durable here, so that keep mode takes each one once. */
+typedef struct place {
+    const char *into, *account;
+    int    kind;                    /* 'd' Maildir, 'm' mbox, '-' output  */
+    int    dir;                     /* of the Maildir                     */
+    FILE  *f; char tmp[MAIL_NAME_SIZE]; long start; int bol;
+    mail_to_lf lf;
+    int64_t size, wire;
+    char **known; size_t nknown, known_cap, sorted;
+    char **uids; size_t nuids;      /* by message number, of this run     */
+    FILE  *ledger; char ledger_path[1024];
+    int64_t stored; int progress;
+} place;
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int place_know(place *p, const char *line) {
+    char *copy = malloc(strlen(line) + 1);
+    if (p->nknown == p->known_cap) {
+        size_t cap = p->known_cap ? p->known_cap * 2 : 64;
+        char **k = realloc(p->known, cap * sizeof *k);
+        if (k == NULL) return 0;
+        p->known = k;
+        p->known_cap = cap;
+    }
+    if (copy == NULL) return 0;
+    mail_copy(copy, strlen(line) + 1, mail_s(line));
+    p->known[p->nknown++] = copy;
+    return 1;
+}
+
+static void place_line(const place *p, mail_str uid, char *to, size_t cap) {
+    snprintf(to, cap, "%s %.*s", p->account, MAIL_ARG(uid));
+}
+
+/* Reads the ledger. A half line at its end, left by a crash, is no UID. */
+static int ledger_open(place *p, const char *path) {
+    char line[1024];
+    FILE *f = fopen(path, "r");
+    snprintf(p->ledger_path, sizeof p->ledger_path, "%s", path);
+    while (f && fgets(line, sizeof line, f)) {
+        size_t n = strlen(line);
+        if (n == 0 || line[n - 1] != '\n') break;
+        line[n - 1] = 0;
+        if (!place_know(p, line)) break;
+    }
+    if (f) fclose(f);
+    if (p->nknown) qsort(p->known, p->nknown, sizeof *p->known, by_text);
+    p->sorted = p->nknown;
+    p->ledger = fopen(path, "a");
+    if (p->ledger == NULL)
+        fprintf(stderr, "mail fetch: the ledger %s cannot be written: %s; "
+                "name another with --ledger\n", path, strerror(errno));
+    return p->ledger != NULL;
+}
+
+static int place_have(void *ctx, int64_t number, mail_str uid) {
+    place *p = ctx;
+    char line[400], *key = line;
+    size_t i = (size_t)number;
+    if (i >= p->nuids) {
+        size_t n = i + 256;
+        char **u = realloc(p->uids, n * sizeof *u);
+        if (u == NULL) return 1;              /* not now: next time */
+        memset(u + p->nuids, 0, (n - p->nuids) * sizeof *u);
+        p->uids = u;
+        p->nuids = n;
+    }
+    free(p->uids[i]);
+    p->uids[i] = malloc(uid.n + 1);
+    if (p->uids[i]) mail_copy(p->uids[i], uid.n + 1, uid);
+    place_line(p, uid, line, sizeof line);
+    return p->sorted && bsearch(&key, p->known, p->sorted, sizeof *p->known,
+                                by_text) != NULL;
+}
+
+/* The UID is noted once the message is durable, and durably. */
+static mail_err ledger_add(place *p, int64_t number) {
+    char line[400];
+    if (p->ledger == NULL || (size_t)number >= p->nuids ||
+        p->uids[number] == NULL) return MAIL_ERR_OK;
+    place_line(p, mail_s(p->uids[number]), line, sizeof line);
+    fprintf(p->ledger, "%s\n", line);
+    if (fflush(p->ledger) || fsync_full(fileno(p->ledger)))
+        return errno_err();
+    return MAIL_ERR_OK;
+}
+
+/* At the end of a good run: what the server no longer lists is dropped, so
+   that the ledger stays as small as the mailbox. */
+static void ledger_trim(place *p) {
+    char tmp[1100], line[400];
+    size_t i, here = strlen(p->account);
+    FILE *f;
+    if (p->ledger == NULL) return;
+    snprintf(tmp, sizeof tmp, "%s.tmp", p->ledger_path);
+    f = fopen(tmp, "w");
+    if (f == NULL) return;
+    for (i = 0; i < p->nknown; i++)              /* other accounts' lines */
+        if (strncmp(p->known[i], p->account, here) != 0 ||
+            p->known[i][here] != ' ') fprintf(f, "%s\n", p->known[i]);
+    for (i = 0; i < p->nuids; i++)
+        if (p->uids[i]) {
+            place_line(p, mail_s(p->uids[i]), line, sizeof line);
+            fprintf(f, "%s\n", line);
+        }
+    if (fflush(f) == 0 && fsync_full(fileno(f)) == 0 && fclose(f) == 0)
+        rename(tmp, p->ledger_path);
+}
+
+static mail_err place_begin(place *p) {
+    char host[100] = "localhost";
+    uint32_t r;
+    int fd, zone;
+    p->size = p->wire = 0;
+    p->bol = 1;
+    memset(&p->lf, 0, sizeof p->lf);
+    if (p->kind == '-') p->f = tmpfile();
+    else if (p->kind == 'm') {
+        p->f = fopen(p->into, "a");
+        if (p->f && fseek(p->f, 0, SEEK_END) == 0) {
+            p->start = ftell(p->f);
+            fprintf(p->f, "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
+        }
+    } else {
+        gethostname(host, sizeof host - 1);
+        sys_random(NULL, &r, sizeof r);
+        snprintf(p->tmp, sizeof p->tmp, "tmp/%lld.%ldR%08lx.%s",
+                 (long long)sys_time(NULL, &zone), (long)getpid(),
+                 (unsigned long)r, strchr(host, '/') ? "localhost" : host);
+        fd = openat(p->dir, p->tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        p->f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    }
+    return p->f ? MAIL_ERR_OK : errno_err();
+}
+
+/* mbox: a line that could be taken for the next message gets a ">". */
+static void place_mbox(place *p, const char *s, size_t n) {
+    while (n) {
+        const char *lf = memchr(s, '\n', n);
+        size_t k = lf ? (size_t)(lf - s) + 1 : n, q = 0;
+        if (p->bol) {
+            while (q < k && s[q] == '>') q++;
+            if (k - q >= 5 && memcmp(s + q, "From ", 5) == 0)
+                fputc('>', p->f);
+        }
+        fwrite(s, 1, k, p->f);
+        p->bol = lf != NULL;
+        s += k;
+        n -= k;
+    }
+}
+
+static mail_err place_text(void *ctx, mail_str text) {
+    place *p = ctx;
+    char buf[4100];
+    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);
+    while (!e && text.n) {
+        size_t k = text.n < 4096 ? text.n : 4096;
+        size_t n = mail_to_lf_feed(&p->lf, text.p, k, buf);
+        if (p->kind == 'm') place_mbox(p, buf, n);
+        else fwrite(buf, 1, n, p->f);
+        p->size += (int64_t)n;
+        p->wire += (int64_t)k;
+        text = mail_sn(text.p + k, text.n - k);
+        if (ferror(p->f)) e = errno_err();
+    }
+    return e;
+}
+
+static mail_err place_maildir(place *p) {
+    char to[2 * MAIL_NAME_SIZE];
+    int e = fflush(p->f) || fsync_full(fileno(p->f)), fd;
+    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
+             (long long)p->size, (long long)p->wire);
+    e |= fclose(p->f);
+    p->f = NULL;
+    if (e || renameat(p->dir, p->tmp, p->dir, to)) return errno_err();
+    fd = openat(p->dir, "new", O_RDONLY | O_DIRECTORY);
+    e = fd < 0 || fsync_full(fd);
+    if (fd >= 0) close(fd);
+    return e ? errno_err() : MAIL_ERR_OK;
+}
+
+static mail_err place_output(place *p) {
+    char buf[4096];
+    size_t n;
+    rewind(p->f);
+    while ((n = fread(buf, 1, sizeof buf, p->f)) > 0)
+        fwrite(buf, 1, n, stdout);
+    n = (size_t)ferror(p->f);
+    fclose(p->f);
+    p->f = NULL;
+    /* A pipe cannot be made durable; a file can, and is. */
+    if (fflush(stdout) || n || (fsync(1) && errno != EINVAL &&
+                                errno != ENOTSUP && errno != EROFS))
+        return MAIL_ERR_IO;
+    return MAIL_ERR_OK;
+}
+
+static mail_err place_store(void *ctx, int64_t number) {
+    place *p = ctx;
+    char last[1];
+    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
+    if (e) return e;
+    if (mail_to_lf_end(&p->lf, last)) fputc('\r', p->f);
+    if (p->kind == 'd') e = place_maildir(p);
+    else if (p->kind == '-') e = place_output(p);
+    else {
+        fputc('\n', p->f);
+        if (fflush(p->f) || fsync_full(fileno(p->f))) e = errno_err();
+        fclose(p->f);
+        p->f = NULL;
+    }
+    if (!e) e = ledger_add(p, number);
+    if (!e) p->stored++;
+    if (p->progress) fprintf(stderr, "\r%lld fetched",
+                             (long long)p->stored);
+    return e;
+}
+
+/* A message that broke off leaves nothing behind. */
+static void place_drop(place *p) {
+    if (p->f == NULL) return;
+    fflush(p->f);
+    if (p->kind == 'm' && ftruncate(fileno(p->f), (off_t)p->start))
+        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
+    fclose(p->f);
+    p->f = NULL;
+    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+}
+
+static int place_open(place *p) {
+    static const char *const subs[] = { "tmp", "new", "cur" };
+    mail_str s = mail_s(p->into);
+    size_t i;
+    p->kind = strcmp(p->into, "-") == 0 ? '-' :
+              s.n > 5 && mail_ieq(mail_sn(s.p + s.n - 5, 5),
+                                  mail_s(".mbox")) ? 'm' : 'd';
+    p->dir = -1;
+    if (p->kind != 'd') return 1;
+    if (mkdir(p->into, 0700) == 0 || errno == EEXIST)
+        p->dir = open(p->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (i = 0; i < 3 && p->dir >= 0; i++) mkdirat(p->dir, subs[i], 0700);
+    if (p->dir < 0 || fsync_full(p->dir)) {
+        fprintf(stderr, "mail fetch: --into %s: %s; name a Maildir, a FILE"
+                ".mbox, or -\n", p->into, strerror(errno));
+        return 0;
+    }
+    return 1;
+}
+
+static void place_free(place *p) {
+    size_t i;
+    place_drop(p);
+    for (i = 0; i < p->nknown; i++) free(p->known[i]);
+    for (i = 0; i < p->nuids; i++) free(p->uids[i]);
+    free(p->known);
+    free(p->uids);
+    if (p->ledger) fclose(p->ledger);
+    if (p->dir >= 0 && p->kind == 'd') close(p->dir);
+}
+
+typedef struct fetch_cli {
+    const char *server, *user, *into, *ledger, *password_file;
+    int keep, del, apop, unsealed, allow_plain, verbose;
+} fetch_cli;
+
+static int fetch_tell(const fetcher *g, const place *p) {
+    const mail_fetch *f = &g->f;
+    if (p->progress) fputc('\n', stderr);
+    if (f->err == MAIL_ERR_UNABLE && f->opts.keep && !f->opts.pop3.apop)
+        fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
+                "cannot know what is new: use --delete\n");
+    else if (f->err) {
+        fprintf(stderr, "mail fetch: %s", mail_err_text(f->err));
+        if (f->words[0]) fputs(": ", stderr);
+        show_safe(stderr, mail_s(f->words), 400);
+        fputc('\n', stderr);
+    }
+    fprintf(p->kind == '-' ? stderr : stdout,
+            "%lld of %lld messages fetched, %lld removed there%s\n",
+            (long long)f->taken, (long long)f->count,
+            f->err == MAIL_ERR_OK ? (long long)f->removed : 0,
+            f->skipped ? ", some refused" : "");
+    return f->err || f->skipped ? 1 : 0;
+}
+
+static int fetch_go(const fetch_cli *o, place *p, const char *password) {
+    static fetcher g;
+    static unsigned char seen[12500];            /* 100,000 messages */
+    mail_fetch_opts f;
+    int fd, local = 0, e;
+    memset(&g, 0, sizeof g);
+    memset(&f, 0, sizeof f);
+    f.pop3.user = o->user;
+    f.pop3.password = password;
+    f.pop3.apop = o->apop;
+    if (o->verbose) f.pop3.watch = client_watch;
+    f.keep = o->keep;
+    f.ledger = p->ledger != NULL;
+    f.seen = seen;
+    f.seen_size = sizeof seen;
+    if (fetcher_init(&g, f)) {
+        fprintf(stderr, "mail fetch: --user or the password has control "
+                "characters or is too long\n");
+        return 1;
+    }
+    fd = client_connect(o->server, o->unsealed, &local);
+    if (fd < 0) return 1;
+    if (!local && !o->allow_plain && !o->apop) {
+        fprintf(stderr, "mail fetch: the password would cross the network in "
+                "clear; say --allow-plaintext-auth if it may\n");
+        close(fd);
+        return 1;
+    }
+    g.have = place_have;
+    g.text = place_text;
+    g.store = place_store;
+    g.ctx = p;
+    client_run(&g.a, fd);
+    close(fd);
+    e = fetch_tell(&g, p);
+    if (!g.f.err && p->ledger) ledger_trim(p);
+    return e;
+}
+
+static int cmd_fetch(int argc, char **argv) {
+    static fetch_cli o;
+    static place p;
+    char password[256] = "", account[300], ledger[1024];
+    const opt opts[] = {
+        { "server", OPT_TEXT, &o.server,
+          "HOST:PORT: the receiver's mail server (127.0.0.1:2110)" },
+        { "user", OPT_TEXT, &o.user, "U: whose mail" },
+        { "delete", OPT_FLAG, &o.del,
+          ": fetched mail is removed there (default)" },
+        { "keep", OPT_FLAG, &o.keep,
+          ": it stays there; each message is fetched once" },
+        { "into", OPT_TEXT, &o.into,
+          "MAILDIR|FILE.mbox|-: where to (./Maildir)" },
+        { "ledger", OPT_TEXT, &o.ledger,
+          "FILE: the UIDs that are here already (INTO.uidl)" },
+        { "apop", OPT_FLAG, &o.apop, ": log in without the password in "
+          "clear" },
+        { "password-file", OPT_TEXT, &o.password_file,
+          "FILE: its first line" },
+        { "unsealed", OPT_FLAG, &o.unsealed,
+          ": the server is not on this machine" },
+        { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
+          ": the password may cross a network in clear" },
+        { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    int e;
+    memset(&o, 0, sizeof o);
+    memset(&p, 0, sizeof p);
+    o.server = "127.0.0.1:2110";
+    o.into = "./Maildir";
+    e = opts_read("fetch", opts, argc, argv, NULL);
+    if (e < 0) {
+        printf("mail fetch: take the mail out of a mailbox (POP3)\n");
+        opts_help(opts);
+        printf("The password: MAIL_PASSWORD, --password-file, or a "
+               "prompt.\n");
+        return 0;
+    }
+    if (e) return e;
+    if (o.user == NULL) return usage_error("fetch", "whose mail? give",
+                                           "--user");
+    if (o.keep && o.del) return usage_error("fetch", "choose one of",
+                                            "--keep, --delete");
+    snprintf(account, sizeof account, "%s@%s", o.user, o.server);
+    snprintf(ledger, sizeof ledger, "%s.uidl", o.into);
+    p.into = o.into;
+    p.account = account;
+    p.progress = isatty(2) && !o.verbose;
+    umask(077);
+    if (mail_has_control(mail_s(account)) || strchr(account, ' '))
+        return usage_error("fetch", "no user:", o.user);
+    if (!get_password(o.password_file, password, sizeof password)) return 1;
+    if (!place_open(&p)) return 1;
+    /* On standard output there is nothing to remember, unless asked to. */
+    if ((o.ledger || p.kind != '-') &&
+        !ledger_open(&p, o.ledger ? o.ledger : ledger)) e = 1;
+    if (!e) e = fetch_go(&o, &p, password);
+    mail_wipe(password, sizeof password);
+    place_free(&p);
+    return e;
+}
+
+/* --- mail states, mail help ----------------------------------------------- */
+
+static void states_rows(int (*row)(size_t i, mail_row *r)) {
+    mail_row r;
+    size_t i;
+    for (i = 0; row(i, &r); i++)
+        printf("  %-9s%-15s -> %-16s %s\n", r.name, r.from, r.then, r.says);
+}
+
+static void states_list(const char *title, int n,
+                        const char *(*name)(int), const char *(*text)(int)) {
+    int i;
+    printf("%s\n", title);
+    for (i = 0; i < n; i++) printf("  %-9s%s\n", name(i), text(i));
+}
+
+#define STATES(x, X) \
+    static const char *x##_name(int i) { \
+        return mail_##x##_state_name((mail_##x##_state)i); \
+    } \
+    static const char *x##_text(int i) { \
+        return mail_##x##_state_text((mail_##x##_state)i); \
+    }
+STATES(smtpd, SMTPD)
+STATES(smtpc, SMTPC)
+STATES(pop3d, POP3D)
+STATES(pop3c, POP3C)
+
+static int cmd_states(int argc, char **argv) {
+    static const opt none[] = { { NULL, OPT_FLAG, NULL, NULL } };
+    int e = opts_read("states", none, argc, argv, NULL);
+    if (e < 0) {
+        printf("mail states: the tables that run the four sessions\n");
+        return 0;
+    }
+    if (e) return e;
+    states_list("server MTA (SMTPD): states", MAIL_SMTPD_COUNT, smtpd_name,
+                smtpd_text);
+    printf(" verb, allowed in -> leads to, says\n");
+    states_rows(mail_smtpd_row);
+    states_list("\nclient MTA (SMTPC): states", MAIL_SMTPC_COUNT, smtpc_name,
+                smtpc_text);
+    printf(" state -> leads to, by the reply\n");
+    states_rows(mail_smtpc_row);
+    states_list("\nserver MAA (POP3D): states", MAIL_POP3D_COUNT, pop3d_name,
+                pop3d_text);
+    printf(" verb, allowed in -> leads to, says\n");
+    states_rows(mail_pop3d_row);
+    states_list("\nclient MAA (POP3C): states", MAIL_POP3C_COUNT, pop3c_name,
+                pop3c_text);
+    printf(" state -> leads to, by the reply\n");
+    states_rows(mail_pop3c_row);
+    return 0;
+}
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+} commands[] = {
+    { "demo",   cmd_demo,   "one message, four programs, no network" },
+    { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
+    { "send",   cmd_send,   "send a message" },
+    { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },
+    { "user",   cmd_user,   "add, change, remove, list users" },
+    { "states", cmd_states, "the tables that run the four sessions" }
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *f) {
+    size_t i;
+    fprintf(f, "mail.h %s: Internet mail in one file\n\n", MAIL_VERSION);
+    for (i = 0; i < COMMANDS; i++)
+        fprintf(f, "  mail %-8s %s\n", commands[i].name, commands[i].what);
+    fprintf(f, "  mail help [COMMAND]\n\nBegin with: mail demo\n");
+}
+
+static int run_command(const char *name, int argc, char **argv) {
+    size_t i;
+    for (i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].run(argc, argv);
+    fprintf(stderr, "mail: there is no command %s; see: mail help\n", name);
+    return 2;
+}
+
+static int mail_main(int argc, char **argv) {
+    static char help[] = "--help";
+    static char *ask[] = { help, NULL };
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (name == NULL) {
+        print_help(stderr);
+        return 2;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("mail.h %s\n", MAIL_VERSION);
+        return 0;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0) {
+        if (argc > 2) return run_command(argv[2], 1, ask);
+        print_help(stdout);
+        return 0;
+    }
+    return run_command(name, argc - 2, argv + 2);
+}
+
+#ifndef MAIL_NO_MAIN
+int main(int argc, char **argv) {
+    return mail_main(argc, argv);
+}
+#endif

@@ -1,0 +1,6811 @@
+/* mail.h - v0.1.0 - Internet mail in one file: SMTP, POP3, and the server
+   between them. (top comment to come) */
+
+#ifndef MAIL_H
+#define MAIL_H
+
+/* ======================================================================
+   [CONFIG] switches                                                ch.14
+   Define them before including mail.h, in every file that includes it.
+   ====================================================================== */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MAIL_VERSION "0.1.0"
+
+/* Longest command or reply line kept, with its CRLF, in octets. RFC 5321
+   4.5.3.1.4 asks for 512 and more for extensions. A longer line is read to
+   its end and refused; it never grows anything. At least 600. */
+#ifndef MAIL_LINE_SIZE
+#define MAIL_LINE_SIZE 2048
+#endif
+
+/* Octets a session can have waiting for the peer. At least 1024. */
+#ifndef MAIL_OUT_SIZE
+#define MAIL_OUT_SIZE 2048
+#endif
+
+/* MAIL_STATIC: make every function static, for one file that holds all. */
+#ifdef MAIL_STATIC
+#if defined(__GNUC__)
+#define MAIL_DEF static __attribute__((unused))
+#else
+#define MAIL_DEF static
+#endif
+#else
+#define MAIL_DEF extern
+#endif
+
+#if defined(__GNUC__)
+#define MAIL_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define MAIL_PRINTF(f, a)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ======================================================================
+   [ERROR] one list of results                                       ch.3
+   "You called it wrongly" (MISUSE) is not "the peer broke the protocol"
+   (PROTOCOL); need-more, too-long and bad-syntax are three results.
+   ====================================================================== */
+
+#define MAIL_ERRORS(X) \
+    X(OK,       "done") \
+    X(MORE,     "not yet: give more input, or take output, and try again") \
+    X(MISUSE,   "the caller used this function out of order or wrongly") \
+    X(SYNTAX,   "not well-formed") \
+    X(TOOLONG,  "longer than the limit") \
+    X(PROTOCOL, "the peer broke the protocol") \
+    X(TEMPFAIL, "the peer refused for now (4yz): try again later") \
+    X(REFUSED,  "the peer refused for good (5yz or -ERR)") \
+    X(DENIED,   "wrong user name or password") \
+    X(UNABLE,   "the peer lacks an extension that this mail needs") \
+    X(TIMEOUT,  "the peer was silent for too long") \
+    X(CLOSED,   "the connection ended too early") \
+    X(BUSY,     "in use by somebody else") \
+    X(NOTFOUND, "no such file, user or host") \
+    X(EXISTS,   "it exists already") \
+    X(NOSPACE,  "no space left on the disk") \
+    X(NOMEM,    "out of memory") \
+    X(IO,       "the disk or the network failed")
+
+typedef enum mail_err {
+#define MAIL__X(name, text) MAIL_ERR_##name,
+    MAIL_ERRORS(MAIL__X)
+#undef MAIL__X
+    MAIL_ERR_COUNT
+} mail_err;
+
+/* "TOOLONG" and its sentence. Never NULL. */
+MAIL_DEF const char *mail_err_name(mail_err e);
+MAIL_DEF const char *mail_err_text(mail_err e);
+
+/* ======================================================================
+   [STR] slices and bounded buffers                                  ch.2
+   A slice borrows octets and may hold NUL; a buffer writes into memory
+   that you own and says when it was too small. Nothing here allocates.
+   ====================================================================== */
+
+typedef struct mail_str { const char *p; size_t n; } mail_str;
+
+/* For printf: printf("%.*s", MAIL_ARG(s)). */
+#define MAIL_ARG(s) (int)(s).n, (s).n ? (s).p : ""
+
+MAIL_DEF mail_str mail_s(const char *z);          /* borrowed; NULL is "" */
+MAIL_DEF mail_str mail_sn(const char *p, size_t n);
+MAIL_DEF int mail_eq(mail_str a, mail_str b);     /* same octets? */
+MAIL_DEF int mail_ieq(mail_str a, mail_str b);    /* but for ASCII case? */
+MAIL_DEF int mail_starts(mail_str s, const char *prefix); /* case-blind */
+MAIL_DEF mail_str mail_trim(mail_str s);          /* no SP, HT at the ends */
+
+/* Cuts the part before the first c off *rest; all of it if c is absent. */
+MAIL_DEF mail_str mail_cut(mail_str *rest, char c);
+
+/* Decimal digits and nothing else, 0..max: the only reader of numbers.
+   SYNTAX for anything else, TOOLONG beyond max. *value is filled on OK. */
+MAIL_DEF mail_err mail_number(mail_str s, int64_t max, int64_t *value);
+
+/* True if s holds an octet that may not stand in a command, a reply or a
+   header field: 0..31 (so CR, LF, NUL) and 127. */
+MAIL_DEF int mail_has_control(mail_str s);
+
+/* A C string made of at most cap-1 octets of s. Returns 0 if it was cut. */
+MAIL_DEF int mail_copy(char *to, size_t cap, mail_str s);
+
+typedef struct mail_buf {
+    char  *p;      /* owned by you                                   */
+    size_t n, cap; /* octets used, octets there                      */
+    int    full;   /* something did not fit; nothing after it is kept */
+} mail_buf;
+
+MAIL_DEF mail_buf mail_buf_on(char *p, size_t cap);
+MAIL_DEF void mail_buf_add(mail_buf *b, mail_str s);
+MAIL_DEF void mail_buf_fmt(mail_buf *b, const char *fmt, ...)
+    MAIL_PRINTF(2, 3);
+MAIL_DEF mail_str mail_buf_str(const mail_buf *b);
+
+/* ======================================================================
+   [TRACE] what a watcher is told                                    ch.0
+   One list of events, of which every view (ladder, log, capture) is a
+   rendering. A session calls the watcher you give it, or nobody.
+   ====================================================================== */
+
+#define MAIL_NOTES(X) \
+    X(OPEN,    "a connection was made") \
+    X(COMMAND, "a command line, secrets masked") \
+    X(REPLY,   "a reply line") \
+    X(TEXT,    "octets of message text, as they are on the wire") \
+    X(CLOSE,   "a connection ended") \
+    X(DISK,    "a step on the disk") \
+    X(FATE,    "what became of a message, a recipient or a login")
+
+typedef enum mail_note {
+#define MAIL__X(name, text) MAIL_NOTE_##name,
+    MAIL_NOTES(MAIL__X)
+#undef MAIL__X
+    MAIL_NOTE_COUNT
+} mail_note;
+
+MAIL_DEF const char *mail_note_name(mail_note n);
+
+/* text is borrowed for the call; state is the session's state after it. */
+typedef void mail_watch(void *ctx, mail_note kind, mail_str text,
+                        const char *state);
+
+/* ======================================================================
+   [B64] base64                                     RFC 4648 | ch.12
+   ====================================================================== */
+
+/* Octets that encoding n octets takes, without a NUL. */
+#define MAIL_B64_SIZE(n) (((n) + 2) / 3 * 4)
+
+/* Adds the encoding of s. */
+MAIL_DEF void mail_b64_encode(mail_buf *b, mail_str s);
+
+/* Strict: no white space, right padding, no stray bits. out may be the
+   memory of s itself; it takes at most s.n / 4 * 3 octets. SYNTAX, or OK. */
+MAIL_DEF mail_err mail_b64_decode(mail_str s, char *out, size_t *n);
+
+/* ======================================================================
+   [HASH] MD5, SHA-256, HMAC, PBKDF2       RFC 1321 6234 2104 8018 | ch.10
+   MD5 is here for APOP only (RFC 1939 7); it protects nothing else.
+   ====================================================================== */
+
+typedef struct mail_md5 {
+    uint32_t h[4]; uint64_t n; unsigned char block[64];
+} mail_md5;
+typedef struct mail_sha256 {
+    uint32_t h[8]; uint64_t n; unsigned char block[64];
+} mail_sha256;
+
+MAIL_DEF void mail_md5_init(mail_md5 *m);
+MAIL_DEF void mail_md5_add(mail_md5 *m, mail_str s);
+MAIL_DEF void mail_md5_end(mail_md5 *m, unsigned char out[16]);
+MAIL_DEF void mail_sha256_init(mail_sha256 *m);
+MAIL_DEF void mail_sha256_add(mail_sha256 *m, mail_str s);
+MAIL_DEF void mail_sha256_end(mail_sha256 *m, unsigned char out[32]);
+MAIL_DEF void mail_hmac(mail_str key, mail_str text, unsigned char out[32]);
+MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
+                          unsigned char out[32]);
+
+/* Equal octets? Takes the same time whatever they are. */
+MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n);
+
+/* Overwrites a secret in a way that compilers do not drop. */
+MAIL_DEF void mail_wipe(void *p, size_t n);
+
+/* ======================================================================
+   [SASL] names and passwords   RFC 4616 (PLAIN) 5802 (keys) 1939 | ch.10
+   ====================================================================== */
+
+#define MAIL_USER_SIZE 64      /* a user name and its NUL */
+#define MAIL_SECRET_SIZE 192   /* what stands behind the colon in `users` */
+
+/* Splits authzid NUL authcid NUL passwd; SYNTAX if it is something else.
+   The three slices borrow s. */
+MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
+                                  mail_str *user, mail_str *password);
+
+/* A user name: 1..63 of a-z A-Z 0-9 . _ - and no dot first, so that it can
+   name a directory. */
+MAIL_DEF int mail_user_ok(mail_str name);
+
+/* Adds "{SCRAM-SHA-256}rounds,salt,StoredKey,ServerKey" (RFC 5803): the
+   password cannot be read back from it. */
+MAIL_DEF void mail_secret_make(mail_buf *b, mail_str password, mail_str salt,
+                               unsigned rounds);
+
+/* Is this the password of that secret ("{SCRAM-SHA-256}..." or
+   "{PLAIN}...")? An empty secret takes as long as a full one and says no,
+   so that an unknown user cannot be told from a wrong password. */
+MAIL_DEF int mail_secret_check(mail_str secret, mail_str password);
+
+/* APOP (RFC 1939 7): 32 lower-case hex digits and a NUL, the MD5 of the
+   greeting's timestamp, its < > included, and the secret. */
+MAIL_DEF void mail_apop(mail_str timestamp, mail_str secret, char out[33]);
+
+/* The password of a {PLAIN} secret: what APOP needs. 0 if it is none. */
+MAIL_DEF int mail_secret_plain(mail_str secret, mail_str *password);
+
+/* ======================================================================
+   [DATE] dates of messages                        RFC 5322 3.3 | ch.9
+   ====================================================================== */
+
+/* Adds "Thu, 01 Jan 2026 09:00:00 +0900": seconds since 1970 in UTC, shown
+   in a zone so many minutes east of it. */
+MAIL_DEF void mail_date(mail_buf *b, int64_t seconds, int zone);
+
+/* ======================================================================
+   [ADDR] reverse-path and forward-path       RFC 5321 4.1.2 | ch.5, lab 2
+   The one reader of envelope addresses. What is ambiguous is refused, not
+   repaired.
+   ====================================================================== */
+
+#define MAIL_LOCAL_SIZE  65    /* RFC 5321 4.5.3.1.1: 64 octets  */
+#define MAIL_DOMAIN_SIZE 256   /* RFC 5321 4.5.3.1.2: 255 octets */
+#define MAIL_PATH_SIZE   400   /* a path written out, quoted, in < > */
+
+typedef struct mail_path {
+    char local[MAIL_LOCAL_SIZE];   /* unquoted; "" with "" is <>         */
+    char domain[MAIL_DOMAIN_SIZE]; /* "" for <postmaster>, else a domain
+                                      name or a literal with its [ ]     */
+} mail_path;
+
+/* Reads "<a@b>", "<>", "<@relay:a@b>" (the route is dropped) from the front
+   of s; *rest is what follows the ">". "<postmaster>" needs no domain.
+   SYNTAX or TOOLONG. */
+MAIL_DEF mail_err mail_path_read(mail_str s, mail_path *out, mail_str *rest);
+
+/* The same for a mailbox without < >, all of s: "a@b". */
+MAIL_DEF mail_err mail_path_mailbox(mail_str s, mail_path *out);
+
+/* Adds "<a@b>", quoted where it must be: the shortest form of it. */
+MAIL_DEF void mail_path_write(mail_buf *b, const mail_path *p);
+MAIL_DEF int mail_path_null(const mail_path *p);
+MAIL_DEF int mail_path_same(const mail_path *a, const mail_path *b);
+
+/* A domain name by letters, digits, hyphens; or a literal [127.0.0.1],
+   [IPv6:::1]. */
+MAIL_DEF int mail_domain_ok(mail_str s);
+
+/* ======================================================================
+   [MSG] header fields                    RFC 5322, 5321 4.4 | ch.9, ch.12
+   ====================================================================== */
+
+/* Reads a header as it passes, in any pieces: what a server must know of a
+   message it does not keep in memory. Zero it to begin. */
+typedef struct mail_head {
+    int  received;        /* Received fields so far: hops             */
+    int  has_8bit;        /* an octet over 127, header or body        */
+    int  over;            /* the empty line has passed                */
+    char name[12];        /* private: the field name being read       */
+    unsigned char at;     /* private: its length, or 255: not a name  */
+} mail_head;
+
+MAIL_DEF void mail_head_feed(mail_head *h, mail_str text);
+
+/* One Received field (RFC 5321 4.4), folded, with its CRLF. */
+typedef struct mail_received {
+    const char *helo;      /* what the client called itself            */
+    const char *address;   /* its address, "127.0.0.1"                 */
+    const char *by;        /* our host name                            */
+    const char *with;      /* SMTP, ESMTP, ESMTPA (RFC 3848)           */
+    const char *id;        /* our name for the message                 */
+    const mail_path *for_; /* the recipient if there is one only, or NULL */
+    int64_t time; int zone;
+} mail_received;
+
+MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r);
+
+/* A plain message's header. Every string is borrowed and may be NULL but
+   for from; to and cc may hold several addresses with commas. */
+typedef struct mail_compose {
+    const char *from, *to, *cc, *subject;
+    const char *message_id;            /* with its < >                  */
+    int64_t time; int zone;
+    int body_8bit;                     /* adds the MIME fields for UTF-8 */
+} mail_compose;
+
+/* Adds the header and the empty line, CRLF line ends. A control octet in a
+   string is SYNTAX: nobody puts a field of his own into your header. Text
+   outside ASCII becomes encoded-words in the subject (RFC 2047) and is
+   SYNTAX elsewhere. TOOLONG if b is too small. */
+MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m);
+
+/* ======================================================================
+   [LINE] a line is not a packet               RFC 5321 2.3.8 | ch.2, lab 1
+   ====================================================================== */
+
+typedef struct mail_line {
+    size_t n;             /* octets kept                              */
+    unsigned char done;   /* a line is complete: read text, then reset */
+    unsigned char cr;     /* private: the last octet was CR           */
+    unsigned char bad;    /* a bare CR, a bare LF or a NUL in it      */
+    unsigned char longer; /* it was longer than MAIL_LINE_SIZE        */
+    char p[MAIL_LINE_SIZE];
+} mail_line;
+
+/* Takes octets up to the end of a line: n, or fewer with l->done set. With
+   lf_ends an LF alone ends a line too, else it spoils it. */
+MAIL_DEF size_t mail_line_feed(mail_line *l, const char *in, size_t n,
+                               int lf_ends);
+MAIL_DEF mail_str mail_line_text(const mail_line *l);  /* without CRLF */
+MAIL_DEF void mail_line_reset(mail_line *l);
+
+/* ======================================================================
+   [DOT] dot-stuffing                        RFC 5321 4.5.2 | ch.6, lab 5
+   One bit of state: is the next octet the first of a line?
+   ====================================================================== */
+
+typedef struct mail_dot_in {
+    unsigned char state;    /* private                                  */
+    unsigned char lenient;  /* a bare CR or LF becomes CRLF             */
+    unsigned char bare;     /* one was seen                             */
+    unsigned char end;      /* CRLF.CRLF was seen: nothing more is taken */
+} mail_dot_in;
+
+/* Reads the wire form. Takes octets from in and gives a slice of message
+   text, borrowed from in (or constant); both may be empty. Returns how many
+   were taken; call again until it has taken all, or end is set. Only
+   CRLF.CRLF ends a message: with anything else, text goes on. */
+MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
+                              mail_str *text);
+
+typedef struct mail_dot_out {
+    unsigned char state;    /* private */
+} mail_dot_out;
+
+/* Writes the wire form: every line end CRLF, whatever it was (LF, CR, CRLF),
+   a dot added to each line that starts with one. Fills out with at most cap
+   octets, *made of them, and returns how many of in it took. */
+MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
+                               char *out, size_t cap, size_t *made);
+
+/* The end of the data: CRLF if a line is open, then ".CRLF". Returns its
+   length, at most 5, or 0 if cap is too small. */
+MAIL_DEF size_t mail_dot_close(mail_dot_out *d, char *out, size_t cap);
+
+/* ======================================================================
+   [REPLY] the other half of a conversation      RFC 5321 4.2 | ch.3, lab 3
+   ====================================================================== */
+
+/* One line of an SMTP reply: "250-text" (more is set), "250 text", "250".
+   PROTOCOL if it is none. text is borrowed. */
+MAIL_DEF mail_err mail_reply_line(mail_str line, int *code, int *more,
+                                  mail_str *text);
+
+/* A POP3 status line: "+OK text", "-ERR text". PROTOCOL if it is none. */
+MAIL_DEF mail_err mail_status_line(mail_str line, int *ok, mail_str *text);
+
+/* Splits "5.1.1 no such user" into the enhanced status code (RFC 2034) and
+   the rest; the code is "" if there is none. */
+MAIL_DEF mail_str mail_enhanced(mail_str text, mail_str *rest);
+
+/* Octets that wait for the peer; a part of every session. */
+typedef struct mail_out {
+    size_t at, n;
+    char p[MAIL_OUT_SIZE];
+} mail_out;
+
+/* ======================================================================
+   The four conversations
+   Bytes in, events out, decisions in, bytes out: no I/O, no clock, no
+   memory of their own, six verbs.
+
+       init   begin. Zero options are the documented defaults.
+       feed   octets from the peer. Returns how many it took: all of them,
+              or fewer, because an event or a decision of yours is due, or
+              the output is full. Feed the rest again later.
+       next   one event, or 0. Slices in it live until the next feed.
+       out    octets for the peer; sent: so many of them are gone.
+       tick   the time now, in ms on any clock that never goes back.
+              Returns when to call again. Late is a timeout.
+
+   Each is a plain struct without a pointer to itself: move it as you like.
+   A string in the options is borrowed for the session's life.
+   ====================================================================== */
+
+#define MAIL_EVENTS(X) \
+    X(NONE,    "nothing") \
+    X(LOGIN,   "server: user and secret; decide") \
+    X(APOP,    "POP3 server: user and digest; decide") \
+    X(MAIL,    "server: reverse-path; decide. client: its reply") \
+    X(RCPT,    "server: forward-path; decide. client: a reply, by number") \
+    X(DATA,    "server: decide. client: 354 was said, write the text") \
+    X(TEXT,    "message text, without dot-stuffing, CRLF line ends") \
+    X(END,     "server: end of data; decide. client: end of a listing") \
+    X(ABORT,   "server: the mail transaction is dropped; no decision") \
+    X(RETR,    "POP3 server: wants message number (lines >= 0: TOP)") \
+    X(UPDATE,  "POP3 server: QUIT; remove what is marked; decide") \
+    X(READY,   "client: greeted and logged in; give it work") \
+    X(DONE,    "client: this transaction or command is over") \
+    X(ITEM,    "POP3 client: one line of a listing") \
+    X(HAVE,    "mail access: do you have this UID already? decide") \
+    X(STORE,   "mail access: the message is whole; decide when durable") \
+    X(CLOSED,  "the session is over: send what is left, then hang up")
+
+typedef enum mail_event_kind {
+#define MAIL__X(name, text) MAIL_EV_##name,
+    MAIL_EVENTS(MAIL__X)
+#undef MAIL__X
+    MAIL_EV_COUNT
+} mail_event_kind;
+
+typedef struct mail_event {
+    mail_event_kind kind;
+    int      code;           /* the peer's reply code; POP3: 1 is +OK     */
+    int64_t  number;         /* which recipient (from 0), message (from 1) */
+    int64_t  size;           /* octets declared, or -1                     */
+    const mail_path *path;   /* MAIL, RCPT                                 */
+    mail_str text;           /* TEXT; a reply's words; a UID               */
+    mail_str user, secret;   /* LOGIN, APOP                                */
+} mail_event;
+
+MAIL_DEF const char *mail_event_name(mail_event_kind k);
+
+/* A state of a session and a row of its table, for `mail states`. */
+typedef struct mail_row {
+    const char *name, *from, *then, *says;
+} mail_row;
+
+/* ======================================================================
+   [SMTPD] the server MTA                       RFC 5321 4 | ch.4, lab 4
+   ====================================================================== */
+
+#define MAIL_SMTPD_STATES(X) \
+    X(START, "connected; neither HELO nor EHLO yet") \
+    X(READY, "greeted: a mail transaction may begin") \
+    X(MAIL,  "the reverse-path is known") \
+    X(RCPT,  "at least one forward-path is accepted") \
+    X(DATA,  "message text, until CRLF.CRLF") \
+    X(AUTH,  "in the middle of a login") \
+    X(END,   "221 or 421 is said")
+
+typedef enum mail_smtpd_state {
+#define MAIL__X(name, text) MAIL_SMTPD_##name,
+    MAIL_SMTPD_STATES(MAIL__X)
+#undef MAIL__X
+    MAIL_SMTPD_COUNT
+} mail_smtpd_state;
+
+typedef struct mail_smtpd_opts {
+    const char *host;       /* our name, in the greeting                  */
+    int64_t max_size;       /* octets a message may have: 10 MiB          */
+    int     max_rcpts;      /* recipients a message may have: 100         */
+    int     max_errors;     /* refused commands before 421: 20            */
+    int64_t timeout;        /* ms of silence before 421: 300,000          */
+    int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
+    int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
+    int     reject_bare;    /* 1: refuse bare CR and LF; 0: make them CRLF */
+    int     basic;          /* 1: no extensions, as in 1982: for class    */
+    mail_watch *watch; void *watch_ctx;
+} mail_smtpd_opts;
+
+typedef struct mail_smtpd {
+    mail_smtpd_opts opts;            /* yours, before init               */
+
+    mail_smtpd_state state;          /* read only from here              */
+    mail_err err; mail_err why;      /* first error; why the text is bad */
+    int      esmtp, authed;          /* said EHLO; logged in             */
+    char     helo[MAIL_DOMAIN_SIZE]; /* what the client calls itself     */
+    char     user[MAIL_USER_SIZE];   /* who has logged in                */
+    int      rcpts;                  /* forward-paths accepted           */
+    int      body_8bit;              /* BODY=8BITMIME was said           */
+    int64_t  size;                   /* octets of this message so far    */
+
+    mail_event ev;                   /* private from here                */
+    mail_event_kind wait;            /* the decision that is due         */
+    unsigned char pending, active, mech, step, errors;
+    unsigned char next_state;
+    int64_t  declared, now, deadline;
+    mail_path path;
+    mail_dot_in dot;
+    mail_out  out;
+    mail_line line;
+} mail_smtpd;
+
+/* Begins with the greeting in out. MISUSE without a host, or with control
+   octets in it. */
+MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts);
+MAIL_DEF size_t   mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n);
+MAIL_DEF int      mail_smtpd_next(mail_smtpd *s, mail_event *ev);
+MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s);
+MAIL_DEF void     mail_smtpd_sent(mail_smtpd *s, size_t n);
+MAIL_DEF int64_t  mail_smtpd_tick(mail_smtpd *s, int64_t now);
+
+/* Your decision on LOGIN (235, 535, 454), MAIL, RCPT (250, 4yz, 5yz), DATA
+   (354, 4yz, 5yz), END (250, 4yz, 5yz). text begins with an enhanced status
+   code, "5.1.1 no such user"; NULL is a usual sentence. A control octet in
+   it, or a decision that is not due, is MISUSE and nothing is sent. */
+MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code, const char *text);
+
+/* Says 421 (RFC 5321 3.8) and ends: shutdown, too many connections. */
+MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text);
+
+MAIL_DEF const char *mail_smtpd_state_name(mail_smtpd_state s);
+MAIL_DEF const char *mail_smtpd_state_text(mail_smtpd_state s);
+/* Row i of the verb table; 0 past the last one. */
+MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
+
+/* ======================================================================
+   [SMTPC] the client MTA                   RFC 5321 3, 4.5.3 | ch.7, lab 6
+   It greets and logs in by itself, then says READY; you give it a mail:
+
+       mail, rcpt once for each recipient, data    when MORE: take output,
+       on DATA: write the text, then end           feed replies, try again
+       on DONE: the next mail, or quit
+   ====================================================================== */
+
+#define MAIL_SMTPC_STATES(X) \
+    X(GREET, "waits for 220") \
+    X(EHLO,  "said EHLO") \
+    X(HELO,  "said HELO") \
+    X(AUTH,  "said AUTH") \
+    X(USER,  "was asked for the user name (AUTH LOGIN)") \
+    X(PASS,  "sent the password") \
+    X(READY, "a mail transaction may begin") \
+    X(MAIL,  "mail transaction: MAIL, RCPT or DATA not yet answered") \
+    X(TEXT,  "354 was said: message text goes out") \
+    X(DOT,   "end of data sent: who is responsible now?") \
+    X(RSET,  "said RSET, nobody was accepted") \
+    X(QUIT,  "said QUIT") \
+    X(END,   "over")
+
+typedef enum mail_smtpc_state {
+#define MAIL__X(name, text) MAIL_SMTPC_##name,
+    MAIL_SMTPC_STATES(MAIL__X)
+#undef MAIL__X
+    MAIL_SMTPC_COUNT
+} mail_smtpc_state;
+
+enum {                       /* extensions the server offered */
+    MAIL_EXT_PIPELINING = 1, MAIL_EXT_SIZE = 2, MAIL_EXT_8BITMIME = 4,
+    MAIL_EXT_PLAIN = 8, MAIL_EXT_LOGIN = 16
+};
+
+typedef struct mail_smtpc_opts {
+    const char *helo;        /* our name, a domain or a literal          */
+    const char *user, *password; /* log in, if given                     */
+    int     basic;           /* 1: HELO only, no extensions: for class   */
+    mail_watch *watch; void *watch_ctx;
+} mail_smtpc_opts;
+
+typedef struct mail_smtpc {
+    mail_smtpc_opts opts;    /* yours, before init                       */
+
+    mail_smtpc_state state;  /* read only from here                      */
+    mail_err err;            /* first error; CLOSED says which it was    */
+    unsigned ext;            /* MAIL_EXT_ bits                           */
+    int64_t  max_size;       /* of the SIZE extension, or 0              */
+    int      code;           /* the last reply, with its own words       */
+    char     words[512];
+
+    mail_event ev;           /* private from here                        */
+    unsigned char pending, active, early, lines;
+    unsigned char mail_due, data_due, data_asked, closing;
+    int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
+    int64_t  now, deadline;
+    mail_dot_out dot;
+    mail_out  out;
+    mail_line line;
+} mail_smtpc;
+
+/* MISUSE without helo; SYNTAX for control octets in any option. */
+MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts);
+MAIL_DEF size_t   mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n);
+MAIL_DEF int      mail_smtpc_next(mail_smtpc *s, mail_event *ev);
+MAIL_DEF mail_str mail_smtpc_out(const mail_smtpc *s);
+MAIL_DEF void     mail_smtpc_sent(mail_smtpc *s, size_t n);
+MAIL_DEF int64_t  mail_smtpc_tick(mail_smtpc *s, int64_t now);
+
+/* MAIL FROM. size in octets, or -1: TOOLONG if the server's SIZE is less.
+   body_8bit: the text has octets over 127: UNABLE if the server does not
+   take them. Nothing is sent then. */
+MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
+                                  int64_t size, int body_8bit);
+MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to);
+MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s);
+/* Octets taken; 0 when the output is full, or it is not the time. */
+MAIL_DEF size_t   mail_smtpc_write(mail_smtpc *s, const char *p, size_t n);
+MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s);
+MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s);
+/* The peer hung up: TEMPFAIL in the middle of anything (5321-13). */
+MAIL_DEF void     mail_smtpc_eof(mail_smtpc *s);
+
+MAIL_DEF const char *mail_smtpc_state_name(mail_smtpc_state s);
+MAIL_DEF const char *mail_smtpc_state_text(mail_smtpc_state s);
+MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row);
+
+/* ======================================================================
+   [POP3D] the server MAA                        RFC 1939 | ch.10, lab 10
+   ====================================================================== */
+
+#define MAIL_POP3D_STATES(X) \
+    X(AUTH,   "AUTHORIZATION: who are you?") \
+    X(USER,   "AUTHORIZATION: a name was given, its password is due") \
+    X(TRANS,  "TRANSACTION: the maildrop is open and locked") \
+    X(SEND,   "TRANSACTION: a message is on its way out") \
+    X(UPDATE, "UPDATE: what is marked is being removed") \
+    X(END,    "over")
+
+typedef enum mail_pop3d_state {
+#define MAIL__X(name, text) MAIL_POP3D_##name,
+    MAIL_POP3D_STATES(MAIL__X)
+#undef MAIL__X
+    MAIL_POP3D_COUNT
+} mail_pop3d_state;
+
+/* A message of the maildrop. The table is yours and borrowed; the session
+   writes deleted and nothing else. */
+typedef struct mail_drop {
+    int64_t size;           /* octets on the wire, without stuffed dots */
+    const char *uid;        /* 1..70 of 0x21..0x7E                      */
+    int     deleted;
+} mail_drop;
+
+typedef struct mail_pop3d_opts {
+    const char *host;       /* our name, in the greeting                */
+    const char *stamp;      /* "<unique@host>": offers APOP; or NULL    */
+    int64_t timeout;        /* ms of silence in TRANSACTION: 600,000    */
+    int64_t login_timeout;  /* ms of silence before login: 60,000       */
+    int     max_errors;     /* refused commands before hanging up: 20   */
+    int     reject_bare;    /* as in mail_smtpd_opts                    */
+    int     no_login;       /* 1: refuse passwords on this connection   */
+    mail_watch *watch; void *watch_ctx;
+} mail_pop3d_opts;
+
+typedef struct mail_pop3d {
+    mail_pop3d_opts opts;          /* yours, before init              */
+
+    mail_pop3d_state state;        /* read only from here             */
+    mail_err err;
+    char     user[MAIL_USER_SIZE];
+    size_t   count;                /* messages, the marked included   */
+    int      top_over;             /* TOP has its lines: send no more */
+
+    mail_drop *drops;              /* private from here               */
+    mail_event ev;
+    mail_event_kind wait;
+    unsigned char pending, active, errors, listing, uidl, head, bol;
+    size_t   list_at;
+    int64_t  lines, now, deadline;
+    mail_dot_out dot;
+    mail_out  out;
+    mail_line line;
+} mail_pop3d;
+
+MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts);
+MAIL_DEF size_t   mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n);
+MAIL_DEF int      mail_pop3d_next(mail_pop3d *s, mail_event *ev);
+MAIL_DEF mail_str mail_pop3d_out(const mail_pop3d *s);
+MAIL_DEF void     mail_pop3d_sent(mail_pop3d *s, size_t n);
+MAIL_DEF int64_t  mail_pop3d_tick(mail_pop3d *s, int64_t now);
+
+/* Your decision on LOGIN or APOP: OK with the maildrop, or DENIED, BUSY
+   ([IN-USE], RFC 2449), anything else ([SYS/TEMP], RFC 3206). */
+MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
+                                   mail_drop *drops, size_t count);
+/* On RETR: OK, then write its text and end; or why not. On UPDATE: OK, or
+   IO when some could not be removed. */
+MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e);
+MAIL_DEF size_t   mail_pop3d_write(mail_pop3d *s, const char *p, size_t n);
+MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s);
+MAIL_DEF void     mail_pop3d_bye(mail_pop3d *s, const char *text);
+
+MAIL_DEF const char *mail_pop3d_state_name(mail_pop3d_state s);
+MAIL_DEF const char *mail_pop3d_state_text(mail_pop3d_state s);
+MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
+
+/* ======================================================================
+   [POP3C] the client MAA          RFC 1939 | ch.10, ch.11, lab 11
+   Two things: the conversation, one command at a time; and on top of it
+   mail_fetch, which knows what delete mode and keep mode are.
+   ====================================================================== */
+
+#define MAIL_POP3C_STATES(X) \
+    X(GREET, "waits for +OK") \
+    X(USER,  "said USER") \
+    X(PASS,  "said PASS or APOP") \
+    X(READY, "logged in: give it a command") \
+    X(ONE,   "waits for a reply of one line") \
+    X(MANY,  "waits for the first line of a longer reply") \
+    X(LIST,  "reads a listing") \
+    X(TEXT,  "reads a message") \
+    X(QUIT,  "said QUIT") \
+    X(END,   "over")
+
+typedef enum mail_pop3c_state {
+#define MAIL__X(name, text) MAIL_POP3C_##name,
+    MAIL_POP3C_STATES(MAIL__X)
+#undef MAIL__X
+    MAIL_POP3C_COUNT
+} mail_pop3c_state;
+
+typedef struct mail_pop3c_opts {
+    const char *user, *password;
+    int     apop;            /* 1: APOP or nothing                       */
+    int64_t timeout;         /* ms of silence: 60,000                    */
+    mail_watch *watch; void *watch_ctx;
+} mail_pop3c_opts;
+
+typedef struct mail_pop3c {
+    mail_pop3c_opts opts;    /* yours, before init                       */
+
+    mail_pop3c_state state;  /* read only from here                      */
+    mail_err err;
+    char     words[512];     /* the last status line, without +OK, -ERR  */
+
+    mail_event ev;           /* private from here                        */
+    unsigned char pending, active, text_next, early;
+    int64_t  now, deadline;
+    mail_dot_in dot;
+    mail_out  out;
+    mail_line line;
+} mail_pop3c;
+
+MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts);
+MAIL_DEF size_t   mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n);
+MAIL_DEF int      mail_pop3c_next(mail_pop3c *s, mail_event *ev);
+MAIL_DEF mail_str mail_pop3c_out(const mail_pop3c *s);
+MAIL_DEF void     mail_pop3c_sent(mail_pop3c *s, size_t n);
+MAIL_DEF int64_t  mail_pop3c_tick(mail_pop3c *s, int64_t now);
+
+/* One command; its events end with DONE (code 1: +OK, 0: -ERR). n is a
+   message number; 0 asks LIST and UIDL for all. MORE while one is open. */
+MAIL_DEF mail_err mail_pop3c_stat(mail_pop3c *s);
+MAIL_DEF mail_err mail_pop3c_list(mail_pop3c *s, int64_t n);
+MAIL_DEF mail_err mail_pop3c_uidl(mail_pop3c *s, int64_t n);
+MAIL_DEF mail_err mail_pop3c_retr(mail_pop3c *s, int64_t n);
+MAIL_DEF mail_err mail_pop3c_dele(mail_pop3c *s, int64_t n);
+MAIL_DEF mail_err mail_pop3c_quit(mail_pop3c *s);
+MAIL_DEF void     mail_pop3c_eof(mail_pop3c *s);
+
+MAIL_DEF const char *mail_pop3c_state_name(mail_pop3c_state s);
+MAIL_DEF const char *mail_pop3c_state_text(mail_pop3c_state s);
+MAIL_DEF int mail_pop3c_row(size_t i, mail_row *row);
+
+/* A run of the client MAA: log in, take what is new, mark it for deletion
+   (delete mode) or leave it (keep mode), QUIT. Events: HAVE, then for each
+   message TEXT ... STORE, then CLOSED. Nothing is marked for deletion
+   before you have answered STORE with OK. */
+#define MAIL_FETCH_STEPS(X) \
+    X(LOGIN, "logging in") \
+    X(STAT,  "asking how many") \
+    X(UIDL,  "asking for the UIDs") \
+    X(RETR,  "taking a message") \
+    X(STORE, "waiting until it is durable here") \
+    X(DELE,  "marking it for deletion") \
+    X(QUIT,  "saying QUIT") \
+    X(END,   "over")
+
+typedef enum mail_fetch_step {
+#define MAIL__X(name, text) MAIL_FETCH_##name,
+    MAIL_FETCH_STEPS(MAIL__X)
+#undef MAIL__X
+    MAIL_FETCH_COUNT
+} mail_fetch_step;
+
+typedef struct mail_fetch_opts {
+    mail_pop3c_opts pop3;
+    int     keep;            /* 1: keep mode: the mail stays there        */
+    int     ledger;          /* 1: ask HAVE in delete mode too            */
+    int64_t max_size;        /* octets a message may have: 50 MiB         */
+    unsigned char *seen;     /* borrowed, 1 bit a message; or NULL: 4,096 */
+    size_t  seen_size;       /* its octets                                */
+} mail_fetch_opts;
+
+typedef struct mail_fetch {
+    mail_fetch_opts opts;    /* yours, before init                        */
+
+    mail_pop3c pop3;         /* read only from here                       */
+    mail_fetch_step step;
+    mail_err err;            /* first error, or OK                        */
+    char     words[512];     /* what the server said when it failed       */
+    int64_t  count, octets;  /* what STAT said                            */
+    int64_t  number;         /* the message being worked on               */
+    int64_t  taken, removed, skipped;
+
+    int64_t  size;           /* private from here                         */
+    unsigned char waiting;
+    int64_t  asked;          /* the number HAVE asks about */
+    char     uid[72];
+    unsigned char own[512];
+} mail_fetch;
+
+MAIL_DEF mail_err mail_fetch_init(mail_fetch *f, mail_fetch_opts opts);
+MAIL_DEF size_t   mail_fetch_feed(mail_fetch *f, const char *in, size_t n);
+MAIL_DEF int      mail_fetch_next(mail_fetch *f, mail_event *ev);
+MAIL_DEF mail_str mail_fetch_out(const mail_fetch *f);
+MAIL_DEF void     mail_fetch_sent(mail_fetch *f, size_t n);
+MAIL_DEF int64_t  mail_fetch_tick(mail_fetch *f, int64_t now);
+MAIL_DEF void     mail_fetch_eof(mail_fetch *f);
+/* HAVE: OK (have it) or NOTFOUND. STORE: OK once durable, else why not:
+   the run then ends without marking that message. */
+MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e);
+
+/* ======================================================================
+   [BOX] mailbox files                                     Maildir | ch.8
+   mail/NAME/{tmp,new,cur}: a message is written in tmp, made durable, then
+   renamed into new: whoever reads new sees whole messages only.
+   ====================================================================== */
+
+#define MAIL_NAME_SIZE 256      /* a file name or a path under DIR */
+
+/* Adds "1767225600.QID.host,S=265,W=274": S octets in the file (LF line
+   ends), W octets on the wire (CRLF), as Dovecot writes them. A slash or a
+   colon in host is written "_". */
+MAIL_DEF void mail_box_name(mail_buf *b, int64_t time, const char *unique,
+                            const char *host, int64_t s, int64_t w);
+
+/* The UID of a name: what stands before the first "," or ":"; 64 hex digits
+   of its SHA-256 if that is no UID (RFC 1939 7: 1..70 of 0x21..0x7E). */
+MAIL_DEF void mail_box_uid(mail_str name, char uid[72]);
+
+/* The number behind ",S=" or ",W=" (which is 'S' or 'W'); -1 if absent. */
+MAIL_DEF int64_t mail_box_size(mail_str name, char which);
+
+/* Wire text (CRLF) to mailbox text (LF), in any pieces. Zero it to begin.
+   Writes at most n + 1 octets into out (a CR held back); returns how many. */
+typedef struct mail_to_lf { unsigned char cr; } mail_to_lf;
+MAIL_DEF size_t mail_to_lf_feed(mail_to_lf *t, const char *in, size_t n,
+                                char *out);
+MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
+
+/* ======================================================================
+   [QUEUE] the file forms of the queue                            ch.8, ch.9
+
+   queue/tmp/ID    being written. Nobody has been told 250. At the start of
+                   a server whatever is here is removed: it was never ours.
+   queue/ID        accepted. The envelope, an empty line, the text. Never
+                   changed again. 250 is said after the rename of this file
+                   is durable: that is the instant of acceptance.
+   queue/ID.state  what has become of its recipients. Replaced as a whole,
+                   by rename. Without it every recipient is still due.
+   queue/dead/ID   a report that nobody could be given. Never deleted by us.
+
+   A message leaves in this order: queue/ID removed, then queue/ID.state;
+   so a crash between the two leaves a state without a message, which the
+   next start removes, and never a message that has forgotten who has it.
+   ====================================================================== */
+
+#define MAIL_ID_SIZE 40
+
+#define MAIL_FATES(X) \
+    X(DUE,     "due",     "still to be delivered") \
+    X(SENT,    "sent",    "the next mail server has said 250") \
+    X(BOXED,   "boxed",   "in a mailbox here") \
+    X(FAILED,  "failed",  "refused for good; the sender is to be told") \
+    X(TOLD,    "told",    "refused for good; the report is on its way")
+
+typedef enum mail_fate {
+#define MAIL__X(name, word, text) MAIL_FATE_##name,
+    MAIL_FATES(MAIL__X)
+#undef MAIL__X
+    MAIL_FATE_COUNT
+} mail_fate;
+
+MAIL_DEF const char *mail_fate_word(mail_fate f);
+
+/* Adds the envelope: one field a line, "to" once for each recipient, and
+   the empty line. Addresses only, which cannot hold a line break. */
+MAIL_DEF void mail_queue_head(mail_buf *b, const char *id, int64_t time,
+                              const mail_path *from);
+MAIL_DEF void mail_queue_to(mail_buf *b, const mail_path *to);
+MAIL_DEF void mail_queue_mid(mail_buf *b);
+
+/* One line of an envelope, without its LF. which is 'q' (the first line),
+   'i'd, 't'ime, 'f'rom, 'r'ecipient, or 0 for the empty line that ends it.
+   SYNTAX for anything else. */
+typedef struct mail_queue_line {
+    char which; int64_t number; mail_str text; mail_path path;
+} mail_queue_line;
+MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out);
+
+/* One line of a state file: recipient n (from 0), its fate, the number of
+   tries, the reply code and the peer's words (control octets become "?"). */
+typedef struct mail_state_line {
+    int64_t n, tries, code; mail_fate fate; mail_str words;
+} mail_state_line;
+MAIL_DEF void mail_state_write(mail_buf *b, const mail_state_line *s);
+MAIL_DEF mail_err mail_state_read(mail_str line, mail_state_line *out);
+
+/* Seconds until try number tries+1: first, doubled each time, at most max. */
+MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first, int64_t max);
+
+/* Is this the name of a message in the queue, as we make them? */
+MAIL_DEF int mail_id_ok(mail_str name);
+
+/* ======================================================================
+   [ROUTE] local, next hop, or refused             RFC 5321 3.6, 7 | ch.9
+   ====================================================================== */
+
+typedef struct mail_route { const char *domain, *hop; } mail_route;
+
+typedef struct mail_routing {
+    const char *const *domains; size_t ndomains;  /* ours             */
+    const mail_route *routes;   size_t nroutes;   /* DOMAIN=HOST:PORT */
+    const char *smarthost;                        /* or NULL          */
+    const char *catch_all;                        /* user, or NULL    */
+    int (*is_user)(void *ctx, const char *name);  /* lower case       */
+    void *ctx;
+} mail_routing;
+
+#define MAIL_ROUTES(X) \
+    X(LOCAL,   "a mailbox here") \
+    X(RELAY,   "on to the next hop") \
+    X(NO_USER, "our domain, but no such user: 550 5.1.1") \
+    X(DENIED,  "another domain, and the client may not relay: 550 5.7.1")
+
+typedef enum mail_route_kind {
+#define MAIL__X(name, text) MAIL_ROUTE_##name,
+    MAIL_ROUTES(MAIL__X)
+#undef MAIL__X
+    MAIL_ROUTE_COUNT
+} mail_route_kind;
+
+/* Where does this forward-path go? LOCAL fills to with the user's name,
+   RELAY with "host:port" (the domain's own name and port 25, if no route
+   says otherwise). to has MAIL_NAME_SIZE + 8 octets. */
+MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
+                                         const mail_path *rcpt,
+                                         int may_relay, char *to);
+
+/* "HOST:PORT", "[::1]:PORT", ":PORT" or "PORT": host is "" if there is
+   none. SYNTAX, or OK. */
+MAIL_DEF mail_err mail_host_port(mail_str s, mail_str *host, int *port);
+
+/* ======================================================================
+   [DSN] the report that comes back                RFC 3464, 6522 | ch.9
+   Written in pieces, each under 2 KiB: head, a line for each recipient,
+   middle, a group for each recipient, tail before and after the header of
+   the message.
+   ====================================================================== */
+
+typedef struct mail_dsn {
+    const char *host;        /* who reports: Reporting-MTA           */
+    const char *id;          /* of the report: boundary, Message-ID  */
+    const char *queue_id;    /* of the message reported about        */
+    const mail_path *to;     /* the reverse-path of that message     */
+    int64_t time, arrived; int zone;
+} mail_dsn;
+
+typedef struct mail_dsn_rcpt {
+    const mail_path *path;
+    const char *hop;         /* who said so, or ""                   */
+    int      code;           /* its reply code, or 0                 */
+    const char *words;       /* its words                            */
+} mail_dsn_rcpt;
+
+MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d);
+MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r);
+MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d);
+MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn_rcpt *r);
+MAIL_DEF void mail_dsn_original(mail_buf *b, const mail_dsn *d);
+MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d);
+
+/* ======================================================================
+   [SERVER] a mail server, over its machine              ch.8, ch.9, ch.14
+   One host: sessions, mailboxes, queue, routing, reports. It reaches the
+   outside only through mail_sys; there are two: the real machine and the
+   virtual world (mail.c). It never blocks and never waits.
+   ====================================================================== */
+
+enum { MAIL_OPEN_READ, MAIL_OPEN_NEW };  /* NEW fails if it exists */
+
+/* Every file name is relative to the server's directory, and ours: it never
+   holds an octet that a peer chose. A result is OK or an error of the list;
+   a file or a wire is a number >= 0, or -1 - error. */
+typedef struct mail_sys {
+    void *ctx;
+    int64_t  (*clock)(void *ctx);         /* ms, never goes back        */
+    int64_t  (*time)(void *ctx, int *zone); /* s since 1970; min. east  */
+    void     (*random)(void *ctx, void *p, size_t n);
+    void    *(*alloc)(void *ctx, void *p, size_t n); /* as realloc; 0 frees */
+    int      (*open)(void *ctx, const char *name, int how);
+    int64_t  (*read)(void *ctx, int file, int64_t at, void *p, size_t n);
+    mail_err (*write)(void *ctx, int file, const void *p, size_t n);
+    mail_err (*close)(void *ctx, int file);
+    mail_err (*rename)(void *ctx, const char *from, const char *to,
+                       int replace);
+    mail_err (*remove)(void *ctx, const char *name);
+    mail_err (*mkdir)(void *ctx, const char *name); /* OK if it is there */
+    mail_err (*list)(void *ctx, const char *dir,
+                     void (*each)(void *arg, const char *name), void *arg);
+    /* Make durable: the content of a file (file >= 0), or the names in a
+       directory. Answered later, many at once, by mail_server_flushed;
+       with ticket NULL by nobody. */
+    mail_err (*flush)(void *ctx, int file, const char *dir, void *ticket);
+    /* Octets; 0: the peer has ended; -1: not now; -2: broken. */
+    int64_t  (*recv)(void *ctx, int wire, void *p, size_t n);
+    int64_t  (*send)(void *ctx, int wire, const void *p, size_t n);
+    /* Begins to connect to "host:port"; mail_server_connected says how it
+       went, with the conn. A wire, or -1 - error at once. */
+    int      (*connect)(void *ctx, const char *host_port, void *conn);
+    void     (*hangup)(void *ctx, int wire);
+} mail_sys;
+
+typedef struct mail_server_opts {
+    const char *host;               /* our name                        */
+    mail_routing routing;           /* is_user and ctx are ours        */
+    int64_t max_size;               /* 10 MiB                          */
+    int     max_rcpts;              /* 100                             */
+    int     max_conns;              /* connections in all: 1,000       */
+    int     max_out;                /* outgoing connections: 20        */
+    int     reject_bare, basic;     /* as in mail_smtpd_opts           */
+    int     any_auth;               /* 1: logins on port 25 too        */
+    const char *relay_from;         /* may relay without a login: one
+                                       address, or NULL: nobody        */
+    int64_t retry_first, retry_max; /* s: 300, 14,400                  */
+    int64_t expire;                 /* s: 432,000: five days           */
+    void (*watch)(void *ctx, unsigned conn, char role, mail_note kind,
+                  mail_str text, const char *state);
+    void *watch_ctx;
+} mail_server_opts;
+
+typedef struct mail_server mail_server;
+typedef struct mail_conn mail_conn;
+
+enum {                              /* what a listening port speaks */
+    MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION, MAIL_PORT_POP3
+};
+enum { MAIL_WANT_READ = 1, MAIL_WANT_WRITE = 2 };
+
+/* Opens what is in the directory: reads users, goes through the queue.
+   sys and the strings in opts are borrowed for its life. NULL and *err. */
+MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
+                                       const mail_server_opts *opts,
+                                       mail_err *err);
+/* Ends it at once: open transactions are dropped, the queue stays. */
+MAIL_DEF void mail_server_close(mail_server *v);
+/* Reads users again. */
+MAIL_DEF mail_err mail_server_reload(mail_server *v);
+
+/* A client has connected: the conn, to be called ready at once, or NULL
+   (hang up: no memory). peer is its address, "127.0.0.1", copied. local:
+   may it give its password? */
+MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
+                                       const char *peer, int local);
+/* An outgoing connection is made, or has failed. */
+MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
+                                    mail_err err, const char *why);
+/* Its wire can be read or written. After this, or any call here, c may be
+   gone: sys->hangup was called for it. */
+MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c);
+/* What to wait for: MAIL_WANT_ bits. */
+MAIL_DEF int mail_conn_wants(const mail_conn *c);
+/* A flush is done: the answer to sys->flush. */
+MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e);
+/* Does what is due; returns when to call again, by sys->clock. due says so
+   without doing anything. */
+MAIL_DEF int64_t mail_server_tick(mail_server *v);
+MAIL_DEF int64_t mail_server_due(const mail_server *v);
+/* No new mail, say 421 to idle clients; 1 when nothing is under way. */
+MAIL_DEF int mail_server_stop(mail_server *v);
+/* Messages in the queue; connections. */
+MAIL_DEF size_t mail_server_queued(const mail_server *v);
+MAIL_DEF size_t mail_server_conns(const mail_server *v);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MAIL_H */
+
+/* ############################ IMPLEMENTATION ########################### */
+
+#ifdef MAIL_IMPLEMENTATION
+#ifndef MAIL_IMPLEMENTATION_DONE
+#define MAIL_IMPLEMENTATION_DONE
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ======================================================================
+   [ERROR]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_err_name(mail_err e) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_ERRORS(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)e < MAIL_ERR_COUNT ? names[e] : "?";
+}
+
+MAIL_DEF const char *mail_err_text(mail_err e) {
+    static const char *const texts[] = {
+#define MAIL__X(name, text) text,
+        MAIL_ERRORS(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)e < MAIL_ERR_COUNT ? texts[e] : "?";
+}
+
+/* ======================================================================
+   [STR]
+   ====================================================================== */
+
+MAIL_DEF mail_str mail_sn(const char *p, size_t n) {
+    mail_str s;
+    s.p = p;
+    s.n = n;
+    return s;
+}
+
+MAIL_DEF mail_str mail_s(const char *z) {
+    return z ? mail_sn(z, strlen(z)) : mail_sn("", 0);
+}
+
+MAIL_DEF int mail_eq(mail_str a, mail_str b) {
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* Not tolower: that one asks the locale, and SMTP has none. */
+static char mail__lower(char c) {
+    return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static int mail__digit(char c) { return c >= '0' && c <= '9'; }
+
+static int mail__alnum(char c) {
+    c = mail__lower(c);
+    return mail__digit(c) || (c >= 'a' && c <= 'z');
+}
+
+MAIL_DEF int mail_ieq(mail_str a, mail_str b) {
+    size_t i;
+    if (a.n != b.n) return 0;
+    for (i = 0; i < a.n; i++)
+        if (mail__lower(a.p[i]) != mail__lower(b.p[i])) return 0;
+    return 1;
+}
+
+MAIL_DEF int mail_starts(mail_str s, const char *prefix) {
+    mail_str p = mail_s(prefix);
+    return s.n >= p.n && mail_ieq(mail_sn(s.p, p.n), p);
+}
+
+MAIL_DEF mail_str mail_trim(mail_str s) {
+    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) s.p++, s.n--;
+    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t')) s.n--;
+    return s;
+}
+
+MAIL_DEF mail_str mail_cut(mail_str *rest, char c) {
+    mail_str head = *rest;
+    const char *at = rest->n ? (const char *)memchr(rest->p, c, rest->n)
+                             : NULL;
+    if (at == NULL) {
+        rest->p += rest->n;
+        rest->n = 0;
+        return head;
+    }
+    head.n = (size_t)(at - head.p);
+    rest->p = at + 1;
+    rest->n -= head.n + 1;
+    return head;
+}
+
+MAIL_DEF mail_err mail_number(mail_str s, int64_t max, int64_t *value) {
+    int64_t v = 0;
+    size_t i;
+    if (s.n == 0) return MAIL_ERR_SYNTAX;
+    for (i = 0; i < s.n; i++)
+        if (!mail__digit(s.p[i])) return MAIL_ERR_SYNTAX;
+    for (i = 0; i < s.n; i++) {
+        int d = s.p[i] - '0';
+        if (d > max || v > (max - d) / 10) return MAIL_ERR_TOOLONG;
+        v = v * 10 + d;
+    }
+    *value = v;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF int mail_has_control(mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 32 || s.p[i] == 127) return 1;
+    return 0;
+}
+
+MAIL_DEF int mail_copy(char *to, size_t cap, mail_str s) {
+    size_t n = s.n < cap ? s.n : cap - 1;
+    if (n) memcpy(to, s.p, n);
+    to[n] = 0;
+    return n == s.n;
+}
+
+MAIL_DEF mail_buf mail_buf_on(char *p, size_t cap) {
+    mail_buf b;
+    b.p = p;
+    b.n = 0;
+    b.cap = cap;
+    b.full = 0;
+    return b;
+}
+
+MAIL_DEF void mail_buf_add(mail_buf *b, mail_str s) {
+    if (b->full || s.n > b->cap - b->n) {
+        b->full = 1;
+        return;
+    }
+    if (s.n) memcpy(b->p + b->n, s.p, s.n);
+    b->n += s.n;
+}
+
+static void mail__buf_vfmt(mail_buf *b, const char *fmt, va_list ap) {
+    int n;
+    if (b->full) return;
+    n = vsnprintf(b->p + b->n, b->cap - b->n, fmt, ap);
+    /* vsnprintf needs room for its NUL: a text that just fits is full. */
+    if (n < 0 || (size_t)n >= b->cap - b->n) b->full = 1;
+    else b->n += (size_t)n;
+}
+
+MAIL_DEF void mail_buf_fmt(mail_buf *b, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    mail__buf_vfmt(b, fmt, ap);
+    va_end(ap);
+}
+
+MAIL_DEF mail_str mail_buf_str(const mail_buf *b) {
+    return mail_sn(b->p, b->n);
+}
+
+/* ======================================================================
+   [TRACE]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_note_name(mail_note n) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_NOTES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)n < MAIL_NOTE_COUNT ? names[n] : "?";
+}
+
+/* ======================================================================
+   [B64]
+   ====================================================================== */
+
+MAIL_DEF void mail_b64_encode(mail_buf *b, mail_str s) {
+    static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                              "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t i;
+    for (i = 0; i < s.n; i += 3) {
+        size_t have = s.n - i < 3 ? s.n - i : 3;
+        uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
+        char four[4];
+        if (have > 1) v |= (uint32_t)(unsigned char)s.p[i + 1] << 8;
+        if (have > 2) v |= (uint32_t)(unsigned char)s.p[i + 2];
+        four[0] = abc[v >> 18];
+        four[1] = abc[v >> 12 & 63];
+        four[2] = have > 1 ? abc[v >> 6 & 63] : '=';
+        four[3] = have > 2 ? abc[v & 63] : '=';
+        mail_buf_add(b, mail_sn(four, 4));
+    }
+}
+
+static int mail__b64_value(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+MAIL_DEF mail_err mail_b64_decode(mail_str s, char *out, size_t *n) {
+    size_t i, k, made = 0;
+    if (s.n % 4) return MAIL_ERR_SYNTAX;
+    for (i = 0; i < s.n; i += 4) {
+        int last = i + 4 == s.n, pad = 0;
+        uint32_t v = 0;
+        for (k = 0; k < 4; k++) {
+            char c = s.p[i + k];
+            int d = mail__b64_value(c);
+            if (c == '=' && last && k > 1) d = 0, pad++;
+            else if (d < 0 || pad) return MAIL_ERR_SYNTAX;
+            v = v << 6 | (uint32_t)d;
+        }
+        /* Stray bits under the padding would give one text two codes. */
+        if ((pad == 1 && (v & 0xff)) || (pad == 2 && (v & 0xffff)))
+            return MAIL_ERR_SYNTAX;
+        out[made++] = (char)(v >> 16 & 0xff);
+        if (pad < 2) out[made++] = (char)(v >> 8 & 0xff);
+        if (pad < 1) out[made++] = (char)(v & 0xff);
+    }
+    *n = made;
+    return MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [HASH]
+   ====================================================================== */
+
+static uint32_t mail__rol(uint32_t x, unsigned n) {
+    return x << n | x >> (32 - n);
+}
+static uint32_t mail__ror(uint32_t x, unsigned n) {
+    return x >> n | x << (32 - n);
+}
+
+static void mail__md5_block(mail_md5 *m) {
+    /* floor(2^32 * |sin(i + 1)|), RFC 1321 3.4 */
+    static const uint32_t k[64] = {
+        0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf,
+        0x4787c62a, 0xa8304613, 0xfd469501, 0x698098d8, 0x8b44f7af,
+        0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e,
+        0x49b40821, 0xf61e2562, 0xc040b340, 0x265e5a51, 0xe9b6c7aa,
+        0xd62f105d, 0x02441453, 0xd8a1e681, 0xe7d3fbc8, 0x21e1cde6,
+        0xc33707d6, 0xf4d50d87, 0x455a14ed, 0xa9e3e905, 0xfcefa3f8,
+        0x676f02d9, 0x8d2a4c8a, 0xfffa3942, 0x8771f681, 0x6d9d6122,
+        0xfde5380c, 0xa4beea44, 0x4bdecfa9, 0xf6bb4b60, 0xbebfbc70,
+        0x289b7ec6, 0xeaa127fa, 0xd4ef3085, 0x04881d05, 0xd9d4d039,
+        0xe6db99e5, 0x1fa27cf8, 0xc4ac5665, 0xf4292244, 0x432aff97,
+        0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d,
+        0x85845dd1, 0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1,
+        0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391
+    };
+    static const unsigned char turn[16] = {
+        7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21
+    };
+    uint32_t w[16], a = m->h[0], b = m->h[1], c = m->h[2], d = m->h[3];
+    unsigned i;
+    for (i = 0; i < 16; i++)
+        w[i] = (uint32_t)m->block[i * 4] |
+               (uint32_t)m->block[i * 4 + 1] << 8 |
+               (uint32_t)m->block[i * 4 + 2] << 16 |
+               (uint32_t)m->block[i * 4 + 3] << 24;
+    for (i = 0; i < 64; i++) {
+        uint32_t f, old = d;
+        unsigned g;
+        if (i < 16)      f = (b & c) | (~b & d), g = i;
+        else if (i < 32) f = (d & b) | (~d & c), g = (5 * i + 1) % 16;
+        else if (i < 48) f = b ^ c ^ d,          g = (3 * i + 5) % 16;
+        else             f = c ^ (b | ~d),       g = 7 * i % 16;
+        d = c;
+        c = b;
+        b += mail__rol(a + f + k[i] + w[g], turn[i / 16 * 4 + i % 4]);
+        a = old;
+    }
+    m->h[0] += a;
+    m->h[1] += b;
+    m->h[2] += c;
+    m->h[3] += d;
+}
+
+MAIL_DEF void mail_md5_init(mail_md5 *m) {
+    m->h[0] = 0x67452301;
+    m->h[1] = 0xefcdab89;
+    m->h[2] = 0x98badcfe;
+    m->h[3] = 0x10325476;
+    m->n = 0;
+}
+
+MAIL_DEF void mail_md5_add(mail_md5 *m, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        m->block[m->n++ % 64] = (unsigned char)s.p[i];
+        if (m->n % 64 == 0) mail__md5_block(m);
+    }
+}
+
+MAIL_DEF void mail_md5_end(mail_md5 *m, unsigned char out[16]) {
+    uint64_t bits = m->n * 8;
+    unsigned i;
+    mail_md5_add(m, mail_sn("\x80", 1));
+    while (m->n % 64 != 56) mail_md5_add(m, mail_sn("", 1));
+    for (i = 0; i < 8; i++) {
+        char c = (char)(bits >> (8 * i) & 0xff);
+        mail_md5_add(m, mail_sn(&c, 1));
+    }
+    for (i = 0; i < 16; i++)
+        out[i] = (unsigned char)(m->h[i / 4] >> (8 * (i % 4)) & 0xff);
+}
+
+static void mail__sha256_block(mail_sha256 *m) {
+    static const uint32_t k[64] = {
+        0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b,
+        0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01,
+        0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7,
+        0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc,
+        0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152,
+        0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
+        0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
+        0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+        0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819,
+        0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08,
+        0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f,
+        0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+        0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
+    };
+    uint32_t w[64], v[8];
+    unsigned i;
+    for (i = 0; i < 16; i++)
+        w[i] = (uint32_t)m->block[i * 4] << 24 |
+               (uint32_t)m->block[i * 4 + 1] << 16 |
+               (uint32_t)m->block[i * 4 + 2] << 8 |
+               (uint32_t)m->block[i * 4 + 3];
+    for (; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+        a = mail__ror(a, 7) ^ mail__ror(a, 18) ^ a >> 3;
+        b = mail__ror(b, 17) ^ mail__ror(b, 19) ^ b >> 10;
+        w[i] = w[i - 16] + a + w[i - 7] + b;
+    }
+    memcpy(v, m->h, sizeof v);
+    for (i = 0; i < 64; i++) {
+        uint32_t e = v[4], a = v[0], t1, t2;
+        t1 = v[7] + (mail__ror(e, 6) ^ mail__ror(e, 11) ^ mail__ror(e, 25))
+           + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
+        t2 = (mail__ror(a, 2) ^ mail__ror(a, 13) ^ mail__ror(a, 22))
+           + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+        memmove(v + 1, v, 7 * sizeof v[0]);
+        v[4] += t1;
+        v[0] = t1 + t2;
+    }
+    for (i = 0; i < 8; i++) m->h[i] += v[i];
+}
+
+MAIL_DEF void mail_sha256_init(mail_sha256 *m) {
+    static const uint32_t h[8] = {
+        0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
+    };
+    memcpy(m->h, h, sizeof h);
+    m->n = 0;
+}
+
+MAIL_DEF void mail_sha256_add(mail_sha256 *m, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        m->block[m->n++ % 64] = (unsigned char)s.p[i];
+        if (m->n % 64 == 0) mail__sha256_block(m);
+    }
+}
+
+MAIL_DEF void mail_sha256_end(mail_sha256 *m, unsigned char out[32]) {
+    uint64_t bits = m->n * 8;
+    unsigned i;
+    mail_sha256_add(m, mail_sn("\x80", 1));
+    while (m->n % 64 != 56) mail_sha256_add(m, mail_sn("", 1));
+    for (i = 0; i < 8; i++) {
+        char c = (char)(bits >> (56 - 8 * i) & 0xff);
+        mail_sha256_add(m, mail_sn(&c, 1));
+    }
+    for (i = 0; i < 32; i++)
+        out[i] = (unsigned char)(m->h[i / 4] >> (24 - 8 * (i % 4)) & 0xff);
+}
+
+/* H(key ^ opad, H(key ^ ipad, text)). The two halves begin alike for every
+   text under one key, so PBKDF2 makes them once. RFC 2104 */
+typedef struct mail__hmac { mail_sha256 in, out; } mail__hmac;
+
+static void mail__hmac_key(mail__hmac *h, mail_str key) {
+    unsigned char pad[64] = {0};
+    size_t i;
+    if (key.n > 64) {
+        mail_sha256_init(&h->in);
+        mail_sha256_add(&h->in, key);
+        mail_sha256_end(&h->in, pad);
+    } else if (key.n) memcpy(pad, key.p, key.n);
+    mail_sha256_init(&h->in);
+    mail_sha256_init(&h->out);
+    for (i = 0; i < 64; i++) pad[i] ^= 0x36;
+    mail_sha256_add(&h->in, mail_sn((char *)pad, 64));
+    for (i = 0; i < 64; i++) pad[i] ^= 0x36 ^ 0x5c;
+    mail_sha256_add(&h->out, mail_sn((char *)pad, 64));
+    mail_wipe(pad, sizeof pad);
+}
+
+static void mail__hmac_text(const mail__hmac *h, mail_str text,
+                            unsigned char out[32]) {
+    mail__hmac c = *h;
+    mail_sha256_add(&c.in, text);
+    mail_sha256_end(&c.in, out);
+    mail_sha256_add(&c.out, mail_sn((char *)out, 32));
+    mail_sha256_end(&c.out, out);
+}
+
+MAIL_DEF void mail_hmac(mail_str key, mail_str text, unsigned char out[32]) {
+    mail__hmac h;
+    mail__hmac_key(&h, key);
+    mail__hmac_text(&h, text, out);
+    mail_wipe(&h, sizeof h);
+}
+
+/* One block of output is all that SCRAM needs: Hi() of RFC 5802 2.2. */
+MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
+                          unsigned char out[32]) {
+    mail__hmac h;
+    mail_sha256 first;
+    unsigned char u[32];
+    unsigned r, i;
+    mail__hmac_key(&h, password);
+    first = h.in;
+    mail_sha256_add(&first, salt);
+    mail_sha256_add(&first, mail_sn("\0\0\0\1", 4));
+    mail_sha256_end(&first, u);
+    first = h.out;
+    mail_sha256_add(&first, mail_sn((char *)u, 32));
+    mail_sha256_end(&first, u);
+    memcpy(out, u, 32);
+    for (r = 1; r < rounds; r++) {
+        mail__hmac_text(&h, mail_sn((char *)u, 32), u);
+        for (i = 0; i < 32; i++) out[i] ^= u[i];
+    }
+    mail_wipe(&h, sizeof h);
+    mail_wipe(u, sizeof u);
+}
+
+MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n) {
+    const unsigned char *x = (const unsigned char *)a;
+    const unsigned char *y = (const unsigned char *)b;
+    unsigned diff = 0;
+    size_t i;
+    for (i = 0; i < n; i++) diff |= (unsigned)(x[i] ^ y[i]);
+    return diff == 0;
+}
+
+MAIL_DEF void mail_wipe(void *p, size_t n) {
+    volatile unsigned char *v = (volatile unsigned char *)p;
+    while (n--) *v++ = 0;
+}
+
+/* ======================================================================
+   [SASL]
+   ====================================================================== */
+
+MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
+                                  mail_str *user, mail_str *password) {
+    size_t i, nuls = 0;
+    for (i = 0; i < s.n; i++) nuls += s.p[i] == 0;
+    if (nuls != 2) return MAIL_ERR_SYNTAX;
+    *authzid = mail_cut(&s, 0);
+    *user = mail_cut(&s, 0);
+    *password = s;
+    return user->n && password->n ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+}
+
+MAIL_DEF int mail_user_ok(mail_str name) {
+    size_t i;
+    if (name.n == 0 || name.n >= MAIL_USER_SIZE || name.p[0] == '.')
+        return 0;
+    for (i = 0; i < name.n; i++)
+        if (!mail__alnum(name.p[i]) && name.p[i] != '.' &&
+            name.p[i] != '_' && name.p[i] != '-') return 0;
+    return 1;
+}
+
+/* StoredKey = H(HMAC(SaltedPassword, "Client Key")), RFC 5802 3 */
+static void mail__scram_keys(mail_str password, mail_str salt,
+                             unsigned rounds, unsigned char stored[32],
+                             unsigned char server[32]) {
+    unsigned char salted[32];
+    mail_sha256 m;
+    mail_pbkdf2(password, salt, rounds, salted);
+    mail_hmac(mail_sn((char *)salted, 32), mail_s("Client Key"), stored);
+    mail_hmac(mail_sn((char *)salted, 32), mail_s("Server Key"), server);
+    mail_sha256_init(&m);
+    mail_sha256_add(&m, mail_sn((char *)stored, 32));
+    mail_sha256_end(&m, stored);
+    mail_wipe(salted, sizeof salted);
+}
+
+MAIL_DEF void mail_secret_make(mail_buf *b, mail_str password, mail_str salt,
+                               unsigned rounds) {
+    unsigned char stored[32], server[32];
+    mail__scram_keys(password, salt, rounds, stored, server);
+    mail_buf_fmt(b, "{SCRAM-SHA-256}%u,", rounds);
+    mail_b64_encode(b, salt);
+    mail_buf_add(b, mail_s(","));
+    mail_b64_encode(b, mail_sn((char *)stored, 32));
+    mail_buf_add(b, mail_s(","));
+    mail_b64_encode(b, mail_sn((char *)server, 32));
+}
+
+MAIL_DEF int mail_secret_plain(mail_str secret, mail_str *password) {
+    if (!mail_starts(secret, "{PLAIN}")) return 0;
+    *password = mail_sn(secret.p + 7, secret.n - 7);
+    return 1;
+}
+
+/* A secret that fits nobody: an unknown user costs the time of a known
+   one, and the answer is no. */
+static const char mail__nobody[] =
+    "{SCRAM-SHA-256}4096,bm9ib2R5,"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+MAIL_DEF int mail_secret_check(mail_str secret, mail_str password) {
+    unsigned char stored[32], server[32];
+    char salt[64], want[48];
+    size_t nsalt, nwant;
+    int64_t rounds;
+    mail_str plain, field;
+    if (mail_secret_plain(secret, &plain))
+        return plain.n == password.n &&
+               mail_same_secret(plain.p, password.p, plain.n);
+    if (!mail_starts(secret, "{SCRAM-SHA-256}"))
+        secret = mail_s(mail__nobody);
+    secret = mail_sn(secret.p + 15, secret.n - 15);
+    if (mail_number(mail_cut(&secret, ','), 1000000, &rounds)) return 0;
+    field = mail_cut(&secret, ',');
+    if (field.n > sizeof salt || mail_b64_decode(field, salt, &nsalt))
+        return 0;
+    field = mail_cut(&secret, ',');
+    if (field.n > sizeof want || mail_b64_decode(field, want, &nwant) ||
+        nwant != 32) return 0;
+    mail__scram_keys(password, mail_sn(salt, nsalt), (unsigned)rounds,
+                     stored, server);
+    return mail_same_secret(stored, want, 32);
+}
+
+MAIL_DEF void mail_apop(mail_str timestamp, mail_str secret, char out[33]) {
+    static const char hex[] = "0123456789abcdef";
+    unsigned char digest[16];
+    mail_md5 m;
+    unsigned i;
+    mail_md5_init(&m);
+    mail_md5_add(&m, timestamp);
+    mail_md5_add(&m, secret);
+    mail_md5_end(&m, digest);
+    for (i = 0; i < 16; i++) {
+        out[2 * i] = hex[digest[i] >> 4];
+        out[2 * i + 1] = hex[digest[i] & 15];
+    }
+    out[32] = 0;
+}
+
+/* ======================================================================
+   [DATE]
+   ====================================================================== */
+
+/* Years are counted from March, so that the day a leap year adds is the
+   last one of its year, and in eras of 400 years, which are all alike. */
+static void mail__civil(int64_t days, int *year, int *month, int *day) {
+    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
+    int64_t doe = z - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t mp = (5 * doy + 2) / 153;
+    *day = (int)(doy - (153 * mp + 2) / 5 + 1);
+    *month = (int)(mp < 10 ? mp + 3 : mp - 9);
+    *year = (int)(yoe + era * 400 + (*month <= 2));
+}
+
+MAIL_DEF void mail_date(mail_buf *b, int64_t seconds, int zone) {
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char week[] = "ThuFriSatSunMonTueWed";
+    int64_t local = seconds + (int64_t)zone * 60;
+    int64_t days = (local >= 0 ? local : local - 86399) / 86400;
+    int secs = (int)(local - days * 86400), wd = (int)(days % 7);
+    int year, month, day, east = zone < 0 ? -zone : zone;
+    mail__civil(days, &year, &month, &day);
+    if (wd < 0) wd += 7;
+    mail_buf_fmt(b, "%.3s, %02d %.3s %04d %02d:%02d:%02d %c%02d%02d",
+                 week + 3 * wd, day, names + 3 * (month - 1), year,
+                 secs / 3600, secs / 60 % 60, secs % 60,
+                 zone < 0 ? '-' : '+', east / 60, east % 60);
+}
+
+/* ======================================================================
+   [ADDR]
+   ====================================================================== */
+
+/* atext, RFC 5322 3.2.3: what may stand in a local part without quotes. */
+static int mail__atext(char c) {
+    return mail__alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
+}
+
+static int mail__ipv4_ok(mail_str s) {
+    int parts = 0;
+    int64_t v;
+    while (parts < 4) {
+        mail_str part = mail_cut(&s, '.');
+        if (part.n > 3 || mail_number(part, 255, &v)) return 0;
+        parts++;
+        if (s.n == 0) break;
+    }
+    return parts == 4 && s.n == 0;
+}
+
+/* IPv6-addr, RFC 5321 4.1.3: 8 groups, or fewer and one "::". */
+static int mail__ipv6_ok(mail_str s) {
+    int groups = 0, gap = 0;
+    size_t digits = 0, i, start = 0;
+    for (i = 0; i <= s.n; i++) {
+        char c = i < s.n ? s.p[i] : ':';
+        if (c == '.' && digits)     /* the last two may be an IPv4 address */
+            return groups <= 6 - gap && (gap || groups == 6) &&
+                   mail__ipv4_ok(mail_sn(s.p + start, s.n - start));
+        if (c != ':') {
+            c = mail__lower(c);
+            if (++digits > 4 || !(mail__digit(c) || (c >= 'a' && c <= 'f')))
+                return 0;
+            continue;
+        }
+        if (digits) groups++;
+        else if (i < s.n && i > 0) {          /* "::" */
+            if (gap++) return 0;
+        } else if (i == 0 && !(s.n > 1 && s.p[1] == ':')) return 0;
+        else if (i == s.n && !(i > 1 && s.p[i - 2] == ':')) return 0;
+        digits = 0;
+        start = i + 1;
+    }
+    return gap ? groups <= 7 : groups == 8;
+}
+
+/* Domain = sub-domain *("." sub-domain);  sub-domain = Let-dig [Ldh-str] */
+MAIL_DEF int mail_domain_ok(mail_str s) {
+    if (s.n == 0 || s.n >= MAIL_DOMAIN_SIZE) return 0;
+    if (s.p[0] == '[') {
+        if (s.p[s.n - 1] != ']') return 0;
+        s = mail_sn(s.p + 1, s.n - 2);
+        if (mail_starts(s, "IPv6:"))
+            return mail__ipv6_ok(mail_sn(s.p + 5, s.n - 5));
+        return mail__ipv4_ok(s);
+    }
+    for (;;) {
+        mail_str rest = s, label = mail_cut(&rest, '.');
+        size_t i;
+        if (label.n == 0 || label.n > 63) return 0;
+        if (label.p[0] == '-' || label.p[label.n - 1] == '-') return 0;
+        for (i = 0; i < label.n; i++)
+            if (!mail__alnum(label.p[i]) && label.p[i] != '-') return 0;
+        if (label.n == s.n) return 1;
+        s = rest;                /* a dot at the end leaves an empty label */
+    }
+}
+
+/* Local-part = Dot-string / Quoted-string. Takes it off the front of *s.
+   "a", a and "\a" are the same mailbox: what is kept is the bare text. */
+static mail_err mail__local(mail_str *s, char out[MAIL_LOCAL_SIZE]) {
+    size_t i = 0, n = 0;
+    int quoted = s->n && s->p[0] == '"';
+    if (quoted) i = 1;
+    for (; i < s->n; i++) {
+        char c = s->p[i];
+        if (quoted && c == '"') break;
+        if (quoted && c == '\\') {
+            if (++i == s->n) return MAIL_ERR_SYNTAX;
+            c = s->p[i];
+        }
+        if (!quoted && c == '.') {         /* not first, not twice, not last */
+            if (n == 0 || out[n - 1] == '.') return MAIL_ERR_SYNTAX;
+        } else if (!quoted && !mail__atext(c)) break;
+        if ((unsigned char)c < 32 || (unsigned char)c > 126)
+            return MAIL_ERR_SYNTAX;
+        if (n == MAIL_LOCAL_SIZE - 1) return MAIL_ERR_TOOLONG;
+        out[n++] = c;
+    }
+    if (n == 0 || (!quoted && out[n - 1] == '.')) return MAIL_ERR_SYNTAX;
+    if (quoted && i++ == s->n) return MAIL_ERR_SYNTAX;
+    out[n] = 0;
+    s->p += i;
+    s->n -= i;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_path_mailbox(mail_str s, mail_path *out) {
+    mail_err e = mail__local(&s, out->local);
+    out->domain[0] = 0;
+    if (e) return e;
+    if (s.n == 0)
+        return mail_ieq(mail_s(out->local), mail_s("postmaster"))
+                   ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+    if (s.p[0] != '@') return MAIL_ERR_SYNTAX;
+    s = mail_sn(s.p + 1, s.n - 1);
+    if (s.n >= MAIL_DOMAIN_SIZE) return MAIL_ERR_TOOLONG;
+    if (!mail_domain_ok(s)) return MAIL_ERR_SYNTAX;
+    mail_copy(out->domain, sizeof out->domain, s);
+    return MAIL_ERR_OK;
+}
+
+/* A-d-l = "@" Domain *( "," "@" Domain ) ":", read and dropped:
+   RFC 5321 appendix C says so, and nobody may be relayed by it. */
+static mail_err mail__source_route(mail_str *s) {
+    while (s->n && s->p[0] == '@') {
+        size_t i = 1;
+        while (i < s->n && s->p[i] != ',' && s->p[i] != ':') i++;
+        if (i == s->n || !mail_domain_ok(mail_sn(s->p + 1, i - 1)))
+            return MAIL_ERR_SYNTAX;
+        *s = mail_sn(s->p + i + 1, s->n - i - 1);
+        if (s->p[-1] == ':') return MAIL_ERR_OK;
+        if (s->n == 0 || s->p[0] != '@') return MAIL_ERR_SYNTAX;
+    }
+    return MAIL_ERR_OK;
+}
+
+/* The ">" that closes a path: not the one inside quotes. */
+static size_t mail__path_end(mail_str s) {
+    size_t i;
+    int quoted = 0;
+    for (i = 0; i < s.n; i++) {
+        if (quoted && s.p[i] == '\\') i++;
+        else if (s.p[i] == '"') quoted = !quoted;
+        else if (s.p[i] == '>' && !quoted) return i;
+    }
+    return s.n;
+}
+
+/* Path = "<" [ A-d-l ":" ] Mailbox ">" */
+MAIL_DEF mail_err mail_path_read(mail_str s, mail_path *out,
+                                 mail_str *rest) {
+    size_t end;
+    mail_err e;
+    memset(out, 0, sizeof *out);
+    if (s.n < 2 || s.p[0] != '<') return MAIL_ERR_SYNTAX;
+    end = mail__path_end(s);
+    if (end >= s.n) return MAIL_ERR_SYNTAX;
+    *rest = mail_sn(s.p + end + 1, s.n - end - 1);
+    s = mail_sn(s.p + 1, end - 1);
+    if (s.n == 0) return MAIL_ERR_OK;                   /* <> */
+    e = mail__source_route(&s);
+    return e ? e : mail_path_mailbox(s, out);
+}
+
+static int mail__dot_string(const char *local) {
+    size_t i;
+    for (i = 0; local[i]; i++)
+        if (!mail__atext(local[i]) &&
+            !(local[i] == '.' && i && local[i + 1] && local[i - 1] != '.'))
+            return 0;
+    return 1;
+}
+
+MAIL_DEF void mail_path_write(mail_buf *b, const mail_path *p) {
+    const char *c;
+    mail_buf_add(b, mail_s("<"));
+    if (mail__dot_string(p->local)) mail_buf_add(b, mail_s(p->local));
+    else {
+        mail_buf_add(b, mail_s("\""));
+        for (c = p->local; *c; c++) {
+            if (*c == '"' || *c == '\\') mail_buf_add(b, mail_s("\\"));
+            mail_buf_add(b, mail_sn(c, 1));
+        }
+        mail_buf_add(b, mail_s("\""));
+    }
+    if (p->domain[0]) mail_buf_add(b, mail_s("@"));
+    mail_buf_add(b, mail_s(p->domain));
+    mail_buf_add(b, mail_s(">"));
+}
+
+MAIL_DEF int mail_path_null(const mail_path *p) { return p->local[0] == 0; }
+
+MAIL_DEF int mail_path_same(const mail_path *a, const mail_path *b) {
+    return strcmp(a->local, b->local) == 0 &&
+           mail_ieq(mail_s(a->domain), mail_s(b->domain));
+}
+
+/* ======================================================================
+   [MSG]
+   ====================================================================== */
+
+/* Eight octets at a time: this looks at every octet of every message. */
+static int mail__is_8bit(mail_str s) {
+    size_t i = 0;
+    uint64_t any = 0, eight;
+    for (; i + 8 <= s.n; i += 8) {
+        memcpy(&eight, s.p + i, 8);
+        any |= eight;
+    }
+    if (any & UINT64_C(0x8080808080808080)) return 1;
+    for (; i < s.n; i++)
+        if ((unsigned char)s.p[i] > 127) return 1;
+    return 0;
+}
+
+enum { MAIL__NO_NAME = 255 };
+
+MAIL_DEF void mail_head_feed(mail_head *h, mail_str text) {
+    size_t i;
+    if (!h->has_8bit) h->has_8bit = mail__is_8bit(text);
+    for (i = 0; i < text.n && !h->over; i++) {
+        char c = text.p[i];
+        if (c == '\n') {
+            h->over = h->at == 0;          /* nothing before it: empty line */
+            h->at = 0;
+        } else if (c == ':' && h->at != MAIL__NO_NAME) {
+            h->received += mail_ieq(mail_sn(h->name, h->at),
+                                    mail_s("Received"));
+            h->at = MAIL__NO_NAME;
+        } else if (c != '\r' && h->at < sizeof h->name)
+            h->name[h->at++] = c;
+        else if (c != '\r') h->at = MAIL__NO_NAME;
+    }
+}
+
+MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r) {
+    int v6 = strchr(r->address, ':') != NULL;
+    mail_buf_fmt(b, "Received: from %s ([%s%s])\r\n\tby %s with %s id %s",
+                 r->helo[0] ? r->helo : "unknown", v6 ? "IPv6:" : "",
+                 r->address, r->by, r->with, r->id);
+    if (r->for_) {
+        mail_buf_add(b, mail_s("\r\n\tfor "));
+        mail_path_write(b, r->for_);
+    }
+    mail_buf_add(b, mail_s(";\r\n\t"));
+    mail_date(b, r->time, r->zone);
+    mail_buf_add(b, mail_s("\r\n"));
+}
+
+/* Is s UTF-8, by RFC 3629: no overlong forms, no surrogates? */
+static int mail__utf8_ok(mail_str s) {
+    size_t i = 0, k, more;
+    while (i < s.n) {
+        unsigned char c = (unsigned char)s.p[i++];
+        uint32_t v;
+        if (c < 128) continue;
+        if (c >= 0xc2 && c <= 0xdf) more = 1, v = c & 31u;
+        else if (c >= 0xe0 && c <= 0xef) more = 2, v = c & 15u;
+        else if (c >= 0xf0 && c <= 0xf4) more = 3, v = c & 7u;
+        else return 0;
+        if (more > s.n - i) return 0;
+        for (k = 0; k < more; k++) {
+            unsigned char d = (unsigned char)s.p[i++];
+            if ((d & 0xc0) != 0x80) return 0;
+            v = v << 6 | (d & 63u);
+        }
+        if ((more == 2 && v < 0x800) || (v >= 0xd800 && v <= 0xdfff) ||
+            (more == 3 && (v < 0x10000 || v > 0x10ffff))) return 0;
+    }
+    return 1;
+}
+
+/* encoded-word = "=?" charset "?" encoding "?" encoded-text "?="; at most
+   75 characters, so 45 octets in base64; no character is split. RFC 2047 2 */
+static void mail__encoded_words(mail_buf *b, mail_str s) {
+    while (s.n) {
+        size_t n = s.n < 45 ? s.n : 45;
+        while (n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80) n--;
+        mail_buf_add(b, mail_s("=?UTF-8?B?"));
+        mail_b64_encode(b, mail_sn(s.p, n));
+        mail_buf_add(b, mail_s("?="));
+        s = mail_sn(s.p + n, s.n - n);
+        if (s.n) mail_buf_add(b, mail_s("\r\n "));
+    }
+}
+
+/* Folds at a space once a line has 60 octets (RFC 5322 2.2.3: 78 is the
+   aim, 998 the limit). The last word stays with its space, so that no line
+   of white space alone can arise. */
+static void mail__folded(mail_buf *b, mail_str s) {
+    size_t i, last = s.n, line = 20;
+    while (last && s.p[last - 1] == ' ') last--;
+    while (last && s.p[last - 1] != ' ') last--;
+    for (i = 0; i < s.n; i++, line++) {
+        if (s.p[i] == ' ' && line > 60 && i && s.p[i - 1] != ' ' &&
+            i < last && s.p[i + 1] != ' ') {
+            mail_buf_add(b, mail_s("\r\n"));
+            line = 0;
+        }
+        mail_buf_add(b, mail_sn(s.p + i, 1));
+    }
+}
+
+static mail_err mail__field(mail_buf *b, const char *name, const char *value,
+                            int may_encode) {
+    mail_str v = mail_s(value);
+    if (value == NULL) return MAIL_ERR_OK;
+    if (mail_has_control(v)) return MAIL_ERR_SYNTAX;
+    mail_buf_fmt(b, "%s: ", name);
+    if (!mail__is_8bit(v)) mail__folded(b, v);
+    else if (may_encode && mail__utf8_ok(v)) mail__encoded_words(b, v);
+    else return MAIL_ERR_SYNTAX;
+    mail_buf_add(b, mail_s("\r\n"));
+    return b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
+    mail_err e;
+    if (m->from == NULL) return MAIL_ERR_MISUSE;
+    if ((e = mail__field(b, "From", m->from, 0)) ||
+        (e = mail__field(b, "To", m->to, 0)) ||
+        (e = mail__field(b, "Cc", m->cc, 0)) ||
+        (e = mail__field(b, "Subject", m->subject, 1))) return e;
+    mail_buf_add(b, mail_s("Date: "));
+    mail_date(b, m->time, m->zone);
+    mail_buf_add(b, mail_s("\r\n"));
+    if ((e = mail__field(b, "Message-ID", m->message_id, 0))) return e;
+    if (m->body_8bit)
+        mail_buf_add(b, mail_s("MIME-Version: 1.0\r\n"
+                               "Content-Type: text/plain; charset=UTF-8\r\n"
+                               "Content-Transfer-Encoding: 8bit\r\n"));
+    mail_buf_add(b, mail_s("\r\n"));
+    return b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [LINE]
+   ====================================================================== */
+
+MAIL_DEF void mail_line_reset(mail_line *l) {
+    l->n = 0;
+    l->done = l->cr = l->bad = l->longer = 0;
+}
+
+MAIL_DEF mail_str mail_line_text(const mail_line *l) {
+    return mail_sn(l->p, l->n);
+}
+
+static void mail__line_keep(mail_line *l, const char *p, size_t n) {
+    if (n > sizeof l->p - 2 - l->n) {       /* 2: its CRLF counts, too */
+        n = sizeof l->p - 2 - l->n;
+        l->longer = 1;
+    }
+    if (n) memcpy(l->p + l->n, p, n);
+    l->n += n;
+}
+
+/* Octets come in any pieces: "NO", "OP\r", "\n" is one line. What is not
+   yet a line stays in l until the rest has come. */
+MAIL_DEF size_t mail_line_feed(mail_line *l, const char *in, size_t n,
+                               int lf_ends) {
+    size_t used = 0;
+    while (used < n && !l->done) {
+        const char *p = in + used;
+        const char *lf = (const char *)memchr(p, '\n', n - used);
+        size_t len = lf ? (size_t)(lf - p) : n - used;
+        int cr = len ? p[len - 1] == '\r' : l->cr;
+        size_t text = len && cr ? len - 1 : len;
+        if (len && l->cr) l->bad = 1;          /* CR, then no LF */
+        if (text && (memchr(p, '\r', text) || memchr(p, 0, text)))
+            l->bad = 1;
+        mail__line_keep(l, p, text);
+        l->cr = (unsigned char)cr;
+        used += len;
+        if (lf == NULL) break;
+        used++;
+        if (cr || lf_ends) l->done = 1;
+        else l->bad = 1;                       /* LF alone spoils the line */
+        l->cr = 0;
+    }
+    return used;
+}
+
+/* ======================================================================
+   [DOT]
+   ====================================================================== */
+
+enum {                      /* what has been seen, up to now */
+    MAIL__BOL,              /* CRLF, or nothing              */
+    MAIL__BOL_DOT,          /* CRLF .                        */
+    MAIL__BOL_DOT_CR,       /* CRLF . CR                     */
+    MAIL__MID,              /* a line, open                  */
+    MAIL__MID_CR            /* a line, and CR                */
+};
+
+/* The run of text from p on that can be handed out as it is: whole lines,
+   while none of them begins with a dot, and what is left of the last one.
+   Leaves d as it is behind that run. */
+static size_t mail__dot_run(mail_dot_in *d, const char *p, size_t n) {
+    size_t i = 0;
+    for (;;) {
+        const char *cr = (const char *)memchr(p + i, '\r', n - i);
+        size_t end = cr ? (size_t)(cr - p) : n;
+        const char *lf = (const char *)memchr(p + i, '\n', end - i);
+        d->state = MAIL__MID;
+        if (lf) {
+            d->bare = 1;
+            if (d->lenient) return (size_t)(lf - p);
+        }
+        if (cr == NULL) return n;
+        if (end + 1 == n) return end;            /* is it CR LF? later */
+        if (p[end + 1] != '\n') {
+            d->bare = 1;
+            if (d->lenient) return end;
+            i = end + 1;
+            continue;
+        }
+        i = end + 2;
+        d->state = MAIL__BOL;
+        if (i == n || p[i] == '.') return i;
+    }
+}
+
+/* One octet where a run cannot go on. Gives CRLF, CR or nothing. Returns 0
+   if the octet is not taken: it has to be seen again, in the new state. */
+static size_t mail__dot_step(mail_dot_in *d, char c, mail_str *text) {
+    switch (d->state) {
+    case MAIL__BOL:                            /* c is a dot */
+        d->state = MAIL__BOL_DOT;
+        return 1;
+    case MAIL__BOL_DOT:
+        d->state = c == '\r' ? MAIL__BOL_DOT_CR : MAIL__MID;
+        return c == '\r';                      /* the dot is dropped */
+    case MAIL__BOL_DOT_CR:
+        if (c == '\n') d->end = 1;
+        else d->state = MAIL__MID_CR;          /* CRLF . CR x: a bare CR */
+        return c == '\n';
+    case MAIL__MID_CR:
+        if (c == '\n') {
+            *text = mail_sn("\r\n", 2);
+            d->state = MAIL__BOL;
+            return 1;
+        }
+        d->bare = 1;
+        *text = mail_sn("\r\n", d->lenient ? 2 : 1);
+        d->state = MAIL__MID;
+        return 0;
+    default:                                   /* MID: CR, or a lenient LF */
+        if (c == '\n') *text = mail_sn("\r\n", 2);
+        else d->state = MAIL__MID_CR;
+        return 1;
+    }
+}
+
+/* After a bare LF a dot is text: the line it begins is not one for SMTP,
+   and no client that sends such lines stuffs them. (RFC 5321 4.1.1.4) */
+MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
+                              mail_str *text) {
+    size_t used = 0;
+    *text = mail_sn(in, 0);
+    while (used < n && text->n == 0 && !d->end) {
+        char c = in[used];
+        int run = d->state == MAIL__MID ? c != '\r' : d->state == MAIL__BOL;
+        if (d->state == MAIL__MID && c == '\n' && d->lenient) run = 0;
+        if (d->state == MAIL__BOL && c == '.') run = 0;
+        if (run) {
+            size_t k = mail__dot_run(d, in + used, n - used);
+            *text = mail_sn(in + used, k);
+            used += k;
+        } else used += mail__dot_step(d, c, text);
+    }
+    return used;
+}
+
+/* Where the next octet of in cannot be copied as it is: at a bare CR or LF,
+   or at a dot that begins a line. Everything before it may be. */
+static size_t mail__stuff_run(mail_dot_out *d, const char *p, size_t n) {
+    size_t i = 0;
+    const char *cr = (const char *)memchr(p, '\r', n);
+    while (i < n) {
+        const char *lf;
+        size_t end, at;
+        if (d->state == MAIL__BOL && p[i] == '.') return i;
+        lf = (const char *)memchr(p + i, '\n', n - i);
+        end = lf ? (size_t)(lf - p) : n;
+        at = cr ? (size_t)(cr - p) : n;
+        if (at + 1 < end || (at < end && lf == NULL)) end = at, lf = NULL;
+        if (end > i) d->state = MAIL__MID;
+        if (lf == NULL || at + 1 != end) return end;
+        d->state = MAIL__BOL;                   /* a line with its CRLF */
+        i = end + 1;
+        cr = (const char *)memchr(p + i, '\r', n - i);
+    }
+    return i;
+}
+
+MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
+                               char *out, size_t cap, size_t *made) {
+    size_t used = 0, m = 0;
+    while (used < n) {
+        char c = in[used];
+        if (d->state == MAIL__MID_CR) {         /* its CRLF is out already */
+            d->state = MAIL__BOL;
+            if (c == '\n') used++;
+        } else if (c == '\r' || c == '\n') {
+            if (cap - m < 2) break;
+            out[m++] = '\r';
+            out[m++] = '\n';
+            d->state = c == '\r' ? MAIL__MID_CR : MAIL__BOL;
+            used++;
+        } else if (d->state == MAIL__BOL && c == '.') {
+            if (cap - m < 2) break;
+            out[m++] = '.';
+            out[m++] = '.';
+            d->state = MAIL__MID;
+            used++;
+        } else {
+            size_t room = n - used < cap - m ? n - used : cap - m, k;
+            if (room == 0) break;
+            k = mail__stuff_run(d, in + used, room);
+            memcpy(out + m, in + used, k);
+            m += k;
+            used += k;
+        }
+    }
+    *made = m;
+    return used;
+}
+
+MAIL_DEF size_t mail_dot_close(mail_dot_out *d, char *out, size_t cap) {
+    if (cap < 5) return 0;
+    if (d->state == MAIL__MID) {
+        memcpy(out, "\r\n.\r\n", 5);
+        return 5;
+    }
+    memcpy(out, ".\r\n", 3);
+    return 3;
+}
+
+/* ======================================================================
+   [REPLY]
+   ====================================================================== */
+
+/* Reply-line = *( Reply-code "-" [ text ] CRLF ) Reply-code [ SP text ] */
+MAIL_DEF mail_err mail_reply_line(mail_str line, int *code, int *more,
+                                  mail_str *text) {
+    if (line.n < 3 || line.p[0] < '2' || line.p[0] > '5' ||
+        line.p[1] < '0' || line.p[1] > '9' || !mail__digit(line.p[2]) ||
+        (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
+        return MAIL_ERR_PROTOCOL;
+    *code = (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 +
+            (line.p[2] - '0');
+    *more = line.n > 3 && line.p[3] == '-';
+    *text = line.n > 4 ? mail_sn(line.p + 4, line.n - 4) : mail_sn("", 0);
+    return MAIL_ERR_OK;
+}
+
+/* status = "+OK" / "-ERR", in upper case, then the end or a space */
+MAIL_DEF mail_err mail_status_line(mail_str line, int *ok, mail_str *text) {
+    mail_str word = mail_cut(&line, ' ');
+    *ok = mail_eq(word, mail_s("+OK"));
+    *text = line;
+    return *ok || mail_eq(word, mail_s("-ERR")) ? MAIL_ERR_OK
+                                                : MAIL_ERR_PROTOCOL;
+}
+
+/* status-code = class "." subject "." detail, RFC 3463 2 */
+MAIL_DEF mail_str mail_enhanced(mail_str text, mail_str *rest) {
+    mail_str tail = text, word = mail_cut(&tail, ' '), w = word;
+    mail_str a = mail_cut(&w, '.'), b = mail_cut(&w, '.');
+    int64_t v;
+    if (a.n != 1 || !strchr("245", a.p[0]) || b.n > 3 || w.n > 3 ||
+        mail_number(b, 999, &v) || mail_number(w, 999, &v)) {
+        *rest = text;
+        return mail_sn("", 0);
+    }
+    *rest = tail;
+    return word;
+}
+
+/* ======================================================================
+   The four conversations: what they share
+   ====================================================================== */
+
+MAIL_DEF const char *mail_event_name(mail_event_kind k) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_EVENTS(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)k < MAIL_EV_COUNT ? names[k] : "?";
+}
+
+static mail_str mail__out_str(const mail_out *o) {
+    return mail_sn(o->p + o->at, o->n - o->at);
+}
+
+static void mail__out_sent(mail_out *o, size_t n) {
+    o->at += n < o->n - o->at ? n : o->n - o->at;
+    if (o->at == o->n) o->at = o->n = 0;
+}
+
+/* Free octets, in one piece at the end. */
+static size_t mail__out_room(mail_out *o) {
+    if (o->at) {
+        memmove(o->p, o->p + o->at, o->n - o->at);
+        o->n -= o->at;
+        o->at = 0;
+    }
+    return sizeof o->p - o->n;
+}
+
+/* The one place where a line gets onto a wire: whatever it was made of, it
+   holds no control octet but the CRLF that ends it. MORE: no room now. */
+static mail_err mail__out_line(mail_out *o, mail_str *line,
+                               const char *fmt, va_list ap) {
+    size_t room = mail__out_room(o);
+    mail_buf b;
+    if (room < 3) return MAIL_ERR_MORE;
+    b = mail_buf_on(o->p + o->n, room - 2);
+    mail__buf_vfmt(&b, fmt, ap);
+    if (b.full) return MAIL_ERR_MORE;
+    *line = mail_buf_str(&b);
+    if (mail_has_control(*line)) return MAIL_ERR_SYNTAX;
+    memcpy(b.p + b.n, "\r\n", 2);
+    o->n += b.n + 2;
+    return MAIL_ERR_OK;
+}
+
+static int mail__take_event(unsigned char *pending, const mail_event *from,
+                            mail_event *ev) {
+    if (!*pending) return 0;
+    *pending = 0;
+    *ev = *from;
+    return 1;
+}
+
+/* A session has no clock: it notes that something happened, and the next
+   tick says when that was. Returns 1 when the deadline has passed. */
+static int mail__late(int64_t now, int64_t timeout, unsigned char *active,
+                      int64_t *deadline) {
+    if (*active || *deadline == 0) *deadline = now + timeout;
+    *active = 0;
+    return now >= *deadline;
+}
+
+/* Octets of a peer's words, made fit to be shown and stored. */
+static void mail__add_words(char *words, size_t cap, mail_str s) {
+    size_t n = strlen(words), i;
+    if (n && n + 1 < cap) words[n++] = ' ';
+    for (i = 0; i < s.n && n + 1 < cap; i++)
+        words[n++] = (char)(s.p[i] >= 32 && s.p[i] < 127 ? s.p[i] : '?');
+    words[n] = 0;
+}
+
+/* ======================================================================
+   [SMTPD]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_smtpd_state_name(mail_smtpd_state s) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_SMTPD_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_SMTPD_COUNT ? names[s] : "?";
+}
+
+MAIL_DEF const char *mail_smtpd_state_text(mail_smtpd_state s) {
+    static const char *const texts[] = {
+#define MAIL__X(name, text) text,
+        MAIL_SMTPD_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_SMTPD_COUNT ? texts[s] : "?";
+}
+
+static void mail__smtpd_note(mail_smtpd *s, mail_note kind, mail_str text) {
+    if (s->opts.watch)
+        s->opts.watch(s->opts.watch_ctx, kind, text,
+                      mail_smtpd_state_name(s->state));
+}
+
+MAIL_PRINTF(2, 3)
+static mail_err mail__smtpd_say(mail_smtpd *s, const char *fmt, ...) {
+    mail_str line;
+    mail_err e;
+    va_list ap;
+    va_start(ap, fmt);
+    e = mail__out_line(&s->out, &line, fmt, ap);
+    va_end(ap);
+    if (e == MAIL_ERR_OK) mail__smtpd_note(s, MAIL_NOTE_REPLY, line);
+    return e;
+}
+
+static void mail__smtpd_event(mail_smtpd *s, mail_event_kind k, int decide) {
+    memset(&s->ev, 0, sizeof s->ev);
+    s->ev.kind = k;
+    s->ev.size = -1;
+    s->pending = 1;
+    s->wait = decide ? k : MAIL_EV_NONE;
+}
+
+static void mail__smtpd_over(mail_smtpd *s) {
+    s->state = MAIL_SMTPD_END;
+    mail__smtpd_event(s, MAIL_EV_CLOSED, 0);
+}
+
+MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text) {
+    if (s->state == MAIL_SMTPD_END) return;
+    mail__smtpd_over(s);
+    mail__smtpd_say(s, "421 %s", text ? text : "4.3.2 closing, come again");
+}
+
+/* A refusal of the session's own. Too many of them, and it hangs up. */
+static void mail__smtpd_refuse(mail_smtpd *s, const char *text) {
+    mail__smtpd_say(s, "%s", text);
+    if (++s->errors >= s->opts.max_errors)
+        mail_smtpd_bye(s, "4.7.0 too many errors, goodbye");
+}
+
+/* The mail transaction ends: reverse-path and forward-paths are forgotten
+   (RFC 5321 4.1.1.4). With an open one the owner is told to drop it. */
+static void mail__smtpd_reset(mail_smtpd *s) {
+    if (s->state > MAIL_SMTPD_READY && s->state < MAIL_SMTPD_AUTH)
+        mail__smtpd_event(s, MAIL_EV_ABORT, 0);
+    if (s->state != MAIL_SMTPD_START) s->state = MAIL_SMTPD_READY;
+    s->rcpts = 0;
+    s->body_8bit = 0;
+    memset(&s->path, 0, sizeof s->path);
+}
+
+/* What a client may call itself: a domain, a literal, or what people's
+   machines are really called (5321-34); nothing that could be taken for
+   something else in a Received field. */
+static int mail__helo_ok(mail_str s) {
+    size_t i;
+    if (s.n == 0 || s.n >= MAIL_DOMAIN_SIZE) return 0;
+    for (i = 0; i < s.n; i++)
+        if (!mail__alnum(s.p[i]) && !(s.p[i] && strchr(".-_:[]", s.p[i])))
+            return 0;
+    return 1;
+}
+
+/* ehlo = "EHLO" SP ( Domain / address-literal ) CRLF, RFC 5321 4.1.1.1 */
+static int mail__smtpd_hello(mail_smtpd *s, mail_str name, int esmtp) {
+    if (!mail__helo_ok(name)) {
+        mail__smtpd_refuse(s, "501 5.5.4 name your host: EHLO host.example");
+        return 0;
+    }
+    mail__smtpd_reset(s);
+    s->state = MAIL_SMTPD_READY;
+    s->esmtp = esmtp;
+    return mail_copy(s->helo, sizeof s->helo, name);
+}
+
+static void mail__smtpd_helo(mail_smtpd *s, mail_str arg) {
+    if (mail__smtpd_hello(s, arg, 0)) mail__smtpd_say(s, "250 %s",
+                                                      s->opts.host);
+}
+
+static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
+    if (s->opts.basic) {
+        mail__smtpd_refuse(s, "502 5.5.1 no extensions here, say HELO");
+        return;
+    }
+    if (!mail__smtpd_hello(s, arg, 1)) return;
+    mail__smtpd_say(s, "250-%s", s->opts.host);
+    mail__smtpd_say(s, "250-PIPELINING");
+    mail__smtpd_say(s, "250-SIZE %lld", (long long)s->opts.max_size);
+    mail__smtpd_say(s, "250-8BITMIME");
+    if (s->opts.auth) mail__smtpd_say(s, "250-AUTH PLAIN LOGIN");
+    mail__smtpd_say(s, "250 ENHANCEDSTATUSCODES");
+}
+
+/* esmtp-param = esmtp-keyword [ "=" esmtp-value ], RFC 5321 4.1.2. Returns
+   the refusal, or NULL. */
+static const char *mail__smtpd_param(mail_smtpd *s, mail_str param) {
+    mail_str value = param, key = mail_cut(&value, '=');
+    if (mail_ieq(key, mail_s("SIZE"))) {
+        mail_err e = mail_number(value, INT64_MAX, &s->declared);
+        if (e == MAIL_ERR_SYNTAX) return "501 5.5.4 SIZE takes a number";
+        if (e || s->declared > s->opts.max_size)
+            return "552 5.3.4 that is more than I take";
+        return NULL;
+    }
+    if (mail_ieq(key, mail_s("BODY"))) {
+        s->body_8bit = mail_ieq(value, mail_s("8BITMIME"));
+        if (s->body_8bit || mail_ieq(value, mail_s("7BIT"))) return NULL;
+        return "501 5.5.4 BODY is 7BIT or 8BITMIME";
+    }
+    /* Who vouches for the sender (RFC 4954 5): taken, and not believed. */
+    if (s->opts.auth && value.n && mail_ieq(key, mail_s("AUTH"))) return NULL;
+    return "555 5.5.4 I did not offer that parameter";
+}
+
+/* "FROM:" or "TO:", the path, the parameters. Returns the refusal, or NULL
+   with s->path filled. */
+static const char *mail__smtpd_path(mail_smtpd *s, mail_str arg,
+                                    const char *key, int may_null,
+                                    mail_str *params) {
+    mail_err e;
+    if (!mail_starts(arg, key)) return "501 5.5.4 syntax: MAIL FROM:<a@b>, "
+                                       "RCPT TO:<a@b>";
+    arg.p += strlen(key);
+    arg.n -= strlen(key);
+    arg = mail_trim(arg);
+    e = mail_path_read(arg, &s->path, params);
+    if (e == MAIL_ERR_TOOLONG) return "501 5.1.3 address too long";
+    if (e || (params->n && params->p[0] != ' '))
+        return "501 5.1.3 not an address: write <user@domain>";
+    if (!may_null && mail_path_null(&s->path))
+        return "501 5.1.3 <> is a sender only";
+    return NULL;
+}
+
+/* mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF */
+static void mail__smtpd_mail(mail_smtpd *s, mail_str arg) {
+    mail_str params;
+    const char *no;
+    if (s->opts.submission && !s->authed) {
+        mail__smtpd_refuse(s, "530 5.7.0 log in first: AUTH");
+        return;
+    }
+    s->declared = -1;
+    s->body_8bit = 0;
+    no = mail__smtpd_path(s, arg, "FROM:", 1, &params);
+    while (no == NULL && (params = mail_trim(params)).n) {
+        mail_str param = mail_cut(&params, ' ');
+        no = s->esmtp ? mail__smtpd_param(s, param)
+                      : "555 5.5.4 no parameters after HELO: say EHLO";
+    }
+    if (no) {
+        mail__smtpd_refuse(s, no);
+        return;
+    }
+    mail__smtpd_event(s, MAIL_EV_MAIL, 1);
+    s->ev.path = &s->path;
+    s->ev.size = s->declared;
+}
+
+/* rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" /
+                       Forward-path ) [SP Rcpt-parameters] CRLF */
+static void mail__smtpd_rcpt(mail_smtpd *s, mail_str arg) {
+    mail_str params;
+    const char *no = mail__smtpd_path(s, arg, "TO:", 0, &params);
+    if (no == NULL && mail_trim(params).n)
+        no = "555 5.5.4 I did not offer that parameter";
+    if (no) {
+        mail__smtpd_refuse(s, no);
+        return;
+    }
+    if (s->rcpts >= s->opts.max_rcpts) {
+        mail__smtpd_say(s, "452 4.5.3 too many recipients: send these first");
+        return;
+    }
+    mail__smtpd_event(s, MAIL_EV_RCPT, 1);
+    s->ev.path = &s->path;
+    s->ev.number = s->rcpts;
+}
+
+static void mail__smtpd_data(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_event(s, MAIL_EV_DATA, 1);
+}
+
+static void mail__smtpd_rset(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_reset(s);
+    mail__smtpd_say(s, "250 2.0.0 forgotten");
+}
+
+static void mail__smtpd_noop(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_say(s, "250 2.0.0 ok");
+}
+
+static void mail__smtpd_quit(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_over(s);
+    mail__smtpd_say(s, "221 2.0.0 goodbye");
+}
+
+/* 252: neither yes nor no (RFC 5321 7.3); who is here is nobody's business. */
+static void mail__smtpd_vrfy(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_say(s, "252 2.1.5 send it some mail and see");
+}
+
+static void mail__smtpd_help(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT "
+                       "VRFY HELP AUTH: RFC 5321, 4954");
+}
+
+static void mail__smtpd_off(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    mail__smtpd_refuse(s, "502 5.5.1 not offered here");
+}
+
+enum { MAIL__PLAIN = 1, MAIL__LOGIN };
+
+/* One step of a login (RFC 4954 4): a response in base64, decoded where it
+   stands, in the line. */
+static void mail__smtpd_sasl(mail_smtpd *s, mail_str arg) {
+    char *at = s->line.p + (arg.p - s->line.p);
+    mail_str got = mail_sn(at, 0), authzid, user = mail_sn("", 0), pass = user;
+    mail_err e = mail_b64_decode(arg, at, &got.n);
+    s->state = MAIL_SMTPD_READY;
+    if (e == MAIL_ERR_OK && s->mech == MAIL__PLAIN)
+        e = mail_sasl_plain(got, &authzid, &user, &pass);
+    if (e == MAIL_ERR_OK && s->mech == MAIL__LOGIN && s->step++ == 0) {
+        mail_copy(s->user, sizeof s->user, got.n < sizeof s->user
+                                           ? got : mail_sn("", 0));
+        s->state = MAIL_SMTPD_AUTH;
+        mail__smtpd_say(s, "334 UGFzc3dvcmQ6");         /* Password: */
+        return;
+    }
+    if (e) {
+        mail__smtpd_refuse(s, "501 5.5.2 that is not base64 of a login");
+        return;
+    }
+    if (s->mech == MAIL__LOGIN) user = mail_s(s->user), pass = got;
+    else mail_copy(s->user, sizeof s->user, user);
+    mail__smtpd_event(s, MAIL_EV_LOGIN, 1);
+    s->ev.user = user;
+    s->ev.secret = pass;
+}
+
+/* "AUTH" SP mechanism [SP initial-response] */
+static void mail__smtpd_auth(mail_smtpd *s, mail_str arg) {
+    mail_str mech = mail_cut(&arg, ' ');
+    if (!s->opts.auth) {
+        mail__smtpd_refuse(s, "502 5.5.1 AUTH is not offered here");
+        return;
+    }
+    if (s->authed) {
+        mail__smtpd_refuse(s, "503 5.5.1 you are logged in already");
+        return;
+    }
+    s->step = 0;
+    s->mech = mail_ieq(mech, mail_s("PLAIN")) ? MAIL__PLAIN :
+              mail_ieq(mech, mail_s("LOGIN")) ? MAIL__LOGIN : 0;
+    if (s->mech == 0) {
+        mail__smtpd_refuse(s, "504 5.5.4 I know PLAIN and LOGIN");
+        return;
+    }
+    s->state = MAIL_SMTPD_AUTH;
+    if (arg.n) mail__smtpd_sasl(s, arg);
+    else mail__smtpd_say(s, s->mech == MAIL__PLAIN ? "334 %s"
+                            : "334 %sVXNlcm5hbWU6", "");  /* Username: */
+}
+
+/* The table that runs the session: a verb, the states it is allowed in, its
+   argument, what runs, and what stands in `mail states`. */
+enum { MAIL__NO_ARG, MAIL__ARG, MAIL__MAY_ARG };
+
+#define MAIL__IN(x) (1u << MAIL_SMTPD_##x)
+#define MAIL__ANY   (MAIL__IN(START) | MAIL__IN(READY) | MAIL__IN(MAIL) | \
+                     MAIL__IN(RCPT))
+
+typedef struct mail__smtpd_verb {
+    const char *verb;
+    unsigned states;
+    int arg;
+    void (*run)(mail_smtpd *s, mail_str arg);
+    const char *then, *says;
+} mail__smtpd_verb;
+
+static const mail__smtpd_verb mail__smtpd_verbs[] = {
+    {"EHLO", MAIL__ANY, MAIL__ARG, mail__smtpd_ehlo, "READY",
+     "250s; a transaction is forgotten"},
+    {"HELO", MAIL__ANY, MAIL__ARG, mail__smtpd_helo, "READY",
+     "250; a transaction is forgotten"},
+    {"AUTH", MAIL__IN(READY), MAIL__ARG, mail__smtpd_auth, "READY",
+     "334 for more, 235 or 535"},
+    {"MAIL", MAIL__IN(READY), MAIL__ARG, mail__smtpd_mail, "MAIL",
+     "250; else nothing changes"},
+    {"RCPT", MAIL__IN(MAIL) | MAIL__IN(RCPT), MAIL__ARG, mail__smtpd_rcpt,
+     "RCPT", "250; else nothing changes"},
+    {"DATA", MAIL__IN(RCPT), MAIL__NO_ARG, mail__smtpd_data, "DATA",
+     "354; after the text 250 and READY"},
+    {"RSET", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_rset, "READY",
+     "250; START stays START"},
+    {"NOOP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_noop, "", "250"},
+    {"VRFY", MAIL__ANY, MAIL__ARG, mail__smtpd_vrfy, "", "252"},
+    {"EXPN", MAIL__ANY, MAIL__ARG, mail__smtpd_off, "", "502"},
+    {"HELP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_help, "", "214"},
+    {"QUIT", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_quit, "END", "221"},
+    {"STARTTLS", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
+    {"BDAT", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
+    {"TURN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
+    {"ETRN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"}
+};
+enum { MAIL__SMTPD_VERBS = sizeof mail__smtpd_verbs /
+                           sizeof mail__smtpd_verbs[0] };
+
+MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row) {
+    static const char *const from[] = { "any but DATA", "READY",
+                                        "MAIL RCPT", "RCPT" };
+    const mail__smtpd_verb *v;
+    if (i >= MAIL__SMTPD_VERBS) return 0;
+    v = &mail__smtpd_verbs[i];
+    row->name = v->verb;
+    row->from = v->states == MAIL__ANY ? from[0] :
+                v->states == MAIL__IN(READY) ? from[1] :
+                v->states == MAIL__IN(RCPT) ? from[3] : from[2];
+    row->then = v->then;
+    row->says = v->says;
+    return 1;
+}
+
+/* 503, with what is missing. */
+static const char *mail__smtpd_order(const mail_smtpd *s) {
+    switch (s->state) {
+    case MAIL_SMTPD_START: return s->opts.basic
+                                  ? "503 5.5.1 say HELO first"
+                                  : "503 5.5.1 say EHLO first";
+    case MAIL_SMTPD_READY: return "503 5.5.1 say MAIL first";
+    case MAIL_SMTPD_MAIL:  return "503 5.5.1 not now: RCPT comes next";
+    default:               return "503 5.5.1 not now: a mail transaction "
+                                  "is open (RSET ends it)";
+    }
+}
+
+/* One command line, complete. RFC 5321 2.4: verb, space, argument. */
+static void mail__smtpd_command(mail_smtpd *s) {
+    mail_str rest = mail_line_text(&s->line), verb, whole = rest;
+    const mail__smtpd_verb *v = NULL;
+    size_t i;
+    while (rest.n && rest.p[rest.n - 1] == ' ') rest.n--;   /* 5321-24 */
+    verb = mail_cut(&rest, ' ');
+    for (i = 0; i < MAIL__SMTPD_VERBS; i++)
+        if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
+            v = &mail__smtpd_verbs[i];
+    if (v && v->run == mail__smtpd_auth && memchr(rest.p, ' ', rest.n))
+        mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("AUTH ... ****"));
+    else mail__smtpd_note(s, MAIL_NOTE_COMMAND, whole);
+    if (s->line.longer)
+        mail__smtpd_refuse(s, "500 5.5.2 line too long");
+    else if (s->line.bad)
+        mail__smtpd_refuse(s, "500 5.5.2 a bare CR, a bare LF or a NUL: "
+                              "lines end with CRLF");
+    else if (v == NULL)
+        mail__smtpd_refuse(s, "500 5.5.1 no such command: try HELP");
+    else if (mail_has_control(whole) || mail__is_8bit(whole))
+        mail__smtpd_refuse(s, "501 5.5.2 only printable ASCII, please");
+    else if (!(v->states & 1u << s->state))
+        mail__smtpd_refuse(s, mail__smtpd_order(s));
+    else if (v->arg == MAIL__NO_ARG && rest.n)
+        mail__smtpd_refuse(s, "501 5.5.4 this command takes no argument");
+    else if (v->arg == MAIL__ARG && rest.n == 0)
+        mail__smtpd_refuse(s, "501 5.5.4 this command needs an argument");
+    else v->run(s, rest);
+}
+
+/* One line while a login is under way. "*" cancels it, RFC 4954 4 */
+static void mail__smtpd_response(mail_smtpd *s) {
+    mail_str text = mail_line_text(&s->line);
+    mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("****"));
+    if (s->line.longer || s->line.bad || mail_eq(text, mail_s("*"))) {
+        s->state = MAIL_SMTPD_READY;
+        mail__smtpd_refuse(s, s->line.longer ? "500 5.5.2 line too long"
+                                             : "501 5.7.0 login cancelled");
+    } else mail__smtpd_sasl(s, text);
+}
+
+/* What is wrong with a text that is complete; NULL if nothing. It is said
+   after the end of the data and not before: until then all is text. */
+static const char *mail__smtpd_bad_text(mail_smtpd *s) {
+    if (s->dot.bare && s->opts.reject_bare) {
+        s->why = MAIL_ERR_SYNTAX;
+        return "554 5.6.0 the text has a bare CR or LF: lines end with CRLF";
+    }
+    return s->why ? "552 5.3.4 the message is more than I take" : NULL;
+}
+
+static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
+    mail_str text;
+    size_t used = mail_dot_read(&s->dot, in, n, &text);
+    const char *no;
+    mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
+    s->size += (int64_t)text.n;
+    if (s->size > s->opts.max_size) s->why = MAIL_ERR_TOOLONG;
+    if (text.n && s->why == MAIL_ERR_OK) {
+        mail__smtpd_event(s, MAIL_EV_TEXT, 0);
+        s->ev.text = text;
+    }
+    if (!s->dot.end) return used;
+    no = mail__smtpd_bad_text(s);
+    if (no) {
+        mail__smtpd_reset(s);
+        mail__smtpd_refuse(s, no);
+    } else mail__smtpd_event(s, MAIL_EV_END, 1);
+    return used;
+}
+
+MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts) {
+    memset(s, 0, sizeof *s);
+    if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
+        return s->err = MAIL_ERR_MISUSE;
+    s->opts = opts;
+    if (!s->opts.max_size) s->opts.max_size = 10 * 1024 * 1024;
+    if (!s->opts.max_rcpts) s->opts.max_rcpts = 100;
+    if (!s->opts.max_errors) s->opts.max_errors = 20;
+    if (!s->opts.timeout) s->opts.timeout = 300000;
+    return s->err = mail__smtpd_say(s, "220 %s %s ready", opts.host,
+                                    opts.basic ? "SMTP" : "ESMTP");
+}
+
+/* A reply may take 500 octets: nothing is read that could not be answered,
+   so a client that does not read its replies stops itself. */
+static int mail__smtpd_open(mail_smtpd *s) {
+    return !s->pending && !s->wait && s->state != MAIL_SMTPD_END &&
+           (s->out.n - s->out.at + 512 <= sizeof s->out.p);
+}
+
+MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
+    size_t used = 0;
+    if (n) s->active = 1;
+    while (used < n && mail__smtpd_open(s)) {
+        if (s->state == MAIL_SMTPD_DATA) {
+            used += mail__smtpd_text(s, in + used, n - used);
+            continue;
+        }
+        used += mail_line_feed(&s->line, in + used, n - used,
+                               !s->opts.reject_bare);
+        if (!s->line.done) break;
+        if (s->state == MAIL_SMTPD_AUTH) mail__smtpd_response(s);
+        else mail__smtpd_command(s);
+        if (s->wait != MAIL_EV_LOGIN) mail_line_reset(&s->line);
+    }
+    return used;
+}
+
+MAIL_DEF int mail_smtpd_next(mail_smtpd *s, mail_event *ev) {
+    return mail__take_event(&s->pending, &s->ev, ev);
+}
+
+MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s) {
+    return mail__out_str(&s->out);
+}
+
+MAIL_DEF void mail_smtpd_sent(mail_smtpd *s, size_t n) {
+    mail__out_sent(&s->out, n);
+    if (n) s->active = 1;
+}
+
+MAIL_DEF int64_t mail_smtpd_tick(mail_smtpd *s, int64_t now) {
+    if (s->wait) s->active = 1;             /* it is not the peer who waits */
+    if (mail__late(now, s->opts.timeout, &s->active, &s->deadline) &&
+        s->state != MAIL_SMTPD_END) {
+        s->err = MAIL_ERR_TIMEOUT;
+        mail_smtpd_bye(s, "4.4.2 you were silent for too long");
+    }
+    return s->deadline;
+}
+
+/* The good code of each decision, its usual words, and the state after. */
+static int mail__smtpd_good(const mail_smtpd *s, const char **text,
+                            mail_smtpd_state *then) {
+    switch (s->wait) {
+    case MAIL_EV_LOGIN:
+        *text = "2.7.0 welcome";
+        *then = MAIL_SMTPD_READY;
+        return 235;
+    case MAIL_EV_MAIL:
+        *text = "2.1.0 sender ok";
+        *then = MAIL_SMTPD_MAIL;
+        return 250;
+    case MAIL_EV_RCPT:
+        *text = "2.1.5 recipient ok";
+        *then = MAIL_SMTPD_RCPT;
+        return 250;
+    case MAIL_EV_DATA:
+        *text = "end with CRLF.CRLF";
+        *then = MAIL_SMTPD_DATA;
+        return 354;
+    default:
+        *text = "2.0.0 mine now";
+        *then = MAIL_SMTPD_READY;
+        return 250;
+    }
+}
+
+/* After any final answer to DATA or to the end of the data, good or bad,
+   nothing of the transaction is left. */
+static void mail__smtpd_settle(mail_smtpd *s, int good,
+                               mail_smtpd_state then) {
+    mail_event_kind was = s->wait;
+    s->wait = MAIL_EV_NONE;
+    if (good) s->state = then;
+    if (was == MAIL_EV_LOGIN) {
+        mail_wipe(s->line.p, sizeof s->line.p);
+        mail_line_reset(&s->line);
+        s->authed = good;
+        if (!good) s->user[0] = 0;
+    }
+    if (was == MAIL_EV_RCPT && good) s->rcpts++;
+    if (was == MAIL_EV_DATA && good) {
+        memset(&s->dot, 0, sizeof s->dot);
+        s->dot.lenient = (unsigned char)!s->opts.reject_bare;
+        s->size = 0;
+        s->why = MAIL_ERR_OK;
+    }
+    if (was == MAIL_EV_END || (was == MAIL_EV_DATA && !good)) {
+        s->state = MAIL_SMTPD_READY;
+        mail__smtpd_reset(s);
+    }
+}
+
+MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
+                                   const char *text) {
+    const char *usual;
+    mail_smtpd_state then;
+    int good;
+    if (s->wait == MAIL_EV_NONE || s->pending) return MAIL_ERR_MISUSE;
+    good = mail__smtpd_good(s, &usual, &then);
+    if (code != good && (code < 400 || code > 599)) return MAIL_ERR_MISUSE;
+    if (text == NULL) text = code == good ? usual :
+        s->wait == MAIL_EV_LOGIN ? "5.7.8 wrong user name or password" :
+        code < 500 ? "4.3.0 not now" : "5.3.0 no";
+    if (strlen(text) > 480 || mail_has_control(mail_s(text)))
+        return MAIL_ERR_MISUSE;
+    if (code == 421) {
+        mail_wipe(s->line.p, sizeof s->line.p);
+        s->wait = MAIL_EV_NONE;
+        mail_smtpd_bye(s, text);
+        return MAIL_ERR_OK;
+    }
+    good = code == good;
+    if (!good && s->wait == MAIL_EV_LOGIN) s->errors++;
+    mail__smtpd_settle(s, good, then);
+    mail__smtpd_say(s, "%d %s", code, text);
+    if (s->errors >= s->opts.max_errors)
+        mail_smtpd_bye(s, "4.7.0 too many errors, goodbye");
+    return MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [SMTPC]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_smtpc_state_name(mail_smtpc_state s) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_SMTPC_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_SMTPC_COUNT ? names[s] : "?";
+}
+
+MAIL_DEF const char *mail_smtpc_state_text(mail_smtpc_state s) {
+    static const char *const texts[] = {
+#define MAIL__X(name, text) text,
+        MAIL_SMTPC_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_SMTPC_COUNT ? texts[s] : "?";
+}
+
+static void mail__smtpc_note(mail_smtpc *s, mail_note kind, mail_str text) {
+    if (s->opts.watch)
+        s->opts.watch(s->opts.watch_ctx, kind, text,
+                      mail_smtpc_state_name(s->state));
+}
+
+MAIL_PRINTF(3, 4)
+static mail_err mail__smtpc_say(mail_smtpc *s, int secret,
+                                const char *fmt, ...) {
+    mail_str line;
+    mail_err e;
+    va_list ap;
+    va_start(ap, fmt);
+    e = mail__out_line(&s->out, &line, fmt, ap);
+    va_end(ap);
+    if (e == MAIL_ERR_OK)
+        mail__smtpc_note(s, MAIL_NOTE_COMMAND,
+                         secret ? mail_s("AUTH ... ****") : line);
+    s->active = 1;
+    return e;
+}
+
+static void mail__smtpc_event(mail_smtpc *s, mail_event_kind k, int code) {
+    memset(&s->ev, 0, sizeof s->ev);
+    s->ev.kind = k;
+    s->ev.code = code;
+    s->ev.size = -1;
+    s->ev.text = mail_s(s->words);
+    s->pending = 1;
+}
+
+/* The session is over. The first error stays. */
+static void mail__smtpc_over(mail_smtpc *s, mail_err e) {
+    if (s->state == MAIL_SMTPC_END) return;
+    s->state = MAIL_SMTPC_END;
+    s->err = e;
+    mail__smtpc_event(s, MAIL_EV_CLOSED, s->code);
+}
+
+static mail_err mail__code_err(int code) {
+    return code >= 500 ? MAIL_ERR_REFUSED :
+           code >= 400 ? MAIL_ERR_TEMPFAIL : MAIL_ERR_PROTOCOL;
+}
+
+static void mail__smtpc_fail(mail_smtpc *s) {
+    mail__smtpc_over(s, mail__code_err(s->code));
+}
+
+/* An extension line of the answer to EHLO, RFC 5321 4.1.1.1 */
+static void mail__smtpc_offer(mail_smtpc *s, mail_str line) {
+    mail_str rest = line, key = mail_cut(&rest, ' ');
+    if (mail_ieq(key, mail_s("PIPELINING"))) s->ext |= MAIL_EXT_PIPELINING;
+    if (mail_ieq(key, mail_s("8BITMIME"))) s->ext |= MAIL_EXT_8BITMIME;
+    if (mail_ieq(key, mail_s("SIZE"))) {
+        s->ext |= MAIL_EXT_SIZE;
+        if (mail_number(rest, INT64_MAX, &s->max_size)) s->max_size = 0;
+    }
+    if (mail_ieq(key, mail_s("AUTH")))
+        while (rest.n) {
+            mail_str mech = mail_cut(&rest, ' ');
+            if (mail_ieq(mech, mail_s("PLAIN"))) s->ext |= MAIL_EXT_PLAIN;
+            if (mail_ieq(mech, mail_s("LOGIN"))) s->ext |= MAIL_EXT_LOGIN;
+        }
+}
+
+static void mail__smtpc_ready(mail_smtpc *s) {
+    s->state = MAIL_SMTPC_READY;
+    mail__smtpc_event(s, MAIL_EV_READY, s->code);
+}
+
+static void mail__smtpc_greeted(mail_smtpc *s) {
+    s->state = s->opts.basic ? MAIL_SMTPC_HELO : MAIL_SMTPC_EHLO;
+    mail__smtpc_say(s, 0, "%s %s", s->opts.basic ? "HELO" : "EHLO",
+                    s->opts.helo);
+}
+
+static void mail__smtpc_no_ehlo(mail_smtpc *s) {
+    if (s->code < 500) {                            /* 5321-55: not on 4yz */
+        mail__smtpc_fail(s);
+        return;
+    }
+    s->ext = 0;
+    s->state = MAIL_SMTPC_HELO;
+    mail__smtpc_say(s, 0, "HELO %s", s->opts.helo);
+}
+
+static void mail__smtpc_b64(mail_smtpc *s, const char *prefix, mail_str x) {
+    char text[MAIL_B64_SIZE(600) + 1];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    mail_b64_encode(&b, x);
+    text[b.n] = 0;
+    mail__smtpc_say(s, 1, "%s%s", prefix, text);
+    mail_wipe(text, sizeof text);
+}
+
+/* message = [authzid] NUL authcid NUL passwd, RFC 4616 2 */
+static void mail__smtpc_plain(mail_smtpc *s) {
+    char plain[600];
+    mail_buf b = mail_buf_on(plain, sizeof plain);
+    mail_buf_add(&b, mail_sn("", 1));
+    mail_buf_add(&b, mail_s(s->opts.user));
+    mail_buf_add(&b, mail_sn("", 1));
+    mail_buf_add(&b, mail_s(s->opts.password));
+    s->state = MAIL_SMTPC_AUTH;
+    mail__smtpc_b64(s, "AUTH PLAIN ", mail_buf_str(&b));
+    mail_wipe(plain, sizeof plain);
+}
+
+static void mail__smtpc_login(mail_smtpc *s) {
+    if (s->opts.user == NULL) mail__smtpc_ready(s);
+    else if (s->ext & MAIL_EXT_PLAIN) mail__smtpc_plain(s);
+    else if (s->ext & MAIL_EXT_LOGIN) {
+        s->state = MAIL_SMTPC_USER;
+        mail__smtpc_say(s, 0, "AUTH LOGIN");
+    } else mail__smtpc_over(s, MAIL_ERR_UNABLE);
+}
+
+static void mail__smtpc_user(mail_smtpc *s) {
+    s->state = MAIL_SMTPC_PASS;
+    mail__smtpc_b64(s, "", mail_s(s->opts.user));
+}
+
+static void mail__smtpc_pass(mail_smtpc *s) {
+    s->state = MAIL_SMTPC_AUTH;
+    mail__smtpc_b64(s, "", mail_s(s->opts.password));
+}
+
+static void mail__smtpc_denied(mail_smtpc *s) {
+    mail__smtpc_over(s, s->code >= 500 ? MAIL_ERR_DENIED
+                                       : mail__code_err(s->code));
+}
+
+static void mail__smtpc_done(mail_smtpc *s) {
+    s->state = MAIL_SMTPC_READY;
+    mail__smtpc_event(s, MAIL_EV_DONE, s->fail_code ? s->fail_code : s->code);
+}
+
+static void mail__smtpc_bye(mail_smtpc *s) {
+    mail__smtpc_over(s, MAIL_ERR_OK);
+}
+
+/* When every answer is in: DATA if somebody was accepted; if nobody was,
+   the transaction is taken back. Called after each answer, and by data. */
+static void mail__smtpc_proceed(mail_smtpc *s) {
+    if (s->state != MAIL_SMTPC_MAIL || s->mail_due || s->data_due ||
+        s->rcpts_answered < s->rcpts_sent || !s->data_asked) return;
+    if (s->rcpts_ok && !s->fail_code) {
+        s->data_due = 1;
+        mail__smtpc_say(s, 0, "DATA");
+    } else {
+        if (!s->fail_code) s->fail_code = 554;   /* nobody was accepted */
+        s->state = MAIL_SMTPC_RSET;
+        mail__smtpc_say(s, 0, "RSET");
+    }
+}
+
+/* An answer inside a mail transaction; they come in the order of the
+   commands, RFC 2920 3.1. */
+static void mail__smtpc_answer(mail_smtpc *s) {
+    int code = s->code, ok = code / 100 == 2;
+    if (s->mail_due) {
+        s->mail_due = 0;
+        if (!ok) s->fail_code = code;
+        if (!ok) s->data_asked = 1;              /* nothing more to ask for */
+        mail__smtpc_event(s, MAIL_EV_MAIL, code);
+    } else if (s->rcpts_answered < s->rcpts_sent) {
+        if (code == 552) code = 452;             /* RFC 5321 4.5.3.1.10 */
+        s->rcpts_ok += ok;
+        mail__smtpc_event(s, MAIL_EV_RCPT, s->fail_code ? s->fail_code
+                                                        : code);
+        s->ev.number = s->rcpts_answered++;
+    } else {
+        s->data_due = 0;
+        if (code == 354 && s->rcpts_ok && !s->fail_code) {
+            s->state = MAIL_SMTPC_TEXT;
+            memset(&s->dot, 0, sizeof s->dot);
+            mail__smtpc_event(s, MAIL_EV_DATA, code);
+        } else if (code == 354) {       /* nobody was accepted: a lone dot */
+            if (!s->fail_code) s->fail_code = 554;
+            s->state = MAIL_SMTPC_DOT;
+            mail__smtpc_say(s, 0, ".");
+        } else {
+            if (!s->fail_code) s->fail_code = s->rcpts_ok ? code : 554;
+            s->state = MAIL_SMTPC_RSET;
+            mail__smtpc_say(s, 0, "RSET");
+        }
+    }
+    mail__smtpc_proceed(s);
+}
+
+/* What each state waits for, how long (s, RFC 5321 4.5.3.2), and what runs
+   on a good answer and on a bad one. A first digit that is neither good nor
+   4 nor 5 is the peer's error. */
+typedef struct mail__smtpc_rule {
+    char good;              /* first digit; '*' any; 0: nothing is due */
+    int  timeout;
+    void (*yes)(mail_smtpc *s);
+    void (*no)(mail_smtpc *s);
+    const char *then, *says;
+} mail__smtpc_rule;
+
+static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
+    {'2', 300, mail__smtpc_greeted, mail__smtpc_fail, "EHLO",
+     "220: says EHLO; else hangs up"},
+    {'2', 300, mail__smtpc_login, mail__smtpc_no_ehlo, "READY or AUTH",
+     "250: go on; 5yz: says HELO"},
+    {'2', 300, mail__smtpc_login, mail__smtpc_fail, "READY",
+     "250: go on; else hangs up"},
+    {'2', 300, mail__smtpc_ready, mail__smtpc_denied, "READY",
+     "235: go on; else hangs up"},
+    {'3', 300, mail__smtpc_user, mail__smtpc_denied, "PASS",
+     "334: sends the user name"},
+    {'3', 300, mail__smtpc_pass, mail__smtpc_denied, "AUTH",
+     "334: sends the password"},
+    {0,   300, NULL, NULL, "MAIL or QUIT", "your next mail, or quit"},
+    {'*', 300, mail__smtpc_answer, mail__smtpc_answer, "TEXT or RSET",
+     "354: the text; nobody taken: RSET"},
+    {0,   180, NULL, mail__smtpc_fail, "DOT", "your text, then end"},
+    {'2', 600, mail__smtpc_done, mail__smtpc_done, "READY",
+     "250: it is theirs; else ours"},
+    {'*', 300, mail__smtpc_done, mail__smtpc_done, "READY", "anything"},
+    {'*', 10,  mail__smtpc_bye, mail__smtpc_bye, "END", "221, or the end"},
+    {0,   10,  NULL, NULL, "", ""}
+};
+
+MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row) {
+    if (i >= MAIL_SMTPC_END) return 0;
+    row->name = "";
+    row->from = mail_smtpc_state_name((mail_smtpc_state)i);
+    row->then = mail__smtpc_rules[i].then;
+    row->says = mail__smtpc_rules[i].says;
+    return 1;
+}
+
+/* The last line of a reply has come. */
+static void mail__smtpc_reply(mail_smtpc *s) {
+    const mail__smtpc_rule *r = &mail__smtpc_rules[s->state];
+    char digit = (char)('0' + s->code / 100);
+    int data = s->state == MAIL_SMTPC_MAIL && s->data_due && !s->mail_due &&
+               s->rcpts_answered == s->rcpts_sent;
+    if (s->code == 421 && s->state != MAIL_SMTPC_QUIT)  /* RFC 5321 3.8 */
+        mail__smtpc_fail(s);
+    else if (digit == '3' && (s->state == MAIL_SMTPC_MAIL) && !data)
+        mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+    else if (data && digit == '2') mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+    else if (r->yes && (r->good == '*' || r->good == digit)) r->yes(s);
+    else if (r->no && digit >= '4') r->no(s);
+    else mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+}
+
+/* May more be on the wire behind a whole reply? Only answers to a group of
+   commands that went out together (RFC 2920). */
+static int mail__smtpc_awaits(const mail_smtpc *s) {
+    return s->state == MAIL_SMTPC_MAIL &&
+           (s->mail_due || s->data_due || s->rcpts_answered < s->rcpts_sent);
+}
+
+/* An answer to what was not asked yet is nobody's answer: take it for one,
+   and every later command gets the wrong reply. What was answered before it
+   stands: its event goes first. */
+static void mail__smtpc_early(mail_smtpc *s) {
+    s->early = s->pending;
+    if (!s->pending) mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+}
+
+/* One line of a reply. All lines of one reply have one code (5321-39), and
+   there are not for ever more of them. */
+static void mail__smtpc_line(mail_smtpc *s) {
+    mail_str line = mail_line_text(&s->line), text;
+    int code, more;
+    mail_err e = mail_reply_line(line, &code, &more, &text);
+    mail__smtpc_note(s, MAIL_NOTE_REPLY, line);
+    if (e || s->line.bad || (s->lines && code != s->code) ||
+        ++s->lines > 100) {
+        mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+        return;
+    }
+    if (s->lines == 1 && !(s->fail_code && s->state == MAIL_SMTPC_MAIL))
+        s->words[0] = 0;
+    s->code = code;
+    if (s->state == MAIL_SMTPC_EHLO && code == 250 && s->lines > 1)
+        mail__smtpc_offer(s, text);
+    else if (!(s->fail_code && s->state >= MAIL_SMTPC_MAIL &&
+               s->state <= MAIL_SMTPC_RSET))
+        mail__add_words(s->words, sizeof s->words, text);
+    if (more) return;
+    s->lines = 0;
+    mail__smtpc_reply(s);
+}
+
+MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
+    memset(s, 0, sizeof *s);
+    s->opts = opts;
+    if (opts.helo == NULL || !opts.helo[0] ||
+        (opts.user != NULL) != (opts.password != NULL))
+        return s->err = MAIL_ERR_MISUSE;
+    if (mail_has_control(mail_s(opts.helo)) || strchr(opts.helo, ' ') ||
+        mail_has_control(mail_s(opts.user)) ||
+        mail_has_control(mail_s(opts.password)))
+        return s->err = MAIL_ERR_SYNTAX;
+    if (strlen(opts.helo) >= MAIL_DOMAIN_SIZE ||
+        mail_s(opts.user).n > 255 || mail_s(opts.password).n > 255)
+        return s->err = MAIL_ERR_TOOLONG;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
+    size_t used = 0;
+    if (n) s->active = 1;
+    while (used < n && !s->pending && s->state != MAIL_SMTPC_END &&
+           s->out.n - s->out.at + 512 <= sizeof s->out.p) {
+        used += mail_line_feed(&s->line, in + used, n - used, 1);
+        if (s->line.longer) mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+        else if (s->line.done) mail__smtpc_line(s);
+        else break;
+        mail_line_reset(&s->line);
+        if (used < n && s->lines == 0 && !mail__smtpc_awaits(s))
+            mail__smtpc_early(s);
+    }
+    return used;
+}
+
+MAIL_DEF int mail_smtpc_next(mail_smtpc *s, mail_event *ev) {
+    if (!mail__take_event(&s->pending, &s->ev, ev)) return 0;
+    if (s->early) mail__smtpc_early(s);
+    return 1;
+}
+
+MAIL_DEF mail_str mail_smtpc_out(const mail_smtpc *s) {
+    return mail__out_str(&s->out);
+}
+
+MAIL_DEF void mail_smtpc_sent(mail_smtpc *s, size_t n) {
+    mail__out_sent(&s->out, n);
+    if (n) s->active = 1;
+}
+
+MAIL_DEF int64_t mail_smtpc_tick(mail_smtpc *s, int64_t now) {
+    int64_t timeout = mail__smtpc_rules[s->state].timeout * (int64_t)1000;
+    if (s->state == MAIL_SMTPC_MAIL && s->data_due) timeout = 120000;
+    if (mail__late(now, timeout, &s->active, &s->deadline))
+        mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK
+                                                        : MAIL_ERR_TIMEOUT);
+    return s->deadline;
+}
+
+/* A path that did not come from our reader may hold anything. */
+static int mail__path_sane(const mail_path *p) {
+    mail_str local = mail_s(p->local);
+    return !mail_has_control(local) && !mail__is_8bit(local) &&
+           (p->domain[0] == 0 || mail_domain_ok(mail_s(p->domain)));
+}
+
+MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
+                                  int64_t size, int body_8bit) {
+    char path[MAIL_PATH_SIZE], param[32] = "";
+    mail_buf b = mail_buf_on(path, sizeof path - 1);
+    mail_err e;
+    if (s->state != MAIL_SMTPC_READY || s->pending) return MAIL_ERR_MISUSE;
+    if (!mail__path_sane(from)) return MAIL_ERR_SYNTAX;
+    if (size >= 0 && s->max_size && size > s->max_size)
+        return MAIL_ERR_TOOLONG;
+    if (body_8bit && !(s->ext & MAIL_EXT_8BITMIME)) return MAIL_ERR_UNABLE;
+    mail_path_write(&b, from);
+    path[b.n] = 0;
+    if (size >= 0 && (s->ext & MAIL_EXT_SIZE))
+        snprintf(param, sizeof param, " SIZE=%lld", (long long)size);
+    s->rcpts_sent = s->rcpts_answered = s->rcpts_ok = s->fail_code = 0;
+    s->data_due = s->data_asked = 0;
+    s->mail_due = 1;
+    s->state = MAIL_SMTPC_MAIL;
+    e = mail__smtpc_say(s, 0, "MAIL FROM:%s%s%s", path, param,
+                        body_8bit ? " BODY=8BITMIME" : "");
+    if (e) s->state = MAIL_SMTPC_READY;
+    return e;
+}
+
+/* May another command go out, or is an answer due first? A refused MAIL
+   settles all that follows. */
+static mail_err mail__smtpc_turn(const mail_smtpc *s) {
+    if (s->state != MAIL_SMTPC_MAIL || s->data_asked) return MAIL_ERR_MISUSE;
+    if ((s->mail_due || s->rcpts_answered < s->rcpts_sent) &&
+        !(s->ext & MAIL_EXT_PIPELINING)) return MAIL_ERR_MORE;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to) {
+    char path[MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(path, sizeof path - 1);
+    mail_err e = mail__smtpc_turn(s);
+    if (e) return e;
+    if (mail_path_null(to)) return MAIL_ERR_MISUSE;
+    if (!mail__path_sane(to)) return MAIL_ERR_SYNTAX;
+    mail_path_write(&b, to);
+    path[b.n] = 0;
+    e = mail__smtpc_say(s, 0, "RCPT TO:%s", path);
+    if (e == MAIL_ERR_OK) s->rcpts_sent++;
+    return e;
+}
+
+MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s) {
+    mail_err e;
+    if (s->state != MAIL_SMTPC_MAIL || s->data_asked || s->rcpts_sent == 0)
+        return MAIL_ERR_MISUSE;
+    if ((s->ext & MAIL_EXT_PIPELINING) &&
+        (s->mail_due || s->rcpts_answered < s->rcpts_sent)) {
+        e = mail__smtpc_say(s, 0, "DATA");   /* the last of its group */
+        if (e) return e;
+        s->data_due = 1;
+    }
+    s->data_asked = 1;
+    mail__smtpc_proceed(s);
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF size_t mail_smtpc_write(mail_smtpc *s, const char *p, size_t n) {
+    size_t room, used, made;
+    if (s->state != MAIL_SMTPC_TEXT) return 0;
+    room = mail__out_room(&s->out);
+    used = mail_dot_write(&s->dot, p, n, s->out.p + s->out.n, room, &made);
+    mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    s->out.n += made;
+    return used;
+}
+
+MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s) {
+    size_t made;
+    if (s->state != MAIL_SMTPC_TEXT) return MAIL_ERR_MISUSE;
+    made = mail_dot_close(&s->dot, s->out.p + s->out.n,
+                          mail__out_room(&s->out));
+    if (made == 0) return MAIL_ERR_MORE;
+    mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    s->out.n += made;
+    s->active = 1;
+    s->state = MAIL_SMTPC_DOT;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s) {
+    mail_err e;
+    if (s->state != MAIL_SMTPC_READY) return MAIL_ERR_MISUSE;
+    s->state = MAIL_SMTPC_QUIT;
+    e = mail__smtpc_say(s, 0, "QUIT");
+    if (e) s->state = MAIL_SMTPC_READY;
+    return e;
+}
+
+MAIL_DEF void mail_smtpc_eof(mail_smtpc *s) {
+    mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK
+                                                    : MAIL_ERR_CLOSED);
+}
+
+/* ======================================================================
+   [POP3D]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_pop3d_state_name(mail_pop3d_state s) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_POP3D_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_POP3D_COUNT ? names[s] : "?";
+}
+
+MAIL_DEF const char *mail_pop3d_state_text(mail_pop3d_state s) {
+    static const char *const texts[] = {
+#define MAIL__X(name, text) text,
+        MAIL_POP3D_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_POP3D_COUNT ? texts[s] : "?";
+}
+
+static void mail__pop3d_note(mail_pop3d *s, mail_note kind, mail_str text) {
+    if (s->opts.watch)
+        s->opts.watch(s->opts.watch_ctx, kind, text,
+                      mail_pop3d_state_name(s->state));
+}
+
+MAIL_PRINTF(2, 3)
+static mail_err mail__pop3d_say(mail_pop3d *s, const char *fmt, ...) {
+    mail_str line;
+    mail_err e;
+    va_list ap;
+    va_start(ap, fmt);
+    e = mail__out_line(&s->out, &line, fmt, ap);
+    va_end(ap);
+    if (e == MAIL_ERR_OK) mail__pop3d_note(s, MAIL_NOTE_REPLY, line);
+    return e;
+}
+
+static void mail__pop3d_event(mail_pop3d *s, mail_event_kind k, int decide) {
+    memset(&s->ev, 0, sizeof s->ev);
+    s->ev.kind = k;
+    s->pending = 1;
+    s->wait = decide ? k : MAIL_EV_NONE;
+}
+
+static void mail__pop3d_over(mail_pop3d *s) {
+    s->state = MAIL_POP3D_END;
+    mail__pop3d_event(s, MAIL_EV_CLOSED, 0);
+}
+
+MAIL_DEF void mail_pop3d_bye(mail_pop3d *s, const char *text) {
+    if (s->state == MAIL_POP3D_END) return;
+    if (s->state != MAIL_POP3D_SEND && !s->listing)
+        mail__pop3d_say(s, "-ERR %s", text ? text : "closing, come again");
+    mail__pop3d_over(s);
+}
+
+static void mail__pop3d_refuse(mail_pop3d *s, const char *text) {
+    mail__pop3d_say(s, "-ERR %s", text);
+    if (++s->errors >= s->opts.max_errors)
+        mail_pop3d_bye(s, "too many errors, goodbye");
+}
+
+static void mail__pop3d_user(mail_pop3d *s, mail_str arg) {
+    if (s->opts.no_login) {
+        mail__pop3d_refuse(s, "[AUTH] no passwords on this connection");
+        return;
+    }
+    /* +OK whoever it is: a -ERR would tell who has a mailbox (1939-18). A
+       name that fits nobody is forgotten, and its password is refused. */
+    if (!mail_copy(s->user, sizeof s->user, arg)) s->user[0] = 0;
+    s->state = MAIL_POP3D_USER;
+    mail__pop3d_say(s, "+OK and the password?");
+}
+
+/* The argument is all that follows the space: a password may hold some. */
+static void mail__pop3d_pass(mail_pop3d *s, mail_str arg) {
+    s->state = MAIL_POP3D_AUTH;
+    mail__pop3d_event(s, MAIL_EV_LOGIN, 1);
+    s->ev.user = mail_s(s->user);
+    s->ev.secret = arg;
+}
+
+static void mail__pop3d_apop(mail_pop3d *s, mail_str arg) {
+    mail_str digest = arg, name = mail_cut(&digest, ' ');
+    if (s->opts.stamp == NULL || s->opts.no_login) {
+        mail__pop3d_refuse(s, "APOP is not offered here");
+        return;
+    }
+    if (digest.n != 32 || !mail_copy(s->user, sizeof s->user, name)) {
+        mail__pop3d_refuse(s, "APOP takes a name and 32 hex digits");
+        return;
+    }
+    mail__pop3d_event(s, MAIL_EV_APOP, 1);
+    s->ev.user = mail_s(s->user);
+    s->ev.secret = digest;
+}
+
+/* STAT counts what is not marked: 1939-29. */
+static void mail__pop3d_sum(const mail_pop3d *s, size_t *count,
+                            int64_t *octets) {
+    size_t i;
+    *count = 0;
+    *octets = 0;
+    for (i = 0; i < s->count; i++)
+        if (!s->drops[i].deleted) {
+            ++*count;
+            *octets += s->drops[i].size;
+        }
+}
+
+static void mail__pop3d_stat(mail_pop3d *s, mail_str arg) {
+    size_t n;
+    int64_t octets;
+    (void)arg;
+    mail__pop3d_sum(s, &n, &octets);
+    mail__pop3d_say(s, "+OK %lu %lld", (unsigned long)n, (long long)octets);
+}
+
+/* A message number: 1 to count, and not marked. NULL with -ERR said. */
+static mail_drop *mail__pop3d_drop(mail_pop3d *s, mail_str arg) {
+    int64_t n;
+    if (mail_number(arg, (int64_t)s->count, &n) || n == 0) {
+        mail__pop3d_refuse(s, "no such message");
+        return NULL;
+    }
+    if (s->drops[n - 1].deleted) {
+        mail__pop3d_refuse(s, "that message is marked for deletion");
+        return NULL;
+    }
+    return &s->drops[n - 1];
+}
+
+static void mail__pop3d_item(mail_pop3d *s, const char *ok,
+                             const mail_drop *d) {
+    unsigned long n = (unsigned long)(d - s->drops) + 1;
+    if (s->uidl) mail__pop3d_say(s, "%s%lu %s", ok, n, d->uid);
+    else mail__pop3d_say(s, "%s%lu %lld", ok, n, (long long)d->size);
+}
+
+/* A listing goes on as the peer takes it: a line at a time, while there is
+   room, so that 100,000 messages need no more memory than one. */
+static void mail__pop3d_list_on(mail_pop3d *s) {
+    while (s->listing && mail__out_room(&s->out) >= 128) {
+        if (s->list_at == s->count) {
+            s->listing = 0;
+            mail__pop3d_say(s, ".");
+        } else {
+            const mail_drop *d = &s->drops[s->list_at++];
+            if (!d->deleted) mail__pop3d_item(s, "", d);
+        }
+    }
+}
+
+static void mail__pop3d_listing(mail_pop3d *s, mail_str arg, int uidl) {
+    const mail_drop *d;
+    s->uidl = (unsigned char)uidl;
+    if (arg.n) {
+        d = mail__pop3d_drop(s, arg);
+        if (d) mail__pop3d_item(s, "+OK ", d);
+        return;
+    }
+    s->listing = 1;
+    s->list_at = 0;
+    mail__pop3d_say(s, "+OK");
+}
+
+static void mail__pop3d_list(mail_pop3d *s, mail_str arg) {
+    mail__pop3d_listing(s, arg, 0);
+}
+
+static void mail__pop3d_uidl(mail_pop3d *s, mail_str arg) {
+    mail__pop3d_listing(s, arg, 1);
+}
+
+static void mail__pop3d_send(mail_pop3d *s, mail_str arg, int64_t lines) {
+    const mail_drop *d = mail__pop3d_drop(s, arg);
+    if (d == NULL) return;
+    mail__pop3d_event(s, MAIL_EV_RETR, 1);
+    s->ev.number = d - s->drops + 1;
+    s->ev.size = s->lines = lines;
+}
+
+static void mail__pop3d_retr(mail_pop3d *s, mail_str arg) {
+    mail__pop3d_send(s, arg, -1);
+}
+
+static void mail__pop3d_top(mail_pop3d *s, mail_str arg) {
+    mail_str lines = arg, n = mail_cut(&lines, ' ');
+    int64_t k;
+    mail_err e = mail_number(lines, INT64_MAX, &k);
+    if (e == MAIL_ERR_SYNTAX)
+        mail__pop3d_refuse(s, "TOP takes a message and a number of lines");
+    else mail__pop3d_send(s, n, e ? INT64_MAX : k);
+}
+
+static void mail__pop3d_dele(mail_pop3d *s, mail_str arg) {
+    mail_drop *d = mail__pop3d_drop(s, arg);
+    if (d == NULL) return;
+    d->deleted = 1;
+    mail__pop3d_say(s, "+OK marked");
+}
+
+static void mail__pop3d_rset(mail_pop3d *s, mail_str arg) {
+    size_t i;
+    (void)arg;
+    for (i = 0; i < s->count; i++) s->drops[i].deleted = 0;
+    mail__pop3d_say(s, "+OK no marks");
+}
+
+static void mail__pop3d_noop(mail_pop3d *s, mail_str arg) {
+    (void)arg;
+    mail__pop3d_say(s, "+OK");
+}
+
+/* QUIT is what makes the marks count, and only in TRANSACTION. */
+static void mail__pop3d_quit(mail_pop3d *s, mail_str arg) {
+    (void)arg;
+    if (s->state == MAIL_POP3D_TRANS) {
+        s->state = MAIL_POP3D_UPDATE;
+        mail__pop3d_event(s, MAIL_EV_UPDATE, 1);
+        return;
+    }
+    mail__pop3d_say(s, "+OK goodbye");
+    mail__pop3d_over(s);
+}
+
+static void mail__pop3d_capa(mail_pop3d *s, mail_str arg) {
+    (void)arg;
+    mail__pop3d_say(s, "+OK");
+    if (!s->opts.no_login) mail__pop3d_say(s, "USER");
+    mail__pop3d_say(s, "TOP");
+    mail__pop3d_say(s, "UIDL");
+    mail__pop3d_say(s, "PIPELINING");
+    mail__pop3d_say(s, "RESP-CODES");
+    mail__pop3d_say(s, "AUTH-RESP-CODE");
+    mail__pop3d_say(s, "EXPIRE NEVER");
+    mail__pop3d_say(s, "IMPLEMENTATION mail.h-" MAIL_VERSION);
+    mail__pop3d_say(s, ".");
+}
+
+#define MAIL__POP(x) (1u << MAIL_POP3D_##x)
+#define MAIL__LOGGING_IN (MAIL__POP(AUTH) | MAIL__POP(USER))
+
+typedef struct mail__pop3d_verb {
+    const char *verb;
+    unsigned states;
+    int arg;
+    void (*run)(mail_pop3d *s, mail_str arg);
+    const char *then, *says;
+} mail__pop3d_verb;
+
+static const mail__pop3d_verb mail__pop3d_verbs[] = {
+    {"USER", MAIL__LOGGING_IN, MAIL__ARG, mail__pop3d_user, "USER",
+     "+OK, whoever it is"},
+    {"PASS", MAIL__POP(USER), MAIL__ARG, mail__pop3d_pass, "TRANS",
+     "+OK, locked; or -ERR and AUTH"},
+    {"APOP", MAIL__LOGGING_IN, MAIL__ARG, mail__pop3d_apop, "TRANS",
+     "+OK, locked; or -ERR and AUTH"},
+    {"STAT", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_stat, "",
+     "+OK count octets"},
+    {"LIST", MAIL__POP(TRANS), MAIL__MAY_ARG, mail__pop3d_list, "",
+     "+OK number octets, one or all"},
+    {"UIDL", MAIL__POP(TRANS), MAIL__MAY_ARG, mail__pop3d_uidl, "",
+     "+OK number UID, one or all"},
+    {"RETR", MAIL__POP(TRANS), MAIL__ARG, mail__pop3d_retr, "SEND",
+     "+OK and the message"},
+    {"TOP",  MAIL__POP(TRANS), MAIL__ARG, mail__pop3d_top, "SEND",
+     "+OK, the header, some lines"},
+    {"DELE", MAIL__POP(TRANS), MAIL__ARG, mail__pop3d_dele, "",
+     "+OK: a mark, nothing more"},
+    {"RSET", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_rset, "",
+     "+OK: no mark is left"},
+    {"NOOP", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_noop, "", "+OK"},
+    {"QUIT", MAIL__LOGGING_IN | MAIL__POP(TRANS), MAIL__NO_ARG,
+     mail__pop3d_quit, "UPDATE",
+     "+OK; the marked go, if logged in"},
+    {"CAPA", MAIL__LOGGING_IN | MAIL__POP(TRANS), MAIL__NO_ARG,
+     mail__pop3d_capa, "", "+OK and the capabilities"}
+};
+enum { MAIL__POP3D_VERBS = sizeof mail__pop3d_verbs /
+                           sizeof mail__pop3d_verbs[0] };
+
+MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row) {
+    const mail__pop3d_verb *v;
+    if (i >= MAIL__POP3D_VERBS) return 0;
+    v = &mail__pop3d_verbs[i];
+    row->name = v->verb;
+    row->from = v->states == MAIL__LOGGING_IN ? "AUTH USER" :
+                v->states == MAIL__POP(USER) ? "USER" :
+                v->states == MAIL__POP(TRANS) ? "TRANS" : "AUTH USER TRANS";
+    row->then = v->then;
+    row->says = v->says;
+    return 1;
+}
+
+static const char *mail__pop3d_order(const mail_pop3d *s, int pass) {
+    if (s->state == MAIL_POP3D_TRANS) return "you are logged in already";
+    return pass ? "USER comes before PASS" : "log in first: USER, PASS";
+}
+
+static void mail__pop3d_command(mail_pop3d *s) {
+    mail_str rest = mail_line_text(&s->line), verb, whole = rest;
+    const mail__pop3d_verb *v = NULL;
+    int pass;
+    size_t i;
+    verb = mail_cut(&rest, ' ');
+    for (i = 0; i < MAIL__POP3D_VERBS; i++)
+        if (mail_ieq(verb, mail_s(mail__pop3d_verbs[i].verb)))
+            v = &mail__pop3d_verbs[i];
+    pass = v && v->run == mail__pop3d_pass;
+    if (!pass) rest = mail_trim(rest);
+    mail__pop3d_note(s, MAIL_NOTE_COMMAND, pass ? mail_s("PASS ****")
+                                                : whole);
+    if (s->line.longer || whole.n > 253)          /* RFC 2449 4: 255 */
+        mail__pop3d_refuse(s, "line too long");
+    else if (s->line.bad || (!pass && mail_has_control(whole)))
+        mail__pop3d_refuse(s, "a control octet: lines end with CRLF");
+    else if (v == NULL) mail__pop3d_refuse(s, "no such command");
+    else if (!(v->states & 1u << s->state))
+        mail__pop3d_refuse(s, mail__pop3d_order(s, pass));
+    else if (v->arg == MAIL__NO_ARG && rest.n)
+        mail__pop3d_refuse(s, "this command takes no argument");
+    else if (v->arg == MAIL__ARG && rest.n == 0)
+        mail__pop3d_refuse(s, "this command needs an argument");
+    else {
+        if (s->state == MAIL_POP3D_USER && !pass)
+            s->state = MAIL_POP3D_AUTH;           /* 1939-19 */
+        v->run(s, rest);
+    }
+}
+
+MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts) {
+    memset(s, 0, sizeof *s);
+    if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
+        return s->err = MAIL_ERR_MISUSE;
+    s->opts = opts;
+    if (!s->opts.timeout) s->opts.timeout = 600000;
+    if (!s->opts.login_timeout) s->opts.login_timeout = 60000;
+    if (!s->opts.max_errors) s->opts.max_errors = 20;
+    return s->err = opts.stamp
+        ? mail__pop3d_say(s, "+OK %s POP3 ready %s", opts.host, opts.stamp)
+        : mail__pop3d_say(s, "+OK %s POP3 ready", opts.host);
+}
+
+static int mail__pop3d_open(const mail_pop3d *s) {
+    return !s->pending && !s->wait && !s->listing &&
+           s->state != MAIL_POP3D_END && s->state != MAIL_POP3D_SEND &&
+           s->out.n - s->out.at + 512 <= sizeof s->out.p;
+}
+
+MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
+    size_t used = 0;
+    if (n) s->active = 1;
+    while (used < n && mail__pop3d_open(s)) {
+        used += mail_line_feed(&s->line, in + used, n - used,
+                               !s->opts.reject_bare);
+        if (!s->line.done) break;
+        mail__pop3d_command(s);
+        mail__pop3d_list_on(s);
+        if (s->wait != MAIL_EV_LOGIN && s->wait != MAIL_EV_APOP)
+            mail_line_reset(&s->line);
+    }
+    return used;
+}
+
+MAIL_DEF int mail_pop3d_next(mail_pop3d *s, mail_event *ev) {
+    return mail__take_event(&s->pending, &s->ev, ev);
+}
+
+MAIL_DEF mail_str mail_pop3d_out(const mail_pop3d *s) {
+    return mail__out_str(&s->out);
+}
+
+MAIL_DEF void mail_pop3d_sent(mail_pop3d *s, size_t n) {
+    mail__out_sent(&s->out, n);
+    if (n) s->active = 1;
+    mail__pop3d_list_on(s);
+}
+
+/* On expiry: close, and remove nothing (1939-11). */
+MAIL_DEF int64_t mail_pop3d_tick(mail_pop3d *s, int64_t now) {
+    int64_t timeout = s->state <= MAIL_POP3D_USER ? s->opts.login_timeout
+                                                  : s->opts.timeout;
+    if (s->wait) s->active = 1;
+    if (mail__late(now, timeout, &s->active, &s->deadline) &&
+        s->state != MAIL_POP3D_END) {
+        s->err = MAIL_ERR_TIMEOUT;
+        mail__pop3d_over(s);
+    }
+    return s->deadline;
+}
+
+MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
+                                   mail_drop *drops, size_t count) {
+    size_t n;
+    int64_t octets;
+    if ((s->wait != MAIL_EV_LOGIN && s->wait != MAIL_EV_APOP) || s->pending)
+        return MAIL_ERR_MISUSE;
+    s->wait = MAIL_EV_NONE;
+    mail_wipe(s->line.p, sizeof s->line.p);
+    mail_line_reset(&s->line);
+    if (e == MAIL_ERR_OK) {
+        s->drops = drops;
+        s->count = count;
+        s->state = MAIL_POP3D_TRANS;
+        mail__pop3d_sum(s, &n, &octets);
+        mail__pop3d_say(s, "+OK %lu messages, %lld octets",
+                        (unsigned long)n, (long long)octets);
+        return MAIL_ERR_OK;
+    }
+    s->user[0] = 0;
+    mail__pop3d_refuse(s, e == MAIL_ERR_DENIED
+                          ? "[AUTH] wrong user name or password" :
+                          e == MAIL_ERR_BUSY
+                          ? "[IN-USE] another session has this maildrop"
+                          : "[SYS/TEMP] the maildrop cannot be opened now");
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e) {
+    mail_event_kind was = s->wait;
+    if ((was != MAIL_EV_RETR && was != MAIL_EV_UPDATE) || s->pending)
+        return MAIL_ERR_MISUSE;
+    s->wait = MAIL_EV_NONE;
+    if (was == MAIL_EV_UPDATE) {
+        if (e) mail__pop3d_say(s, "-ERR [SYS/TEMP] some were not removed");
+        else mail__pop3d_say(s, "+OK goodbye");
+        mail__pop3d_over(s);
+        return MAIL_ERR_OK;
+    }
+    if (e) {
+        mail__pop3d_refuse(s, "[SYS/TEMP] the message cannot be read now");
+        return MAIL_ERR_OK;
+    }
+    s->state = MAIL_POP3D_SEND;
+    s->top_over = 0;
+    s->head = s->bol = 1;
+    memset(&s->dot, 0, sizeof s->dot);
+    if (s->lines < 0)
+        mail__pop3d_say(s, "+OK %lld octets",
+                        (long long)s->drops[s->ev.number - 1].size);
+    else mail__pop3d_say(s, "+OK the top of it");
+    return MAIL_ERR_OK;
+}
+
+/* TOP: the header, the empty line, then so many lines. Returns how much of
+   p belongs to that. */
+static size_t mail__pop3d_top_part(mail_pop3d *s, const char *p, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (p[i] == '\r') continue;
+        if (p[i] != '\n') {
+            s->bol = 0;
+            continue;
+        }
+        if (s->head) s->head = !s->bol;
+        else s->lines--;
+        s->bol = 1;
+        if (!s->head && s->lines <= 0) {
+            s->top_over = 1;
+            return i + 1;
+        }
+    }
+    return n;
+}
+
+/* With TOP no more is looked at than is sure to fit: a dot may double an
+   octet, an LF may become two. */
+MAIL_DEF size_t mail_pop3d_write(mail_pop3d *s, const char *p, size_t n) {
+    size_t room, used, made;
+    if (s->state != MAIL_POP3D_SEND) return 0;
+    if (s->top_over) return n;
+    room = mail__out_room(&s->out);
+    if (s->lines >= 0) {
+        if (n > room / 2) n = room / 2;
+        n = mail__pop3d_top_part(s, p, n);
+    }
+    used = mail_dot_write(&s->dot, p, n, s->out.p + s->out.n, room, &made);
+    mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    s->out.n += made;
+    return used;
+}
+
+MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s) {
+    size_t made;
+    if (s->state != MAIL_POP3D_SEND) return MAIL_ERR_MISUSE;
+    made = mail_dot_close(&s->dot, s->out.p + s->out.n,
+                          mail__out_room(&s->out));
+    if (made == 0) return MAIL_ERR_MORE;
+    mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    s->out.n += made;
+    s->active = 1;
+    s->state = MAIL_POP3D_TRANS;
+    return MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [POP3C]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_pop3c_state_name(mail_pop3c_state s) {
+    static const char *const names[] = {
+#define MAIL__X(name, text) #name,
+        MAIL_POP3C_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_POP3C_COUNT ? names[s] : "?";
+}
+
+MAIL_DEF const char *mail_pop3c_state_text(mail_pop3c_state s) {
+    static const char *const texts[] = {
+#define MAIL__X(name, text) text,
+        MAIL_POP3C_STATES(MAIL__X)
+#undef MAIL__X
+    };
+    return (unsigned)s < MAIL_POP3C_COUNT ? texts[s] : "?";
+}
+
+static void mail__pop3c_note(mail_pop3c *s, mail_note kind, mail_str text) {
+    if (s->opts.watch)
+        s->opts.watch(s->opts.watch_ctx, kind, text,
+                      mail_pop3c_state_name(s->state));
+}
+
+MAIL_PRINTF(3, 4)
+static mail_err mail__pop3c_say(mail_pop3c *s, const char *masked,
+                                const char *fmt, ...) {
+    mail_str line;
+    mail_err e;
+    va_list ap;
+    va_start(ap, fmt);
+    e = mail__out_line(&s->out, &line, fmt, ap);
+    va_end(ap);
+    if (e == MAIL_ERR_OK)
+        mail__pop3c_note(s, MAIL_NOTE_COMMAND, masked ? mail_s(masked)
+                                                      : line);
+    s->active = 1;
+    return e;
+}
+
+static void mail__pop3c_event(mail_pop3c *s, mail_event_kind k, int ok) {
+    memset(&s->ev, 0, sizeof s->ev);
+    s->ev.kind = k;
+    s->ev.code = ok;
+    s->ev.number = s->ev.size = -1;
+    s->ev.text = mail_s(s->words);
+    s->pending = 1;
+}
+
+static void mail__pop3c_over(mail_pop3c *s, mail_err e) {
+    if (s->state == MAIL_POP3C_END) return;
+    s->state = MAIL_POP3C_END;
+    s->err = e;
+    mail__pop3c_event(s, MAIL_EV_CLOSED, e == MAIL_ERR_OK);
+}
+
+/* The greeting's timestamp, "<...>" with an "@" in it, for APOP. */
+static mail_str mail__stamp(mail_str text) {
+    const char *p = (const char *)memchr(text.p, '<', text.n), *end;
+    mail_str none = mail_sn("", 0);
+    if (text.n == 0 || p == NULL) return none;
+    end = (const char *)memchr(p, '>', text.n - (size_t)(p - text.p));
+    if (end == NULL || !memchr(p, '@', (size_t)(end - p))) return none;
+    return mail_sn(p, (size_t)(end - p) + 1);
+}
+
+static void mail__pop3c_greeted(mail_pop3c *s) {
+    mail_str stamp = mail__stamp(mail_s(s->words));
+    char digest[33];
+    if (!s->opts.apop) {
+        s->state = MAIL_POP3C_USER;
+        mail__pop3c_say(s, NULL, "USER %s", s->opts.user);
+        return;
+    }
+    if (stamp.n == 0) {
+        mail__pop3c_over(s, MAIL_ERR_UNABLE);
+        return;
+    }
+    mail_apop(stamp, mail_s(s->opts.password), digest);
+    s->state = MAIL_POP3C_PASS;
+    mail__pop3c_say(s, NULL, "APOP %s %s", s->opts.user, digest);
+}
+
+static void mail__pop3c_pass(mail_pop3c *s) {
+    s->state = MAIL_POP3C_PASS;
+    mail__pop3c_say(s, "PASS ****", "PASS %s", s->opts.password);
+}
+
+static void mail__pop3c_ready(mail_pop3c *s) {
+    s->state = MAIL_POP3C_READY;
+    mail__pop3c_event(s, MAIL_EV_READY, 1);
+}
+
+/* "[IN-USE]" and "[SYS/TEMP]" are for now (RFC 2449 8, RFC 3206). */
+static void mail__pop3c_denied(mail_pop3c *s) {
+    mail_str w = mail_s(s->words);
+    mail__pop3c_over(s, mail_starts(w, "[IN-USE]") ? MAIL_ERR_BUSY :
+                        mail_starts(w, "[SYS/TEMP]") ? MAIL_ERR_TEMPFAIL
+                        : MAIL_ERR_DENIED);
+}
+
+static void mail__pop3c_refused(mail_pop3c *s) {
+    mail__pop3c_over(s, MAIL_ERR_TEMPFAIL);
+}
+
+/* "n value" of STAT, LIST n, UIDL n: the numbers go into the event. */
+static void mail__pop3c_numbers(mail_pop3c *s, mail_str line) {
+    mail_str n = mail_cut(&line, ' ');
+    if (mail_number(n, INT32_MAX, &s->ev.number)) s->ev.number = -1;
+    s->ev.text = line;
+    n = mail_cut(&line, ' ');
+    if (mail_number(n, INT64_MAX, &s->ev.size)) s->ev.size = -1;
+}
+
+static void mail__pop3c_one(mail_pop3c *s) {
+    s->state = MAIL_POP3C_READY;
+    mail__pop3c_event(s, MAIL_EV_DONE, 1);
+    mail__pop3c_numbers(s, mail_s(s->words));
+}
+
+static void mail__pop3c_none(mail_pop3c *s) {
+    s->state = MAIL_POP3C_READY;
+    mail__pop3c_event(s, MAIL_EV_DONE, 0);
+}
+
+static void mail__pop3c_many(mail_pop3c *s) {
+    s->state = s->text_next ? MAIL_POP3C_TEXT : MAIL_POP3C_LIST;
+    memset(&s->dot, 0, sizeof s->dot);
+    s->dot.lenient = 1;
+}
+
+static void mail__pop3c_bye(mail_pop3c *s) {
+    mail__pop3c_over(s, MAIL_ERR_OK);
+}
+
+static void mail__pop3c_no_bye(mail_pop3c *s) {
+    mail__pop3c_over(s, MAIL_ERR_REFUSED);
+}
+
+/* What runs on +OK and on -ERR, in each state that waits for one. */
+typedef struct mail__pop3c_rule {
+    void (*yes)(mail_pop3c *s);
+    void (*no)(mail_pop3c *s);
+    const char *then, *says;
+} mail__pop3c_rule;
+
+static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
+    {mail__pop3c_greeted, mail__pop3c_refused, "USER or PASS",
+     "+OK: says USER or APOP"},
+    {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
+    {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
+    {NULL, NULL, "ONE, MANY or QUIT", "your next command"},
+    {mail__pop3c_one, mail__pop3c_none, "READY", "+OK or -ERR"},
+    {mail__pop3c_many, mail__pop3c_none, "LIST or TEXT",
+     "+OK: more follows; -ERR: none"},
+    {NULL, NULL, "READY", "lines, until a dot alone"},
+    {NULL, NULL, "READY", "text, until CRLF.CRLF"},
+    {mail__pop3c_bye, mail__pop3c_no_bye, "END",
+     "+OK: the marked are removed"},
+    {NULL, NULL, "", ""}
+};
+
+MAIL_DEF int mail_pop3c_row(size_t i, mail_row *row) {
+    if (i >= MAIL_POP3C_END) return 0;
+    row->name = "";
+    row->from = mail_pop3c_state_name((mail_pop3c_state)i);
+    row->then = mail__pop3c_rules[i].then;
+    row->says = mail__pop3c_rules[i].says;
+    return 1;
+}
+
+static void mail__pop3c_item(mail_pop3c *s, mail_str line) {
+    if (mail_eq(line, mail_s("."))) {
+        s->words[0] = 0;
+        s->state = MAIL_POP3C_READY;
+        mail__pop3c_event(s, MAIL_EV_DONE, 1);
+        return;
+    }
+    if (line.n && line.p[0] == '.') line = mail_sn(line.p + 1, line.n - 1);
+    mail__pop3c_event(s, MAIL_EV_ITEM, 1);
+    mail__pop3c_numbers(s, line);
+}
+
+static void mail__pop3c_line(mail_pop3c *s) {
+    const mail__pop3c_rule *r = &mail__pop3c_rules[s->state];
+    mail_str line = mail_line_text(&s->line), text;
+    int ok;
+    mail__pop3c_note(s, MAIL_NOTE_REPLY, line);
+    if (s->state == MAIL_POP3C_LIST) {
+        mail__pop3c_item(s, line);
+        return;
+    }
+    if (r->yes == NULL || s->line.bad || mail_status_line(line, &ok, &text)) {
+        mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
+        return;
+    }
+    s->words[0] = 0;
+    mail__add_words(s->words, sizeof s->words, text);
+    (ok ? r->yes : r->no)(s);
+}
+
+MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
+    memset(s, 0, sizeof *s);
+    s->opts = opts;
+    if (!s->opts.timeout) s->opts.timeout = 60000;
+    if (opts.user == NULL || opts.password == NULL)
+        return s->err = MAIL_ERR_MISUSE;
+    if (mail_has_control(mail_s(opts.user)) ||
+        mail_has_control(mail_s(opts.password)))
+        return s->err = MAIL_ERR_SYNTAX;
+    if (mail_s(opts.user).n > 200 || mail_s(opts.password).n > 200)
+        return s->err = MAIL_ERR_TOOLONG;
+    return MAIL_ERR_OK;
+}
+
+static size_t mail__pop3c_text(mail_pop3c *s, const char *in, size_t n) {
+    mail_str text;
+    size_t used = mail_dot_read(&s->dot, in, n, &text);
+    mail__pop3c_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
+    if (text.n) {
+        mail__pop3c_event(s, MAIL_EV_TEXT, 1);
+        s->ev.text = text;
+    } else if (s->dot.end) {
+        s->state = MAIL_POP3C_READY;
+        mail__pop3c_event(s, MAIL_EV_DONE, 1);
+    }
+    return used;
+}
+
+/* Octets behind an answer when nothing was asked: see mail__smtpc_early. */
+static void mail__pop3c_early(mail_pop3c *s) {
+    s->early = s->pending;
+    if (!s->pending) mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
+}
+
+static int mail__pop3c_reads(const mail_pop3c *s) {
+    return s->state == MAIL_POP3C_LIST || s->state == MAIL_POP3C_TEXT;
+}
+
+MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {
+    size_t used = 0;
+    if (n) s->active = 1;
+    while (used < n && !s->pending && s->state != MAIL_POP3C_END &&
+           s->out.n - s->out.at + 512 <= sizeof s->out.p) {
+        if (s->state == MAIL_POP3C_TEXT)
+            used += mail__pop3c_text(s, in + used, n - used);
+        else {
+            if (s->line.done) mail_line_reset(&s->line);
+            used += mail_line_feed(&s->line, in + used, n - used, 1);
+            if (s->line.longer) mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
+            if (!s->line.done || s->line.longer) break;
+            mail__pop3c_line(s);
+        }
+        if (used < n && !mail__pop3c_reads(s) && s->state != MAIL_POP3C_END)
+            mail__pop3c_early(s);
+    }
+    return used;
+}
+
+MAIL_DEF int mail_pop3c_next(mail_pop3c *s, mail_event *ev) {
+    if (!mail__take_event(&s->pending, &s->ev, ev)) return 0;
+    if (s->early) mail__pop3c_early(s);
+    return 1;
+}
+
+MAIL_DEF mail_str mail_pop3c_out(const mail_pop3c *s) {
+    return mail__out_str(&s->out);
+}
+
+MAIL_DEF void mail_pop3c_sent(mail_pop3c *s, size_t n) {
+    mail__out_sent(&s->out, n);
+    if (n) s->active = 1;
+}
+
+MAIL_DEF int64_t mail_pop3c_tick(mail_pop3c *s, int64_t now) {
+    if (mail__late(now, s->opts.timeout, &s->active, &s->deadline))
+        mail__pop3c_over(s, MAIL_ERR_TIMEOUT);
+    return s->deadline;
+}
+
+/* Sends "VERB" or "VERB n" and waits in that state. */
+static mail_err mail__pop3c_ask(mail_pop3c *s, const char *verb, int64_t n,
+                                mail_pop3c_state then, int text) {
+    mail_pop3c_state was = s->state;
+    mail_err e;
+    if (s->state != MAIL_POP3C_READY)
+        return s->state == MAIL_POP3C_END ? MAIL_ERR_MISUSE : MAIL_ERR_MORE;
+    if (s->pending || n < 0) return MAIL_ERR_MISUSE;
+    s->state = then;
+    s->text_next = (unsigned char)text;
+    e = n ? mail__pop3c_say(s, NULL, "%s %lld", verb, (long long)n)
+          : mail__pop3c_say(s, NULL, "%s", verb);
+    if (e) s->state = was;
+    return e;
+}
+
+MAIL_DEF mail_err mail_pop3c_stat(mail_pop3c *s) {
+    return mail__pop3c_ask(s, "STAT", 0, MAIL_POP3C_ONE, 0);
+}
+
+MAIL_DEF mail_err mail_pop3c_list(mail_pop3c *s, int64_t n) {
+    return mail__pop3c_ask(s, "LIST", n, n ? MAIL_POP3C_ONE
+                                           : MAIL_POP3C_MANY, 0);
+}
+
+MAIL_DEF mail_err mail_pop3c_uidl(mail_pop3c *s, int64_t n) {
+    return mail__pop3c_ask(s, "UIDL", n, n ? MAIL_POP3C_ONE
+                                           : MAIL_POP3C_MANY, 0);
+}
+
+MAIL_DEF mail_err mail_pop3c_retr(mail_pop3c *s, int64_t n) {
+    if (n == 0) return MAIL_ERR_MISUSE;
+    return mail__pop3c_ask(s, "RETR", n, MAIL_POP3C_MANY, 1);
+}
+
+MAIL_DEF mail_err mail_pop3c_dele(mail_pop3c *s, int64_t n) {
+    if (n == 0) return MAIL_ERR_MISUSE;
+    return mail__pop3c_ask(s, "DELE", n, MAIL_POP3C_ONE, 0);
+}
+
+MAIL_DEF mail_err mail_pop3c_quit(mail_pop3c *s) {
+    return mail__pop3c_ask(s, "QUIT", 0, MAIL_POP3C_QUIT, 0);
+}
+
+/* No answer to QUIT: the marks may count or may not. It is an error; what
+   was taken is durable here, so nothing is lost either way. */
+MAIL_DEF void mail_pop3c_eof(mail_pop3c *s) {
+    mail__pop3c_over(s, MAIL_ERR_CLOSED);
+}
+
+/* --- delete mode and keep mode ----------------------------------------- */
+
+MAIL_DEF mail_err mail_fetch_init(mail_fetch *f, mail_fetch_opts opts) {
+    memset(f, 0, sizeof *f);
+    f->opts = opts;
+    if (!f->opts.max_size) f->opts.max_size = 50 * 1024 * 1024;
+    if (opts.seen) memset(opts.seen, 0, opts.seen_size);
+    return f->err = mail_pop3c_init(&f->pop3, opts.pop3);
+}
+
+static unsigned char *mail__fetch_bits(mail_fetch *f, size_t *n) {
+    *n = f->opts.seen ? f->opts.seen_size : sizeof f->own;
+    return f->opts.seen ? f->opts.seen : f->own;
+}
+
+static int mail__fetch_has(mail_fetch *f, int64_t number) {
+    size_t n, i = (size_t)(number - 1);
+    return mail__fetch_bits(f, &n)[i / 8] >> (i % 8) & 1;
+}
+
+static void mail__fetch_fail(mail_fetch *f, mail_err e) {
+    if (f->err || !e) return;
+    f->err = e;
+    mail_copy(f->words, sizeof f->words, mail_s(f->pop3.words));
+}
+
+static void mail__fetch_quit(mail_fetch *f) {
+    f->step = MAIL_FETCH_QUIT;
+    mail_pop3c_quit(&f->pop3);
+}
+
+/* The next message that is new here; one that is known and may go is
+   marked; then QUIT, which makes the marks count. */
+static void mail__fetch_on_to(mail_fetch *f) {
+    while (++f->number <= f->count) {
+        int have = mail__fetch_has(f, f->number);
+        if (!have) {
+            f->step = MAIL_FETCH_RETR;
+            f->size = 0;
+            mail_pop3c_retr(&f->pop3, f->number);
+            return;
+        }
+        if (!f->opts.keep) {
+            f->step = MAIL_FETCH_DELE;
+            mail_pop3c_dele(&f->pop3, f->number);
+            return;
+        }
+    }
+    mail__fetch_quit(f);
+}
+
+/* STAT has answered. More messages than there are bits wait for the next
+   run; in keep mode they would wait for ever, so that is said. */
+static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
+    size_t octets;
+    mail__fetch_bits(f, &octets);
+    if (!ev->code || ev->number < 0 || ev->size < 0) {
+        mail__fetch_fail(f, MAIL_ERR_PROTOCOL);
+        mail__fetch_quit(f);
+        return;
+    }
+    f->count = ev->number;
+    f->octets = ev->size;
+    if (f->count > (int64_t)octets * 8) {
+        if (f->opts.keep) mail__fetch_fail(f, MAIL_ERR_TOOLONG);
+        f->count = (int64_t)octets * 8;
+    }
+    if (f->count && (f->opts.keep || f->opts.ledger)) {
+        f->step = MAIL_FETCH_UIDL;
+        mail_pop3c_uidl(&f->pop3, 0);
+    } else mail__fetch_on_to(f);
+}
+
+/* A line of UIDL: returns 1 if it is to be asked about. A UID is 1 to 70
+   octets of 0x21..0x7E (RFC 1939 7). A number past the count was said by a
+   server that lies, or is past what this run can hold: not asked about. */
+static int mail__fetch_uid(mail_fetch *f, const mail_event *in) {
+    size_t i;
+    int good = in->number >= 1 && in->text.n >= 1 && in->text.n <= 70;
+    for (i = 0; good && i < in->text.n; i++)
+        good = in->text.p[i] >= 0x21 && in->text.p[i] <= 0x7e;
+    if (!good) mail__fetch_fail(f, MAIL_ERR_PROTOCOL);
+    if (!good || in->number > f->count) return 0;
+    mail_copy(f->uid, sizeof f->uid, in->text);
+    f->asked = in->number;
+    return 1;
+}
+
+static int mail__fetch_ask(mail_fetch *f, mail_event *ev,
+                           mail_event_kind kind, int64_t number) {
+    memset(ev, 0, sizeof *ev);
+    ev->kind = kind;
+    ev->number = number;
+    ev->size = f->size;
+    if (kind == MAIL_EV_HAVE) ev->text = mail_s(f->uid);
+    f->waiting = 1;
+    return 1;
+}
+
+/* A command of the run is answered. Returns 1 with an event for the owner. */
+static int mail__fetch_done(mail_fetch *f, const mail_event *in,
+                            mail_event *ev) {
+    switch (f->step) {
+    case MAIL_FETCH_STAT:
+        mail__fetch_counted(f, in);
+        return 0;
+    case MAIL_FETCH_UIDL:
+        if (!in->code && f->opts.keep) mail__fetch_fail(f, MAIL_ERR_UNABLE);
+        if (f->err && f->err != MAIL_ERR_TOOLONG) mail__fetch_quit(f);
+        else mail__fetch_on_to(f);
+        return 0;
+    case MAIL_FETCH_RETR:
+        if (in->code) {
+            f->step = MAIL_FETCH_STORE;
+            return mail__fetch_ask(f, ev, MAIL_EV_STORE, f->number);
+        }
+        f->skipped++;                /* refused: it stays there, unmarked */
+        mail__fetch_on_to(f);
+        return 0;
+    default:
+        if (f->step == MAIL_FETCH_DELE && in->code) f->removed++;
+        mail__fetch_on_to(f);
+        return 0;
+    }
+}
+
+static int mail__fetch_event(mail_fetch *f, const mail_event *in,
+                             mail_event *ev) {
+    switch (in->kind) {
+    case MAIL_EV_READY:
+        f->step = MAIL_FETCH_STAT;
+        mail_pop3c_stat(&f->pop3);
+        return 0;
+    case MAIL_EV_ITEM:
+        return mail__fetch_uid(f, in) &&
+               mail__fetch_ask(f, ev, MAIL_EV_HAVE, f->asked);
+    case MAIL_EV_TEXT:
+        f->size += (int64_t)in->text.n;
+        if (f->size > f->opts.max_size) {
+            mail__fetch_fail(f, MAIL_ERR_TOOLONG);
+            mail__pop3c_over(&f->pop3, MAIL_ERR_TOOLONG);
+            return 0;
+        }
+        *ev = *in;
+        ev->number = f->number;
+        return 1;
+    case MAIL_EV_DONE:
+        return mail__fetch_done(f, in, ev);
+    default:                                            /* CLOSED */
+        mail__fetch_fail(f, f->pop3.err);
+        f->step = MAIL_FETCH_END;
+        *ev = *in;
+        return 1;
+    }
+}
+
+MAIL_DEF size_t mail_fetch_feed(mail_fetch *f, const char *in, size_t n) {
+    return f->waiting ? 0 : mail_pop3c_feed(&f->pop3, in, n);
+}
+
+MAIL_DEF int mail_fetch_next(mail_fetch *f, mail_event *ev) {
+    mail_event in;
+    while (!f->waiting && mail_pop3c_next(&f->pop3, &in))
+        if (mail__fetch_event(f, &in, ev)) return 1;
+    return 0;
+}
+
+MAIL_DEF mail_str mail_fetch_out(const mail_fetch *f) {
+    return mail_pop3c_out(&f->pop3);
+}
+
+MAIL_DEF void mail_fetch_sent(mail_fetch *f, size_t n) {
+    mail_pop3c_sent(&f->pop3, n);
+}
+
+MAIL_DEF int64_t mail_fetch_tick(mail_fetch *f, int64_t now) {
+    if (f->waiting) f->pop3.active = 1;
+    return mail_pop3c_tick(&f->pop3, now);
+}
+
+MAIL_DEF void mail_fetch_eof(mail_fetch *f) { mail_pop3c_eof(&f->pop3); }
+
+MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e) {
+    size_t n, i = (size_t)(f->asked - 1);
+    if (!f->waiting) return MAIL_ERR_MISUSE;
+    f->waiting = 0;
+    if (f->step == MAIL_FETCH_UIDL) {
+        if (e == MAIL_ERR_OK)
+            mail__fetch_bits(f, &n)[i / 8] |= (unsigned char)(1u << i % 8);
+        return MAIL_ERR_OK;
+    }
+    if (e) {                         /* not durable: so not marked either */
+        mail__fetch_fail(f, e);
+        mail__fetch_quit(f);
+        return MAIL_ERR_OK;
+    }
+    f->taken++;
+    if (f->opts.keep) mail__fetch_on_to(f);
+    else {
+        f->step = MAIL_FETCH_DELE;
+        mail_pop3c_dele(&f->pop3, f->number);
+    }
+    return MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [BOX]
+   ====================================================================== */
+
+MAIL_DEF void mail_box_name(mail_buf *b, int64_t time, const char *unique,
+                            const char *host, int64_t s, int64_t w) {
+    size_t i;
+    mail_buf_fmt(b, "%lld.%s.", (long long)time, unique);
+    for (i = 0; host[i]; i++)
+        mail_buf_add(b, strchr("/:,", host[i]) ? mail_s("_")
+                                               : mail_sn(host + i, 1));
+    mail_buf_fmt(b, ",S=%lld,W=%lld", (long long)s, (long long)w);
+}
+
+MAIL_DEF void mail_box_uid(mail_str name, char uid[72]) {
+    unsigned char digest[32];
+    mail_sha256 m;
+    size_t n = 0, i;
+    int plain = 1;
+    while (n < name.n && name.p[n] != ',' && name.p[n] != ':') {
+        if (name.p[n] < 0x21 || name.p[n] > 0x7e) plain = 0;
+        n++;
+    }
+    if (plain && n > 0 && n <= 70) {
+        mail_copy(uid, 72, mail_sn(name.p, n));
+        return;
+    }
+    mail_sha256_init(&m);
+    mail_sha256_add(&m, mail_sn(name.p, n));
+    mail_sha256_end(&m, digest);
+    for (i = 0; i < 32; i++)
+        snprintf(uid + 2 * i, 3, "%02x", (unsigned)digest[i]);
+}
+
+MAIL_DEF int64_t mail_box_size(mail_str name, char which) {
+    mail_str base = mail_cut(&name, ':');
+    int64_t v;
+    mail_cut(&base, ',');
+    while (base.n) {
+        mail_str part = mail_cut(&base, ',');
+        if (part.n > 2 && part.p[0] == which && part.p[1] == '=' &&
+            mail_number(mail_sn(part.p + 2, part.n - 2), INT64_MAX,
+                        &v) == MAIL_ERR_OK) return v;
+    }
+    return -1;
+}
+
+/* A CR is held back until it is known whether an LF follows. */
+MAIL_DEF size_t mail_to_lf_feed(mail_to_lf *t, const char *in, size_t n,
+                                char *out) {
+    size_t used = 0, m = 0;
+    while (used < n) {
+        const char *cr;
+        size_t k;
+        if (t->cr && in[used] != '\n') out[m++] = '\r';
+        t->cr = 0;
+        cr = (const char *)memchr(in + used, '\r', n - used);
+        k = cr ? (size_t)(cr - in) - used : n - used;
+        memcpy(out + m, in + used, k);
+        m += k;
+        used += k;
+        if (cr) t->cr = 1, used++;
+    }
+    return m;
+}
+
+MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out) {
+    size_t n = t->cr;
+    if (n) out[0] = '\r';
+    t->cr = 0;
+    return n;
+}
+
+/* ======================================================================
+   [QUEUE]
+   ====================================================================== */
+
+static const char *const mail__fate_words[] = {
+#define MAIL__X(name, word, text) word,
+    MAIL_FATES(MAIL__X)
+#undef MAIL__X
+};
+
+MAIL_DEF const char *mail_fate_word(mail_fate f) {
+    return (unsigned)f < MAIL_FATE_COUNT ? mail__fate_words[f] : "?";
+}
+
+MAIL_DEF void mail_queue_head(mail_buf *b, const char *id, int64_t time,
+                              const mail_path *from) {
+    mail_buf_fmt(b, "mail-queue 1\nid %s\ntime %lld\nfrom ", id,
+                 (long long)time);
+    mail_path_write(b, from);
+    mail_buf_add(b, mail_s("\n"));
+}
+
+MAIL_DEF void mail_queue_to(mail_buf *b, const mail_path *to) {
+    mail_buf_add(b, mail_s("to "));
+    mail_path_write(b, to);
+    mail_buf_add(b, mail_s("\n"));
+}
+
+MAIL_DEF void mail_queue_mid(mail_buf *b) { mail_buf_add(b, mail_s("\n")); }
+
+MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
+    mail_str value = line, key = mail_cut(&value, ' '), rest;
+    memset(out, 0, sizeof *out);
+    out->text = value;
+    if (line.n == 0) return MAIL_ERR_OK;
+    if (mail_eq(line, mail_s("mail-queue 1"))) out->which = 'q';
+    else if (mail_eq(key, mail_s("id"))) out->which = 'i';
+    else if (mail_eq(key, mail_s("time"))) out->which = 't';
+    else if (mail_eq(key, mail_s("from"))) out->which = 'f';
+    else if (mail_eq(key, mail_s("to"))) out->which = 'r';
+    else return MAIL_ERR_SYNTAX;
+    if (out->which == 't')
+        return mail_number(value, INT64_MAX, &out->number);
+    if (out->which == 'f' || out->which == 'r') {
+        mail_err e = mail_path_read(value, &out->path, &rest);
+        return e ? e : rest.n ? MAIL_ERR_SYNTAX : MAIL_ERR_OK;
+    }
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF void mail_state_write(mail_buf *b, const mail_state_line *s) {
+    char words[512] = "";
+    mail__add_words(words, sizeof words, s->words);
+    mail_buf_fmt(b, "%lld %s %lld %lld %s\n", (long long)s->n,
+                 mail_fate_word(s->fate), (long long)s->tries,
+                 (long long)s->code, words);
+}
+
+MAIL_DEF mail_err mail_state_read(mail_str line, mail_state_line *out) {
+    mail_str n = mail_cut(&line, ' '), fate = mail_cut(&line, ' ');
+    mail_str tries = mail_cut(&line, ' '), code = mail_cut(&line, ' ');
+    int i;
+    out->words = line;
+    for (i = 0; i < MAIL_FATE_COUNT; i++)
+        if (mail_eq(fate, mail_s(mail__fate_words[i]))) break;
+    if (i == MAIL_FATE_COUNT) return MAIL_ERR_SYNTAX;
+    out->fate = (mail_fate)i;
+    if (mail_number(n, 100000, &out->n) ||
+        mail_number(tries, 1000000, &out->tries) ||
+        mail_number(code, 999, &out->code)) return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first,
+                                  int64_t max) {
+    int64_t t = first;
+    while (tries-- > 1 && t < max) t *= 2;
+    return t < max ? t : max;
+}
+
+MAIL_DEF int mail_id_ok(mail_str name) {
+    size_t i, dashes = 0;
+    if (name.n < 5 || name.n >= MAIL_ID_SIZE) return 0;
+    for (i = 0; i < name.n; i++) {
+        if (name.p[i] == '-') dashes++;
+        else if (!mail__digit(name.p[i]) &&
+                 !(name.p[i] >= 'A' && name.p[i] <= 'F')) return 0;
+    }
+    return dashes == 2;
+}
+
+/* ======================================================================
+   [ROUTE]
+   ====================================================================== */
+
+MAIL_DEF mail_err mail_host_port(mail_str s, mail_str *host, int *port) {
+    mail_str rest = s;
+    int64_t v;
+    *host = mail_sn(s.p, 0);
+    if (s.n && s.p[0] == '[') {                       /* [::1]:PORT */
+        rest = mail_sn(s.p + 1, s.n - 1);
+        *host = mail_cut(&rest, ']');
+        if (rest.n < 2 || rest.p[0] != ':') return MAIL_ERR_SYNTAX;
+        rest = mail_sn(rest.p + 1, rest.n - 1);
+    } else if (s.n && memchr(s.p, ':', s.n)) *host = mail_cut(&rest, ':');
+    if (mail_number(rest, 65535, &v)) return MAIL_ERR_SYNTAX;
+    *port = (int)v;
+    return MAIL_ERR_OK;
+}
+
+static int mail__our_domain(const mail_routing *r, const char *domain) {
+    size_t i;
+    for (i = 0; i < r->ndomains; i++)
+        if (mail_ieq(mail_s(domain), mail_s(r->domains[i]))) return 1;
+    return domain[0] == 0;                            /* <postmaster> */
+}
+
+/* NAME@DOMAIN: in lower case, +detail stripped. No % and no ! is obeyed:
+   they are letters of a name that nobody has. */
+static mail_route_kind mail__local_user(const mail_routing *r,
+                                        const char *local, char *to) {
+    size_t i;
+    for (i = 0; local[i] && local[i] != '+'; i++)
+        to[i] = mail__lower(local[i]);
+    to[i] = 0;
+    if (mail_user_ok(mail_sn(to, i)) && r->is_user(r->ctx, to))
+        return MAIL_ROUTE_LOCAL;
+    if (r->catch_all == NULL) return MAIL_ROUTE_NO_USER;
+    mail_copy(to, MAIL_USER_SIZE, mail_s(r->catch_all));
+    return MAIL_ROUTE_LOCAL;
+}
+
+MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
+                                         const mail_path *rcpt,
+                                         int may_relay, char *to) {
+    size_t i, cap = MAIL_NAME_SIZE + 8;
+    to[0] = 0;
+    if (mail__our_domain(r, rcpt->domain))
+        return mail__local_user(r, rcpt->local, to);
+    if (!may_relay) return MAIL_ROUTE_DENIED;
+    for (i = 0; i < r->nroutes; i++)
+        if (mail_ieq(mail_s(rcpt->domain), mail_s(r->routes[i].domain))) {
+            mail_copy(to, cap, mail_s(r->routes[i].hop));
+            return MAIL_ROUTE_RELAY;
+        }
+    if (r->smarthost) mail_copy(to, cap, mail_s(r->smarthost));
+    else snprintf(to, cap, "%s:25", rcpt->domain);
+    return MAIL_ROUTE_RELAY;
+}
+
+/* ======================================================================
+   [DSN]
+   ====================================================================== */
+
+MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d) {
+    mail_buf_fmt(b, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: ",
+                 d->host);
+    mail_path_write(b, d->to);
+    mail_buf_fmt(b, "\r\nSubject: Undelivered mail: returned to you\r\n"
+                    "Date: ");
+    mail_date(b, d->time, d->zone);
+    mail_buf_fmt(b, "\r\nMessage-ID: <%s.report@%s>\r\n"
+                    "Auto-Submitted: auto-replied\r\n"
+                    "MIME-Version: 1.0\r\n"
+                    "Content-Type: multipart/report; "
+                    "report-type=delivery-status;\r\n"
+                    "\tboundary=\"=_%s\"\r\n\r\n"
+                    "--=_%s\r\nContent-Type: text/plain; charset=us-ascii"
+                    "\r\n\r\n"
+                    "This is the mail server at %s.\r\n\r\n"
+                    "Your message could not be delivered to:\r\n\r\n",
+                 d->id, d->host, d->id, d->id, d->host);
+}
+
+MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
+    mail_buf_add(b, mail_s("  "));
+    mail_path_write(b, r->path);
+    mail_buf_fmt(b, "\r\n    %s", r->hop[0] ? r->hop : "this server");
+    if (r->code) mail_buf_fmt(b, " said: %d %s\r\n\r\n", r->code, r->words);
+    else mail_buf_fmt(b, ": %s\r\n\r\n", r->words);
+}
+
+MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d) {
+    mail_buf_fmt(b, "Nobody will try again. What follows is for programs, "
+                    "and the header\r\nof your message.\r\n\r\n"
+                    "--=_%s\r\nContent-Type: message/delivery-status\r\n"
+                    "\r\nReporting-MTA: dns; %s\r\nX-Queue-ID: %s\r\n"
+                    "Arrival-Date: ", d->id, d->host, d->queue_id);
+    mail_date(b, d->arrived, d->zone);
+    mail_buf_add(b, mail_s("\r\n"));
+}
+
+/* per-recipient-fields, RFC 3464 2.3. Status is the peer's own enhanced
+   code, if it gave one. */
+MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn_rcpt *r) {
+    mail_str words = mail_s(r->words), rest;
+    mail_str status = mail_enhanced(words, &rest);
+    char path[MAIL_PATH_SIZE];
+    mail_buf p = mail_buf_on(path, sizeof path);
+    mail_path_write(&p, r->path);
+    if (status.n == 0 || status.p[0] == '2') status = mail_s("5.0.0");
+    mail_buf_fmt(b, "\r\nFinal-Recipient: rfc822; %.*s\r\nAction: failed\r\n"
+                    "Status: %.*s\r\n", (int)(p.n - 2), path + 1,
+                 MAIL_ARG(status));
+    if (r->code) {
+        mail_str host = mail_s(r->hop);
+        int port;
+        if (mail_host_port(mail_s(r->hop), &host, &port))
+            host = mail_s(r->hop);
+        mail_buf_fmt(b, "Remote-MTA: dns; %.*s\r\n"
+                        "Diagnostic-Code: smtp; %d %s\r\n",
+                     MAIL_ARG(host), r->code, r->words);
+    }
+}
+
+MAIL_DEF void mail_dsn_original(mail_buf *b, const mail_dsn *d) {
+    mail_buf_fmt(b, "\r\n--=_%s\r\nContent-Type: text/rfc822-headers\r\n"
+                    "\r\n", d->id);
+}
+
+MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
+    mail_buf_fmt(b, "\r\n--=_%s--\r\n", d->id);
+}
+
+/* ======================================================================
+   [SERVER] its parts
+   ====================================================================== */
+
+#include <stdlib.h>    /* qsort */
+
+enum { MAIL__READ = 16384, MAIL__GATHER = 65536, MAIL__STORE = 8192 };
+
+typedef struct mail__item mail__item;
+typedef struct mail__store mail__store;
+
+typedef struct mail__user {
+    char name[MAIL_USER_SIZE];
+    mail_str secret;              /* in mail_server.users_text */
+    mail_conn *locked;            /* who has its maildrop open */
+} mail__user;
+
+typedef struct mail__rcpt {
+    mail_path path;
+    mail_fate fate;
+    int code;                     /* the last reply, 0 if none       */
+    void *busy;                   /* the conn or delivery it is with */
+    int64_t round;                /* the try in which it was last due */
+    char *words;                  /* owned                           */
+} mail__rcpt;
+
+/* A message: being received, then in the queue. */
+struct mail__item {
+    mail__item *next;
+    char id[MAIL_ID_SIZE];
+    int64_t time;                 /* of arrival, s since 1970            */
+    int64_t due;                  /* of the next try, sys->clock         */
+    int64_t text_at;              /* where the text begins in queue/ID   */
+    int64_t size;                 /* of the text; -1: not known          */
+    int64_t tries;
+    int has_8bit, has_state, queued, dead;
+    int busy;                     /* tries and stores under way          */
+    mail_conn *waiter;            /* who waits for the 250               */
+    mail_path from;
+    size_t nrcpts, cap;
+    mail__rcpt *rcpts;
+};
+
+/* A file being made durable: written in tmp, flushed, renamed, its
+   directory flushed. Every file of ours is made this way and no other. */
+struct mail__store {
+    mail__store *next, *prev;
+    int file, step, replace;
+    mail_err err;
+    char tmp[MAIL_NAME_SIZE], name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
+    void (*done)(mail_server *v, mail__store *st, mail_err e);
+    mail_conn *conn;              /* who waits, or NULL: it has gone */
+    mail__item *item;
+    void *arg;
+    int64_t size;
+    size_t n;
+    char buf[MAIL__STORE];
+};
+
+/* A message on its way from the queue into a mailbox here. */
+typedef struct mail__delivery mail__delivery;
+struct mail__delivery {
+    mail__delivery *next;
+    mail__item *item;
+    size_t rcpt;
+    char user[MAIL_USER_SIZE];
+    mail__store *store;
+    int file;
+    int64_t at, wire;
+    mail_to_lf to_lf;
+};
+
+typedef struct mail__box {        /* a maildrop, opened by POP3 */
+    size_t n, cap, text_n, text_cap;
+    mail_drop *drops;
+    struct mail__box_file {
+        size_t at; int cur; int64_t size; const char *name, *uid;
+    } *files;                     /* sorted like drops: by UID, so by age */
+    char *text;
+} mail__box;
+
+struct mail_conn {
+    mail_conn *next, *prev;
+    unsigned number;
+    int wire, connecting, closing, eof, dead, going;
+    char role;                    /* 's'mtpd, 'p'op3d, smtp'c'       */
+    int port, local;
+    char peer[48];
+    union {
+        mail_smtpd smtpd;
+        mail_pop3d pop3d;
+        mail_smtpc smtpc;
+    } u;
+    mail_server *v;
+    mail__item *item;             /* being received, or being relayed */
+    mail__store *store;
+    mail_head head;
+    char *kept; size_t nkept;     /* input that the session did not take */
+    char *back; size_t nback;     /* output that the wire did not take   */
+    int file; int64_t at;         /* text on its way out                 */
+    mail__user *user;
+    mail__box *box;
+    char stamp[128];              /* of APOP                             */
+    char hop[MAIL_NAME_SIZE + 8];
+    size_t next_rcpt;
+    int asked_data;
+};
+
+struct mail_server {
+    mail_sys sys;
+    mail_server_opts opts;
+    mail_conn *conns;
+    mail__item *queue;            /* oldest first */
+    mail__delivery *deliveries;
+    mail__store *stores;
+    mail__user *users;
+    size_t nusers, nconns, nout, nqueue;
+    char *users_text;
+    unsigned numbers, ids;
+    uint32_t run;                 /* random: this run of the server */
+    int stopping;
+    int64_t due;
+    char *in, *block, *gather;    /* from a wire, from a file, to a wire */
+};
+
+static void *mail__alloc(mail_server *v, size_t n) {
+    void *p = v->sys.alloc(v->sys.ctx, NULL, n);
+    if (p) memset(p, 0, n);
+    return p;
+}
+
+static void mail__free(mail_server *v, void *p) {
+    if (p) v->sys.alloc(v->sys.ctx, p, 0);
+}
+
+/* Room for one more of size each; doubles. Returns 0 without memory. */
+static int mail__grow(mail_server *v, void **p, size_t n, size_t *cap,
+                      size_t each) {
+    size_t want = *cap ? *cap * 2 : 8;
+    void *q;
+    if (n < *cap) return 1;
+    while (want <= n) want *= 2;
+    q = v->sys.alloc(v->sys.ctx, *p, want * each);
+    if (q == NULL) return 0;
+    *p = q;
+    *cap = want;
+    return 1;
+}
+
+MAIL_PRINTF(5, 6)
+static void mail__tell(mail_server *v, const mail_conn *c, mail_note kind,
+                       const char *state, const char *fmt, ...) {
+    char text[700];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    va_list ap;
+    if (v->opts.watch == NULL) return;
+    va_start(ap, fmt);
+    mail__buf_vfmt(&b, fmt, ap);
+    va_end(ap);
+    v->opts.watch(v->opts.watch_ctx, c ? c->number : 0, c ? c->role : '-',
+                  kind, mail_buf_str(&b), state);
+}
+
+static int64_t mail__now(mail_server *v) {
+    return v->sys.clock(v->sys.ctx);
+}
+
+static int64_t mail__time(mail_server *v, int *zone) {
+    int z = 0;
+    int64_t t = v->sys.time(v->sys.ctx, &z);
+    if (zone) *zone = z;
+    return t;
+}
+
+static void mail__due(mail_server *v, int64_t when) {
+    if (when < v->due) v->due = when;
+}
+
+/* A path as text, for the log. */
+static const char *mail__show(const mail_path *p, char text[MAIL_PATH_SIZE]) {
+    mail_buf b = mail_buf_on(text, MAIL_PATH_SIZE - 1);
+    mail_path_write(&b, p);
+    text[b.n] = 0;
+    return text;
+}
+
+/* --- a file made durable ----------------------------------------------- */
+
+static void mail__store_free(mail_server *v, mail__store *st) {
+    if (st->conn) st->conn->store = NULL;
+    if (st->prev) st->prev->next = st->next;
+    else v->stores = st->next;
+    if (st->next) st->next->prev = st->prev;
+    mail__free(v, st);
+}
+
+static mail__store *mail__store_link(mail_server *v) {
+    mail__store *st = (mail__store *)mail__alloc(v, sizeof *st);
+    if (st == NULL) return NULL;
+    st->file = -1;
+    st->next = v->stores;
+    if (st->next) st->next->prev = st;
+    return v->stores = st;
+}
+
+static mail__store *mail__store_new(mail_server *v, const char *tmp) {
+    mail__store *st = mail__store_link(v);
+    if (st == NULL) return NULL;
+    mail_copy(st->tmp, sizeof st->tmp, mail_s(tmp));
+    st->file = v->sys.open(v->sys.ctx, tmp, MAIL_OPEN_NEW);
+    if (st->file < 0) {
+        st->err = (mail_err)(-1 - st->file);
+        st->file = -1;
+    }
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", tmp);
+    return st;
+}
+
+static void mail__store_out(mail_server *v, mail__store *st) {
+    if (st->err == MAIL_ERR_OK && st->n)
+        st->err = v->sys.write(v->sys.ctx, st->file, st->buf, st->n);
+    st->n = 0;
+}
+
+static void mail__store_add(mail_server *v, mail__store *st, mail_str s) {
+    st->size += (int64_t)s.n;
+    while (s.n) {
+        size_t k = sizeof st->buf - st->n;
+        if (k > s.n) k = s.n;
+        memcpy(st->buf + st->n, s.p, k);
+        st->n += k;
+        s = mail_sn(s.p + k, s.n - k);
+        if (st->n == sizeof st->buf) mail__store_out(v, st);
+    }
+}
+
+static void mail__store_close(mail_server *v, mail__store *st) {
+    if (st->file >= 0) v->sys.close(v->sys.ctx, st->file);
+    st->file = -1;
+}
+
+/* It comes to nothing: no trace of it is left. */
+static void mail__store_drop(mail_server *v, mail__store *st) {
+    mail__store_close(v, st);
+    v->sys.remove(v->sys.ctx, st->tmp);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", st->tmp);
+    mail__store_free(v, st);
+}
+
+/* The end of a store: done tells its owner, who must not keep it. After an
+   error neither name is left, so that what was refused cannot come back. */
+static void mail__store_end(mail_server *v, mail__store *st, mail_err e) {
+    mail__store_close(v, st);
+    if (e && st->tmp[0]) v->sys.remove(v->sys.ctx, st->tmp);
+    if (e && !st->tmp[0] && st->name[0] && !st->replace)
+        v->sys.remove(v->sys.ctx, st->name);
+    if (st->conn) st->conn->store = NULL;
+    st->done(v, st, e);
+    st->conn = NULL;
+    mail__store_free(v, st);
+}
+
+/* A flush that fails is never tried again: the kernel may have dropped the
+   pages and say OK the second time. The file is given up instead. */
+static void mail__store_step(mail_server *v, mail__store *st, mail_err e) {
+    void *ctx = v->sys.ctx;
+    if (e == MAIL_ERR_OK && st->step == 0) {
+        mail__store_out(v, st);
+        e = st->err;
+        if (e == MAIL_ERR_OK) e = v->sys.flush(ctx, st->file, NULL, st);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s", st->tmp);
+    } else if (e == MAIL_ERR_OK && st->step == 1) {
+        e = v->sys.close(ctx, st->file);
+        st->file = -1;
+        if (e == MAIL_ERR_OK)
+            e = v->sys.rename(ctx, st->tmp, st->name, st->replace);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", st->tmp,
+                   st->name);
+        if (e == MAIL_ERR_OK) {
+            st->tmp[0] = 0;
+            e = v->sys.flush(ctx, -1, st->dir, st);
+            mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s/", st->dir);
+        }
+    } else {
+        mail__store_end(v, st, e);
+        return;
+    }
+    st->step++;
+    if (e) mail__store_end(v, st, e);
+}
+
+/* Durable under dir/base, then done is called: later, never from here
+   unless it fails at once. */
+static void mail__store_commit(mail_server *v, mail__store *st,
+                               const char *dir, const char *base,
+                               void (*done)(mail_server *, mail__store *,
+                                            mail_err)) {
+    mail_buf b = mail_buf_on(st->name, sizeof st->name);
+    mail_buf_fmt(&b, "%s/%s", dir, base);
+    mail_copy(st->dir, sizeof st->dir, mail_s(dir));
+    st->done = done;
+    mail__store_step(v, st, b.full ? MAIL_ERR_TOOLONG : st->err);
+}
+
+MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e) {
+    mail__store_step(v, (mail__store *)ticket, e);
+}
+
+/* --- users ------------------------------------------------------------- */
+
+static mail__user *mail__user_find(mail_server *v, mail_str name) {
+    size_t i;
+    for (i = 0; i < v->nusers; i++)
+        if (mail_ieq(mail_s(v->users[i].name), name)) return &v->users[i];
+    return NULL;
+}
+
+static int mail__is_user(void *ctx, const char *name) {
+    return mail__user_find((mail_server *)ctx, mail_s(name)) != NULL;
+}
+
+/* mail/NAME and its three directories, made durable by those who use them. */
+static void mail__user_dirs(mail_server *v, const char *name) {
+    static const char *const subs[] = { "", "/tmp", "/new", "/cur" };
+    char dir[MAIL_NAME_SIZE];
+    size_t i;
+    for (i = 0; i < 4; i++) {
+        snprintf(dir, sizeof dir, "mail/%s%s", name, subs[i]);
+        v->sys.mkdir(v->sys.ctx, dir);
+    }
+    snprintf(dir, sizeof dir, "mail/%s", name);
+    v->sys.flush(v->sys.ctx, -1, dir, NULL);
+}
+
+static void mail__user_add(mail_server *v, size_t *cap, mail_str name,
+                           mail_str secret) {
+    mail__user *u;
+    size_t i;
+    if (!mail_user_ok(name) || mail__user_find(v, name)) return;
+    if (!mail__grow(v, (void **)&v->users, v->nusers, cap, sizeof *u))
+        return;
+    u = &v->users[v->nusers++];
+    memset(u, 0, sizeof *u);
+    for (i = 0; i < name.n; i++) u->name[i] = mail__lower(name.p[i]);
+    u->secret = secret;
+    mail__user_dirs(v, u->name);
+}
+
+/* A whole small file, with a NUL behind it; NULL: there is none, or memory
+   is out (*e says). Nothing over 1 MiB is a file of ours. */
+static char *mail__slurp(mail_server *v, const char *name, size_t *n,
+                         mail_err *e) {
+    int file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    char *text = NULL;
+    size_t cap = 0;
+    int64_t k = 0;
+    *n = 0;
+    *e = file < 0 ? (mail_err)(-1 - file) : MAIL_ERR_OK;
+    while (*e == MAIL_ERR_OK) {
+        if (!mail__grow(v, (void **)&text, *n + 4096, &cap, 1))
+            *e = MAIL_ERR_NOMEM;
+        else k = v->sys.read(v->sys.ctx, file, (int64_t)*n, text + *n, 4096);
+        if (*e == MAIL_ERR_OK && k < 0) *e = MAIL_ERR_IO;
+        if (*e || k == 0) break;
+        *n += (size_t)k;
+        if (*n > 1024 * 1024) *e = MAIL_ERR_TOOLONG;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    if (*e == MAIL_ERR_OK) text[*n] = 0;
+    else {
+        mail__free(v, text);
+        text = NULL;
+    }
+    return text;
+}
+
+/* `users`: "name:secret", "#" begins a comment. postmaster always exists
+   (RFC 5321 4.5.1), if need be without a login. */
+MAIL_DEF mail_err mail_server_reload(mail_server *v) {
+    mail__user *old = v->users;
+    size_t nold = v->nusers, cap = 0, n, i;
+    mail_err e;
+    char *text = mail__slurp(v, "users", &n, &e), *old_text = v->users_text;
+    mail_str rest = mail_sn(text ? text : "", text ? n : 0);
+    if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
+    v->users = NULL;
+    v->nusers = 0;
+    v->users_text = text;
+    while (rest.n) {
+        mail_str secret = mail_cut(&rest, '\n'), name;
+        if (secret.n == 0 || secret.p[0] == '#') continue;
+        name = mail_cut(&secret, ':');
+        mail__user_add(v, &cap, mail_trim(name), mail_trim(secret));
+    }
+    mail__user_add(v, &cap, mail_s("postmaster"), mail_sn("", 0));
+    if (v->nusers) v->sys.flush(v->sys.ctx, -1, "mail", NULL);
+    for (i = 0; i < nold; i++)
+        if (old[i].locked) {                    /* locks move along */
+            mail__user *u = mail__user_find(v, mail_s(old[i].name));
+            old[i].locked->user = u;
+            if (u) u->locked = old[i].locked;
+        }
+    mail__free(v, old);
+    mail__free(v, old_text);
+    return MAIL_ERR_OK;
+}
+
+/* Whose name is it? "bob", or "bob@one.of.our.domains". */
+static mail__user *mail__user_login(mail_server *v, mail_str name) {
+    mail_path p;
+    if (name.n && memchr(name.p, '@', name.n)) {
+        if (mail_path_mailbox(name, &p) ||
+            !mail__our_domain(&v->opts.routing, p.domain)) return NULL;
+        return mail__user_find(v, mail_s(p.local));
+    }
+    return mail__user_find(v, name);
+}
+
+/* --- messages ---------------------------------------------------------- */
+
+static mail__item *mail__item_new(mail_server *v) {
+    mail__item *m = (mail__item *)mail__alloc(v, sizeof *m);
+    if (m == NULL) return NULL;
+    m->time = mail__time(v, NULL);
+    /* Padded, so that names in one second sort as they came. */
+    snprintf(m->id, sizeof m->id, "%llX-%08lX-%06X",
+             (unsigned long long)m->time, (unsigned long)v->run, ++v->ids);
+    return m;
+}
+
+static void mail__item_free(mail_server *v, mail__item *m) {
+    size_t i;
+    for (i = 0; i < m->nrcpts; i++) mail__free(v, m->rcpts[i].words);
+    mail__free(v, m->rcpts);
+    mail__free(v, m);
+}
+
+/* One more recipient; the same one twice is one. */
+static mail_err mail__item_rcpt(mail_server *v, mail__item *m,
+                                const mail_path *p) {
+    size_t i;
+    for (i = 0; i < m->nrcpts; i++)
+        if (mail_path_same(&m->rcpts[i].path, p)) return MAIL_ERR_OK;
+    if (!mail__grow(v, (void **)&m->rcpts, m->nrcpts, &m->cap,
+                    sizeof *m->rcpts)) return MAIL_ERR_NOMEM;
+    memset(&m->rcpts[m->nrcpts], 0, sizeof *m->rcpts);
+    m->rcpts[m->nrcpts++].path = *p;
+    return MAIL_ERR_OK;
+}
+
+/* What became of a recipient, with the words of whoever said so. */
+static void mail__rcpt_set(mail_server *v, mail__rcpt *r, mail_fate fate,
+                           int code, mail_str words) {
+    char *w = (char *)mail__alloc(v, words.n + 1);
+    r->fate = fate;
+    r->code = code;
+    r->busy = NULL;
+    if (w == NULL) return;            /* the fate counts, not the words */
+    mail_copy(w, words.n + 1, words);
+    mail__free(v, r->words);
+    r->words = w;
+}
+
+static void mail__item_link(mail_server *v, mail__item *m) {
+    mail__item **at = &v->queue;
+    while (*at) at = &(*at)->next;
+    *at = m;
+    m->next = NULL;
+    m->queued = 1;
+    v->nqueue++;
+}
+
+static void mail__item_unlink(mail_server *v, mail__item *m) {
+    mail__item **at = &v->queue;
+    while (*at && *at != m) at = &(*at)->next;
+    if (*at) {
+        *at = m->next;
+        v->nqueue--;
+    }
+}
+
+/* Opens queue/tmp/ID and writes the envelope. NULL: no memory; the store
+   keeps an error of the disk for the end of the data. */
+static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE], text[1024];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail__store *st;
+    size_t i;
+    snprintf(name, sizeof name, "queue/tmp/%s", m->id);
+    st = mail__store_new(v, name);
+    if (st == NULL) return NULL;
+    mail_queue_head(&b, m->id, m->time, &m->from);
+    mail__store_add(v, st, mail_buf_str(&b));
+    for (i = 0; i < m->nrcpts; i++) {
+        b.n = 0;
+        mail_queue_to(&b, &m->rcpts[i].path);
+        mail__store_add(v, st, mail_buf_str(&b));
+    }
+    b.n = 0;
+    mail_queue_mid(&b);
+    mail__store_add(v, st, mail_buf_str(&b));
+    m->text_at = st->size;
+    st->item = m;
+    return st;
+}
+
+/* --- the queue --------------------------------------------------------- */
+
+static void mail__item_settle(mail_server *v, mail__item *m);
+static void mail__conn_go(mail_server *v, mail_conn *c);
+
+/* The message has left, or is set aside. See [QUEUE] for the order. */
+static void mail__item_gone(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE], other[MAIL_NAME_SIZE];
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    if (m->dead) {
+        v->sys.mkdir(v->sys.ctx, "queue/dead");
+        snprintf(other, sizeof other, "queue/dead/%s", m->id);
+        v->sys.rename(v->sys.ctx, name, other, 0);
+        v->sys.flush(v->sys.ctx, -1, "queue/dead", NULL);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", name, other);
+    } else {
+        v->sys.remove(v->sys.ctx, name);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
+    }
+    if (m->has_state) {
+        snprintf(name, sizeof name, "queue/%s.state", m->id);
+        v->sys.remove(v->sys.ctx, name);
+    }
+    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
+    mail__item_unlink(v, m);
+    mail__item_free(v, m);
+}
+
+static void mail__state_saved(mail_server *v, mail__store *st, mail_err e) {
+    mail__item *m = st->item;
+    if (e) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: its state could not "
+                      "be saved: %s", m->id, mail_err_text(e));
+    else m->has_state = 1;
+    m->busy--;         /* without a state: at worst, somebody gets it twice */
+    mail__due(v, m->due);
+}
+
+/* Writes queue/ID.state: who still waits, who does not. */
+static void mail__item_save(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE], text[1024];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail__store *st;
+    size_t i;
+    snprintf(name, sizeof name, "queue/tmp/%s.state", m->id);
+    v->sys.remove(v->sys.ctx, name);
+    st = mail__store_new(v, name);
+    if (st == NULL) return;
+    for (i = 0; i < m->nrcpts; i++) {
+        mail_state_line s;
+        s.n = (int64_t)i;
+        s.fate = m->rcpts[i].fate;
+        s.tries = m->tries;
+        s.code = m->rcpts[i].code;
+        s.words = mail_s(m->rcpts[i].words);
+        b.n = 0;
+        mail_state_write(&b, &s);
+        mail__store_add(v, st, mail_buf_str(&b));
+    }
+    st->item = m;
+    st->replace = 1;
+    m->busy++;
+    snprintf(name, sizeof name, "%s.state", m->id);
+    mail__store_commit(v, st, "queue", name, mail__state_saved);
+}
+
+static void mail__commit_done(mail_server *v, mail__store *st, mail_err e);
+
+static void mail__report_done(mail_server *v, mail__store *st, mail_err e) {
+    mail__item *m = (mail__item *)st->arg;   /* the one reported about */
+    size_t i;
+    if (e == MAIL_ERR_OK)
+        for (i = 0; i < m->nrcpts; i++)
+            if (m->rcpts[i].fate == MAIL_FATE_FAILED)
+                m->rcpts[i].fate = MAIL_FATE_TOLD;
+    mail__commit_done(v, st, e);
+    m->busy--;
+    if (e == MAIL_ERR_OK) mail__item_settle(v, m);
+    else {                            /* the disk is full, perhaps: later */
+        m->due = mail__now(v) + v->opts.retry_first * 1000;
+        mail__due(v, m->due);
+    }
+}
+
+/* The header of the message that failed: everything up to the empty line,
+   at most 32 KiB of it. */
+static void mail__report_header(mail_server *v, mail__item *m,
+                                mail__store *st) {
+    char name[MAIL_NAME_SIZE];
+    int64_t n, at = m->text_at;
+    int file, left = 2;
+    mail_head head;
+    memset(&head, 0, sizeof head);
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    while (file >= 0 && left-- && !head.over) {
+        size_t k = 0;
+        n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ);
+        if (n <= 0) break;
+        while (k < (size_t)n && !head.over)
+            mail_head_feed(&head, mail_sn(v->block + k++, 1));
+        mail__store_add(v, st, mail_sn(v->block, k));
+        at += n;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+}
+
+static void mail__report_part(mail_server *v, mail__store *st, mail_buf *b) {
+    mail__store_add(v, st, mail_buf_str(b));
+    b->n = 0;
+    b->full = 0;
+}
+
+static void mail__report_rcpts(mail_server *v, mail__item *m,
+                               mail__store *st, mail_buf *b, int machine) {
+    size_t i;
+    for (i = 0; i < m->nrcpts; i++) {
+        mail_dsn_rcpt r;
+        char to[MAIL_NAME_SIZE + 8];
+        if (m->rcpts[i].fate != MAIL_FATE_FAILED) continue;
+        if (mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) !=
+            MAIL_ROUTE_RELAY) to[0] = 0;
+        r.path = &m->rcpts[i].path;
+        r.hop = to;
+        r.code = m->rcpts[i].code;
+        r.words = m->rcpts[i].words ? m->rcpts[i].words : "it failed";
+        if (machine) mail_dsn_group(b, &r);
+        else mail_dsn_say(b, &r);
+        mail__report_part(v, st, b);
+    }
+}
+
+/* The report is a message like any other: in the queue, durable, before the
+   failed recipients are marked as told. Never one about a report: <> gets
+   no answer (5321-139). Returns 0 if there is nothing to wait for. */
+static int mail__report(mail_server *v, mail__item *m) {
+    char text[2400];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail__item *r;
+    mail__store *st;
+    mail_dsn d;
+    if (mail_path_null(&m->from)) {
+        size_t i;
+        for (i = 0; i < m->nrcpts; i++)
+            if (m->rcpts[i].fate == MAIL_FATE_FAILED)
+                m->rcpts[i].fate = MAIL_FATE_TOLD;
+        m->dead = 1;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in "
+                   "queue/dead: a report that nobody takes", m->id);
+        return 0;
+    }
+    r = mail__item_new(v);
+    if (r == NULL) return 0;
+    if (mail__item_rcpt(v, r, &m->from) ||
+        (st = mail__item_begin(v, r)) == NULL) {
+        mail__item_free(v, r);
+        return 0;
+    }
+    d.host = v->opts.host;
+    d.id = r->id;
+    d.queue_id = m->id;
+    d.to = &m->from;
+    d.arrived = m->time;
+    d.time = mail__time(v, &d.zone);
+    mail_dsn_head(&b, &d);
+    mail__report_part(v, st, &b);
+    mail__report_rcpts(v, m, st, &b, 0);
+    mail_dsn_middle(&b, &d);
+    mail__report_part(v, st, &b);
+    mail__report_rcpts(v, m, st, &b, 1);
+    mail_dsn_original(&b, &d);
+    mail__report_part(v, st, &b);
+    mail__report_header(v, m, st);
+    mail_dsn_tail(&b, &d);
+    mail__report_part(v, st, &b);
+    r->size = st->size - r->text_at;
+    st->arg = m;
+    m->busy++;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: a report goes to the "
+               "sender, as %s", m->id, r->id);
+    mail__store_commit(v, st, "queue", r->id, mail__report_done);
+    return 1;
+}
+
+static size_t mail__item_count(const mail__item *m, mail_fate fate) {
+    size_t i, n = 0;
+    for (i = 0; i < m->nrcpts; i++) n += m->rcpts[i].fate == fate;
+    return n;
+}
+
+/* Too old: who is still due has failed (RFC 5321 4.5.4.1). */
+static void mail__item_expire(mail_server *v, mail__item *m) {
+    size_t i;
+    if (mail__time(v, NULL) - m->time < v->opts.expire) return;
+    for (i = 0; i < m->nrcpts; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        char words[600];
+        if (r->fate != MAIL_FATE_DUE || r->busy) continue;
+        snprintf(words, sizeof words, "4.4.7 tried for too long; at last: "
+                 "%s", r->words ? r->words : "no answer");
+        mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0, mail_s(words));
+    }
+}
+
+/* A round of tries is over: is the message done with, is somebody to be
+   told, or is there a next round? */
+static void mail__item_settle(mail_server *v, mail__item *m) {
+    mail_conn *w = m->waiter;
+    int64_t wait;
+    if (m->busy) return;
+    m->waiter = NULL;
+    if (w) {
+        w->item = NULL;
+        mail_smtpd_reply(&w->u.smtpd, 250, NULL);
+        mail__conn_go(v, w);
+    }
+    mail__item_expire(v, m);
+    if (mail__item_count(m, MAIL_FATE_FAILED) && mail__report(v, m)) return;
+    if (!mail__item_count(m, MAIL_FATE_DUE) &&
+        !mail__item_count(m, MAIL_FATE_FAILED)) {
+        mail__item_gone(v, m);
+        return;
+    }
+    wait = mail_retry_after(m->tries, v->opts.retry_first,
+                            v->opts.retry_max) * 1000;
+    if (m->tries == 0) wait = 0;
+    m->due = mail__now(v) + wait;
+    mail__due(v, m->due);
+    if (m->tries || mail__item_count(m, MAIL_FATE_DUE) < m->nrcpts)
+        mail__item_save(v, m);
+}
+
+/* --- into a mailbox here ----------------------------------------------- */
+
+static void mail__delivery_end(mail_server *v, mail__delivery *d,
+                               mail_err e) {
+    mail__delivery **at = &v->deliveries;
+    mail__item *m = d->item;
+    mail__rcpt *r = &m->rcpts[d->rcpt];
+    while (*at && *at != d) at = &(*at)->next;
+    if (*at) *at = d->next;
+    if (d->file >= 0) v->sys.close(v->sys.ctx, d->file);
+    /* EXISTS: put there before a crash that kept us from noting it. */
+    if (e == MAIL_ERR_OK || e == MAIL_ERR_EXISTS) {
+        mail__rcpt_set(v, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in mailbox %s", m->id,
+                   d->user);
+    } else {
+        mail__rcpt_set(v, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s waits: mailbox %s: %s",
+                   m->id, d->user, mail_err_text(e));
+    }
+    mail__free(v, d);
+    m->busy--;
+    mail__item_settle(v, m);
+}
+
+static void mail__delivery_done(mail_server *v, mail__store *st, mail_err e) {
+    mail__delivery_end(v, (mail__delivery *)st->arg, e);
+}
+
+/* All of it is copied: the name says how long it is. */
+static void mail__delivery_commit(mail_server *v, mail__delivery *d) {
+    mail__store *st = d->store;
+    char name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
+    char unique[MAIL_ID_SIZE + 24];
+    mail_buf b = mail_buf_on(name, sizeof name - 1);
+    snprintf(unique, sizeof unique, "%s-%lu", d->item->id,
+             (unsigned long)d->rcpt);
+    mail_box_name(&b, d->item->time, unique, v->opts.host, st->size, d->wire);
+    name[b.n] = 0;
+    snprintf(dir, sizeof dir, "mail/%s/new", d->user);
+    d->store = NULL;
+    mail__store_commit(v, st, dir, name, mail__delivery_done);
+}
+
+/* A slice of the copy. Returns 1 when it is all there. */
+static int mail__delivery_step(mail_server *v, mail__delivery *d) {
+    int slices;
+    for (slices = 0; slices < 16; slices++) {
+        int64_t n = v->sys.read(v->sys.ctx, d->file, d->at, v->block,
+                                MAIL__READ);
+        size_t k;
+        if (n < 0) d->store->err = MAIL_ERR_IO;
+        if (n <= 0 || d->store->err) {
+            k = mail_to_lf_end(&d->to_lf, v->gather);
+            mail__store_add(v, d->store, mail_sn(v->gather, k));
+            return 1;
+        }
+        k = mail_to_lf_feed(&d->to_lf, v->block, (size_t)n, v->gather);
+        mail__store_add(v, d->store, mail_sn(v->gather, k));
+        d->at += n;
+        d->wire += n;
+    }
+    return 0;
+}
+
+/* Return-Path is added here, at final delivery, and nowhere else. */
+static void mail__deliver(mail_server *v, mail__item *m, size_t i,
+                          mail__user *u) {
+    mail__delivery *d = (mail__delivery *)mail__alloc(v, sizeof *d);
+    char name[MAIL_NAME_SIZE], line[MAIL_PATH_SIZE + 20];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    if (d == NULL) {
+        mail__rcpt_set(v, &m->rcpts[i], MAIL_FATE_DUE, 0,
+                       mail_s("4.3.0 out of memory"));
+        return;
+    }
+    d->item = m;
+    d->rcpt = i;
+    mail_copy(d->user, sizeof d->user, mail_s(u->name));
+    d->at = m->text_at;
+    m->rcpts[i].busy = d;
+    m->busy++;
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    d->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    snprintf(name, sizeof name, "mail/%s/tmp/%s-%lu.%.60s", u->name, m->id,
+             (unsigned long)i, v->opts.host);
+    v->sys.remove(v->sys.ctx, name);        /* of a try before a crash */
+    d->store = mail__store_new(v, name);
+    if (d->store == NULL || d->file < 0) {
+        if (d->store) mail__store_drop(v, d->store);
+        mail__delivery_end(v, d, d->file < 0 ? (mail_err)(-1 - d->file)
+                                             : MAIL_ERR_NOMEM);
+        return;
+    }
+    d->store->arg = d;
+    mail_buf_add(&b, mail_s("Return-Path: "));
+    mail_path_write(&b, &m->from);
+    mail_buf_add(&b, mail_s("\n"));
+    mail__store_add(v, d->store, mail_buf_str(&b));
+    d->wire = (int64_t)b.n + 1;
+    d->next = v->deliveries;
+    v->deliveries = d;
+}
+
+static void mail__deliveries(mail_server *v) {
+    mail__delivery *d = v->deliveries, *next;
+    for (; d; d = next) {
+        next = d->next;
+        if (d->store == NULL) continue;         /* it is being flushed */
+        if (mail__delivery_step(v, d)) mail__delivery_commit(v, d);
+        else mail__due(v, mail__now(v));
+    }
+}
+
+/* Every recipient with a mailbox here. busy is held meanwhile, so that the
+   round ends once, and after all of them have begun. */
+static void mail__item_local(mail_server *v, mail__item *m) {
+    char to[MAIL_NAME_SIZE + 8];
+    size_t i;
+    m->busy++;
+    for (i = 0; i < m->nrcpts; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        mail__user *u;
+        if (r->fate != MAIL_FATE_DUE || r->busy) continue;
+        switch (mail_route_find(&v->opts.routing, &r->path, 1, to)) {
+        case MAIL_ROUTE_LOCAL:
+            u = mail__user_find(v, mail_s(to));
+            if (u) mail__deliver(v, m, i, u);
+            break;
+        case MAIL_ROUTE_NO_USER:
+            mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0,
+                           mail_s("5.1.1 no such user here"));
+            break;
+        default:
+            break;
+        }
+    }
+    mail__deliveries(v);
+    m->busy--;
+    mail__item_settle(v, m);
+}
+
+static void mail__say_disk(mail_smtpd *s, mail_err e) {
+    if (e == MAIL_ERR_NOSPACE)
+        mail_smtpd_reply(s, 452, "4.3.1 no space on my disk, try later");
+    else mail_smtpd_reply(s, 451, "4.3.0 my disk failed, try later");
+}
+
+/* queue/ID is durable: the instant of acceptance. */
+static void mail__commit_done(mail_server *v, mail__store *st, mail_err e) {
+    mail__item *m = st->item;
+    char from[MAIL_PATH_SIZE];
+    if (e) {
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is refused: %s", m->id,
+                   mail_err_text(e));
+        if (m->waiter) {
+            m->waiter->item = NULL;
+            mail__say_disk(&m->waiter->u.smtpd, e);
+            mail__conn_go(v, m->waiter);
+        }
+        mail__item_free(v, m);
+        return;
+    }
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is accepted from %s for %lu, "
+               "%lld octets", m->id, mail__show(&m->from, from),
+               (unsigned long)m->nrcpts, (long long)m->size);
+    mail__item_link(v, m);
+    mail__item_local(v, m);
+}
+
+/* --- on to the next hop ------------------------------------------------ */
+
+static mail_conn *mail__conn_new(mail_server *v, char role) {
+    mail_conn *c = (mail_conn *)mail__alloc(v, sizeof *c);
+    if (c == NULL) return NULL;
+    c->v = v;
+    c->role = role;
+    c->wire = c->file = -1;
+    c->number = ++v->numbers;
+    c->next = v->conns;
+    if (c->next) c->next->prev = c;
+    v->conns = c;
+    v->nconns++;
+    return c;
+}
+
+static void mail__conn_watch(void *ctx, mail_note kind, mail_str text,
+                             const char *state) {
+    mail_conn *c = (mail_conn *)ctx;
+    mail_server *v = c->v;
+    if (v->opts.watch)
+        v->opts.watch(v->opts.watch_ctx, c->number, c->role, kind, text,
+                      state);
+}
+
+static void mail__conn_file(mail_server *v, mail_conn *c) {
+    if (c->file >= 0) v->sys.close(v->sys.ctx, c->file);
+    c->file = -1;
+}
+
+/* The try is over. Who was refused at RCPT keeps that fate; the others share
+   this one. */
+static void mail__relay_end(mail_server *v, mail_conn *c, int code,
+                            const char *words) {
+    mail__item *m = c->item;
+    char path[MAIL_PATH_SIZE];
+    size_t i;
+    if (m == NULL) return;
+    c->item = NULL;
+    mail__conn_file(v, c);
+    for (i = 0; i < m->nrcpts; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        if (r->busy != c) continue;
+        r->busy = NULL;
+        if (r->code < 400)
+            mail__rcpt_set(v, r, code / 100 == 2 ? MAIL_FATE_SENT :
+                           code / 100 == 5 ? MAIL_FATE_FAILED :
+                           MAIL_FATE_DUE, code, mail_s(words));
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s", m->id,
+                   r->fate == MAIL_FATE_SENT ? "is sent to" :
+                   r->fate == MAIL_FATE_FAILED ? "has failed for"
+                   : "waits for", mail__show(&r->path, path), c->hop,
+                   r->code, r->words ? r->words : "");
+    }
+    m->busy--;
+    mail__item_settle(v, m);
+}
+
+/* The i-th recipient given to this connection. */
+static mail__rcpt *mail__relay_rcpt(mail_conn *c, int64_t number) {
+    mail__item *m = c->item;
+    size_t i;
+    for (i = 0; i < m->nrcpts; i++)
+        if (m->rcpts[i].busy == c && number-- == 0) return &m->rcpts[i];
+    return NULL;
+}
+
+/* Looks through the text: how long is it, has it octets over 127? Only for
+   messages that were in the queue before this server was started. */
+static mail_err mail__relay_size(mail_server *v, mail_conn *c) {
+    mail__item *m = c->item;
+    int64_t n;
+    if (m->size >= 0) return MAIL_ERR_OK;
+    m->size = 0;
+    while ((n = v->sys.read(v->sys.ctx, c->file, m->text_at + m->size,
+                            v->block, MAIL__READ)) > 0) {
+        m->has_8bit |= mail__is_8bit(mail_sn(v->block, (size_t)n));
+        m->size += n;
+    }
+    return n < 0 ? MAIL_ERR_IO : MAIL_ERR_OK;
+}
+
+static void mail__relay_mail(mail_server *v, mail_conn *c) {
+    mail__item *m = c->item;
+    mail_smtpc *s = &c->u.smtpc;
+    char name[MAIL_NAME_SIZE];
+    mail_err e;
+    if (m == NULL) {
+        mail_smtpc_quit(s);
+        return;
+    }
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    c->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    e = c->file < 0 ? MAIL_ERR_IO : mail__relay_size(v, c);
+    c->at = m->text_at;
+    c->next_rcpt = 0;
+    c->asked_data = 0;
+    if (e == MAIL_ERR_OK)
+        e = mail_smtpc_mail(s, &m->from, m->size, m->has_8bit);
+    if (e == MAIL_ERR_OK) return;
+    if (e == MAIL_ERR_TOOLONG)
+        mail__relay_end(v, c, 552, "5.3.4 larger than the next hop takes");
+    else if (e == MAIL_ERR_UNABLE)
+        mail__relay_end(v, c, 554, "5.6.3 the text has octets over 127, and "
+                                   "the next hop takes none (8BITMIME)");
+    else mail__relay_end(v, c, 451, "4.3.0 the queue file cannot be read");
+    mail_smtpc_quit(s);
+}
+
+/* As many recipients as may be named now, then DATA. */
+static void mail__relay_more(mail_conn *c) {
+    mail_smtpc *s = &c->u.smtpc;
+    mail__rcpt *r;
+    if (c->item == NULL || c->asked_data || s->state != MAIL_SMTPC_MAIL)
+        return;
+    while ((r = mail__relay_rcpt(c, (int64_t)c->next_rcpt)) != NULL) {
+        if (mail_smtpc_rcpt(s, &r->path)) return;
+        c->next_rcpt++;
+    }
+    if (mail_smtpc_data(s) == MAIL_ERR_OK) c->asked_data = 1;
+}
+
+/* A recipient that is refused has its own code and words. busy stays as it
+   is until the end, because the numbers count on it. */
+static void mail__relay_answer(mail_server *v, mail_conn *c,
+                               const mail_event *ev) {
+    mail__rcpt *r = mail__relay_rcpt(c, ev->number);
+    if (r == NULL || ev->code < 400) return;
+    mail__rcpt_set(v, r, ev->code >= 500 ? MAIL_FATE_FAILED : MAIL_FATE_DUE,
+                   ev->code, ev->text);
+    r->busy = c;
+}
+
+static void mail__relay_event(mail_server *v, mail_conn *c,
+                              const mail_event *ev) {
+    mail_smtpc *s = &c->u.smtpc;
+    char words[600];
+    switch (ev->kind) {
+    case MAIL_EV_READY:
+        mail__relay_mail(v, c);
+        break;
+    case MAIL_EV_RCPT:
+        if (c->item) mail__relay_answer(v, c, ev);
+        break;
+    case MAIL_EV_DONE:
+        mail__relay_end(v, c, ev->code, s->words);
+        mail_smtpc_quit(s);
+        break;
+    case MAIL_EV_CLOSED:
+        snprintf(words, sizeof words, "%.90s%s%.480s", mail_err_text(s->err),
+                 s->words[0] ? ": " : "", s->words);
+        /* A refusal of us as a whole (a greeting, EHLO) is not one of the
+           mail: it is tried again (5321-13: as after 451). */
+        mail__relay_end(v, c, 451, words);
+        c->closing = 1;
+        break;
+    default:
+        break;
+    }
+    mail__relay_more(c);
+}
+
+/* The recipients that go to one next hop go together, in one transaction
+   (RFC 5321 4.5.4.1). */
+static void mail__relay_open(mail_server *v, mail__item *m,
+                             const char *hop) {
+    mail_conn *c = mail__conn_new(v, 'c');
+    char to[MAIL_NAME_SIZE + 8];
+    mail_smtpc_opts o;
+    size_t i;
+    if (c == NULL) return;
+    memset(&o, 0, sizeof o);
+    o.helo = v->opts.host;
+    o.basic = v->opts.basic;
+    o.watch = mail__conn_watch;
+    o.watch_ctx = c;
+    mail_smtpc_init(&c->u.smtpc, o);
+    mail_copy(c->hop, sizeof c->hop, mail_s(hop));
+    mail_copy(c->peer, sizeof c->peer, mail_s(hop));
+    for (i = 0; i < m->nrcpts; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        if (r->fate != MAIL_FATE_DUE || r->busy || r->round == m->tries ||
+            mail_route_find(&v->opts.routing, &r->path, 1, to) !=
+            MAIL_ROUTE_RELAY || strcmp(hop, to) != 0) continue;
+        r->busy = c;
+        r->round = m->tries;
+        r->code = 0;
+    }
+    c->item = m;
+    c->connecting = 1;
+    c->at = mail__now(v) + 30000;       /* a connection is made by then */
+    mail__due(v, c->at);
+    m->busy++;
+    v->nout++;
+    mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", hop);
+    c->wire = v->sys.connect(v->sys.ctx, hop, c);
+    if (c->wire >= 0) return;
+    mail_server_connected(v, c, (mail_err)(-1 - c->wire), NULL);
+}
+
+static void mail__item_remote(mail_server *v, mail__item *m) {
+    char hop[MAIL_NAME_SIZE + 8];
+    size_t i;
+    for (i = 0; i < m->nrcpts && v->nout < (size_t)v->opts.max_out; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        if (r->fate == MAIL_FATE_DUE && !r->busy && r->round < m->tries &&
+            mail_route_find(&v->opts.routing, &r->path, 1, hop) ==
+            MAIL_ROUTE_RELAY) mail__relay_open(v, m, hop);
+    }
+}
+
+/* The next round of a message. */
+static void mail__item_run(mail_server *v, mail__item *m) {
+    m->busy++;
+    m->tries++;
+    mail__item_local(v, m);
+    mail__item_remote(v, m);
+    m->busy--;
+    mail__item_settle(v, m);
+}
+
+/* --- a client sends us mail -------------------------------------------- */
+
+static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
+    if (c->item == NULL) return;
+    if (c->role == 'c') {
+        mail__relay_end(v, c, 451, "4.4.2 the connection broke");
+        return;
+    }
+    /* A commit under way goes on without its client: it may well have heard
+       nothing, and will send again; that is the duplicate that RFC 5321 6.1
+       allows. */
+    if (c->item->waiter == c) c->item->waiter = NULL;
+    else {
+        if (c->store) mail__store_drop(v, c->store);
+        mail__item_free(v, c->item);
+    }
+    c->item = NULL;
+}
+
+static void mail__smtpd_on_login(mail_server *v, mail_conn *c,
+                                 const mail_event *ev) {
+    mail__user *u = mail__user_login(v, ev->user);
+    int ok = mail_secret_check(u ? u->secret : mail_sn("", 0), ev->secret);
+    if (u == NULL || u->secret.n == 0) ok = 0;
+    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s from %s",
+               ok ? u->name : "refused", c->peer);
+    mail_smtpd_reply(&c->u.smtpd, ok ? 235 : 535, NULL);
+}
+
+static void mail__smtpd_on_mail(mail_server *v, mail_conn *c,
+                                const mail_event *ev) {
+    c->item = mail__item_new(v);
+    if (c->item == NULL) {
+        mail_smtpd_reply(&c->u.smtpd, 451, "4.3.0 out of memory");
+        return;
+    }
+    c->item->from = *ev->path;
+    mail_smtpd_reply(&c->u.smtpd, 250, NULL);
+}
+
+static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
+                                const mail_event *ev) {
+    char to[MAIL_NAME_SIZE + 8], path[MAIL_PATH_SIZE];
+    mail_smtpd *s = &c->u.smtpd;
+    int may_relay = s->authed || (v->opts.relay_from &&
+                                  strcmp(v->opts.relay_from, c->peer) == 0);
+    mail_route_kind k = mail_route_find(&v->opts.routing, ev->path,
+                                        may_relay, to);
+    if (k == MAIL_ROUTE_NO_USER)
+        mail_smtpd_reply(s, 550, "5.1.1 no such user here");
+    else if (k == MAIL_ROUTE_DENIED)
+        mail_smtpd_reply(s, 550, "5.7.1 relaying denied: log in first");
+    else if (mail__item_rcpt(v, c->item, ev->path))
+        mail_smtpd_reply(s, 451, "4.3.0 out of memory");
+    else mail_smtpd_reply(s, 250, NULL);
+    if (k == MAIL_ROUTE_NO_USER || k == MAIL_ROUTE_DENIED)
+        mail__tell(v, c, MAIL_NOTE_FATE, "", "refused %s from %s",
+                   mail__show(ev->path, path), c->peer);
+}
+
+/* 354 only once the file is open: what is refused now costs nobody a text
+   that is sent in vain. */
+static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
+    mail_smtpd *s = &c->u.smtpd;
+    mail__item *m = c->item;
+    char text[1024];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_received r;
+    mail__store *st = mail__item_begin(v, m);
+    if (st == NULL || st->err) {
+        mail_err e = st ? st->err : MAIL_ERR_NOMEM;
+        if (st) mail__store_drop(v, st);
+        mail__item_free(v, m);
+        c->item = NULL;
+        mail__say_disk(s, e);
+        return;
+    }
+    r.helo = s->helo;
+    r.address = c->peer;
+    r.by = v->opts.host;
+    r.with = s->authed ? "ESMTPA" : s->esmtp ? "ESMTP" : "SMTP";
+    r.id = m->id;
+    r.for_ = m->nrcpts == 1 ? &m->rcpts[0].path : NULL;
+    r.time = mail__time(v, &r.zone);
+    mail_received_write(&b, &r);
+    mail__store_add(v, st, mail_buf_str(&b));
+    memset(&c->head, 0, sizeof c->head);
+    c->store = st;
+    st->conn = c;
+    mail_smtpd_reply(s, 354, NULL);
+}
+
+static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
+    mail_smtpd *s = &c->u.smtpd;
+    mail__store *st = c->store;
+    mail__item *m = c->item;
+    if (c->head.received >= 100) {                 /* RFC 5321 6.3 */
+        mail__conn_drop_item(v, c);
+        mail_smtpd_reply(s, 554, "5.4.6 100 hops: this mail goes in circles");
+        return;
+    }
+    m->size = st->size - m->text_at;
+    m->has_8bit = c->head.has_8bit;
+    m->waiter = c;
+    mail__store_commit(v, st, "queue", m->id, mail__commit_done);
+}
+
+static void mail__smtpd_event_(mail_server *v, mail_conn *c,
+                               const mail_event *ev) {
+    switch (ev->kind) {
+    case MAIL_EV_LOGIN:
+        mail__smtpd_on_login(v, c, ev);
+        break;
+    case MAIL_EV_MAIL:
+        mail__smtpd_on_mail(v, c, ev);
+        break;
+    case MAIL_EV_RCPT:
+        mail__smtpd_on_rcpt(v, c, ev);
+        break;
+    case MAIL_EV_DATA:
+        mail__smtpd_on_data(v, c);
+        break;
+    case MAIL_EV_TEXT:
+        mail_head_feed(&c->head, ev->text);
+        mail__store_add(v, c->store, ev->text);
+        break;
+    case MAIL_EV_END:
+        mail__smtpd_on_end(v, c);
+        break;
+    case MAIL_EV_CLOSED:
+        c->closing = 1;
+        mail__conn_drop_item(v, c);
+        break;
+    default:                                       /* ABORT */
+        mail__conn_drop_item(v, c);
+        break;
+    }
+}
+
+/* --- a client fetches its mail ----------------------------------------- */
+
+static void mail__box_free(mail_server *v, mail__box *b) {
+    if (b == NULL) return;
+    mail__free(v, b->drops);
+    mail__free(v, b->files);
+    mail__free(v, b->text);
+    mail__free(v, b);
+}
+
+typedef struct mail__box_list {
+    mail_server *v;
+    mail__box *b;
+    int cur;
+    mail_err err;
+} mail__box_list;
+
+/* One name of new or cur: "name NUL uid NUL" goes into the text. */
+static void mail__box_name_(void *arg, const char *name) {
+    mail__box_list *l = (mail__box_list *)arg;
+    mail__box *b = l->b;
+    size_t n = strlen(name) + 1;
+    char uid[72];
+    if (name[0] == '.' || n > 200 || l->err) return;
+    mail_box_uid(mail_s(name), uid);
+    if (!mail__grow(l->v, (void **)&b->files, b->n, &b->cap,
+                    sizeof *b->files) ||
+        !mail__grow(l->v, (void **)&b->text, b->text_n + n + 72,
+                    &b->text_cap, 1)) {
+        l->err = MAIL_ERR_NOMEM;
+        return;
+    }
+    b->files[b->n].at = b->text_n;
+    b->files[b->n].cur = l->cur;
+    b->files[b->n++].size = mail_box_size(mail_s(name), 'W');
+    memcpy(b->text + b->text_n, name, n);
+    b->text_n += n;
+    n = strlen(uid) + 1;
+    memcpy(b->text + b->text_n, uid, n);
+    b->text_n += n;
+}
+
+static void mail__box_path(const mail_conn *c, size_t i,
+                           char path[MAIL_NAME_SIZE + 80]) {
+    const mail__box *b = c->box;
+    snprintf(path, MAIL_NAME_SIZE + 80, "mail/%s/%s/%s", c->user->name,
+             b->files[i].cur ? "cur" : "new", b->files[i].name);
+}
+
+/* Octets on the wire of a file that somebody else put there: a line end
+   counts two, whatever it is here. -1 if it cannot be read. */
+static int64_t mail__wire_size(mail_server *v, const char *path) {
+    int file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
+    int64_t at = 0, wire = 0, n = -1, i;
+    char last = '\n';
+    while (file >= 0 &&
+           (n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ)) > 0) {
+        for (i = 0; i < n; i++) {
+            char c = v->block[i];
+            if (!(c == '\n' && last == '\r'))
+                wire += c == '\n' || c == '\r' ? 2 : 1;
+            last = c;
+        }
+        at += n;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    if (last != '\n' && last != '\r') wire += 2;
+    return n < 0 ? -1 : wire;
+}
+
+static int mail__box_order(const void *a, const void *b) {
+    const struct mail__box_file *x = (const struct mail__box_file *)a;
+    const struct mail__box_file *y = (const struct mail__box_file *)b;
+    return strcmp(x->uid, y->uid);
+}
+
+/* Snapshot of the maildrop: numbers and sizes do not change while it is
+   open, whatever arrives (1939-27, 28). */
+static mail_err mail__box_open(mail_server *v, mail_conn *c) {
+    mail__box_list l;
+    mail__box *b = (mail__box *)mail__alloc(v, sizeof *b);
+    char dir[MAIL_NAME_SIZE + 80];
+    size_t i;
+    if (b == NULL) return MAIL_ERR_NOMEM;
+    l.v = v;
+    l.b = b;
+    l.err = MAIL_ERR_OK;
+    for (l.cur = 0; l.cur < 2 && !l.err; l.cur++) {
+        mail_err e;
+        snprintf(dir, sizeof dir, "mail/%s/%s", c->user->name,
+                 l.cur ? "cur" : "new");
+        e = v->sys.list(v->sys.ctx, dir, mail__box_name_, &l);
+        if (e && e != MAIL_ERR_NOTFOUND) l.err = e;
+    }
+    b->drops = (mail_drop *)mail__alloc(v, (b->n + 1) * sizeof *b->drops);
+    if (b->drops == NULL) l.err = MAIL_ERR_NOMEM;
+    c->box = b;
+    for (i = 0; i < b->n; i++) {
+        b->files[i].name = b->text + b->files[i].at;
+        b->files[i].uid = b->files[i].name + strlen(b->files[i].name) + 1;
+    }
+    if (b->n) qsort(b->files, b->n, sizeof *b->files, mail__box_order);
+    for (i = 0; i < b->n && !l.err; i++) {
+        mail__box_path(c, i, dir);
+        if (b->files[i].size < 0) b->files[i].size = mail__wire_size(v, dir);
+        b->drops[i].size = b->files[i].size < 0 ? 0 : b->files[i].size;
+        b->drops[i].uid = b->files[i].uid;
+    }
+    if (l.err) {
+        mail__box_free(v, b);
+        c->box = NULL;
+    }
+    return l.err;
+}
+
+static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
+                                 const mail_event *ev) {
+    mail__user *u = mail__user_login(v, ev->user);
+    mail_str plain = mail_sn("", 0), secret = u ? u->secret : plain;
+    mail_err e = MAIL_ERR_OK;
+    char digest[33];
+    if (ev->kind == MAIL_EV_APOP) {
+        int has = mail_secret_plain(secret, &plain);
+        mail_apop(mail_s(c->stamp), plain, digest);
+        if (!mail_same_secret(digest, ev->secret.p, 32) || !has)
+            e = MAIL_ERR_DENIED;
+    } else if (!mail_secret_check(secret, ev->secret)) e = MAIL_ERR_DENIED;
+    if (u == NULL || u->secret.n == 0) e = MAIL_ERR_DENIED;
+    if (e == MAIL_ERR_OK && u->locked) e = MAIL_ERR_BUSY;
+    if (e == MAIL_ERR_OK) {
+        c->user = u;
+        u->locked = c;
+        e = mail__box_open(v, c);
+        if (e) u->locked = NULL, c->user = NULL;
+    }
+    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s from %s",
+               e ? "refused" : u->name, c->peer);
+    mail_pop3d_login(&c->u.pop3d, e, e ? NULL : c->box->drops,
+                     e ? 0 : c->box->n);
+}
+
+static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
+                                const mail_event *ev) {
+    char path[MAIL_NAME_SIZE + 80];
+    c->file = -1;
+    c->at = 0;
+    if (c->user) {
+        mail__box_path(c, (size_t)ev->number - 1, path);
+        c->file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
+    }
+    if (c->file < 0) c->file = -1;
+    mail_pop3d_reply(&c->u.pop3d, c->file < 0 ? MAIL_ERR_IO : MAIL_ERR_OK);
+}
+
+static void mail__update_done(mail_server *v, mail__store *st, mail_err e) {
+    if (st->conn == NULL) return;
+    mail_pop3d_reply(&st->conn->u.pop3d, e ? e : st->err);
+    mail__conn_go(v, st->conn);
+}
+
+/* QUIT: the marked messages go, the removal is made durable, then +OK. */
+static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
+    mail__box *b = c->box;
+    char path[MAIL_NAME_SIZE + 80], dir[MAIL_NAME_SIZE];
+    mail_err e = c->user ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND;
+    size_t i, removed = 0;
+    mail__store *st;
+    for (i = 0; i < b->n && c->user; i++) {
+        mail_err one;
+        if (!b->drops[i].deleted) continue;
+        mail__box_path(c, i, path);
+        one = v->sys.remove(v->sys.ctx, path);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", path);
+        if (one) e = one;
+        removed++;
+    }
+    st = removed && !e ? mail__store_link(v) : NULL;
+    if (st == NULL) {
+        mail_pop3d_reply(&c->u.pop3d, removed && !e ? MAIL_ERR_NOMEM : e);
+        return;
+    }
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "mailbox %s: %lu removed",
+               c->user->name, (unsigned long)removed);
+    snprintf(dir, sizeof dir, "mail/%s/cur", c->user->name);
+    v->sys.flush(v->sys.ctx, -1, dir, NULL);
+    snprintf(dir, sizeof dir, "mail/%s/new", c->user->name);
+    st->step = 2;
+    st->conn = c;
+    st->done = mail__update_done;
+    c->store = st;
+    e = v->sys.flush(v->sys.ctx, -1, dir, st);
+    if (e) mail__store_end(v, st, e);
+}
+
+static void mail__pop3d_event_(mail_server *v, mail_conn *c,
+                               const mail_event *ev) {
+    switch (ev->kind) {
+    case MAIL_EV_LOGIN:
+    case MAIL_EV_APOP:
+        mail__pop3d_on_login(v, c, ev);
+        break;
+    case MAIL_EV_RETR:
+        mail__pop3d_on_retr(v, c, ev);
+        break;
+    case MAIL_EV_UPDATE:
+        mail__pop3d_on_update(v, c);
+        break;
+    default:
+        c->closing = 1;
+        break;
+    }
+}
+
+/* --- a connection ------------------------------------------------------ */
+
+static size_t mail__conn_take(mail_conn *c, const char *p, size_t n) {
+    return c->role == 's' ? mail_smtpd_feed(&c->u.smtpd, p, n) :
+           c->role == 'p' ? mail_pop3d_feed(&c->u.pop3d, p, n)
+                          : mail_smtpc_feed(&c->u.smtpc, p, n);
+}
+
+static mail_str mail__conn_out(const mail_conn *c) {
+    return c->role == 's' ? mail_smtpd_out(&c->u.smtpd) :
+           c->role == 'p' ? mail_pop3d_out(&c->u.pop3d)
+                          : mail_smtpc_out(&c->u.smtpc);
+}
+
+static void mail__conn_sent(mail_conn *c, size_t n) {
+    if (c->role == 's') mail_smtpd_sent(&c->u.smtpd, n);
+    else if (c->role == 'p') mail_pop3d_sent(&c->u.pop3d, n);
+    else mail_smtpc_sent(&c->u.smtpc, n);
+}
+
+static int mail__conn_events(mail_server *v, mail_conn *c) {
+    mail_event ev;
+    int any = 0;
+    while (!c->dead && (c->role == 's' ? mail_smtpd_next(&c->u.smtpd, &ev) :
+                        c->role == 'p' ? mail_pop3d_next(&c->u.pop3d, &ev)
+                                       : mail_smtpc_next(&c->u.smtpc, &ev))) {
+        if (c->role == 's') mail__smtpd_event_(v, c, &ev);
+        else if (c->role == 'p') mail__pop3d_event_(v, c, &ev);
+        else mail__relay_event(v, c, &ev);
+        any = 1;
+    }
+    return any;
+}
+
+/* Hangs up. The memory goes later: somebody up the stack may hold c. */
+static void mail__conn_kill(mail_server *v, mail_conn *c) {
+    if (c->dead) return;
+    c->dead = 1;
+    mail__conn_drop_item(v, c);
+    if (c->store) {
+        if (c->store->done) c->store->conn = NULL;
+        else mail__store_drop(v, c->store);
+    }
+    c->store = NULL;
+    mail__conn_file(v, c);
+    if (c->user && c->user->locked == c) c->user->locked = NULL;
+    if (c->role == 'c') {
+        v->nout--;
+        mail__due(v, mail__now(v));            /* another may have its turn */
+    }
+    mail__tell(v, c, MAIL_NOTE_CLOSE, "", "%s", c->peer);
+    if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
+    c->wire = -1;
+}
+
+static void mail__reap(mail_server *v) {
+    mail_conn *c = v->conns, *next;
+    for (; c; c = next) {
+        next = c->next;
+        if (!c->dead || c->going) continue;
+        if (c->prev) c->prev->next = c->next;
+        else v->conns = c->next;
+        if (c->next) c->next->prev = c->prev;
+        v->nconns--;
+        mail__box_free(v, c->box);
+        mail__free(v, c->kept);
+        mail__free(v, c->back);
+        mail_wipe(&c->u, sizeof c->u);
+        mail__free(v, c);
+    }
+}
+
+/* A text on its way out: a piece of its file into the session. Returns 0
+   when there is nothing to be done. */
+static int mail__conn_text(mail_server *v, mail_conn *c, size_t room) {
+    size_t want = room > 2 * MAIL__READ ? MAIL__READ : room / 2, used = 0;
+    int64_t n;
+    if (c->file < 0 || (c->role == 'c' &&
+                        c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
+    if (want > MAIL_OUT_SIZE / 2) want = MAIL_OUT_SIZE / 2;
+    n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, want);
+    if (n < 0) {             /* half a message must not look like a whole */
+        mail__conn_kill(v, c);
+        return 0;
+    }
+    if (n > 0) used = c->role == 'p'
+        ? mail_pop3d_write(&c->u.pop3d, v->block, (size_t)n)
+        : mail_smtpc_write(&c->u.smtpc, v->block, (size_t)n);
+    c->at += (int64_t)used;
+    if (n == 0 || (c->role == 'p' && c->u.pop3d.top_over)) {
+        mail_err e = c->role == 'p' ? mail_pop3d_end(&c->u.pop3d)
+                                    : mail_smtpc_end(&c->u.smtpc);
+        if (e == MAIL_ERR_MORE) return 0;
+        mail__conn_file(v, c);
+        return 1;
+    }
+    return used > 0;
+}
+
+/* Keeps what the wire did not take. It is little, and it is all there is:
+   until it has gone, nothing more is made. */
+static int mail__conn_back(mail_server *v, mail_conn *c, const char *p,
+                           size_t n) {
+    char *back = n ? (char *)mail__alloc(v, n) : NULL;
+    if (n && back == NULL) return 0;
+    if (n) memcpy(back, p, n);
+    mail__free(v, c->back);
+    c->back = back;
+    c->nback = n;
+    return 1;
+}
+
+/* Octets to the wire; what it does not take now is kept. */
+static int mail__conn_send(mail_server *v, mail_conn *c, const char *p,
+                           size_t n) {
+    int64_t k = v->sys.send(v->sys.ctx, c->wire, p, n);
+    if (k == -2 || !mail__conn_back(v, c, p + (k > 0 ? k : 0),
+                                    n - (size_t)(k > 0 ? k : 0))) {
+        mail__conn_kill(v, c);
+        return 0;
+    }
+    return c->nback == 0;
+}
+
+/* Gathers what is to be sent and sends it in one piece: a group of replies
+   is one segment, not ten. Returns 1 if something went out. */
+static int mail__conn_push(mail_server *v, mail_conn *c) {
+    size_t n = 0;
+    int more = 1, any = 0;
+    if (c->dead || c->connecting) return 0;
+    if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
+    while (more && !c->dead) {
+        mail_str out = mail__conn_out(c);
+        more = 0;
+        if (out.n && out.n <= MAIL__GATHER - n) {
+            memcpy(v->gather + n, out.p, out.n);
+            n += out.n;
+            mail__conn_sent(c, out.n);
+            more = 1;
+        }
+        if (mail__conn_out(c).n == 0 && MAIL__GATHER - n > 2 * MAIL_OUT_SIZE)
+            more |= mail__conn_text(v, c, MAIL__GATHER - n);
+        if (n && !c->dead && (!more || MAIL__GATHER - n <= 2 * MAIL_OUT_SIZE)) {
+            any = 1;
+            if (!mail__conn_send(v, c, v->gather, n)) return 1;
+            n = 0;
+            more = 1;
+        }
+    }
+    return any;
+}
+
+/* Input into the session, event by event. What it does not take now is
+   kept; until it has been taken, nothing more is read from the wire. */
+static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
+                            size_t n) {
+    char *rest;
+    for (;;) {
+        size_t k = n ? mail__conn_take(c, p, n) : 0;
+        p += k;
+        n -= k;
+        if (!mail__conn_events(v, c) && k == 0) break;
+        if (c->dead) return;
+    }
+    if (c->closing) n = 0;
+    rest = n ? (char *)mail__alloc(v, n) : NULL;
+    if (n && rest == NULL) {
+        mail__conn_kill(v, c);
+        return;
+    }
+    if (n) memcpy(rest, p, n);
+    mail__free(v, c->kept);
+    c->kept = rest;
+    c->nkept = n;
+}
+
+static int mail__conn_idle(const mail_conn *c) {
+    return c->nback == 0 && mail__conn_out(c).n == 0 &&
+           (c->file < 0 || c->role == 'c') &&
+           !(c->role == 's' && c->u.smtpd.wait) &&
+           !(c->role == 'p' && c->u.pop3d.wait);
+}
+
+/* Turns the crank of one connection until nothing moves. */
+static void mail__conn_go(mail_server *v, mail_conn *c) {
+    if (c->going || c->dead) return;
+    c->going = 1;
+    for (;;) {
+        size_t before = c->nkept;
+        int sent;
+        mail__conn_feed(v, c, c->kept, c->nkept);
+        if (c->role == 'c') mail__relay_more(c);
+        sent = mail__conn_push(v, c);
+        if (c->dead || (!sent && c->nkept == before)) break;
+    }
+    if (!c->dead && mail__conn_idle(c)) {
+        if (c->closing) mail__conn_kill(v, c);
+        else if (c->eof && c->nkept == 0) mail__conn_kill(v, c);
+    }
+    c->going = 0;
+}
+
+MAIL_DEF int mail_conn_wants(const mail_conn *c) {
+    int want = 0;
+    if (c->dead) return 0;
+    if (c->connecting || c->nback || mail__conn_out(c).n)
+        want |= MAIL_WANT_WRITE;
+    if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->closing &&
+        !(c->role == 's' && c->u.smtpd.wait) &&
+        !(c->role == 'p' && c->u.pop3d.wait)) want |= MAIL_WANT_READ;
+    return want;
+}
+
+static int64_t mail__conn_tick(mail_conn *c, int64_t now) {
+    if (c->connecting) return c->at > now ? c->at : now;
+    return c->role == 's' ? mail_smtpd_tick(&c->u.smtpd, now) :
+           c->role == 'p' ? mail_pop3d_tick(&c->u.pop3d, now)
+                          : mail_smtpc_tick(&c->u.smtpc, now);
+}
+
+MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
+    int64_t n;
+    if (c->dead || c->connecting) return;
+    c->going++;
+    mail__conn_push(v, c);
+    if (mail_conn_wants(c) & MAIL_WANT_READ) {
+        n = v->sys.recv(v->sys.ctx, c->wire, v->in, MAIL__READ);
+        if (n == -2) mail__conn_kill(v, c);
+        if (n == 0) {
+            c->eof = 1;
+            if (c->role == 'c') mail_smtpc_eof(&c->u.smtpc);
+        }
+        if (n > 0) mail__conn_feed(v, c, v->in, (size_t)n);
+    }
+    c->going--;
+    mail__conn_go(v, c);
+    if (!c->dead) mail__due(v, mail__conn_tick(c, mail__now(v)));
+    mail__reap(v);
+}
+
+MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
+                                       const char *peer, int local) {
+    mail_conn *c = mail__conn_new(v, port == MAIL_PORT_POP3 ? 'p' : 's');
+    int full = v->nconns > (size_t)v->opts.max_conns || v->stopping;
+    if (c == NULL) return NULL;
+    c->wire = wire;
+    c->port = port;
+    c->local = local;
+    mail_copy(c->peer, sizeof c->peer, mail_s(peer));
+    mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", peer);
+    if (c->role == 's') {
+        mail_smtpd_opts o;
+        memset(&o, 0, sizeof o);
+        o.host = v->opts.host;
+        o.max_size = v->opts.max_size;
+        o.max_rcpts = v->opts.max_rcpts;
+        o.auth = port == MAIL_PORT_SUBMISSION || v->opts.any_auth;
+        o.submission = port == MAIL_PORT_SUBMISSION;
+        o.reject_bare = v->opts.reject_bare;
+        o.basic = v->opts.basic;
+        o.watch = mail__conn_watch;
+        o.watch_ctx = c;
+        if (!local) o.auth = 0;
+        mail_smtpd_init(&c->u.smtpd, o);
+        if (full) mail_smtpd_bye(&c->u.smtpd, "4.7.0 too many connections");
+    } else {
+        mail_pop3d_opts o;
+        uint32_t r[2];
+        memset(&o, 0, sizeof o);
+        v->sys.random(v->sys.ctx, r, sizeof r);
+        snprintf(c->stamp, sizeof c->stamp, "<%lx%lx.%u@%.80s>",
+                 (unsigned long)r[0], (unsigned long)r[1], c->number,
+                 v->opts.host);
+        o.host = v->opts.host;
+        if (!v->opts.basic) o.stamp = c->stamp;
+        o.reject_bare = v->opts.reject_bare;
+        o.no_login = !local;
+        o.watch = mail__conn_watch;
+        o.watch_ctx = c;
+        mail_pop3d_init(&c->u.pop3d, o);
+        if (full) mail_pop3d_bye(&c->u.pop3d, "too many connections");
+    }
+    mail__due(v, mail__conn_tick(c, mail__now(v)));
+    return c;
+}
+
+MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
+                                    mail_err err, const char *why) {
+    char words[300];
+    if (c->dead) return;
+    c->connecting = 0;
+    if (err) {
+        snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
+                 why ? why : mail_err_text(err));
+        if (c->wire < 0) c->wire = -1;
+        mail__relay_end(v, c, 451, words);
+        mail__conn_kill(v, c);
+    } else {
+        mail__due(v, mail__conn_tick(c, mail__now(v)));
+        mail__conn_go(v, c);
+    }
+}
+
+/* --- the whole server -------------------------------------------------- */
+
+MAIL_DEF int64_t mail_server_tick(mail_server *v) {
+    int64_t now = mail__now(v), due;
+    mail__item *m, *next;
+    mail_conn *c;
+    if (now < v->due) return v->due;
+    v->due = INT64_MAX;
+    mail__deliveries(v);
+    for (m = v->queue; m; m = next) {
+        next = m->next;
+        if (m->busy) continue;
+        if (m->due <= now && v->nout < (size_t)v->opts.max_out &&
+            !v->stopping) mail__item_run(v, m);
+        else if (m->due > now) mail__due(v, m->due);
+    }
+    for (c = v->conns; c; c = c->next) {
+        if (c->dead) continue;
+        due = mail__conn_tick(c, now);
+        if (c->connecting && due <= now)
+            mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
+        if (due <= now) mail__conn_go(v, c);
+        if (!c->dead && (c->closing || due <= now) && c->nback)
+            mail__conn_kill(v, c);         /* it does not even take a 421 */
+        if (!c->dead) mail__due(v, due > now ? due : now + 1000);
+    }
+    mail__reap(v);
+    return v->due;
+}
+
+static mail_err mail__item_line(mail_server *v, mail__item *m,
+                                const mail_queue_line *q) {
+    if (q->which == 'i' && !mail_eq(q->text, mail_s(m->id)))
+        return MAIL_ERR_SYNTAX;
+    if (q->which == 't') m->time = q->number;
+    if (q->which == 'f') m->from = q->path;
+    if (q->which == 'r') return mail__item_rcpt(v, m, &q->path);
+    return MAIL_ERR_OK;
+}
+
+/* The envelope, up to the empty line. Lines are shorter than a block. */
+static mail_err mail__item_envelope(mail_server *v, mail__item *m,
+                                    int file) {
+    for (;;) {
+        int64_t n = v->sys.read(v->sys.ctx, file, m->text_at, v->block,
+                                MAIL__READ);
+        mail_str rest = mail_sn(v->block, n > 0 ? (size_t)n : 0);
+        if (n <= 0 || !memchr(rest.p, '\n', rest.n))
+            return n < 0 ? MAIL_ERR_IO : MAIL_ERR_SYNTAX;
+        while (rest.n && memchr(rest.p, '\n', rest.n)) {
+            mail_str line = mail_cut(&rest, '\n');
+            mail_queue_line q;
+            mail_err e = mail_queue_read(line, &q);
+            if (e == MAIL_ERR_OK && (m->text_at == 0) != (q.which == 'q'))
+                e = MAIL_ERR_SYNTAX;
+            m->text_at += (int64_t)line.n + 1;
+            if (e == MAIL_ERR_OK) e = mail__item_line(v, m, &q);
+            if (e) return e;
+            if (q.which == 0) return m->nrcpts ? MAIL_ERR_OK
+                                               : MAIL_ERR_SYNTAX;
+        }
+    }
+}
+
+static void mail__item_state(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    size_t n;
+    mail_err e;
+    char *text;
+    mail_str rest;
+    snprintf(name, sizeof name, "queue/%s.state", m->id);
+    text = mail__slurp(v, name, &n, &e);
+    rest = mail_sn(text ? text : "", text ? n : 0);
+    m->has_state = text != NULL;
+    while (rest.n) {
+        mail_state_line s;
+        if (mail_state_read(mail_cut(&rest, '\n'), &s) ||
+            (uint64_t)s.n >= m->nrcpts) continue;
+        m->tries = s.tries;
+        mail__rcpt_set(v, &m->rcpts[s.n], s.fate, (int)s.code, s.words);
+    }
+    mail__free(v, text);
+}
+
+/* A message that was accepted before this start. What cannot be read is
+   left where it is, and named. */
+static void mail__item_load(mail_server *v, const char *id) {
+    char name[MAIL_NAME_SIZE];
+    mail__item *m = mail__item_new(v);
+    mail_err e = MAIL_ERR_NOMEM;
+    int file = -1;
+    if (m) {
+        mail_copy(m->id, sizeof m->id, mail_s(id));
+        snprintf(name, sizeof name, "queue/%s", id);
+        file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+        e = file < 0 ? MAIL_ERR_IO : mail__item_envelope(v, m, file);
+        if (file >= 0) v->sys.close(v->sys.ctx, file);
+    }
+    if (e) {
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/%s is not a message "
+                   "of mine and is left alone: %s", id, mail_err_text(e));
+        if (m) mail__item_free(v, m);
+        return;
+    }
+    m->size = -1;
+    mail__item_state(v, m);
+    m->due = mail__now(v);
+    mail__item_link(v, m);
+}
+
+typedef struct mail__names { mail_server *v; char *p; size_t n, cap; }
+    mail__names;
+
+static void mail__names_add(void *arg, const char *name) {
+    mail__names *l = (mail__names *)arg;
+    size_t n = strlen(name) + 1;
+    if (!mail__grow(l->v, (void **)&l->p, l->n + n, &l->cap, 1)) return;
+    memcpy(l->p + l->n, name, n);
+    l->n += n;
+}
+
+/* Calls each with every name of dir; each may change the directory. */
+static mail_err mail__names_of(mail_server *v, const char *dir,
+                               void (*each)(mail_server *, const char *dir,
+                                            const char *name)) {
+    mail__names l;
+    mail_err e;
+    size_t i;
+    memset(&l, 0, sizeof l);
+    l.v = v;
+    e = v->sys.list(v->sys.ctx, dir, mail__names_add, &l);
+    for (i = 0; i < l.n; i += strlen(l.p + i) + 1) each(v, dir, l.p + i);
+    mail__free(v, l.p);
+    return e;
+}
+
+/* "ID" or "ID.state" of ours: what is in tmp at a start is nobody's. */
+static void mail__sweep_one(mail_server *v, const char *dir,
+                            const char *name) {
+    char path[MAIL_NAME_SIZE];
+    mail_str rest = mail_s(name), id = mail_cut(&rest, '.');
+    int ours = mail_id_ok(id) && (rest.n == 0 ||
+                                  mail_eq(rest, mail_s("state")));
+    if (!ours || strlen(name) > 100) return;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    v->sys.remove(v->sys.ctx, path);
+}
+
+/* In a mailbox's tmp: the names that mail__deliver makes. */
+static void mail__sweep_box(mail_server *v, const char *dir,
+                            const char *name) {
+    char path[MAIL_NAME_SIZE], mine[80];
+    mail_str s = mail_s(name), id = mail_cut(&s, '.');
+    size_t i = id.n;
+    snprintf(mine, sizeof mine, "%.60s", v->opts.host);
+    while (i && id.p[i - 1] != '-') i--;
+    if (i == 0 || !mail_id_ok(mail_sn(id.p, i - 1)) ||
+        !mail_eq(s, mail_s(mine))) return;
+    snprintf(path, sizeof path, "%s/%.150s", dir, name);
+    v->sys.remove(v->sys.ctx, path);
+}
+
+/* A name in queue: a message, a state without its message, or foreign. */
+static void mail__queue_one(mail_server *v, const char *dir,
+                            const char *name) {
+    char path[MAIL_NAME_SIZE];
+    mail_str rest = mail_s(name), id = mail_cut(&rest, '.');
+    mail__item *m;
+    int file;
+    (void)dir;
+    if (!mail_id_ok(id)) return;
+    if (rest.n == 0) {
+        mail__item_load(v, name);
+        return;
+    }
+    if (!mail_eq(rest, mail_s("state"))) return;
+    for (m = v->queue; m; m = m->next)
+        if (mail_eq(mail_s(m->id), id)) return;
+    snprintf(path, sizeof path, "queue/%.*s", MAIL_ARG(id));
+    file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
+    if (file >= 0) {               /* it is there, but was not loaded yet */
+        v->sys.close(v->sys.ctx, file);
+        return;
+    }
+    snprintf(path, sizeof path, "queue/%.100s", name);
+    v->sys.remove(v->sys.ctx, path);
+}
+
+static mail_err mail__server_begin(mail_server *v) {
+    static const char *const dirs[] = { "mail", "queue", "queue/tmp" };
+    char dir[MAIL_NAME_SIZE];
+    mail_err e = MAIL_ERR_OK;
+    size_t i;
+    if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)))
+        return MAIL_ERR_MISUSE;
+    for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);
+    if (!e) e = mail_server_reload(v);
+    if (!e) e = mail__names_of(v, "queue/tmp", mail__sweep_one);
+    for (i = 0; i < v->nusers && !e; i++) {
+        snprintf(dir, sizeof dir, "mail/%s/tmp", v->users[i].name);
+        mail__names_of(v, dir, mail__sweep_box);
+    }
+    if (!e) e = mail__names_of(v, "queue", mail__queue_one);
+    return e;
+}
+
+MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
+                                       const mail_server_opts *opts,
+                                       mail_err *err) {
+    mail_server *v = (mail_server *)sys->alloc(sys->ctx, NULL, sizeof *v);
+    *err = MAIL_ERR_NOMEM;
+    if (v == NULL) return NULL;
+    memset(v, 0, sizeof *v);
+    v->sys = *sys;
+    v->opts = *opts;
+    v->opts.routing.is_user = mail__is_user;
+    v->opts.routing.ctx = v;
+    if (!v->opts.max_conns) v->opts.max_conns = 1000;
+    if (!v->opts.max_out) v->opts.max_out = 20;
+    if (!v->opts.retry_first) v->opts.retry_first = 300;
+    if (!v->opts.retry_max) v->opts.retry_max = 14400;
+    if (!v->opts.expire) v->opts.expire = 432000;
+    sys->random(sys->ctx, &v->run, sizeof v->run);
+    v->in = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
+    v->block = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
+    v->gather = (char *)sys->alloc(sys->ctx, NULL, MAIL__GATHER);
+    if (v->in && v->block && v->gather) *err = mail__server_begin(v);
+    if (*err == MAIL_ERR_OK) return v;
+    mail_server_close(v);
+    return NULL;
+}
+
+MAIL_DEF void mail_server_close(mail_server *v) {
+    mail_conn *c;
+    if (v == NULL) return;
+    v->stopping = 1;
+    for (c = v->conns; c; c = c->next) mail__conn_kill(v, c);
+    mail__reap(v);
+    while (v->deliveries) {
+        mail__delivery *d = v->deliveries;
+        v->deliveries = d->next;
+        if (d->store) mail__store_drop(v, d->store);
+        if (d->file >= 0) v->sys.close(v->sys.ctx, d->file);
+        mail__free(v, d);
+    }
+    while (v->stores) {                   /* never said 250 to: not ours */
+        mail__store *st = v->stores;
+        mail__store_close(v, st);
+        if (st->done == mail__commit_done || st->done == mail__report_done)
+            mail__item_free(v, st->item);
+        mail__store_free(v, st);
+    }
+    while (v->queue) {
+        mail__item *m = v->queue;
+        mail__item_unlink(v, m);
+        mail__item_free(v, m);
+    }
+    mail__free(v, v->users);
+    mail__free(v, v->users_text);
+    mail__free(v, v->in);
+    mail__free(v, v->block);
+    mail__free(v, v->gather);
+    mail__free(v, v);
+}
+
+/* Idle clients are told at once; who is in the middle may finish. */
+MAIL_DEF int mail_server_stop(mail_server *v) {
+    mail_conn *c;
+    v->stopping = 1;
+    for (c = v->conns; c; c = c->next) {
+        if (c->role == 's' && !c->u.smtpd.wait && !c->item)
+            mail_smtpd_bye(&c->u.smtpd, NULL);
+        if (c->role == 'p' && !c->u.pop3d.wait && c->file < 0)
+            mail_pop3d_bye(&c->u.pop3d, NULL);
+        mail__conn_go(v, c);
+    }
+    mail__reap(v);
+    return v->conns == NULL && v->deliveries == NULL;
+}
+
+MAIL_DEF int64_t mail_server_due(const mail_server *v) { return v->due; }
+
+MAIL_DEF size_t mail_server_queued(const mail_server *v) {
+    return v->nqueue;
+}
+
+MAIL_DEF size_t mail_server_conns(const mail_server *v) {
+    return v->nconns;
+}
+
+#endif /* MAIL_IMPLEMENTATION_DONE */
+#endif /* MAIL_IMPLEMENTATION */
