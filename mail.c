@@ -901,6 +901,7 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
     return MAIL_ERR_OK;
 }
 
+#ifdef MAIL_NO_MAIN
 /* The power goes and comes back: what was flushed is there, nothing else. */
 static void vdisk_power_cut(vdisk *d) {
     size_t i;
@@ -920,6 +921,7 @@ static void vdisk_power_cut(vdisk *d) {
     d->dead = 0;
     d->cut_at = 0;
 }
+#endif
 
 static void vdisk_free(vdisk *d) {
     size_t i;
@@ -1129,6 +1131,7 @@ static mail_err world_boot(world_host *h) {
     return e;
 }
 
+#ifdef MAIL_NO_MAIN     /* what only the tests do to a world, for now */
 /* The host stops in the middle of everything: its wires break, and only
    what was flushed is on its disk when it boots again. */
 static void world_crash(world_host *h) {
@@ -1139,6 +1142,7 @@ static void world_crash(world_host *h) {
     mail_server_close(v);
     vdisk_power_cut(&h->disk);
 }
+#endif
 
 static void world_free(world *w) {
     size_t i;
@@ -1200,12 +1204,13 @@ static void world_answer(world *w, vwire *x) {
 
 static int agent_turn(world *w, vwire *x) {
     agent *a = x->agent;
-    int number = (int)(x - w->wires) * 2, moved = 0;
+    int number = (int)(x - w->wires) * 2, moved = 0, broken = 0;
     vpipe *in = &x->to[0];
     mail_str out;
     a->tick(a, w->ms);
     while ((out = a->out(a)).n) {
         int64_t k = vwire_put(w, number, out.p, out.n);
+        broken = k == -2;
         if (k <= 0) break;
         a->sent(a, (size_t)k);
         moved = 1;
@@ -1215,11 +1220,11 @@ static int agent_turn(world *w, vwire *x) {
         size_t k = a->feed(a, in->p, n);
         vpipe_drop(in, k);
         moved |= k > 0;
-    } else if (in->closed && !a->over) {
+    } else if ((in->closed || broken) && !a->over) {
         a->eof(a);
         moved = 1;
     }
-    if (a->over && a->out(a).n == 0) {
+    if (a->over && (broken || a->out(a).n == 0)) {
         x->agent = NULL;
         vwire_end(w, number);
         moved = 1;
@@ -1771,7 +1776,7 @@ typedef struct step {
 typedef struct steps {
     step  *p; size_t n, cap;
     int    number, from, to, phase, sessions, pop3, smtps;
-    int    in_mail, update;
+    int    in_mail, marked;
     char   command[120];
     char  *data; size_t data_n;     /* text on the wire, so far */
     size_t stars, first_star;
@@ -1808,7 +1813,7 @@ static void steps_phase(steps *s, int phase) {
     s->phase = phase;
     p = steps_add(s, STEP_PHASE);
     snprintf(p->text, sizeof p->text, "%s%s", s->pop3 ? pop3[phase]
-             : smtp[phase], s->pop3 && phase == 3
+             : smtp[phase], phase == 3 && s->marked
              ? ": deletions happen now" : "");
 }
 
@@ -1825,7 +1830,7 @@ static void steps_open(steps *s, const trace_note *n) {
     s->from = steps_part(n->text);
     s->to = n->host;
     s->pop3 = n->role == 'p';
-    s->phase = s->in_mail = s->update = 0;
+    s->phase = s->in_mail = s->marked = 0;
     p = steps_add(s, STEP_SESSION);
     if (s->pop3) snprintf(p->text, sizeof p->text, "POP3: pull: %s -> %s",
                           parts[s->from].name, parts[s->to].name);
@@ -1910,9 +1915,11 @@ static void steps_command(steps *s, const trace_note *n) {
     if (strcmp(n->text, "PASS ****") == 0)
         mail_copy(s->command, sizeof s->command,
                   mail_s("PASS **** (clear on wire!)"));
-    if (strncmp(n->text, "DELE ", 5) == 0)
+    if (strncmp(n->text, "DELE ", 5) == 0) {
+        s->marked = 1;
         snprintf(s->command, sizeof s->command, "%.40s (delete mode)",
                  n->text);
+    }
 }
 
 static void steps_data(steps *s, const trace_note *n) {
@@ -2161,6 +2168,9 @@ static void view_full(const demo *d, uint64_t seed) {
                      : "SMTP, push, first use",
                      parts[steps_part(n->text)].name, parts[n->host].name);
             rule(title);
+            printf("     %-10s %6s      octets, and the state of the server "
+                   "after each reply\n", parts[steps_part(n->text)].name,
+                   parts[n->host].name);
             full_line(&number, 1, "C", mail_s(n->role == 'p'
                       ? "(connects to port 110)" : "(connects to port 25)"),
                       "", "");
@@ -2286,10 +2296,11 @@ static int opts_read(const char *command, const opt *opts, int argc,
 static void opts_help(const opt *opts) {
     for (; opts->name; opts++) {
         char left[60];
-        const char *text = strchr(opts->help, ':');
+        const char *text = strstr(opts->help, ": ");
         snprintf(left, sizeof left, "--%s %.*s", opts->name,
                  (int)(text - opts->help), opts->help);
-        printf("  %-26s %s\n", left, text + 2);
+        if (strlen(left) > 24) printf("  %s\n%27s%s\n", left, "", text + 2);
+        else printf("  %-24s %s\n", left, text + 2);
     }
 }
 
@@ -2580,9 +2591,6 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     fputs(kind == MAIL_NOTE_COMMAND ? " < " : kind == MAIL_NOTE_REPLY ? " > "
           : kind == MAIL_NOTE_OPEN ? " open " : kind == MAIL_NOTE_CLOSE
           ? " close " : kind == MAIL_NOTE_DISK ? " disk " : " ", stderr);
-    if (role == 'c' && (kind == MAIL_NOTE_COMMAND ||
-                        kind == MAIL_NOTE_REPLY))
-        fputs("", stderr);
     show_safe(stderr, text, 512);
     fputc('\n', stderr);
 }
@@ -2845,8 +2853,9 @@ static void client_run(agent *a, int fd) {
             a->sent(a, (size_t)k);
         }
         if (at < n) {
-            at += a->feed(a, buf + at, n - at);
-            if (at == n || a->out(a).n || a->over) continue;
+            size_t k = a->feed(a, buf + at, n - at);
+            at += k;
+            if (k || a->out(a).n || a->over) continue;
         }
         if (a->over) {
             if (out.n == 0) break;
@@ -3427,6 +3436,7 @@ static void place_free(place *p) {
 
 typedef struct fetch_cli {
     const char *server, *user, *into, *ledger, *password_file;
+    int64_t max_size;
     int keep, del, apop, unsealed, allow_plain, verbose;
 } fetch_cli;
 
@@ -3462,6 +3472,7 @@ static int fetch_go(const fetch_cli *o, place *p, const char *password) {
     f.pop3.apop = o->apop;
     if (o->verbose) f.pop3.watch = client_watch;
     f.keep = o->keep;
+    f.max_size = o->max_size;
     f.ledger = p->ledger != NULL;
     f.seen = seen;
     f.seen_size = sizeof seen;
@@ -3505,6 +3516,8 @@ static int cmd_fetch(int argc, char **argv) {
           "MAILDIR|FILE.mbox|-: where to (./Maildir)" },
         { "ledger", OPT_TEXT, &o.ledger,
           "FILE: the UIDs that are here already (INTO.uidl)" },
+        { "max-size", OPT_NUMBER, &o.max_size,
+          "N: octets a message may have (50m)" },
         { "apop", OPT_FLAG, &o.apop, ": log in without the password in "
           "clear" },
         { "password-file", OPT_TEXT, &o.password_file,

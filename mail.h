@@ -313,7 +313,8 @@ typedef struct mail_compose {
 /* Adds the header and the empty line, CRLF line ends. A control octet in a
    string is SYNTAX: nobody puts a field of his own into your header. Text
    outside ASCII becomes encoded-words in the subject (RFC 2047) and is
-   SYNTAX elsewhere. TOOLONG if b is too small. */
+   SYNTAX elsewhere. TOOLONG if b is too small, or if there is no space to
+   fold a line of more than 998 octets at. */
 MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m);
 
 /* ======================================================================
@@ -1706,6 +1707,7 @@ static int mail__atext(char c) {
 static int mail__ipv4_ok(mail_str s) {
     int parts = 0;
     int64_t v;
+    if (s.n && s.p[s.n - 1] == '.') return 0;
     while (parts < 4) {
         mail_str part = mail_cut(&s, '.');
         if (part.n > 3 || mail_number(part, 255, &v)) return 0;
@@ -1959,10 +1961,12 @@ static int mail__utf8_ok(mail_str s) {
 }
 
 /* encoded-word = "=?" charset "?" encoding "?" encoded-text "?="; at most
-   75 characters, so 45 octets in base64; no character is split. RFC 2047 2 */
+   75 characters, so 45 octets in base64; no character is split. The first
+   line holds "Subject: " too and has 76 at most. RFC 2047 2 */
 static void mail__encoded_words(mail_buf *b, mail_str s) {
-    while (s.n) {
-        size_t n = s.n < 45 ? s.n : 45;
+    size_t most = 39;
+    for (; s.n; most = 45) {
+        size_t n = s.n < most ? s.n : most;
         while (n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80) n--;
         mail_buf_add(b, mail_s("=?UTF-8?B?"));
         mail_b64_encode(b, mail_sn(s.p, n));
@@ -1989,9 +1993,18 @@ static void mail__folded(mail_buf *b, mail_str s) {
     }
 }
 
+/* Is there a line of more than 998 octets (RFC 5322 2.1.1)? Text without a
+   place to fold at makes one. */
+static int mail__long_line(mail_str s) {
+    while (s.n)
+        if (mail_cut(&s, '\n').n > 999) return 1;      /* 999: with its CR */
+    return 0;
+}
+
 static mail_err mail__field(mail_buf *b, const char *name, const char *value,
                             int may_encode) {
     mail_str v = mail_s(value);
+    size_t at = b->n;
     if (value == NULL) return MAIL_ERR_OK;
     if (mail_has_control(v)) return MAIL_ERR_SYNTAX;
     mail_buf_fmt(b, "%s: ", name);
@@ -1999,7 +2012,8 @@ static mail_err mail__field(mail_buf *b, const char *name, const char *value,
     else if (may_encode && mail__utf8_ok(v)) mail__encoded_words(b, v);
     else return MAIL_ERR_SYNTAX;
     mail_buf_add(b, mail_s("\r\n"));
-    return b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+    return b->full || mail__long_line(mail_sn(b->p + at, b->n - at))
+               ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
 }
 
 MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
@@ -2134,7 +2148,7 @@ static size_t mail__dot_step(mail_dot_in *d, char c, mail_str *text) {
         d->state = MAIL__MID;
         return 0;
     default:                                   /* MID: CR, or a lenient LF */
-        if (c == '\n') *text = mail_sn("\r\n", 2);
+        if (c == '\n') d->bare = 1, *text = mail_sn("\r\n", 2);
         else d->state = MAIL__MID_CR;
         return 1;
     }
@@ -2906,8 +2920,9 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
     good = mail__smtpd_good(s, &usual, &then);
     if (code != good && (code < 400 || code > 599)) return MAIL_ERR_MISUSE;
     if (text == NULL) text = code == good ? usual :
+        code < 500 ? "4.3.0 not now" :
         s->wait == MAIL_EV_LOGIN ? "5.7.8 wrong user name or password" :
-        code < 500 ? "4.3.0 not now" : "5.3.0 no";
+        "5.3.0 no";
     if (strlen(text) > 480 || mail_has_control(mail_s(text)))
         return MAIL_ERR_MISUSE;
     if (code == 421) {
@@ -3125,6 +3140,7 @@ static void mail__smtpc_answer(mail_smtpc *s) {
             memset(&s->dot, 0, sizeof s->dot);
             mail__smtpc_event(s, MAIL_EV_DATA, code);
         } else if (code == 354) {       /* nobody was accepted: a lone dot */
+            if (!s->fail_code) s->words[0] = 0;   /* "go ahead" is no reason */
             if (!s->fail_code) s->fail_code = 554;
             s->state = MAIL_SMTPC_DOT;
             mail__smtpc_say(s, 0, ".");
@@ -3224,7 +3240,8 @@ static void mail__smtpc_line(mail_smtpc *s) {
         mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
         return;
     }
-    if (s->lines == 1 && !(s->fail_code && s->state == MAIL_SMTPC_MAIL))
+    if (s->lines == 1 && !(s->fail_code && s->state >= MAIL_SMTPC_MAIL &&
+                           s->state <= MAIL_SMTPC_RSET))
         s->words[0] = 0;
     s->code = code;
     if (s->state == MAIL_SMTPC_EHLO && code == 250 && s->lines > 1)
@@ -3373,10 +3390,10 @@ MAIL_DEF size_t mail_smtpc_write(mail_smtpc *s, const char *p, size_t n) {
 }
 
 MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s) {
-    size_t made;
+    size_t made, room;
     if (s->state != MAIL_SMTPC_TEXT) return MAIL_ERR_MISUSE;
-    made = mail_dot_close(&s->dot, s->out.p + s->out.n,
-                          mail__out_room(&s->out));
+    room = mail__out_room(&s->out);              /* first: it moves out.n */
+    made = mail_dot_close(&s->dot, s->out.p + s->out.n, room);
     if (made == 0) return MAIL_ERR_MORE;
     mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
     s->out.n += made;
@@ -3886,10 +3903,10 @@ MAIL_DEF size_t mail_pop3d_write(mail_pop3d *s, const char *p, size_t n) {
 }
 
 MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s) {
-    size_t made;
+    size_t made, room;
     if (s->state != MAIL_POP3D_SEND) return MAIL_ERR_MISUSE;
-    made = mail_dot_close(&s->dot, s->out.p + s->out.n,
-                          mail__out_room(&s->out));
+    room = mail__out_room(&s->out);              /* first: it moves out.n */
+    made = mail_dot_close(&s->dot, s->out.p + s->out.n, room);
     if (made == 0) return MAIL_ERR_MORE;
     mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
     s->out.n += made;
@@ -6136,8 +6153,9 @@ static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
         e = mail__box_open(v, c);
         if (e) u->locked = NULL, c->user = NULL;
     }
-    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s from %s",
-               e ? "refused" : u->name, c->peer);
+    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s%s from %s",
+               e == MAIL_ERR_OK ? u->name : "refused: ",
+               e ? mail_err_text(e) : "", c->peer);
     mail_pop3d_login(&c->u.pop3d, e, e ? NULL : c->box->drops,
                      e ? 0 : c->box->n);
 }
