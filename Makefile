@@ -1,33 +1,46 @@
-# make         the program: ./mail
-# make demo    one message through four programs, no network
-# make test    every test, in seconds, without network or root
-# make check   compilers, standards, sanitizers, the header alone
-# make interop real programs on loopback, as far as they are installed
-# make bench   what a message costs, in instructions (needs valgrind)
+# make           the program: ./mail
+# make demo      one message through four programs, no network
+# make test      every test, in seconds; without network or root
+# make tutorial  does the text still say what the code does?
+# make check     compilers, standards, sanitizers, the header alone
+# make interop   real programs on loopback, as far as they are installed
+# make bench     what a message costs, in instructions (needs valgrind)
 
 CC      = cc
 CFLAGS  = -O2 -g
+STD     = -std=c99
 WARN    = -Wall -Wextra -Wconversion -Wshadow -pedantic -Wformat=2 \
           -Wno-format-nonliteral
-STD     = -std=c99
+BUILD   = $(CC) $(STD) $(WARN) $(CPPFLAGS)
 
 all: mail
 
 mail: mail.c mail.h
-	$(CC) $(STD) $(WARN) $(CFLAGS) $(CPPFLAGS) -o $@ mail.c $(LDFLAGS)
+	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS)
 
-test.bin = build/test
-$(test.bin): test.c mail.c mail.h
+build/test: test.c mail.c mail.h
 	@mkdir -p build
-	$(CC) $(STD) $(WARN) -O1 -g $(CPPFLAGS) -o $@ test.c $(LDFLAGS)
+	$(BUILD) -O1 -g -o $@ test.c $(LDFLAGS)
 
 demo: mail
 	@./mail demo
 
-test: mail $(test.bin)
-	@CC="$(CC)" ./$(test.bin)
+test: mail build/test
+	@CC="$(CC)" ./build/test
+
+tutorial: mail build/test
+	@CC="$(CC)" ./build/test lockstep
+
+check: mail build/test
+	@CC="$(CC)" sh .ci/check
+
+interop: mail
+	@python3 .ci/interop
+
+bench: mail build/test
+	@sh .ci/bench
 
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test check interop bench tutorial clean
+.PHONY: all demo test tutorial check interop bench clean

@@ -13,7 +13,9 @@
 
    Licence: public domain or MIT-0, see the end of mail.h. */
 
+#ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
+#endif
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
 #endif
@@ -2123,8 +2125,11 @@ static void view_plain(const demo *d, const steps *s) {
 static void full_line(int *number, int from_left, const char *who,
                       mail_str text, const char *end, const char *remark) {
     int n = printf("%3d  %s  %s: ", ++*number,
-                   from_left ? "|----------->|" : "|<-----------|", who);
-    fflush(stdout);
+                   from_left ? "|------->|" : "|<-------|", who);
+    if (text.n && text.p[0] == '\t') {            /* a folded field */
+        n += printf("<HT>");
+        text = mail_sn(text.p + 1, text.n - 1);
+    }
     show_safe(stdout, text, 200);
     n += (int)text.n;
     n += printf("%s", end);
@@ -2147,9 +2152,10 @@ static void full_text(int *number, int from_left, const char *who,
 static void full_disk(const trace_note *n) {
     mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
     mail_str name = mail_cut(&rest, ' ');
-    printf("     *  %s: %.*s %.*s\n", parts[n->host].name, MAIL_ARG(verb),
-           MAIL_ARG(name));
-    if (rest.n) printf("     *    to %.*s\n", MAIL_ARG(rest));
+    printf("     *  %s: %.*s %.*s%s\n", parts[n->host].name, MAIL_ARG(verb),
+           (int)(name.n > 56 ? 53 : name.n), name.p, name.n > 56 ? "..." : "");
+    if (rest.n) printf("     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
+                       : rest.n), rest.p, rest.n > 66 ? "..." : "");
 }
 
 /* Both directions, every octet, and the state of the server after each
@@ -2168,7 +2174,7 @@ static void view_full(const demo *d, uint64_t seed) {
                      : "SMTP, push, first use",
                      parts[steps_part(n->text)].name, parts[n->host].name);
             rule(title);
-            printf("     %-10s %6s      octets, and the state of the server "
+            printf("     %-6s %6s  octets, and the state of the server "
                    "after each reply\n", parts[steps_part(n->text)].name,
                    parts[n->host].name);
             full_line(&number, 1, "C", mail_s(n->role == 'p'
@@ -2527,12 +2533,12 @@ static int serve_check(mail_server_opts *o) {
     int port, e;
     size_t i;
     memset(o, 0, sizeof *o);
-    o->host = serve_host();
-    if (!mail_domain_ok(mail_s(o->host)))
-        return usage_error("serve", "not a host name:", o->host);
     for (i = 0; i < serve.domains.n; i++)
         if (!mail_domain_ok(mail_s(serve.domains.p[i])))
             return usage_error("serve", "not a domain:", serve.domains.p[i]);
+    o->host = serve_host();
+    if (!mail_domain_ok(mail_s(o->host)))
+        return usage_error("serve", "not a host name:", o->host);
     own[0] = o->host;
     o->routing.domains = serve.domains.n ? serve.domains.p : own;
     o->routing.ndomains = serve.domains.n ? serve.domains.n : 1;
@@ -3652,7 +3658,10 @@ static int run_command(const char *name, int argc, char **argv) {
     return 2;
 }
 
-static int mail_main(int argc, char **argv) {
+/* The program as a function, for a project that compiles this file in. */
+int mail_main(int argc, char **argv);
+
+int mail_main(int argc, char **argv) {
     static char help[] = "--help";
     static char *ask[] = { help, NULL };
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -3673,6 +3682,7 @@ static int mail_main(int argc, char **argv) {
 }
 
 #ifndef MAIL_NO_MAIN
+/* Everything the program does, it does in one of the commands above. */
 int main(int argc, char **argv) {
     return mail_main(argc, argv);
 }

@@ -1,5 +1,137 @@
-/* mail.h - v0.1.0 - Internet mail in one file: SMTP, POP3, and the server
-   between them. (top comment to come) */
+/* mail.h - v0.1.0 - Internet mail in one file: SMTP, POP3, and the mail
+   server between them. Public domain or MIT-0, your choice: see the end.
+
+   Do this:
+       #define MAIL_IMPLEMENTATION
+       #include "mail.h"
+   in one C file, and include mail.h without the define in others.
+
+   The smallest complete program: a server MTA that reads a dialogue from
+   memory and prints its replies. No sockets: bytes in, events out, decisions
+   in, bytes out. (`make test` compiles and runs it.)
+
+   #define MAIL_IMPLEMENTATION
+   #include "mail.h"
+   #include <stdio.h>
+
+   int main(void) {
+       const char *in = "EHLO me.example\r\nMAIL FROM:<a@b.example>\r\n"
+                        "QUIT\r\n";
+       size_t n = strlen(in), k;
+       mail_smtpd s;
+       mail_event ev;
+       mail_str out;
+       mail_smtpd_init(&s, (mail_smtpd_opts){ .host = "mx.example" });
+       do {
+           k = mail_smtpd_feed(&s, in, n);
+           in += k, n -= k;
+           while (mail_smtpd_next(&s, &ev))
+               if (ev.kind == MAIL_EV_MAIL) mail_smtpd_reply(&s, 250, NULL);
+           out = mail_smtpd_out(&s);
+           printf("%.*s", MAIL_ARG(out));
+           mail_smtpd_sent(&s, out.n);
+       } while (k);
+       return 0;
+   }
+
+   The journey of a message, and who is who
+
+     sender       sender's mail server      receiver's mail server   receiver
+     client MTA --SMTP--> server MTA
+       [SMTPC]            [SMTPD]
+                          queue [QUEUE]
+                          client MTA --SMTP--> server MTA
+                          [SMTPC] [ROUTE]      [SMTPD]
+                                               mailbox [BOX]
+                                               server MAA <--POP3-- client MAA
+                                               [POP3D]                 [POP3C]
+
+   SMTP twice: push. POP3 once: pull, in delete mode or keep mode.
+
+   Sections, bottom-up; each uses only those above it. The declarations, the
+   implementation and the tutorial have the same order. Search for "[DOT]".
+
+   CONFIG   switches                                                    ch.14
+   ERROR    one list of results                                         ch.3
+   STR      slices and bounded buffers                                  ch.2
+   TRACE    what a watcher is told                                      ch.0
+   B64      base64                                RFC 4648              ch.12
+   HASH     MD5, SHA-256, HMAC, PBKDF2            RFC 1321 6234 2104    ch.10
+   SASL     names and passwords                   RFC 4616 5803 1939    ch.10
+   DATE     dates of messages                     RFC 5322 3.3          ch.9
+   ADDR     reverse-path, forward-path            RFC 5321 4.1.2  lab 2 ch.5
+   MSG      header fields                         RFC 5322, 2047 lab 12 ch.12
+   LINE     a line is not a packet                RFC 5321 2.3.8  lab 1 ch.2
+   DOT      dot-stuffing                          RFC 5321 4.5.2  lab 5 ch.6
+   REPLY    replies of one line or several        RFC 5321 4.2    lab 3 ch.3
+   SMTPD    the server MTA                        RFC 5321 4      lab 4 ch.4
+   SMTPC    the client MTA                        RFC 5321 3      lab 6 ch.7
+   POP3D    the server MAA                        RFC 1939       lab 10 ch.10
+   POP3C    the client MAA                        RFC 1939       lab 11 ch.11
+   BOX      mailbox files                         Maildir         lab 8 ch.8
+   QUEUE    the file forms of the queue                           lab 9 ch.9
+   ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
+   DSN      the report that comes back            RFC 3464        lab 9 ch.9
+   SERVER   a mail server, over its machine                       lab 8 ch.8
+
+   House rules
+
+   Names     mail_noun_verb and MAIL_NAME are yours to use. mail__name is
+             private; so are struct members marked so.
+   Memory    Nothing allocates but SERVER, through mail_sys. A pointer you
+             pass is borrowed for the call, one in options for the session's
+             life, unless its comment says otherwise.
+   Options   one struct; zero is the documented default.
+   Errors    one list. A session keeps its first error; later calls do not
+             change it. A result of a call is for you, MISUSE too; what a
+             peer did wrong never is an assertion.
+   Threads   no globals, no locks: one session, one thread at a time.
+   Limits    every buffer is bounded; full output means less input is taken.
+   Moving    a session is a plain struct and may be moved at any time. A slice
+             that you were given before stays where it was: use it first.
+   Text      message text has CRLF line ends wherever it is handed out.
+
+   Switches (define them before every include of mail.h)
+
+   MAIL_IMPLEMENTATION   in one file: the code
+   MAIL_STATIC           all functions static, for one file that holds all
+   MAIL_LINE_SIZE        longest command or reply line: 2048
+   MAIL_OUT_SIZE         output a session holds: 2048
+
+   It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
+   clock, no errno, no locale, no global that can be written.
+
+   What this is not, on purpose: TLS, SCRAM, DSN parameters, CHUNKING and
+   SMTPUTF8 are not in this version; IMAP, spam filtering and DKIM are in
+   none: they would bury what the file is for.
+
+   Security: what is refused
+
+   End of data is CRLF.CRLF and nothing else; a bare CR or LF is refused or
+   made CRLF, and never passed on (SMTP smuggling). Every string that goes on
+   a wire is checked for control octets (command and header injection). A
+   client relays only after a login. Numbers have one reader, which knows its
+   limit. A peer costs a bounded amount of memory; silence ends in a timeout.
+   Passwords are kept as SCRAM keys, compared in constant time, and shown in
+   no trace. Not promised: secrecy on the wire. Without TLS, keep passwords on
+   loopback; mail.c does so unless told otherwise.
+
+   Words
+
+   agent        a program that moves mail (MTA) or hands it out (MAA)
+   client       the agent that connects; the server is the one that waits
+   command      a line from client to server; response or reply: from server
+   envelope     who sends and who gets it, as MAIL and RCPT said
+   forward-path who gets it; reverse-path: who is told when it fails
+   maildrop     a mailbox, as POP3 sees it
+   next hop     the mail server that is tried next
+   report       the DSN: what comes back when mail cannot be delivered
+   transaction  MAIL, RCPT, DATA: one message; a connection may carry several
+   UID          a message's name in POP3, which never changes
+   wire         what octets go over, whatever it is made of
+
+   History
+   0.1.0  the pipeline: four sessions, the server, real and virtual machine */
 
 #ifndef MAIL_H
 #define MAIL_H
@@ -427,7 +559,7 @@ typedef struct mail_out {
     X(ITEM,    "POP3 client: one line of a listing") \
     X(HAVE,    "mail access: do you have this UID already? decide") \
     X(STORE,   "mail access: the message is whole; decide when durable") \
-    X(CLOSED,  "the session is over: send what is left, then hang up")
+    X(CLOSED,  "over: drop an open transaction, send the rest, hang up")
 
 typedef enum mail_event_kind {
 #define MAIL__X(name, text) MAIL_EV_##name,
@@ -498,10 +630,10 @@ typedef struct mail_smtpd {
     int      body_8bit;              /* BODY=8BITMIME was said           */
     int64_t  size;                   /* octets of this message so far    */
 
-    mail_event ev;                   /* private from here                */
+    mail_event ev; uintptr_t home;   /* private from here                */
     mail_event_kind wait;            /* the decision that is due         */
-    unsigned char pending, active, mech, step, errors;
-    unsigned char next_state;
+    unsigned char pending, active, mech, step;
+    int      errors;
     int64_t  declared, now, deadline;
     mail_path path;
     mail_dot_in dot;
@@ -585,7 +717,7 @@ typedef struct mail_smtpc {
     int      code;           /* the last reply, with its own words       */
     char     words[512];
 
-    mail_event ev;           /* private from here                        */
+    mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, early, lines;
     unsigned char mail_due, data_due, data_asked, closing;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
@@ -669,9 +801,10 @@ typedef struct mail_pop3d {
     int      top_over;             /* TOP has its lines: send no more */
 
     mail_drop *drops;              /* private from here               */
-    mail_event ev;
+    mail_event ev; uintptr_t home;
     mail_event_kind wait;
-    unsigned char pending, active, errors, listing, uidl, head, bol;
+    unsigned char pending, active, listing, uidl, head, bol;
+    int      errors;
     size_t   list_at;
     int64_t  lines, now, deadline;
     mail_dot_out dot;
@@ -740,7 +873,7 @@ typedef struct mail_pop3c {
     mail_err err;
     char     words[512];     /* the last status line, without +OK, -ERR  */
 
-    mail_event ev;           /* private from here                        */
+    mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, text_next, early;
     int64_t  now, deadline;
     mail_dot_in dot;
@@ -1630,7 +1763,7 @@ MAIL_DEF int mail_secret_check(mail_str secret, mail_str password) {
     int64_t rounds;
     mail_str plain, field;
     if (mail_secret_plain(secret, &plain))
-        return plain.n == password.n &&
+        return plain.n && plain.n == password.n &&
                mail_same_secret(plain.p, password.p, plain.n);
     if (!mail_starts(secret, "{SCRAM-SHA-256}"))
         secret = mail_s(mail__nobody);
@@ -2329,11 +2462,27 @@ static mail_err mail__out_line(mail_out *o, mail_str *line,
     return MAIL_ERR_OK;
 }
 
+/* A slice or path that was inside the session when its event was made is
+   inside it where the session is now. */
+static const void *mail__moved(const void *p, uintptr_t home, uintptr_t now,
+                               size_t n) {
+    uintptr_t at = (uintptr_t)p;
+    return at >= home && at - home < n ? (const void *)(at - home + now) : p;
+}
+
+/* The one event that waits, if there is one. The session may have been moved
+   since it was made at home: what points into it moves along. */
 static int mail__take_event(unsigned char *pending, const mail_event *from,
-                            mail_event *ev) {
+                            mail_event *ev, uintptr_t home, const void *now,
+                            size_t n) {
+    uintptr_t here = (uintptr_t)now;
     if (!*pending) return 0;
     *pending = 0;
     *ev = *from;
+    ev->path = (const mail_path *)mail__moved(ev->path, home, here, n);
+    ev->text.p = (const char *)mail__moved(ev->text.p, home, here, n);
+    ev->user.p = (const char *)mail__moved(ev->user.p, home, here, n);
+    ev->secret.p = (const char *)mail__moved(ev->secret.p, home, here, n);
     return 1;
 }
 
@@ -2399,6 +2548,7 @@ static void mail__smtpd_event(mail_smtpd *s, mail_event_kind k, int decide) {
     memset(&s->ev, 0, sizeof s->ev);
     s->ev.kind = k;
     s->ev.size = -1;
+    s->home = (uintptr_t)s;
     s->pending = 1;
     s->wait = decide ? k : MAIL_EV_NONE;
 }
@@ -2735,7 +2885,7 @@ static void mail__smtpd_command(mail_smtpd *s) {
     for (i = 0; i < MAIL__SMTPD_VERBS; i++)
         if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
             v = &mail__smtpd_verbs[i];
-    if (v && v->run == mail__smtpd_auth && memchr(rest.p, ' ', rest.n))
+    if (mail_starts(whole, "AUTH") && whole.n > 10)  /* "AUTH LOGIN" is 10 */
         mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("AUTH ... ****"));
     else mail__smtpd_note(s, MAIL_NOTE_COMMAND, whole);
     if (s->line.longer)
@@ -2836,7 +2986,7 @@ MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
 }
 
 MAIL_DEF int mail_smtpd_next(mail_smtpd *s, mail_event *ev) {
-    return mail__take_event(&s->pending, &s->ev, ev);
+    return mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s);
 }
 
 MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s) {
@@ -2990,6 +3140,7 @@ static void mail__smtpc_event(mail_smtpc *s, mail_event_kind k, int code) {
     s->ev.code = code;
     s->ev.size = -1;
     s->ev.text = mail_s(s->words);
+    s->home = (uintptr_t)s;
     s->pending = 1;
 }
 
@@ -3287,7 +3438,8 @@ MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
 }
 
 MAIL_DEF int mail_smtpc_next(mail_smtpc *s, mail_event *ev) {
-    if (!mail__take_event(&s->pending, &s->ev, ev)) return 0;
+    if (!mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s))
+        return 0;
     if (s->early) mail__smtpc_early(s);
     return 1;
 }
@@ -3459,6 +3611,7 @@ static mail_err mail__pop3d_say(mail_pop3d *s, const char *fmt, ...) {
 static void mail__pop3d_event(mail_pop3d *s, mail_event_kind k, int decide) {
     memset(&s->ev, 0, sizeof s->ev);
     s->ev.kind = k;
+    s->home = (uintptr_t)s;
     s->pending = 1;
     s->wait = decide ? k : MAIL_EV_NONE;
 }
@@ -3730,8 +3883,8 @@ static void mail__pop3d_command(mail_pop3d *s) {
             v = &mail__pop3d_verbs[i];
     pass = v && v->run == mail__pop3d_pass;
     if (!pass) rest = mail_trim(rest);
-    mail__pop3d_note(s, MAIL_NOTE_COMMAND, pass ? mail_s("PASS ****")
-                                                : whole);
+    mail__pop3d_note(s, MAIL_NOTE_COMMAND, mail_starts(whole, "PASS")
+                                           ? mail_s("PASS ****") : whole);
     if (s->line.longer || whole.n > 253)          /* RFC 2449 4: 255 */
         mail__pop3d_refuse(s, "line too long");
     else if (s->line.bad || (!pass && mail_has_control(whole)))
@@ -3785,7 +3938,7 @@ MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
 }
 
 MAIL_DEF int mail_pop3d_next(mail_pop3d *s, mail_event *ev) {
-    return mail__take_event(&s->pending, &s->ev, ev);
+    return mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s);
 }
 
 MAIL_DEF mail_str mail_pop3d_out(const mail_pop3d *s) {
@@ -3965,6 +4118,7 @@ static void mail__pop3c_event(mail_pop3c *s, mail_event_kind k, int ok) {
     s->ev.code = ok;
     s->ev.number = s->ev.size = -1;
     s->ev.text = mail_s(s->words);
+    s->home = (uintptr_t)s;
     s->pending = 1;
 }
 
@@ -4179,7 +4333,8 @@ MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {
 }
 
 MAIL_DEF int mail_pop3c_next(mail_pop3c *s, mail_event *ev) {
-    if (!mail__take_event(&s->pending, &s->ev, ev)) return 0;
+    if (!mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s))
+        return 0;
     if (s->early) mail__pop3c_early(s);
     return 1;
 }
@@ -4316,6 +4471,9 @@ static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
         if (f->opts.keep) mail__fetch_fail(f, MAIL_ERR_TOOLONG);
         f->count = (int64_t)octets * 8;
     }
+    /* In keep mode a message that UIDL does not name cannot be remembered,
+       so it is not taken: each bit is set until its UID proves to be new. */
+    if (f->opts.keep) memset(mail__fetch_bits(f, &octets), 0xff, octets);
     if (f->count && (f->opts.keep || f->opts.ledger)) {
         f->step = MAIL_FETCH_UIDL;
         mail_pop3c_uidl(&f->pop3, 0);
@@ -4436,8 +4594,10 @@ MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e) {
     if (!f->waiting) return MAIL_ERR_MISUSE;
     f->waiting = 0;
     if (f->step == MAIL_FETCH_UIDL) {
-        if (e == MAIL_ERR_OK)
-            mail__fetch_bits(f, &n)[i / 8] |= (unsigned char)(1u << i % 8);
+        unsigned char *bits = mail__fetch_bits(f, &n);
+        unsigned char bit = (unsigned char)(1u << i % 8);
+        if (e == MAIL_ERR_OK) bits[i / 8] |= bit;
+        else bits[i / 8] &= (unsigned char)~bit;
         return MAIL_ERR_OK;
     }
     if (e) {                         /* not durable: so not marked either */
@@ -6827,3 +6987,31 @@ MAIL_DEF size_t mail_server_conns(const mail_server *v) {
 
 #endif /* MAIL_IMPLEMENTATION_DONE */
 #endif /* MAIL_IMPLEMENTATION */
+
+/* --------------------------------------------------------------------------
+   This software is available under two licences: choose whichever you prefer.
+
+   ALTERNATIVE A - MIT No Attribution (MIT-0)
+   Copyright (c) 2026 the mail.h authors
+   Permission is hereby granted, free of charge, to any person obtaining a
+   copy of this software and associated documentation files (the "Software"),
+   to deal in the Software without restriction, including without limitation
+   the rights to use, copy, modify, merge, publish, distribute, sublicense,
+   and/or sell copies of the Software, and to permit persons to whom the
+   Software is furnished to do so.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+   LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+   FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+   DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public Domain (www.unlicense.org)
+   This is free and unencumbered software released into the public domain.
+   Anyone is free to copy, modify, publish, use, compile, sell, or distribute
+   this software, either in source code form or as a compiled binary, for any
+   purpose, commercial or non-commercial, and by any means. The authors
+   dedicate any and all copyright interest in the software to the public
+   domain. The software is provided "as is", without warranty of any kind.
+   ----------------------------------------------------------------------- */

@@ -1,0 +1,5397 @@
+/* test.c - every test of the mail system. No framework, nothing but libc.
+
+       ./test            all of them; the last line is "N passed, N failed"
+       ./test dot        those with "dot" in their names
+
+   A test is a function in the table at the end of this file, or a dialogue:
+   a conversation written as it looks on the wire. To add a dialogue, add a
+   row to one of the t_..._talks; to add a test, write a function and name it
+   in the table. Numbers such as 5321-60 are the clauses of REQUIREMENTS.md.
+
+   With -DMAIL_H_ONLY the header is tested alone. */
+
+#define _POSIX_C_SOURCE 200809L
+
+#ifdef MAIL_H_ONLY
+#define MAIL_IMPLEMENTATION
+#include "mail.h"
+#else
+#define MAIL_NO_MAIN
+#include "mail.c"
+#endif
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* ==== [CHECK] the smallest framework ===================================== */
+
+static struct {
+    const char *name;          /* of the test that runs */
+    int bad;                   /* checks that failed in it */
+    int passed, failed;
+} t_now;
+
+static void t_fail(int line, const char *what) {
+    if (t_now.bad++ < 5)
+        printf("%s:%d: %s: %s\n", __FILE__, line, t_now.name, what);
+}
+
+static void t_show(const char *what, mail_str s) {
+    size_t i;
+    printf("    %s \"", what);
+    for (i = 0; i < s.n && i < 2000; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c == '\n') printf("\\n%s", i + 1 < s.n ? "\n           " : "");
+        else if (c == '\r') printf("\\r");
+        else if (c < 32 || c > 126) printf("\\x%02x", c);
+        else putchar(c);
+    }
+    printf("\"\n");
+}
+
+static int t_same(int line, mail_str got, mail_str want) {
+    if (mail_eq(got, want)) return 1;
+    t_fail(line, "not what was expected");
+    if (t_now.bad <= 5) {
+        t_show("got ", got);
+        t_show("want", want);
+    }
+    return 0;
+}
+
+#define T_COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define CHECK(cond) ((cond) ? (void)0 : t_fail(__LINE__, #cond))
+#define CHECK_STR(got, want) t_same(__LINE__, (got), mail_s(want))
+#define CHECK_SAME(got, want) t_same(__LINE__, (got), (want))
+
+/* Text that grows. Memory of its exact size wherever octets are fed, so that
+   a sanitizer sees one octet too far. */
+typedef struct t_text { char *p; size_t n, cap; } t_text;
+
+static void *t_alloc(size_t n) {
+    void *p = malloc(n ? n : 1);
+    if (p == NULL) {
+        printf("out of memory\n");
+        exit(1);
+    }
+    return p;
+}
+
+static char *t_copy(const char *p, size_t n) {
+    char *q = (char *)t_alloc(n);
+    if (n) memcpy(q, p, n);
+    return q;
+}
+
+static void t_add(t_text *t, mail_str s) {
+    if (t->cap - t->n < s.n + 1) {
+        char *p;
+        t->cap = (t->cap + s.n + 64) * 2;
+        p = (char *)t_alloc(t->cap);
+        if (t->n) memcpy(p, t->p, t->n);
+        free(t->p);
+        t->p = p;
+    }
+    if (s.n) memcpy(t->p + t->n, s.p, s.n);
+    t->n += s.n;
+    t->p[t->n] = 0;
+}
+
+MAIL_PRINTF(2, 3)
+static void t_addf(t_text *t, const char *fmt, ...) {
+    char line[2048];
+    int n;
+    va_list ap;
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    t_add(t, mail_sn(line, (size_t)n < sizeof line ? (size_t)n
+                                                   : sizeof line - 1));
+}
+
+static mail_str t_str(const t_text *t) {
+    return t->n ? mail_sn(t->p, t->n) : mail_sn("", 0);
+}
+
+static void t_free(t_text *t) {
+    free(t->p);
+    memset(t, 0, sizeof *t);
+}
+
+/* xorshift: the same numbers in every run. */
+static uint64_t t_seed = 1;
+
+static unsigned t_random(unsigned below) {
+    t_seed ^= t_seed << 13;
+    t_seed ^= t_seed >> 7;
+    t_seed ^= t_seed << 17;
+    return (unsigned)(t_seed >> 33) % below;
+}
+
+/* ==== [SCRIPT] a conversation as text ====================================
+
+   One line of a dialogue, CRLF understood:
+
+       S: C:   what the server, what the client says
+       O:      options of the session and of its owner, before anything else
+       T:      the clock is at so many ms
+       H:      the peer hangs up
+       M:      a line of the owner's notes: text that was delivered, a fate
+
+   <LF> <CR> <NUL> <TAB> and <x*600> (x, 600 times) stand for those octets,
+   <+> at the end: no CRLF. "..." at the end of what the session says:
+   whatever follows in that line. */
+
+enum { T_ANY = 1 };                 /* stands for "..." in t_script.want */
+
+typedef struct t_step {
+    char what;                      /* Feed, eXpect, Tick, Hang up */
+    size_t n;
+    int64_t ms;
+} t_step;
+
+typedef struct t_script {
+    char opts[400];
+    t_text in, want, log;
+    t_step steps[200];
+    size_t nsteps;
+} t_script;
+
+/* One escape at p: adds what it stands for and returns its length, or 0. */
+static size_t t_escape(t_text *to, const char *p, size_t n, int *open) {
+    static const struct { const char *name, *octet; } table[] = {
+        {"<LF>", "\n"}, {"<CR>", "\r"}, {"<NUL>", ""}, {"<TAB>", "\t"}
+    };
+    size_t i;
+    long times;
+    char *end;
+    for (i = 0; i < 4; i++) {
+        size_t len = strlen(table[i].name);
+        if (n < len || memcmp(p, table[i].name, len) != 0) continue;
+        t_add(to, mail_sn(table[i].octet, 1));
+        return len;
+    }
+    if (n == 3 && memcmp(p, "<+>", 3) == 0) {
+        *open = 1;
+        return 3;
+    }
+    if (n < 5 || p[0] != '<' || p[2] != '*') return 0;
+    times = strtol(p + 3, &end, 10);
+    if (times <= 0 || *end != '>') return 0;
+    while (times--) t_add(to, mail_sn(p + 1, 1));
+    return (size_t)(end + 1 - p);
+}
+
+static size_t t_decode(t_text *to, mail_str s, int expected) {
+    size_t i = 0, was = to->n, k;
+    int open = 0;
+    char any = T_ANY;
+    while (i < s.n) {
+        if (expected && s.n - i == 3 && memcmp(s.p + i, "...", 3) == 0) {
+            t_add(to, mail_sn(&any, 1));
+            break;
+        }
+        k = t_escape(to, s.p + i, s.n - i, &open);
+        if (k == 0) t_add(to, mail_sn(s.p + i, k = 1));
+        i += k;
+    }
+    if (!open) t_add(to, mail_s("\r\n"));
+    return to->n - was;
+}
+
+static void t_step_add(t_script *s, char what, size_t n, int64_t ms) {
+    t_step *last = s->nsteps ? &s->steps[s->nsteps - 1] : NULL;
+    if (last && last->what == what && what != 'T') {
+        last->n += n;
+        return;
+    }
+    if (s->nsteps == sizeof s->steps / sizeof s->steps[0]) {
+        t_fail(__LINE__, "a dialogue with too many steps");
+        return;
+    }
+    s->steps[s->nsteps].what = what;
+    s->steps[s->nsteps].n = n;
+    s->steps[s->nsteps++].ms = ms;
+}
+
+/* fed is 'C' when the session is a server, 'S' when it is a client. */
+static void t_script_read(t_script *s, const char *text, char fed) {
+    mail_str rest = mail_s(text);
+    memset(s, 0, sizeof *s);
+    while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        char what = line.n > 1 && line.p[1] == ':' ? line.p[0] : '?';
+        mail_str arg = line.n > 3 ? mail_sn(line.p + 3, line.n - 3)
+                                  : mail_sn("", 0);
+        if (what == 'S' || what == 'C') {
+            int in = what == fed;
+            size_t n = t_decode(in ? &s->in : &s->want, arg, !in);
+            t_step_add(s, in ? 'F' : 'X', n, 0);
+        } else if (what == 'O') {
+            mail_copy(s->opts, sizeof s->opts, arg);
+        } else if (what == 'M') {
+            t_decode(&s->log, arg, 0);
+        } else if (what == 'T') {
+            t_step_add(s, 'T', 0, strtol(arg.p, NULL, 10));
+            t_addf(&s->log, "at %ld\r\n", strtol(arg.p, NULL, 10));
+        } else if (what == 'H') {
+            t_step_add(s, 'H', 0, 0);
+        } else t_fail(__LINE__, "a line of a dialogue without a meaning");
+    }
+}
+
+static void t_script_free(t_script *s) {
+    t_free(&s->in);
+    t_free(&s->want);
+    t_free(&s->log);
+}
+
+/* Does all of got match all of want, T_ANY being the rest of a line? */
+static int t_match(mail_str want, mail_str got) {
+    size_t i = 0, k = 0;
+    while (i < want.n) {
+        if (want.p[i] == T_ANY) {
+            while (k < got.n && got.p[k] != '\r') k++;
+            i++;
+        } else if (k < got.n && want.p[i] == got.p[k]) i++, k++;
+        else return 0;
+    }
+    return k == got.n;
+}
+
+/* The word "key" or "key=value" in the options. */
+static int t_opt(const char *opts, const char *key, mail_str *value) {
+    mail_str rest = mail_s(opts);
+    while (rest.n) {
+        mail_str v = mail_cut(&rest, ' '), k = mail_cut(&v, '=');
+        if (!mail_eq(k, mail_s(key))) continue;
+        if (value) *value = v;
+        return 1;
+    }
+    return 0;
+}
+
+static int64_t t_opt_number(const char *opts, const char *key) {
+    mail_str v;
+    int64_t n = 0;
+    if (t_opt(opts, key, &v)) mail_number(v, INT64_MAX, &n);
+    return n;
+}
+
+/* ==== [RUN] every dialogue in many ways ==================================
+
+   Whole; octet by octet; cut in two at every point; and slowly: output taken
+   three octets at a time, decisions late. The session lives in a block of
+   its own size and is moved to another one again and again, the old one
+   overwritten. All ways must say the same octets and tell the same events. */
+
+typedef struct t_run t_run;
+
+typedef struct t_kind {
+    const char *name;
+    size_t size;
+    char fed;                                   /* 'C' or 'S' */
+    void (*init)(t_run *r);
+    size_t (*feed)(void *s, const char *in, size_t n);
+    int (*next)(void *s, mail_event *ev);
+    mail_str (*out)(const void *s);
+    void (*sent)(void *s, size_t n);
+    int64_t (*tick)(void *s, int64_t now);
+    void (*eof)(void *s);                       /* NULL for a server */
+    void (*event)(t_run *r, const mail_event *ev);
+    int (*work)(t_run *r);                      /* did it do something? */
+} t_kind;
+
+enum { T_WHOLE, T_OCTETS, T_SLOW, T_CUT };
+
+struct t_run {
+    const t_kind *kind;
+    const t_script *script;
+    const char *opts;
+    int mode;
+    void *s;
+    t_text got;                  /* what the session said */
+    t_text log;                  /* what its owner noted */
+    t_text env, text;            /* an envelope, a text, being collected */
+    int step, msg, mails;        /* the owner's place in what it does */
+    int closed;                  /* CLOSED was told */
+    size_t at;
+    const char *body;
+    mail_drop drops[3];
+    char word[128];
+};
+
+static void t_move(t_run *r) {
+    void *to = t_alloc(r->kind->size);
+    memcpy(to, r->s, r->kind->size);
+    memset(r->s, 0xaa, r->kind->size);
+    free(r->s);
+    r->s = to;
+}
+
+/* A decision that is late: meanwhile nothing is taken, and the session may
+   be moved. */
+static void t_late(t_run *r) {
+    if (r->mode != T_SLOW) return;
+    CHECK(r->kind->feed(r->s, "X", 1) == 0);
+    t_move(r);
+}
+
+static int t_drain(t_run *r, size_t most) {
+    mail_str out = r->kind->out(r->s);
+    if (out.n == 0) return 0;
+    if (out.n > most) out.n = most;
+    t_add(&r->got, out);
+    r->kind->sent(r->s, out.n);
+    return 1;
+}
+
+/* Events, the owner's work, output, until nothing moves any more. */
+static int t_pump(t_run *r) {
+    int moved = 0, now;
+    do {
+        mail_event ev;
+        now = 0;
+        while (t_now.bad < 50 && r->kind->next(r->s, &ev)) {
+            if (ev.kind == MAIL_EV_CLOSED) r->closed = 1;
+            r->kind->event(r, &ev);
+            now = 1;
+        }
+        if (r->kind->work(r)) now = 1;
+        if (t_drain(r, r->mode == T_SLOW ? 3 : 4096)) now = 1;
+        moved |= now;
+    } while (now && t_now.bad < 50);
+    return moved;
+}
+
+static void t_feed(t_run *r, const char *p, size_t n) {
+    char *copy = t_copy(p, n);
+    size_t used = 0, rounds = 0;
+    while (used < n && rounds++ < 10 * n + 1000) {
+        size_t k = r->kind->feed(r->s, copy + used, n - used);
+        int moved = t_pump(r);
+        if (k == 0 && !moved) break;            /* it is over */
+        used += k;
+    }
+    free(copy);
+}
+
+static void t_feed_pieces(t_run *r, size_t from, size_t n, size_t cut) {
+    const char *p = t_str(&r->script->in).p + from;
+    size_t piece = r->mode == T_OCTETS ? 1 : n, i;
+    if (r->mode == T_CUT && cut > from && cut < from + n) {
+        t_feed(r, p, cut - from);
+        t_move(r);
+        t_feed(r, p + (cut - from), from + n - cut);
+        return;
+    }
+    for (i = 0; i < n; i += piece) {
+        if (r->mode != T_CUT) t_move(r);
+        t_feed(r, p + i, piece);
+    }
+}
+
+/* Has the session said what it should have, up to here? */
+static int t_so_far(t_run *r, size_t want) {
+    mail_str w = t_str(&r->script->want);
+    w.n = want;
+    if (t_match(w, t_str(&r->got))) return 1;
+    t_fail(__LINE__, r->mode == T_WHOLE ? "said something else (whole)" :
+                     r->mode == T_OCTETS ? "said something else (octets)" :
+                     r->mode == T_SLOW ? "said something else (slow)" :
+                                         "said something else (cut)");
+    if (t_now.bad <= 1) {
+        t_show("got ", t_str(&r->got));
+        t_show("want", w);
+    }
+    return 0;
+}
+
+/* Nothing may have happened yet when the clock moves on. */
+static void t_clock(t_run *r, int64_t ms, size_t want) {
+    t_so_far(r, want);
+    t_addf(&r->log, "at %ld\r\n", (long)ms);
+    r->kind->tick(r->s, ms);
+}
+
+/* A server must answer each command in its turn even if all were sent at
+   once (RFC 2920); a client is fed only after it has spoken. */
+static void t_run_steps(t_run *r, size_t cut) {
+    size_t i, in = 0, want = 0, held = 0;
+    int step_by_step = r->kind->fed == 'S' || r->mode == T_OCTETS;
+    for (i = 0; i < r->script->nsteps && !t_now.bad; i++) {
+        const t_step *st = &r->script->steps[i];
+        if (st->what == 'F') held += st->n;
+        if (st->what == 'X') want += st->n;
+        if (r->kind->fed == 'S' && st->what == 'F' && r->closed)
+            t_fail(__LINE__, "did not wait for the answer");
+        if (step_by_step || st->what == 'T' || i + 1 == r->script->nsteps) {
+            t_feed_pieces(r, in, held, cut);
+            in += held;
+            held = 0;
+        }
+        if (st->what == 'T') t_clock(r, st->ms, want);
+        if (st->what == 'H' && r->kind->eof) r->kind->eof(r->s);
+        t_pump(r);
+        if (step_by_step && st->what == 'X') t_so_far(r, want);
+    }
+    if (!t_now.bad) t_so_far(r, r->script->want.n);
+}
+
+static void t_run_once(const t_kind *k, const t_script *script, int mode,
+                       size_t cut, t_text *got, t_text *log) {
+    t_run r;
+    memset(&r, 0, sizeof r);
+    r.kind = k;
+    r.script = script;
+    r.opts = script->opts;
+    r.mode = mode;
+    r.s = t_alloc(k->size);
+    memset(r.s, 0x55, k->size);
+    k->init(&r);
+    t_pump(&r);
+    t_run_steps(&r, cut);
+    free(r.s);
+    t_free(&r.env);
+    t_free(&r.text);
+    *got = r.got;
+    *log = r.log;
+}
+
+static void t_talk(const t_kind *k, const char *text) {
+    t_script script;
+    t_text got, log, got2, log2;
+    size_t cut, stride, mode;
+    t_script_read(&script, text, k->fed);
+    t_run_once(k, &script, T_WHOLE, 0, &got, &log);
+    if (!t_opt(script.opts, "tutorial", NULL))
+        CHECK_SAME(t_str(&log), t_str(&script.log));
+    stride = script.in.n / 400 + 1;
+    for (mode = T_OCTETS, cut = 0; !t_now.bad && cut < script.in.n;) {
+        t_run_once(k, &script, (int)mode, cut, &got2, &log2);
+        CHECK_SAME(t_str(&got2), t_str(&got));
+        CHECK_SAME(t_str(&log2), t_str(&log));
+        t_free(&got2);
+        t_free(&log2);
+        if (mode == T_CUT) cut += stride;
+        else mode++;
+    }
+    t_free(&got);
+    t_free(&log);
+    t_script_free(&script);
+}
+
+/* The six verbs by void pointers. */
+#define T_VERBS(x) \
+    static size_t t_##x##_feed(void *s, const char *p, size_t n) { \
+        return mail_##x##_feed((mail_##x *)s, p, n); \
+    } \
+    static int t_##x##_next(void *s, mail_event *ev) { \
+        return mail_##x##_next((mail_##x *)s, ev); \
+    } \
+    static mail_str t_##x##_out(const void *s) { \
+        return mail_##x##_out((const mail_##x *)s); \
+    } \
+    static void t_##x##_sent(void *s, size_t n) { \
+        mail_##x##_sent((mail_##x *)s, n); \
+    } \
+    static int64_t t_##x##_tick(void *s, int64_t now) { \
+        return mail_##x##_tick((mail_##x *)s, now); \
+    }
+#define T_EOF(x) \
+    static void t_##x##_eof(void *s) { mail_##x##_eof((mail_##x *)s); }
+
+T_VERBS(smtpd)
+T_VERBS(smtpc)
+T_VERBS(pop3d)
+T_VERBS(pop3c)
+T_VERBS(fetch)
+T_EOF(smtpc)
+T_EOF(pop3c)
+T_EOF(fetch)
+
+#define T_KIND(x, c, eof) \
+    static const t_kind t_##x = { \
+        #x, sizeof(mail_##x), c, t_##x##_init, t_##x##_feed, t_##x##_next, \
+        t_##x##_out, t_##x##_sent, t_##x##_tick, eof, t_##x##_event, \
+        t_##x##_work \
+    };
+
+/* ==== [OWNERS] who decides in the dialogues ==============================
+
+   smtpd   b.example is local, with bob, carol and postmaster; <later@...> is
+           refused for now, <never@...> for good; a log-in may relay. bob's
+           password is secret, for "busy" nothing can be looked up. Notes:
+           the envelope and the text of each accepted message.
+   pop3d   bob (secret) has three messages; carol's maildrop is in use,
+           dave's is broken; mrose (tanstaaf) comes with APOP.
+   smtpc   sends text= to each of to=, mails= times. Notes: all replies.
+   pop3c   does what do= says, a command after the other.
+   fetch   has the UIDs of have=, and cannot store message fail=. */
+
+static const char *t_name(const mail_path *p, char out[MAIL_PATH_SIZE + 1]) {
+    mail_buf b = mail_buf_on(out, MAIL_PATH_SIZE);
+    mail_path_write(&b, p);
+    out[b.n] = 0;
+    return out;
+}
+
+static int t_no_work(t_run *r) {
+    (void)r;
+    return 0;
+}
+
+static void t_smtpd_init(t_run *r) {
+    const char *o = r->opts;
+    mail_smtpd_opts opts;
+    memset(&opts, 0, sizeof opts);
+    opts.host = t_opt(o, "tutorial", NULL) ? "mail.b" : "mx.b.example";
+    opts.auth = t_opt(o, "auth", NULL);
+    opts.submission = t_opt(o, "submission", NULL);
+    opts.reject_bare = t_opt(o, "reject_bare", NULL);
+    opts.basic = t_opt(o, "basic", NULL);
+    opts.max_size = t_opt_number(o, "max_size");
+    opts.max_rcpts = (int)t_opt_number(o, "max_rcpts");
+    opts.max_errors = (int)t_opt_number(o, "max_errors");
+    CHECK(mail_smtpd_init((mail_smtpd *)r->s, opts) == MAIL_ERR_OK);
+}
+
+static int t_verdict(const mail_path *p, int authed, const char **text) {
+    mail_str local = mail_s(p->local), domain = mail_s(p->domain);
+    *text = NULL;
+    if (mail_eq(local, mail_s("later"))) return *text = "4.2.1 later", 451;
+    if (mail_eq(local, mail_s("never"))) return *text = "5.7.1 never", 550;
+    if (domain.n && !mail_ieq(domain, mail_s("b.example"))) {
+        if (!authed) *text = "5.7.1 relaying denied: log in first";
+        return authed ? 250 : 550;
+    }
+    if (mail_ieq(local, mail_s("bob")) || mail_ieq(local, mail_s("carol")) ||
+        mail_ieq(local, mail_s("postmaster"))) return 250;
+    *text = "5.1.1 no such user here";
+    return 550;
+}
+
+static int t_smtpd_decide(t_run *r, const mail_event *ev,
+                          const char **text) {
+    const mail_smtpd *s = (const mail_smtpd *)r->s;
+    char path[MAIL_PATH_SIZE + 1];
+    int code = 250;
+    *text = NULL;
+    switch (ev->kind) {
+    case MAIL_EV_LOGIN:
+        if (mail_eq(ev->user, mail_s("busy"))) return 454;
+        return mail_eq(ev->user, mail_s("bob")) &&
+               mail_eq(ev->secret, mail_s("secret")) ? 235 : 535;
+    case MAIL_EV_MAIL:
+        if (mail_eq(mail_s(ev->path->local), mail_s("later")) ||
+            mail_eq(mail_s(ev->path->local), mail_s("never")))
+            return t_verdict(ev->path, 1, text);
+        r->env.n = r->text.n = 0;
+        r->msg = 0;                          /* recipients accepted */
+        t_addf(&r->env, "%s to", t_name(ev->path, path));
+        if (ev->size >= 0) t_addf(&r->log, "size %ld\r\n", (long)ev->size);
+        return 250;
+    case MAIL_EV_RCPT:
+        code = t_verdict(ev->path, s->authed, text);
+        CHECK(ev->number == r->msg && s->rcpts == r->msg);
+        if (code != 250) return code;
+        r->msg++;
+        t_addf(&r->env, " %s", t_name(ev->path, path));
+        return 250;
+    case MAIL_EV_DATA:
+        code = (int)t_opt_number(r->opts, "data");
+        return code ? code : 354;
+    default:
+        code = (int)t_opt_number(r->opts, "end");
+        return code ? code : 250;
+    }
+}
+
+static void t_smtpd_event(t_run *r, const mail_event *ev) {
+    const char *text;
+    int code;
+    if (ev->kind == MAIL_EV_TEXT) {
+        t_add(&r->text, ev->text);
+        return;
+    }
+    if (ev->kind == MAIL_EV_ABORT) t_addf(&r->log, "abort\r\n");
+    if (ev->kind == MAIL_EV_CLOSED) t_addf(&r->log, "closed\r\n");
+    if (ev->kind == MAIL_EV_ABORT || ev->kind == MAIL_EV_CLOSED) return;
+    code = t_smtpd_decide(r, ev, &text);
+    if (ev->kind == MAIL_EV_END && code == 250) {
+        t_add(&r->log, t_str(&r->env));
+        t_addf(&r->log, "\r\n");
+        t_add(&r->log, t_str(&r->text));
+        CHECK(((mail_smtpd *)r->s)->size == (int64_t)r->text.n);
+    }
+    if (ev->kind == MAIL_EV_END) r->env.n = r->text.n = 0;
+    t_late(r);
+    CHECK(mail_smtpd_reply((mail_smtpd *)r->s, code, text) == MAIL_ERR_OK);
+}
+
+#define t_smtpd_work t_no_work
+T_KIND(smtpd, 'C', NULL)
+
+static const char *const t_box[3] = {
+    "Subject: one\r\n\r\nhello\r\nworld\r\n",
+    "Subject: dots\r\n\r\n.\r\n..two\r\n.x\r\nend\r\n",
+    "Subject: empty\r\n\r\n"
+};
+static const char *const t_box_lf[3] = {
+    "Subject: one\n\nhello\nworld\n",
+    "Subject: dots\n\n.\n..two\n.x\nend\n",
+    "Subject: empty\n\n"
+};
+static const char *const t_uids[3] = { "uid-1", "!", "~3~" };
+
+static void t_pop3d_init(t_run *r) {
+    mail_pop3d_opts opts;
+    int i;
+    memset(&opts, 0, sizeof opts);
+    opts.host = t_opt(r->opts, "tutorial", NULL) ? "mail.b"
+                                                 : "pop.b.example";
+    opts.max_errors = (int)t_opt_number(r->opts, "max_errors");
+    opts.reject_bare = t_opt(r->opts, "reject_bare", NULL);
+    opts.no_login = t_opt(r->opts, "no_login", NULL);
+    if (t_opt(r->opts, "apop", NULL))
+        opts.stamp = "<1896.697170952@dbc.mtview.ca.us>";
+    for (i = 0; i < 3; i++) {
+        r->drops[i].size = (int64_t)strlen(t_box[i]);
+        r->drops[i].uid = t_uids[i];
+    }
+    if (t_opt(r->opts, "tutorial", NULL)) {
+        r->drops[0].size = 120;
+        r->drops[1].size = 200;
+        r->drops[0].uid = "1767225600.M1.mail.b";
+        r->drops[1].uid = "1767225600.M2.mail.b";
+    }
+    CHECK(mail_pop3d_init((mail_pop3d *)r->s, opts) == MAIL_ERR_OK);
+}
+
+static mail_err t_pop3d_who(const mail_event *ev) {
+    char digest[33];
+    if (ev->kind == MAIL_EV_APOP) {
+        mail_apop(mail_s("<1896.697170952@dbc.mtview.ca.us>"),
+                  mail_s("tanstaaf"), digest);
+        return mail_eq(ev->user, mail_s("mrose")) &&
+               mail_eq(ev->secret, mail_s(digest)) ? MAIL_ERR_OK
+                                                   : MAIL_ERR_DENIED;
+    }
+    if (mail_eq(ev->user, mail_s("carol"))) return MAIL_ERR_BUSY;
+    if (mail_eq(ev->user, mail_s("dave"))) return MAIL_ERR_IO;
+    if (mail_eq(ev->user, mail_s("spacy")) &&
+        mail_eq(ev->secret, mail_s(" two  words "))) return MAIL_ERR_OK;
+    return mail_eq(ev->user, mail_s("bob")) &&
+           mail_eq(ev->secret, mail_s("secret")) ? MAIL_ERR_OK
+                                                 : MAIL_ERR_DENIED;
+}
+
+static void t_pop3d_event(t_run *r, const mail_event *ev) {
+    mail_err e = MAIL_ERR_OK;
+    int i;
+    switch (ev->kind) {
+    case MAIL_EV_LOGIN:
+    case MAIL_EV_APOP:
+        e = t_pop3d_who(ev);
+        t_late(r);
+        CHECK(mail_pop3d_login((mail_pop3d *)r->s, e, r->drops,
+              t_opt(r->opts, "empty", NULL) ? 0 :
+              t_opt(r->opts, "tutorial", NULL) ? 2 : 3) == MAIL_ERR_OK);
+        return;
+    case MAIL_EV_RETR:
+        r->msg = (int)ev->number;
+        CHECK(r->msg >= 1 && r->msg <= 3);
+        r->at = 0;
+        if (t_opt_number(r->opts, "lost") == r->msg) e = MAIL_ERR_IO;
+        if (e) r->msg = 0;
+        break;
+    case MAIL_EV_UPDATE:
+        t_addf(&r->log, "removed");
+        for (i = 0; i < 3; i++)
+            if (r->drops[i].deleted) t_addf(&r->log, " %d", i + 1);
+        t_addf(&r->log, "\r\n");
+        if (t_opt(r->opts, "stuck", NULL)) e = MAIL_ERR_IO;
+        break;
+    default:
+        CHECK(ev->kind == MAIL_EV_CLOSED);
+        t_addf(&r->log, "closed\r\n");
+        return;
+    }
+    t_late(r);
+    CHECK(mail_pop3d_reply((mail_pop3d *)r->s, e) == MAIL_ERR_OK);
+}
+
+static int t_pop3d_work(t_run *r) {
+    mail_pop3d *s = (mail_pop3d *)r->s;
+    const char *const *box = t_box, *p;
+    size_t n, k, piece = r->mode == T_OCTETS ? 1 : 4096;
+    if (s->state != MAIL_POP3D_SEND) return 0;
+    if (t_opt(r->opts, "lf", NULL)) box = t_box_lf;
+    p = box[r->msg - 1];
+    n = strlen(p + r->at);
+    if (n && !s->top_over) {
+        char *copy = t_copy(p + r->at, n < piece ? n : piece);
+        k = mail_pop3d_write(s, copy, n < piece ? n : piece);
+        free(copy);
+        r->at += k;
+        return k > 0;
+    }
+    return mail_pop3d_end(s) == MAIL_ERR_OK;
+}
+
+T_KIND(pop3d, 'C', NULL)
+
+static void t_smtpc_init(t_run *r) {
+    mail_smtpc_opts opts;
+    memset(&opts, 0, sizeof opts);
+    opts.helo = "client.example";
+    opts.basic = t_opt(r->opts, "basic", NULL);
+    if (t_opt(r->opts, "user", NULL)) {
+        opts.user = "bob";
+        opts.password = "secret";
+    }
+    r->mails = t_opt(r->opts, "mails", NULL)
+                   ? (int)t_opt_number(r->opts, "mails") : 1;
+    CHECK(mail_smtpc_init((mail_smtpc *)r->s, opts) == MAIL_ERR_OK);
+}
+
+enum { T_IDLE, T_MAIL, T_RCPT, T_DATA, T_TEXT, T_WAIT, T_OVER };
+
+static void t_smtpc_event(t_run *r, const mail_event *ev) {
+    mail_smtpc *s = (mail_smtpc *)r->s;
+    switch (ev->kind) {
+    case MAIL_EV_READY:
+        r->step = T_MAIL;
+        break;
+    case MAIL_EV_MAIL:
+        t_addf(&r->log, "mail %d\r\n", ev->code);
+        if (ev->code / 100 != 2) r->step = T_WAIT;
+        break;
+    case MAIL_EV_RCPT:
+        t_addf(&r->log, "rcpt %d %d %.*s\r\n", (int)ev->number, ev->code,
+               MAIL_ARG(ev->text));
+        break;
+    case MAIL_EV_DATA:
+        r->step = T_TEXT;
+        r->at = 0;
+        break;
+    case MAIL_EV_DONE:
+        t_addf(&r->log, "done %d %.*s\r\n", ev->code, MAIL_ARG(ev->text));
+        r->step = T_MAIL;
+        break;
+    default:
+        CHECK(ev->kind == MAIL_EV_CLOSED);
+        t_addf(&r->log, "closed %s\r\n", mail_err_name(s->err));
+        r->step = T_OVER;
+    }
+}
+
+/* The forward-path number i of to=, or 0. */
+static int t_smtpc_to(const t_run *r, int i, mail_path *p) {
+    mail_str to = mail_s("bob@b.example"), one;
+    t_opt(r->opts, "to", &to);
+    do one = mail_cut(&to, ',');
+    while (i-- && to.n);
+    if (i >= 0) return 0;
+    CHECK(mail_path_mailbox(one, p) == MAIL_ERR_OK);
+    return 1;
+}
+
+static int t_smtpc_mail(t_run *r) {
+    mail_smtpc *s = (mail_smtpc *)r->s;
+    mail_path from;
+    mail_err e;
+    int64_t size = t_opt(r->opts, "size", NULL)
+                       ? t_opt_number(r->opts, "size") : -1;
+    if (r->mails == 0) {
+        if (t_opt(r->opts, "noquit", NULL)) return r->step = T_WAIT, 0;
+        CHECK(mail_smtpc_quit(s) == MAIL_ERR_OK);
+        r->step = T_WAIT;
+        return 1;
+    }
+    r->mails--;
+    memset(&from, 0, sizeof from);
+    if (!t_opt(r->opts, "null", NULL))
+        mail_path_mailbox(mail_s("al@a.example"), &from);
+    e = mail_smtpc_mail(s, &from, size, t_opt(r->opts, "8bit", NULL));
+    if (e) t_addf(&r->log, "mail %s\r\n", mail_err_name(e));
+    r->step = e ? T_MAIL : T_RCPT;
+    r->msg = 0;
+    return 1;
+}
+
+static int t_smtpc_write(t_run *r) {
+    mail_smtpc *s = (mail_smtpc *)r->s;
+    mail_str text = mail_s("Subject: t\r\n\r\n.dot\r\n.\r\nend\r\n");
+    size_t n, k, piece = r->mode == T_OCTETS ? 1 : 4096;
+    mail_str v;
+    if (t_opt(r->opts, "text", &v)) text = v;
+    if (t_opt(r->opts, "notext", NULL)) return 0;
+    n = text.n - r->at;
+    if (n) {
+        k = mail_smtpc_write(s, text.p + r->at, n < piece ? n : piece);
+        r->at += k;
+        return k > 0;
+    }
+    if (mail_smtpc_end(s)) return 0;
+    r->step = T_WAIT;
+    return 1;
+}
+
+static int t_smtpc_work(t_run *r) {
+    mail_smtpc *s = (mail_smtpc *)r->s;
+    mail_path p;
+    mail_err e;
+    if (r->step == T_MAIL) return t_smtpc_mail(r);
+    if (r->step == T_TEXT) return t_smtpc_write(r);
+    if (r->step == T_RCPT && t_smtpc_to(r, r->msg, &p)) {
+        e = mail_smtpc_rcpt(s, &p);
+        if (e == MAIL_ERR_MORE) return 0;
+        CHECK(e == MAIL_ERR_OK);
+        r->msg++;
+        return 1;
+    }
+    if (r->step == T_RCPT) {
+        e = mail_smtpc_data(s);
+        if (e == MAIL_ERR_MORE) return 0;
+        CHECK(e == MAIL_ERR_OK);
+        r->step = T_WAIT;
+        return 1;
+    }
+    return 0;
+}
+
+T_KIND(smtpc, 'S', t_smtpc_eof)
+
+static void t_pop3c_init(t_run *r) {
+    mail_pop3c_opts opts;
+    mail_str todo = mail_s("quit");
+    memset(&opts, 0, sizeof opts);
+    opts.user = "bob";
+    opts.password = t_opt(r->opts, "apop", NULL) ? "tanstaaf" : "secret";
+    if (t_opt(r->opts, "apop", NULL)) opts.user = "mrose";
+    opts.apop = t_opt(r->opts, "apop", NULL);
+    t_opt(r->opts, "do", &todo);
+    mail_copy(r->word, sizeof r->word, todo);
+    CHECK(mail_pop3c_init((mail_pop3c *)r->s, opts) == MAIL_ERR_OK);
+}
+
+static void t_pop3c_event(t_run *r, const mail_event *ev) {
+    mail_pop3c *s = (mail_pop3c *)r->s;
+    if (ev->kind == MAIL_EV_TEXT) {
+        t_add(&r->log, ev->text);
+        return;
+    }
+    if (ev->kind == MAIL_EV_READY) r->step = 1;
+    if (ev->kind == MAIL_EV_ITEM)
+        t_addf(&r->log, "item %ld %ld %.*s\r\n", (long)ev->number,
+               (long)ev->size, MAIL_ARG(ev->text));
+    if (ev->kind == MAIL_EV_DONE) {
+        t_addf(&r->log, "done %d %ld %ld %.*s\r\n", ev->code,
+               (long)ev->number, (long)ev->size, MAIL_ARG(ev->text));
+        r->step = 1;
+    }
+    if (ev->kind != MAIL_EV_CLOSED) return;
+    t_addf(&r->log, "closed %s %s\r\n", mail_err_name(s->err), s->words);
+    r->step = 0;
+}
+
+/* The next command of do=: "stat", "list", "list2", "retr1", ... */
+static int t_pop3c_work(t_run *r) {
+    static const struct {
+        const char *verb; mail_err (*say)(mail_pop3c *, int64_t);
+    } verbs[] = {
+        {"list", mail_pop3c_list}, {"uidl", mail_pop3c_uidl},
+        {"retr", mail_pop3c_retr}, {"dele", mail_pop3c_dele}
+    };
+    mail_pop3c *s = (mail_pop3c *)r->s;
+    mail_str rest = mail_s(r->word), verb = mail_cut(&rest, ',');
+    int64_t n = verb.n && mail__digit(verb.p[verb.n - 1])
+                    ? verb.p[--verb.n] - '0' : 0;
+    mail_err e = MAIL_ERR_MISUSE;
+    int i;
+    if (r->step == 0 || verb.n == 0) return 0;
+    if (mail_eq(verb, mail_s("stat"))) e = mail_pop3c_stat(s);
+    if (mail_eq(verb, mail_s("quit"))) e = mail_pop3c_quit(s);
+    for (i = 0; i < 4; i++)
+        if (mail_eq(verb, mail_s(verbs[i].verb))) e = verbs[i].say(s, n);
+    CHECK(e == MAIL_ERR_OK);
+    memmove(r->word, rest.p, rest.n + 1);
+    r->step = 0;
+    return 1;
+}
+
+T_KIND(pop3c, 'S', t_pop3c_eof)
+
+static void t_fetch_init(t_run *r) {
+    mail_fetch_opts opts;
+    memset(&opts, 0, sizeof opts);
+    opts.pop3.user = "bob";
+    opts.pop3.password = "secret";
+    opts.keep = t_opt(r->opts, "keep", NULL);
+    opts.ledger = t_opt(r->opts, "ledger", NULL);
+    opts.max_size = t_opt_number(r->opts, "max_size");
+    CHECK(mail_fetch_init((mail_fetch *)r->s, opts) == MAIL_ERR_OK);
+}
+
+static void t_fetch_event(t_run *r, const mail_event *ev) {
+    mail_fetch *f = (mail_fetch *)r->s;
+    mail_str have = mail_sn("", 0);
+    mail_err e = MAIL_ERR_OK;
+    if (ev->kind == MAIL_EV_TEXT) {
+        t_add(&r->text, ev->text);
+        return;
+    }
+    if (ev->kind == MAIL_EV_CLOSED) {
+        t_addf(&r->log, "closed %s taken %d removed %d skipped %d\r\n",
+               mail_err_name(f->err), (int)f->taken, (int)f->removed,
+               (int)f->skipped);
+        return;
+    }
+    if (ev->kind == MAIL_EV_HAVE) {
+        t_opt(r->opts, "have", &have);
+        e = MAIL_ERR_NOTFOUND;
+        while (have.n)
+            if (mail_eq(mail_cut(&have, ','), ev->text)) e = MAIL_ERR_OK;
+        t_addf(&r->log, "have %d %.*s: %s\r\n", (int)ev->number,
+               MAIL_ARG(ev->text), e ? "no" : "yes");
+    } else {
+        CHECK(ev->kind == MAIL_EV_STORE);
+        if (t_opt_number(r->opts, "fail") == ev->number)
+            e = MAIL_ERR_NOSPACE;
+        t_add(&r->log, t_str(&r->text));
+        r->text.n = 0;
+        t_addf(&r->log, "store %d, %d octets: %s\r\n", (int)ev->number,
+               (int)ev->size, mail_err_name(e));
+    }
+    t_late(r);
+    CHECK(mail_fetch_answer(f = (mail_fetch *)r->s, e) == MAIL_ERR_OK);
+}
+
+#define t_fetch_work t_no_work
+T_KIND(fetch, 'S', t_fetch_eof)
+
+typedef struct t_dialogue { const char *name, *text; } t_dialogue;
+
+/* ==== [TALKS] smtpd ====================================================== */
+
+#define T_HELLO \
+    "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
+    "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
+    "S: 250-8BITMIME\nS: 250 ENHANCEDSTATUSCODES\n"
+#define T_HELLO_AUTH \
+    "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
+    "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
+    "S: 250-8BITMIME\nS: 250-AUTH PLAIN LOGIN\n" \
+    "S: 250 ENHANCEDSTATUSCODES\n"
+#define T_FROM "C: MAIL FROM:<al@a.example>\nS: 250 2.1.0 ...\n"
+#define T_BOB  "C: RCPT TO:<bob@b.example>\nS: 250 2.1.5 ...\n"
+#define T_TEXT "C: DATA\nS: 354 ...\n"
+#define T_MINE "C: .\nS: 250 2.0.0 ...\n"
+#define T_BYE  "C: QUIT\nS: 221 2.0.0 ...\nM: closed\n"
+#define T_TO_BOB "M: <al@a.example> to <bob@b.example>\n"
+
+static const t_dialogue t_smtpd_talks[] = {
+    { "5321-77 one mail, from greeting to goodbye",
+      T_HELLO T_FROM T_BOB T_TEXT
+      "C: Subject: hi\nC: \nC: hello\n" T_MINE
+      T_TO_BOB "M: Subject: hi\nM: \nM: hello\n" T_BYE },
+    { "5321-52 5321-53 HELO: no list of extensions",
+      "S: 220 mx.b.example ESMTP ready\nC: HELO a.example\n"
+      "S: 250 mx.b.example\n" T_FROM T_BOB T_TEXT "C: x\n" T_MINE
+      T_TO_BOB "M: x\n" T_BYE },
+    { "1982: basic says SMTP and refuses EHLO with 502",
+      "O: basic\nS: 220 mx.b.example SMTP ready\nC: EHLO a.example\n"
+      "S: 502 5.5.1 ...\nC: MAIL FROM:<al@a.example>\nS: 503 5.5.1 say HELO "
+      "first\nC: HELO a.example\nS: 250 mx.b.example\n" T_FROM
+      "C: RSET\nS: 250 2.0.0 ...\nM: abort\n"
+      "C: MAIL FROM:<al@a.example> SIZE=3\nS: 555 5.5.4 ...\n" T_BYE },
+    { "5321-60 RCPT without MAIL is refused",
+      T_HELLO "C: RCPT TO:<bob@b.example>\nS: 503 5.5.1 say MAIL first\n"
+      T_BYE },
+    { "5321-60 MAIL without EHLO is refused",
+      "S: 220 mx.b.example ESMTP...\nC: MAIL FROM:<al@a.example>\n"
+      "S: 503 5.5.1 say EHLO first\nC: RCPT TO:<bob@b.example>\n"
+      "S: 503...\nC: DATA\nS: 503...\n" T_BYE },
+    { "5321-61 DATA without an accepted RCPT is refused",
+      T_HELLO "C: DATA\nS: 503...\n" T_FROM "C: DATA\nS: 503 5.5.1 not now: "
+      "RCPT comes next\nC: RCPT TO:<nobody@b.example>\nS: 550 5.1.1 no such "
+      "user here\nC: DATA\nS: 503...\nC: .\nS: 500...\n" T_BYE },
+    { "5321-62 state unchanged after a 503",
+      T_HELLO T_FROM "C: MAIL FROM:<x@a.example>\nS: 503...\n" T_BOB
+      "C: MAIL FROM:<x@a.example>\nS: 503...\n" T_TEXT "C: x\n" T_MINE
+      T_TO_BOB "M: x\n" T_BYE },
+    { "5321-59 NOOP HELP VRFY RSET QUIT work before EHLO",
+      "S: 220...\nC: NOOP\nS: 250...\nC: HELP\nS: 214...\nC: VRFY bob\n"
+      "S: 252...\nC: RSET\nS: 250...\nC: EXPN list\nS: 502...\n" T_BYE },
+    { "5321-62 RSET before EHLO does not stand for EHLO",
+      "S: 220...\nC: RSET\nS: 250...\nC: MAIL FROM:<al@a.example>\n"
+      "S: 503...\n" T_BYE },
+    { "5321-95 NOOP and VRFY do not touch the transaction",
+      T_HELLO T_FROM "C: NOOP really?\nS: 250...\nC: VRFY bob\nS: 252...\n"
+      T_BOB "C: HELP DATA\nS: 214...\nC: NOOP\nS: 250...\n" T_TEXT
+      "C: x\n" T_MINE T_TO_BOB "M: x\n" T_BYE },
+    { "5321-22 verbs and keywords in any case",
+      "S: 220...\nC: eHLo a.example\nS: 250-...\nS: 250-...\nS: 250-...\n"
+      "S: 250-...\nS: 250 ...\nC: mail from:<al@a.example> size=5\n"
+      "S: 250...\nM: size 5\nC: rcpt to:<bob@B.Example>\nS: 250...\n"
+      "C: data\nS: 354...\nC: x\nC: .\nS: 250...\n"
+      "M: <al@a.example> to <bob@B.Example>\nM: x\n"
+      "C: quit\nS: 221...\nM: closed\n" },
+    { "5321-24 white space before CRLF is tolerated",
+      T_HELLO "C: MAIL FROM:<al@a.example>  \nS: 250...\n"
+      "C: RCPT TO: <bob@b.example> \nS: 250...\nC: DATA \nS: 354...\n"
+      "C: x\n" T_MINE T_TO_BOB "M: x\nC: QUIT \nS: 221...\nM: closed\n" },
+    { "5321-35 DATA, RSET, QUIT with an argument: 501",
+      T_HELLO T_FROM T_BOB "C: DATA now\nS: 501...\nC: RSET it\nS: 501...\n"
+      "C: QUIT it\nS: 501...\n" T_TEXT "C: x\n" T_MINE T_TO_BOB
+      "M: x\n" T_BYE },
+    { "5321-35 commands without their argument: 501",
+      "S: 220...\nC: EHLO\nS: 501...\nC: HELO \nS: 501...\nC: VRFY\n"
+      "S: 501...\nC: EHLO a.example\nS: 250-...\nS: 250-...\nS: 250-...\n"
+      "S: 250-...\nS: 250 ...\nC: MAIL\nS: 501...\nC: MAIL FROM\nS: 501...\n"
+      "C: MAIL FROM:\nS: 501...\n" T_FROM "C: RCPT\nS: 501...\n"
+      "C: RCPT FROM:<bob@b.example>\nS: 501...\n" T_BYE },
+    { "5321-11 unknown commands get 500 and the session lives on",
+      T_HELLO "C: XYZZY\nS: 500...\nC: \nS: 500...\nC:  NOOP\nS: 500...\n"
+      "C: NOOPS\nS: 500...\nC: MAILFROM:<al@a.example>\nS: 500...\n"
+      "C: GET / HTTP/1.1\nS: 500...\nC: NOOP\nS: 250...\n" T_BYE },
+    { "5321-45 commands known but off: 502",
+      T_HELLO "C: EXPN list\nS: 502...\nC: TURN\nS: 502...\n"
+      "C: ETRN b.example\nS: 502...\nC: STARTTLS\nS: 502...\n"
+      "C: BDAT 3 LAST\nS: 502...\nC: AUTH PLAIN AGEAYg==\nS: 502...\n" T_BYE },
+    { "5321-15 a bare LF does not end a command, where it is refused",
+      "O: reject_bare\n" T_HELLO "C: NOOP<LF>NOOP\nS: 500 5.5.2 ...\n"
+      "C: NOOP<CR>NOOP\nS: 500 5.5.2 ...\nC: NOOP<CR><CR>\nS: 500...\n"
+      "C: RSET\nS: 250...\n" T_BYE },
+    { "5321-15 a bare LF ends a command, where it is normalised",
+      T_HELLO "C: NOOP<LF>RSET<LF><+>\nS: 250 2.0.0 ok\n"
+      "S: 250 2.0.0 forgotten\nC: NOOP<CR>x\nS: 500 5.5.2 ...\n" T_BYE },
+    { "5321-26 control characters and NUL in a command",
+      T_HELLO "C: NOOP <NUL>\nS: 500...\nC: NOOP a<TAB>b\nS: 501...\n"
+      "C: MAIL FROM:<a<TAB>b@a.example>\nS: 501...\n" T_BYE },
+    { "5321-25 octets over 127 in a command: 501",
+      T_HELLO "C: MAIL FROM:<b\xc3\xb6@a.example>\nS: 501...\n" T_BYE },
+    { "5321-108 a line too long gets one 500, and the session lives on",
+      T_HELLO "C: NOOP <x*2100>\nS: 500 5.5.2 line too long\n"
+      "C: NOOP <x*5000>\nS: 500...\nC: NOOP\nS: 250...\n" T_BYE },
+    { "5321-101 a command of 512 octets is taken",
+      T_HELLO "C: NOOP <x*505>\nS: 250...\nC: NOOP <x*1000>\nS: 250...\n"
+      T_BYE },
+    { "5321-57 a bad EHLO changes nothing",
+      T_HELLO T_FROM T_BOB "C: EHLO (((\nS: 501...\nC: EHLO a b\nS: 501...\n"
+      T_TEXT "C: x\n" T_MINE T_TO_BOB "M: x\n" T_BYE },
+    { "5321-34 EHLO with names that people's machines have",
+      "S: 220...\nC: HELO m.eml\nS: 250...\nC: HELO my_pc\nS: 250...\n"
+      "C: HELO [127.0.0.1]\nS: 250...\nC: HELO [IPv6:::1]\nS: 250...\n"
+      "C: HELO a;b\nS: 501...\nC: HELO <x*256>\nS: 501...\n" T_BYE },
+    { "5321-56 EHLO in the middle is RSET",
+      T_HELLO T_FROM T_BOB "C: HELO again.example\nS: 250 mx.b.example\n"
+      "M: abort\nC: DATA\nS: 503...\nC: RCPT TO:<bob@b.example>\nS: 503...\n"
+      T_BYE },
+    { "5321-69 RSET forgets the sender and every recipient",
+      T_HELLO T_FROM T_BOB "C: RSET\nS: 250...\nM: abort\n"
+      "C: DATA\nS: 503...\nC: MAIL FROM:<two@a.example>\nS: 250...\n"
+      "C: DATA\nS: 503...\nC: RCPT TO:<carol@b.example>\nS: 250...\n"
+      T_TEXT "C: x\n" T_MINE
+      "M: <two@a.example> to <carol@b.example>\nM: x\n" T_BYE },
+    { "5321-70 the null reverse-path",
+      T_HELLO "C: MAIL FROM:<>\nS: 250...\n" T_BOB T_TEXT "C: x\n" T_MINE
+      "M: <> to <bob@b.example>\nM: x\n" T_BYE },
+    { "5321-70 but <> is no recipient",
+      T_HELLO T_FROM "C: RCPT TO:<>\nS: 501 5.1.3 ...\nC: DATA\nS: 503...\n"
+      T_BYE },
+    { "5321-72 each RCPT is judged alone, accepted ones stay",
+      T_HELLO T_FROM T_BOB "C: RCPT TO:<nobody@b.example>\nS: 550 5.1.1 no "
+      "such user here\nC: RCPT TO:<later@b.example>\nS: 451 4.2.1 later\n"
+      "C: RCPT TO:<dan@c.example>\nS: 550 5.7.1 relaying denied: log in first\n"
+      "C: RCPT TO:<carol@b.example>\nS: 250...\n" T_TEXT "C: x\n" T_MINE
+      "M: <al@a.example> to <bob@b.example> <carol@b.example>\nM: x\n"
+      T_BYE },
+    { "5321-73 postmaster, with a domain and without, in any case",
+      T_HELLO T_FROM "C: RCPT TO:<Postmaster>\nS: 250...\n"
+      "C: RCPT TO:<POSTMASTER@b.example>\nS: 250...\n"
+      "C: RCPT TO:<bob>\nS: 501...\n" T_TEXT "C: x\n" T_MINE
+      "M: <al@a.example> to <Postmaster> <POSTMASTER@b.example>\nM: x\n"
+      T_BYE },
+    { "5321-105 too many recipients: 452, the earlier ones kept",
+      "O: max_rcpts=2\n" T_HELLO T_FROM T_BOB
+      "C: RCPT TO:<nobody@b.example>\nS: 550...\n"
+      "C: RCPT TO:<carol@b.example>\nS: 250...\n"
+      "C: RCPT TO:<postmaster@b.example>\nS: 452 4.5.3 ...\n" T_TEXT
+      "C: x\n" T_MINE
+      "M: <al@a.example> to <bob@b.example> <carol@b.example>\nM: x\n"
+      T_BYE },
+    { "5321-71 a sender refused: 4yz, 5yz, and another may come",
+      T_HELLO "C: MAIL FROM:<later@a.example>\nS: 451 4.2.1 later\n"
+      "C: MAIL FROM:<never@a.example>\nS: 550 5.7.1 never\n"
+      "C: RCPT TO:<bob@b.example>\nS: 503...\n" T_FROM
+      "C: RSET\nS: 250...\nM: abort\n" T_BYE },
+    { "5321-144 an open relay asked for in six ways",
+      T_HELLO T_FROM "C: RCPT TO:<v@c.example>\nS: 550 5.7.1 ...\n"
+      "C: RCPT TO:<v%c.example@b.example>\nS: 550 5.1.1 ...\n"
+      "C: RCPT TO:<c.example!v@b.example>\nS: 550 5.1.1 ...\n"
+      "C: RCPT TO:<\"v@c.example\"@b.example>\nS: 550 5.1.1 ...\n"
+      "C: RCPT TO:<@b.example:v@c.example>\nS: 550 5.7.1 ...\n"
+      "C: RCPT TO:<v@[127.0.0.1]>\nS: 550 5.7.1 ...\n" T_BYE },
+    { "5321-28 5321-29 a source route is read and dropped",
+      T_HELLO "C: MAIL FROM:<@r.example,@s.example:al@a.example>\nS: 250...\n"
+      "C: RCPT TO:<@b.example:bob@b.example>\nS: 250...\n" T_TEXT "C: x\n"
+      T_MINE T_TO_BOB "M: x\n" T_BYE },
+    { "addresses that are not: 501, and the transaction stays as it was",
+      T_HELLO "C: MAIL FROM:al@a.example\nS: 501...\n"
+      "C: MAIL FROM:<al@a.example\nS: 501...\nC: MAIL FROM:<al>\nS: 501...\n"
+      "C: MAIL FROM:<al@>\nS: 501...\nC: MAIL FROM:<@a.example>\nS: 501...\n"
+      "C: MAIL FROM:<a b@a.example>\nS: 501...\n"
+      "C: MAIL FROM:<al@a_b.example>\nS: 501...\n" T_FROM
+      "C: RCPT TO:<b@y.test>>\nS: 501...\n"
+      "C: RCPT TO:<\"\\>@y.test>\nS: 501...\n"
+      "C: RCPT TO:<\"\"@y.test>\nS: 501...\n"
+      "C: RCPT TO:<b@y.test>x\nS: 501...\n" T_BOB
+      "C: RSET\nS: 250...\nM: abort\n" T_BYE },
+    { "5321-98 local part too long: 501 5.1.3",
+      T_HELLO T_FROM "C: RCPT TO:<<x*65>@b.example>\n"
+      "S: 501 5.1.3 address too long\n" T_BYE },
+    { "5321-64 parameters that were not offered: 555",
+      T_HELLO "C: MAIL FROM:<al@a.example> FOO=1\nS: 555...\n"
+      "C: MAIL FROM:<al@a.example> RET=FULL\nS: 555...\n"
+      "C: MAIL FROM:<al@a.example> AUTH=<>\nS: 555...\n" T_FROM
+      "C: RCPT TO:<bob@b.example> NOTIFY=NEVER\nS: 555...\n"
+      "C: RCPT TO:<bob@b.example> SIZE=1\nS: 555...\n" T_BYE },
+    { "1870 SIZE that is declared: the limit, and one octet over it",
+      "O: max_size=1000\nS: 220...\nC: EHLO a.example\nS: 250-...\n"
+      "S: 250-PIPELINING\nS: 250-SIZE 1000\nS: 250-8BITMIME\n"
+      "S: 250 ENHANCEDSTATUSCODES\n"
+      "C: MAIL FROM:<al@a.example> SIZE=1001\nS: 552 5.3.4 ...\n"
+      "C: MAIL FROM:<al@a.example> SIZE=99999999999999999999\n"
+      "S: 552 5.3.4 ...\nC: MAIL FROM:<al@a.example> SIZE=-1\nS: 501...\n"
+      "C: MAIL FROM:<al@a.example> SIZE=\nS: 501...\n"
+      "C: MAIL FROM:<al@a.example> SIZE=1000\nS: 250...\nM: size 1000\n"
+      T_BYE },
+    { "1870 a text of exactly max_size octets, its stuffed dot not counted",
+      "O: max_size=10\nS: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB T_TEXT
+      "C: ..34\nC: <x*3>\n" T_MINE T_TO_BOB "M: .34\nM: xxx\n" T_BYE },
+    { "1870 one octet over max_size: 552 after the end of the data",
+      "O: max_size=10\nS: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB T_TEXT
+      "C: 1234\nC: <x*3>\nC: .\nS: 552 5.3.4 ...\nM: abort\n"
+      "C: DATA\nS: 503...\n" T_FROM T_BOB T_TEXT "C: 12345678\n" T_MINE
+      T_TO_BOB "M: 12345678\n" T_BYE },
+    { "6152 BODY=8BITMIME, and 8-bit text as it came",
+      T_HELLO "C: MAIL FROM:<al@a.example> BODY=8BITMIME SIZE=4\nS: 250...\n"
+      "M: size 4\n" T_BOB T_TEXT "C: \xed\x95\x9c\n" T_MINE T_TO_BOB
+      "M: \xed\x95\x9c\n" T_BYE },
+    { "6152 BODY=7BIT, and a BODY that is neither",
+      T_HELLO "C: MAIL FROM:<al@a.example> BODY=BINARYMIME\nS: 501...\n"
+      "C: MAIL FROM:<al@a.example> body=7bit\nS: 250...\n" T_BYE },
+    { "5321-82 exactly one leading dot is removed, from the first line on",
+      T_HELLO T_FROM T_BOB T_TEXT "C: ..first\nC: ...\nC: .one\nC: a.b\n"
+      "C: ..\n" T_MINE T_TO_BOB "M: .first\nM: ..\nM: one\nM: a.b\nM: .\n"
+      T_BYE },
+    { "5321-16 to 5321-19 none of eight look-alikes ends the data",
+      "O: reject_bare\n" T_HELLO T_FROM T_BOB T_TEXT
+      "C: a<LF>.<LF>b\nC: a<LF>.\nC: a<CR>.<CR>b\nC: a<LF>.<CR>b\n"
+      "C: .<LF>b\nC: .<CR>b\nC: a<CR>.\nC: a<NUL>.\n"
+      "C: MAIL FROM:<evil@a.example>\nC: .\nS: 554 5.6.0 ...\nM: abort\n"
+      T_FROM "C: RSET\nS: 250...\nM: abort\n" T_BYE },
+    { "5321-16 normalised: a bare CR or LF is CRLF in the text, never an end",
+      T_HELLO T_FROM T_BOB T_TEXT
+      "C: a<LF>.<LF>b\nC: a<CR>.<CR>b\nC: .<LF>c\nC: .<CR>d\nC: e<LF>.\n"
+      "C: e<LF><LF>f\n" T_MINE T_TO_BOB
+      "M: a\nM: .\nM: b\nM: a\nM: .\nM: b\nM: \nM: c\nM: \nM: d\nM: e\n"
+      "M: .\nM: e\nM: \nM: f\n" T_BYE },
+    { "5321-85 NUL and control octets in a text are kept",
+      T_HELLO T_FROM T_BOB T_TEXT "C: a<NUL>b<TAB>\x0c\x7f\n" T_MINE
+      T_TO_BOB "M: a<NUL>b<TAB>\x0c\x7f\n" T_BYE },
+    { "an empty text",
+      T_HELLO T_FROM T_BOB T_TEXT T_MINE T_TO_BOB T_BYE },
+    { "5321-79 after the end of the data nothing is left",
+      T_HELLO T_FROM T_BOB T_TEXT "C: x\n" T_MINE T_TO_BOB "M: x\n"
+      "C: DATA\nS: 503...\nC: RCPT TO:<bob@b.example>\nS: 503...\n"
+      "C: MAIL FROM:<two@a.example>\nS: 250...\n"
+      "C: RCPT TO:<carol@b.example>\nS: 250...\n" T_TEXT "C: y\n" T_MINE
+      "M: <two@a.example> to <carol@b.example>\nM: y\n" T_BYE },
+    { "5321-78 refused at the end of the data, for now and for good",
+      "O: end=452\n" T_HELLO T_FROM T_BOB T_TEXT "C: x\nC: .\n"
+      "S: 452 4.3.0 ...\nC: DATA\nS: 503...\n" T_FROM T_BYE },
+    { "5321-76 DATA refused by the owner: no text is read",
+      "O: data=554\n" T_HELLO T_FROM T_BOB "C: DATA\nS: 554...\n"
+      "C: NOOP\nS: 250...\nC: RCPT TO:<bob@b.example>\nS: 503...\n" T_BYE },
+    { "2920 a whole mail in one packet is answered in order",
+      "S: 220...\nC: HELO a\nC: MAIL FROM:<al@a.example>\n"
+      "C: RCPT TO:<nobody@b.example>\nC: RCPT TO:<bob@b.example>\nC: DATA\n"
+      "C: x\nC: .\nC: NOOP\nC: QUIT\nS: 250...\nS: 250 2.1.0 ...\n"
+      "S: 550...\nS: 250 2.1.5 ...\nS: 354...\nS: 250 2.0.0 mine...\n"
+      "S: 250 2.0.0 ok\nS: 221...\n" T_TO_BOB "M: x\nM: closed\n" },
+    { "nothing after QUIT is answered",
+      T_HELLO T_BYE "C: NOOP\nC: MAIL FROM:<al@a.example>\n" },
+    { "4954 AUTH PLAIN with an initial response, then relaying",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235 2.7.0 ...\n" T_FROM "C: RCPT TO:<dan@c.example>\nS: 250...\n"
+      T_TEXT "C: x\n" T_MINE
+      "M: <al@a.example> to <dan@c.example>\nM: x\n" T_BYE },
+    { "4954 AUTH PLAIN in two steps, then a second AUTH: 503",
+      "O: auth\n" T_HELLO_AUTH "C: auth plain\nS: 334 \n"
+      "C: AGJvYgBzZWNyZXQ=\nS: 235...\nC: AUTH LOGIN\nS: 503...\n" T_BYE },
+    { "4954 AUTH LOGIN", "O: auth\n" T_HELLO_AUTH "C: AUTH LOGIN\n"
+      "S: 334 VXNlcm5hbWU6\nC: Ym9i\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\n"
+      "S: 235...\n" T_BYE },
+    { "4954 AUTH LOGIN with the name at once",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH LOGIN Ym9i\n"
+      "S: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\nS: 235...\n" T_BYE },
+    { "4954 a wrong password: 535, no relaying, and try again",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH PLAIN AGJvYgBzZWNyZXE=\n"
+      "S: 535 5.7.8 ...\n" T_FROM "C: RCPT TO:<dan@c.example>\nS: 550...\n"
+      "C: RSET\nS: 250...\nM: abort\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235...\n" T_BYE },
+    { "4954 the user data base is away: 454",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH PLAIN AGJ1c3kAcHc=\n"
+      "S: 454 4.3.0 ...\n" T_BYE },
+    { "4954 * cancels; not base64; not a login; no such mechanism",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH PLAIN\nS: 334 \nC: *\nS: 501...\n"
+      "C: AUTH PLAIN ????\nS: 501...\nC: AUTH PLAIN\nS: 334 \nC: \n"
+      "S: 501...\nC: AUTH PLAIN Ym9i\nS: 501...\nC: AUTH LOGIN\n"
+      "S: 334...\nC: *\nS: 501...\nC: AUTH CRAM-MD5\nS: 504...\n"
+      "C: NOOP\nS: 250...\n" T_BYE },
+    { "4954 a line too long in the middle of AUTH",
+      "O: auth\n" T_HELLO_AUTH "C: AUTH LOGIN\nS: 334...\nC: <x*3000>\n"
+      "S: 500...\nC: NOOP\nS: 250...\n" T_BYE },
+    { "4954 not before EHLO, not inside a transaction",
+      "O: auth\nS: 220...\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\nS: 503...\n"
+      "C: HELO a\nS: 250...\n" T_FROM "C: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 503...\n" T_BYE },
+    { "6409 submission: no MAIL before a login",
+      "O: auth submission\n" T_HELLO_AUTH "C: MAIL FROM:<al@a.example>\n"
+      "S: 530 5.7.0 ...\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\nS: 235...\n" T_FROM
+      T_BYE },
+    { "too many errors: 421, and no more",
+      "O: max_errors=3\n" T_HELLO "C: X\nS: 500...\nC: Y\nS: 500...\n"
+      "C: Z\nS: 500...\nS: 421 4.7.0 ...\nM: closed\nC: NOOP\n" },
+    { "guessing passwords counts as errors",
+      "O: auth max_errors=2\n" T_HELLO_AUTH
+      "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\n"
+      "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\nS: 421 4.7.0 ...\n"
+      "M: closed\n" },
+    { "5321-9 silence: 421 after five minutes, not before",
+      "S: 220...\nT: 1000\nT: 300999\nC: NOOP\nS: 250...\nT: 300999\n"
+      "T: 600998\nT: 600999\nS: 421 4.4.2 ...\nM: closed\n" },
+    { "5321-9 silence in the middle of a text",
+      "S: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB T_TEXT "C: x\nT: 5\n"
+      "T: 300005\nS: 421...\nM: closed\n" }
+};
+
+static void test_smtpd_talk(size_t i) {
+    t_talk(&t_smtpd, t_smtpd_talks[i].text);
+}
+
+/* ==== [TALKS] smtpc ====================================================== */
+
+#define T_EHLO "S: 220 mx ready\nC: EHLO client.example\n"
+#define T_PLAIN_EHLO T_EHLO "S: 250 mx\n"
+#define T_PIPE T_EHLO "S: 250-mx\nS: 250 PIPELINING\n"
+#define T_AL   "C: MAIL FROM:<al@a.example>\nS: 250 ok\nM: mail 250\n"
+#define T_RCPT1 "C: RCPT TO:<bob@b.example>\nS: 250 ok\nM: rcpt 0 250 ok\n"
+#define T_BODY "C: DATA\nS: 354 go\nC: Subject: t\nC: \nC: ..dot\nC: ..\n" \
+               "C: end\nC: .\n"
+#define T_DONE "S: 250 mine\nM: done 250 mine\n"
+#define T_QUIT "C: QUIT\nS: 221 bye\nM: closed OK\n"
+
+static const t_dialogue t_smtpc_talks[] = {
+    { "5321-54 5321-81 one mail: EHLO, dots stuffed, QUIT waits for 221",
+      T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "5321-37 no extension offered, none used, one command at a time",
+      "O: size=20 to=bob@b.example,carol@b.example\n" T_PLAIN_EHLO T_AL T_RCPT1
+      "C: RCPT TO:<carol@b.example>\nS: 250 ok\nM: rcpt 1 250 ok\n"
+      T_BODY T_DONE T_QUIT },
+    { "2920 pipelined: MAIL, RCPT, RCPT, DATA in one group",
+      "O: to=bob@b.example,carol@b.example\n" T_PIPE
+      "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: RCPT TO:<carol@b.example>\nC: DATA\nS: 250 ok\nM: mail 250\n"
+      "S: 250 ok\nM: rcpt 0 250 ok\nS: 550 5.1.1 who?\n"
+      "M: rcpt 1 550 5.1.1 who?\nS: 354 go\nC: Subject: t\nC: \nC: ..dot\n"
+      "C: ..\nC: end\nC: .\n" T_DONE T_QUIT },
+    { "2920 pipelined, nobody accepted, yet 354: a lone dot",
+      T_PIPE "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: DATA\nS: 250 ok\nM: mail 250\nS: 550 no\nM: rcpt 0 550 no\n"
+      "S: 354 go\nC: .\nS: 554 nobody\nM: done 554 \n" T_QUIT },
+    { "2920 pipelined, nobody accepted, DATA refused: RSET",
+      T_PIPE "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: DATA\nS: 250 ok\nM: mail 250\nS: 450 no\nM: rcpt 0 450 no\n"
+      "S: 503 no\nC: RSET\nS: 250 ok\nM: done 554 no\n" T_QUIT },
+    { "2920 pipelined, MAIL refused: the recipients get its code",
+      T_PIPE "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: DATA\nS: 451 full\nM: mail 451\nS: 503 no\nM: rcpt 0 451 full\n"
+      "S: 503 no\nC: RSET\nS: 250 ok\nM: done 451 full\n" T_QUIT },
+    { "5321-74 5321-75 nobody accepted: no DATA",
+      "O: to=bob@b.example,carol@b.example\n" T_PLAIN_EHLO T_AL
+      "C: RCPT TO:<bob@b.example>\nS: 450 later\nM: rcpt 0 450 later\n"
+      "C: RCPT TO:<carol@b.example>\nS: 550 no\nM: rcpt 1 550 no\n"
+      "C: RSET\nS: 250 ok\nM: done 554 no\n" T_QUIT },
+    { "5321-74 MAIL refused: no RCPT, RSET, the code is told",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nS: 550 5.7.1 go away\n"
+      "M: mail 550\nC: RSET\nS: 250 ok\nM: done 550 5.7.1 go away\n"
+      T_QUIT },
+    { "5321-74 DATA refused: no text, RSET, the code is told",
+      T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nS: 451 4.3.0 disk\nC: RSET\n"
+      "S: 250 ok\nM: done 451 4.3.0 disk\n" T_QUIT },
+    { "5321-74 no text at all before 354: a 250 to DATA is an error",
+      T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nS: 250 ok\nM: closed PROTOCOL\n" },
+    { "a 354 to MAIL is an error",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nS: 354 go\n"
+      "M: closed PROTOCOL\n" },
+    { "5321-106 552 to RCPT means 452",
+      T_PLAIN_EHLO T_AL "C: RCPT TO:<bob@b.example>\nS: 552 too many\n"
+      "M: rcpt 0 452 too many\nC: RSET\nS: 250 ok\nM: done 554 too many\n"
+      T_QUIT },
+    { "5321-77 refused at the end of the data: the server's words",
+      T_PLAIN_EHLO T_AL T_RCPT1 T_BODY "S: 552-5.3.4 too\nS: 552 5.3.4 big\n"
+      "M: done 552 5.3.4 too 5.3.4 big\n" T_QUIT },
+    { "two mails in one session, the second after a refusal",
+      "O: mails=2\n" T_PLAIN_EHLO T_AL
+      "C: RCPT TO:<bob@b.example>\nS: 550 no\nM: rcpt 0 550 no\n"
+      "C: RSET\nS: 250 ok\nM: done 554 no\n" T_AL T_RCPT1 T_BODY T_DONE
+      T_QUIT },
+    { "5321-70 the null reverse-path",
+      "O: null\n" T_PLAIN_EHLO "C: MAIL FROM:<>\nS: 250 ok\nM: mail 250\n"
+      T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "5321-84 a text without a last line end gets one",
+      "O: text=abc\n" T_PLAIN_EHLO T_AL T_RCPT1
+      "C: DATA\nS: 354 go\nC: abc\nC: .\n" T_DONE T_QUIT },
+    { "5321-83 an empty text: a dot and nothing before it",
+      "O: text=\n" T_PLAIN_EHLO T_AL T_RCPT1
+      "C: DATA\nS: 354 go\nC: .\n" T_DONE T_QUIT },
+    { "a text that is a lone dot",
+      "O: text=.\n" T_PLAIN_EHLO T_AL T_RCPT1
+      "C: DATA\nS: 354 go\nC: ..\nC: .\n" T_DONE T_QUIT },
+    { "1870 SIZE offered: SIZE= said",
+      "O: size=20\n" T_EHLO "S: 250-mx\nS: 250 SIZE 1000\n"
+      "C: MAIL FROM:<al@a.example> SIZE=20\nS: 250 ok\nM: mail 250\n" T_RCPT1
+      T_BODY T_DONE T_QUIT },
+    { "1870 exactly the server's size is sent",
+      "O: size=1000\n" T_EHLO "S: 250-mx\nS: 250 SIZE 1000\n"
+      "C: MAIL FROM:<al@a.example> SIZE=1000\nS: 250 ok\nM: mail 250\n"
+      T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "1870 more than the server's size: nothing is sent",
+      "O: size=1001\n" T_EHLO "S: 250-mx\nS: 250 size 1000\n"
+      "M: mail TOOLONG\n" T_QUIT },
+    { "6152 8-bit text and a server that takes it",
+      "O: 8bit\n" T_EHLO "S: 250-mx\nS: 250-SIZE\nS: 250 8bitmime\n"
+      "C: MAIL FROM:<al@a.example> BODY=8BITMIME\nS: 250 ok\nM: mail 250\n"
+      T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "5321-86 8-bit text and a server that does not: nothing is sent",
+      "O: 8bit\n" T_PLAIN_EHLO "M: mail UNABLE\n" T_QUIT },
+    { "5321-55 HELO when EHLO is unknown, and no extension then",
+      "O: size=5\n" T_EHLO "S: 500 what?\nC: HELO client.example\n"
+      "S: 250 mx\n" T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "5321-55 but not on a 4yz",
+      T_EHLO "S: 451 later\nM: closed TEMPFAIL\n" },
+    { "HELO refused too", T_EHLO "S: 502 no\nC: HELO client.example\n"
+      "S: 550 no\nM: closed REFUSED\n" },
+    { "1982: basic says HELO",
+      "O: basic\nS: 220 mx\nC: HELO client.example\nS: 250 mx\n" T_AL
+      T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "5321-1 greeted with 554", "S: 554 no mail here\nM: closed REFUSED\n" },
+    { "5321-1 greeted with 421", "S: 421 busy\nM: closed TEMPFAIL\n" },
+    { "5321-49 greeted with nonsense", "S: 999 what\nM: closed PROTOCOL\n" },
+    { "greeted by something else", "S: HTTP/1.1 400 Bad Request\n"
+      "M: closed PROTOCOL\n" },
+    { "5321-43 a greeting of many lines",
+      "S: 220-one\nS: 220-two\nS: 220 three\nC: EHLO client.example\n"
+      "S: 250 mx\n" T_AL "C: RCPT TO:<bob@b.example>\nS: 250-a\nS: 250-b\n"
+      "S: 250 c\nM: rcpt 0 250 a b c\n" T_BODY T_DONE T_QUIT },
+    { "5321-42 replies without text, with the space and without",
+      "S: 220\nC: EHLO client.example\nS: 250 \n"
+      "C: MAIL FROM:<al@a.example>\nS: 250\nM: mail 250\n"
+      "C: RCPT TO:<bob@b.example>\nS: 250 \nM: rcpt 0 250 \n"
+      T_BODY "S: 250\nM: done 250 \nC: QUIT\nS: 221\nM: closed OK\n" },
+    { "5321-41 codes nobody knows, by their first digit",
+      "S: 229 x\nC: EHLO client.example\nS: 259 x\n"
+      "C: MAIL FROM:<al@a.example>\nS: 299 x\nM: mail 299\n"
+      "C: RCPT TO:<bob@b.example>\nS: 499 x\nM: rcpt 0 499 x\n"
+      "C: RSET\nS: 250 ok\nM: done 554 x\n" T_QUIT },
+    { "5321-39 a reply whose lines differ in code",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nS: 250-ok\nS: 550 no\n"
+      "M: closed PROTOCOL\n" },
+    { "5321-42 replies that end in LF alone are taken",
+      "S: 220 mx<LF><+>\nC: EHLO client.example\nS: 250 mx<LF><+>\n" T_AL
+      T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "a bare CR in a reply", "S: 220 m<CR>x\nM: closed PROTOCOL\n" },
+    { "5321-50 a reply line without end", "S: 220 <x*5000>\n"
+      "M: closed PROTOCOL\n" },
+    { "an answer too many is not one to the text",
+      T_PLAIN_EHLO T_AL "C: RCPT TO:<bob@b.example>\nS: 250 ok\nC: DATA\n"
+      "S: 250 ok\nM: rcpt 0 250 ok\nM: closed PROTOCOL\n" },
+    { "a 221 and 421 to QUIT are both the end",
+      "O: mails=0\n" T_PLAIN_EHLO "C: QUIT\nS: 421 x\nM: closed OK\n" },
+    { "421 in the middle", T_PLAIN_EHLO T_AL
+      "C: RCPT TO:<bob@b.example>\nS: 421 4.3.2 down\nM: closed TEMPFAIL\n" },
+    { "421 while the text goes out",
+      "O: notext\n" T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nS: 354 go\n"
+      "T: 0\nS: 421 down\nM: closed TEMPFAIL\n" },
+    { "5321-13 hung up after the dot", T_PLAIN_EHLO T_AL T_RCPT1 T_BODY
+      "H:\nM: closed CLOSED\n" },
+    { "5321-13 hung up before the greeting", "H:\nM: closed CLOSED\n" },
+    { "5321-67 hung up after QUIT is no error",
+      T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE
+      "C: QUIT\nH:\nM: closed OK\n" },
+    { "4954 AUTH PLAIN", "O: user\n" T_EHLO "S: 250-mx\n"
+      "S: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235 ok\n" T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "4954 AUTH LOGIN if there is nothing else",
+      "O: user\n" T_EHLO "S: 250-mx\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\n"
+      "S: 334 VXNlcm5hbWU6\nC: Ym9i\nS: 334 UGFzc3dvcmQ6\nC: c2VjcmV0\n"
+      "S: 235 ok\n" T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "4954 wrong password", "O: user\n" T_EHLO "S: 250-mx\n"
+      "S: 250 AUTH PLAIN\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 535 5.7.8 no\nM: closed DENIED\n" },
+    { "4954 the server cannot tell now", "O: user\n" T_EHLO "S: 250-mx\n"
+      "S: 250 AUTH PLAIN\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 454 4.7.0 later\nM: closed TEMPFAIL\n" },
+    { "4954 no AUTH offered: no password is sent, no mail either",
+      "O: user\n" T_PLAIN_EHLO "M: closed UNABLE\n" },
+    { "5321-6 five minutes for the greeting",
+      "T: 0\nT: 299999\nT: 300000\nM: closed TIMEOUT\n" },
+    { "5321-7 ten minutes after the final dot",
+      T_PLAIN_EHLO T_AL T_RCPT1 T_BODY "T: 0\nT: 599999\nT: 600000\n"
+      "M: closed TIMEOUT\n" },
+    { "5321-7 two minutes for DATA",
+      T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nT: 0\nT: 119999\nT: 120000\n"
+      "M: closed TIMEOUT\n" }
+};
+
+static void test_smtpc_talk(size_t i) {
+    t_talk(&t_smtpc, t_smtpc_talks[i].text);
+}
+
+/* ==== [TALKS] pop3d ====================================================== */
+
+#define T_OK   "S: +OK pop.b.example POP3 ready\n"
+#define T_IN   T_OK "C: USER bob\nS: +OK...\nC: PASS secret\n" \
+               "S: +OK 3 messages, 84 octets\n"
+#define T_OUT  "C: QUIT\nS: +OK...\n"
+
+static const t_dialogue t_pop3d_talks[] = {
+    { "1939-12 the journey: STAT, LIST, RETR, DELE, QUIT",
+      T_IN "C: STAT\nS: +OK 3 84\nC: LIST\nS: +OK...\nS: 1 30\nS: 2 36\n"
+      "S: 3 18\nS: .\nC: RETR 1\nS: +OK 30 octets\nS: Subject: one\nS: \n"
+      "S: hello\nS: world\nS: .\nC: DELE 1\nS: +OK...\n" T_OUT
+      "M: removed 1\nM: closed\n" },
+    { "1939-6 lines that begin with a dot are stuffed",
+      T_IN "C: RETR 2\nS: +OK...\nS: Subject: dots\nS: \nS: ..\nS: ...two\n"
+      "S: ..x\nS: end\nS: .\n" T_OUT "M: removed\nM: closed\n" },
+    { "1939-32 a mailbox with LF line ends comes out with CRLF",
+      "O: lf\n" T_IN "C: RETR 2\nS: +OK...\nS: Subject: dots\nS: \nS: ..\n"
+      "S: ...two\nS: ..x\nS: end\nS: .\nC: TOP 2 1\nS: +OK...\n"
+      "S: Subject: dots\nS: \nS: ..\nS: .\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-34 an empty body",
+      T_IN "C: RETR 3\nS: +OK...\nS: Subject: empty\nS: \nS: .\n"
+      "C: TOP 3 9\nS: +OK...\nS: Subject: empty\nS: \nS: .\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-39 RETR twice gives the same",
+      T_IN "C: RETR 1\nS: +OK...\nS: Subject: one\nS: \nS: hello\nS: world\n"
+      "S: .\nC: RETR 1\nS: +OK...\nS: Subject: one\nS: \nS: hello\n"
+      "S: world\nS: .\n" T_OUT "M: removed\nM: closed\n" },
+    { "1939-41 to 1939-44 TOP: none, one, all of the lines, and bad numbers",
+      T_IN "C: TOP 1 0\nS: +OK...\nS: Subject: one\nS: \nS: .\nC: TOP 1 1\n"
+      "S: +OK...\nS: Subject: one\nS: \nS: hello\nS: .\nC: TOP 1 99999999\n"
+      "S: +OK...\nS: Subject: one\nS: \nS: hello\nS: world\nS: .\n"
+      "C: TOP 1 99999999999999999999\nS: +OK...\nS: Subject: one\nS: \n"
+      "S: hello\nS: world\nS: .\nC: TOP 2 2\nS: +OK...\nS: Subject: dots\n"
+      "S: \nS: ..\nS: ...two\nS: .\nC: TOP 1\nS: -ERR...\nC: TOP 1 -1\n"
+      "S: -ERR...\nC: TOP\nS: -ERR...\nC: TOP 9 1\nS: -ERR...\n"
+      "C: TOP 4 1\nS: -ERR...\n" T_OUT "M: removed\nM: closed\n" },
+    { "1939-45 UIDL", T_IN "C: UIDL\nS: +OK...\nS: 1 uid-1\nS: 2 !\n"
+      "S: 3 ~3~\nS: .\nC: UIDL 2\nS: +OK 2 !\nC: UIDL 4\nS: -ERR...\n"
+      "C: DELE 2\nS: +OK...\nC: UIDL\nS: +OK...\nS: 1 uid-1\nS: 3 ~3~\n"
+      "S: .\nC: UIDL 2\nS: -ERR...\n" T_OUT "M: removed 2\nM: closed\n" },
+    { "1939-27 1939-29 1939-30 a mark changes no number, and STAT and LIST",
+      T_IN "C: DELE 2\nS: +OK...\nC: STAT\nS: +OK 2 48\nC: LIST\nS: +OK...\n"
+      "S: 1 30\nS: 3 18\nS: .\nC: LIST 3\nS: +OK 3 18\nC: LIST 2\n"
+      "S: -ERR...\nC: RETR 2\nS: -ERR...\nC: TOP 2 0\nS: -ERR...\n"
+      "C: DELE 2\nS: -ERR...\n" T_OUT "M: removed 2\nM: closed\n" },
+    { "1939-31 numbers that are none: a server with three messages",
+      T_IN "C: RETR 0\nS: -ERR...\nC: RETR 4\nS: -ERR...\nC: RETR 5\n"
+      "S: -ERR...\nC: RETR 9\nS: -ERR...\nC: RETR -1\nS: -ERR...\n"
+      "C: RETR abc\nS: -ERR...\nC: RETR 1x\nS: -ERR...\nC: RETR\n"
+      "S: -ERR...\nC: RETR 99999999999999999999\nS: -ERR...\nC: DELE 4\n"
+      "S: -ERR...\nC: LIST 9\nS: -ERR...\nC: LIST 0\nS: -ERR...\n"
+      "C: RETR 4294967297\nS: -ERR...\n" T_OUT "M: removed\nM: closed\n" },
+    { "1939-36 1939-38 DELE twice, RSET unmarks",
+      T_IN "C: DELE 1\nS: +OK...\nC: DELE 3\nS: +OK...\nC: DELE 1\n"
+      "S: -ERR...\nC: RSET\nS: +OK...\nC: STAT\nS: +OK 3 84\nC: DELE 2\n"
+      "S: +OK...\n" T_OUT "M: removed 2\nM: closed\n" },
+    { "1939-50 1939-51 QUIT removes exactly the marked",
+      T_IN "C: DELE 3\nS: +OK...\nC: DELE 1\nS: +OK...\n" T_OUT
+      "M: removed 1 3\nM: closed\n" },
+    { "1939-54 hung up before QUIT: nothing is removed",
+      T_IN "C: DELE 1\nS: +OK...\nC: DELE 2\nS: +OK...\nH:\n" },
+    { "1939-11 ten minutes of silence: closed without a word, nothing "
+      "removed",
+      T_IN "C: DELE 1\nS: +OK...\nT: 0\nT: 599999\nT: 600000\n"
+      "M: closed\n" },
+    { "1939-52 some could not be removed: -ERR",
+      "O: stuck\n" T_IN "C: DELE 1\nS: +OK...\nC: QUIT\n"
+      "S: -ERR [SYS/TEMP] ...\nM: removed 1\nM: closed\n" },
+    { "1939-30 an empty maildrop",
+      "O: empty\n" T_OK "C: USER bob\nS: +OK...\nC: PASS secret\n"
+      "S: +OK 0 messages, 0 octets\nC: STAT\nS: +OK 0 0\nC: LIST\n"
+      "S: +OK...\nS: .\nC: UIDL\nS: +OK...\nS: .\nC: RETR 1\nS: -ERR...\n"
+      "C: DELE 1\nS: -ERR...\nC: LIST 1\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-26 commands of TRANSACTION before the login",
+      T_OK "C: STAT\nS: -ERR...\nC: LIST\nS: -ERR...\nC: RETR 1\nS: -ERR...\n"
+      "C: DELE 1\nS: -ERR...\nC: UIDL\nS: -ERR...\nC: TOP 1 0\nS: -ERR...\n"
+      "C: RSET\nS: -ERR...\nC: NOOP\nS: -ERR...\n" T_OUT "M: closed\n" },
+    { "1939-21 QUIT before the login: no UPDATE",
+      T_OK "C: USER bob\nS: +OK...\n" T_OUT "M: closed\n" },
+    { "1939-19 PASS only after USER",
+      T_OK "C: PASS secret\nS: -ERR...\nC: USER bob\nS: +OK...\nC: CAPA\n"
+      "S: +OK...\nS: USER\nS: TOP\nS: UIDL\nS: PIPELINING\nS: RESP-CODES\n"
+      "S: AUTH-RESP-CODE\nS: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\n"
+      "C: PASS secret\nS: -ERR...\n" T_OUT "M: closed\n" },
+    { "1939-40 USER and PASS after the login",
+      T_IN "C: USER bob\nS: -ERR...\nC: PASS secret\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-18 +OK for a name that nobody has, and then no way in",
+      T_OK "C: USER nobody\nS: +OK...\nC: PASS x\nS: -ERR [AUTH] ...\n"
+      "C: PASS secret\nS: -ERR...\nC: USER <x*100>\nS: +OK...\n"
+      "C: PASS secret\nS: -ERR [AUTH] ...\n" T_OUT "M: closed\n" },
+    { "1939-17 a wrong password, then the right one",
+      T_OK "C: USER bob\nS: +OK...\nC: PASS wrong\nS: -ERR [AUTH] ...\n"
+      "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3 messages...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-20 a password with spaces, also at its ends",
+      T_OK "C: USER spacy\nS: +OK...\nC: PASS  two  words \n"
+      "S: +OK 3 messages...\n" T_OUT "M: removed\nM: closed\n" },
+    { "2449 1939-15 the maildrop is in use, 3206 it is broken",
+      T_OK "C: USER carol\nS: +OK...\nC: PASS x\nS: -ERR [IN-USE] ...\n"
+      "C: USER dave\nS: +OK...\nC: PASS x\nS: -ERR [SYS/TEMP] ...\n"
+      "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-23 APOP, by the example of the RFC",
+      "O: apop\nS: +OK pop.b.example POP3 ready "
+      "<1896.697170952@dbc.mtview.ca.us>\n"
+      "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\n"
+      "S: +OK 3 messages...\n" T_OUT "M: removed\nM: closed\n" },
+    { "1939-24 APOP, wrong digest: -ERR, still AUTHORIZATION",
+      "O: apop\nS: +OK...\nC: APOP mrose c4c9334bac560ecc979e58001b3e22fc\n"
+      "S: -ERR [AUTH] ...\nC: APOP mrose\nS: -ERR...\nC: APOP mrose abc\n"
+      "S: -ERR...\nC: STAT\nS: -ERR...\n"
+      "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: +OK...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-22 no timestamp, no APOP",
+      T_OK "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: -ERR...\n"
+      T_OUT "M: closed\n" },
+    { "2595 no passwords on this connection",
+      "O: no_login\n" T_OK "C: USER bob\nS: -ERR [AUTH] ...\nC: PASS secret\n"
+      "S: -ERR...\nC: CAPA\nS: +OK...\nS: TOP\nS: UIDL\nS: PIPELINING\n"
+      "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: EXPIRE NEVER\n"
+      "S: IMPLEMENTATION...\nS: .\n" T_OUT "M: closed\n" },
+    { "2449 CAPA after the login",
+      T_IN "C: CAPA\nS: +OK...\nS: USER\nS: TOP\nS: UIDL\nS: PIPELINING\n"
+      "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: EXPIRE NEVER\n"
+      "S: IMPLEMENTATION...\nS: .\nC: CAPA x\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "1939-2 keywords in any case; arguments where none belong",
+      T_OK "C: user bob\nS: +OK...\nC: PaSs secret\nS: +OK...\nC: stat\n"
+      "S: +OK 3 84\nC: STAT 1\nS: -ERR...\nC: NOOP 1\nS: -ERR...\n"
+      "C: RSET 1\nS: -ERR...\nC: noop\nS: +OK...\nC: QUIT 1\nS: -ERR...\n"
+      "C: LIST 1 2\nS: -ERR...\nC: quit\nS: +OK...\nM: removed\n"
+      "M: closed\n" },
+    { "1939-8 commands nobody knows, and lines of nonsense",
+      T_OK "C: XYZZY\nS: -ERR...\nC: \nS: -ERR...\nC: STLS\nS: -ERR...\n"
+      "C: <x*3000>\nS: -ERR...\nC: USER <x*300>\nS: -ERR...\n"
+      "C: US<NUL>ER bob\nS: -ERR...\nC: USER b<TAB>b\nS: -ERR...\n" T_OUT
+      "M: closed\n" },
+    { "a bare LF ends a command, where it is normalised",
+      T_OK "C: USER bob<LF>PASS secret<LF><+>\nS: +OK...\nS: +OK 3...\n"
+      "C: NOOP<CR>x\nS: -ERR...\n" T_OUT "M: removed\nM: closed\n" },
+    { "and does not, where it is refused",
+      "O: reject_bare\n" T_OK "C: USER bob<LF>PASS secret\nS: -ERR...\n"
+      T_OUT "M: closed\n" },
+    { "a message that cannot be read now: -ERR, and the session lives on",
+      "O: lost=2\n" T_IN "C: RETR 2\nS: -ERR [SYS/TEMP] ...\nC: RETR 3\n"
+      "S: +OK...\nS: Subject: empty\nS: \nS: .\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "2449 pipelined: the whole session in one packet",
+      T_OK "C: USER bob\nC: PASS secret\nC: STAT\nC: RETR 3\nC: DELE 3\n"
+      "C: QUIT\nS: +OK...\nS: +OK 3...\nS: +OK 3 84\nS: +OK 18 octets\n"
+      "S: Subject: empty\nS: \nS: .\nS: +OK marked\nS: +OK...\n"
+      "M: removed 3\nM: closed\n" },
+    { "too many errors: goodbye",
+      "O: max_errors=2\n" T_OK "C: X\nS: -ERR...\nC: Y\nS: -ERR...\n"
+      "S: -ERR too many...\nM: closed\nC: QUIT\n" }
+};
+
+static void test_pop3d_talk(size_t i) {
+    t_talk(&t_pop3d, t_pop3d_talks[i].text);
+}
+
+/* ==== [TALKS] pop3c and mail_fetch ======================================= */
+
+#define T_LOGIN "S: +OK ready\nC: USER bob\nS: +OK\nC: PASS secret\n" \
+                "S: +OK in\n"
+#define T_END   "C: QUIT\nS: +OK bye\nM: closed OK bye\n"
+
+static const t_dialogue t_pop3c_talks[] = {
+    { "log in and out", T_LOGIN T_END },
+    { "1939-29 STAT", "O: do=stat,quit\n" T_LOGIN "C: STAT\nS: +OK 2 320\n"
+      "M: done 1 2 320 320\n" T_END },
+    { "STAT that makes no sense: no number is made up",
+      "O: do=stat,stat,quit\n" T_LOGIN "C: STAT\nS: +OK -1 x\n"
+      "M: done 1 -1 -1 x\nC: STAT\nS: +OK 99999999999999999999 1\n"
+      "M: done 1 -1 1 1\n" T_END },
+    { "LIST and UIDL, of all and of one",
+      "O: do=list,list2,uidl,uidl1,quit\n" T_LOGIN "C: LIST\nS: +OK 2\n"
+      "S: 1 120\nS: 2 200 more\nS: .\nM: item 1 120 120\n"
+      "M: item 2 200 200 more\nM: done 1 -1 -1 \nC: LIST 2\nS: +OK 2 200\n"
+      "M: done 1 2 200 200\nC: UIDL\nS: +OK\nS: 1 abc\nS: 2 !\nS: .\n"
+      "M: item 1 -1 abc\nM: item 2 -1 !\nM: done 1 -1 -1 \nC: UIDL 1\n"
+      "S: +OK 1 abc\nM: done 1 1 -1 abc\n" T_END },
+    { "1939-59 -ERR is an answer, not the end",
+      "O: do=list,retr1,dele1,quit\n" T_LOGIN "C: LIST\nS: -ERR no\n"
+      "M: done 0 -1 -1 no\nC: RETR 1\nS: -ERR gone\nM: done 0 -1 -1 gone\n"
+      "C: DELE 1\nS: -ERR gone\nM: done 0 -1 -1 gone\n" T_END },
+    { "1939-7 RETR: one dot off, a lone dot ends, CRLF.CRLF only",
+      "O: do=retr1,dele1,quit\n" T_LOGIN "C: RETR 1\nS: +OK 99 octets\n"
+      "S: A: b\nS: \nS: ..\nS: ...x\nS: .y\nS: end<LF>.<LF>more\nS: .\n"
+      "M: A: b\nM: \nM: .\nM: ..x\nM: y\nM: end\nM: .\nM: more\n"
+      "M: done 1 -1 -1 99 octets\nC: DELE 1\nS: +OK\nM: done 1 -1 -1 \n"
+      T_END },
+    { "a message of nothing", "O: do=retr1,quit\n" T_LOGIN "C: RETR 1\n"
+      "S: +OK\nS: .\nM: done 1 -1 -1 \n" T_END },
+    { "1939-23 APOP",
+      "O: apop\nS: +OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>\n"
+      "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: +OK\n" T_END },
+    { "1939-22 APOP wanted, no timestamp: no password is sent",
+      "O: apop\nS: +OK ready\nM: closed UNABLE ready\n" },
+    { "APOP wanted, a timestamp without @ or end",
+      "O: apop\nS: +OK <abc> <x@y\nM: closed UNABLE <abc> <x@y\n" },
+    { "greeted with -ERR", "S: -ERR busy\nM: closed TEMPFAIL busy\n" },
+    { "greeted by something else", "S: 220 mx\nM: closed PROTOCOL \n" },
+    { "1939-1 +ok in lower case is no status",
+      "S: +ok ready\nM: closed PROTOCOL \n" },
+    { "wrong password", "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: -ERR no\nM: closed DENIED no\n" },
+    { "3206 and 2449: not the password's fault",
+      "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: -ERR [IN-USE] wait\nM: closed BUSY [IN-USE] wait\n" },
+    { "3206 [SYS/TEMP]", "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: -ERR [SYS/TEMP] x\nM: closed TEMPFAIL [SYS/TEMP] x\n" },
+    { "-ERR to QUIT: some were not removed",
+      T_LOGIN "C: QUIT\nS: -ERR some\nM: closed REFUSED some\n" },
+    { "hung up instead of an answer to QUIT",
+      T_LOGIN "C: QUIT\nH:\nM: closed CLOSED in\n" },
+    { "hung up in the middle of a message",
+      "O: do=retr1,quit\n" T_LOGIN "C: RETR 1\nS: +OK\nS: abc\nH:\n"
+      "M: abc\nM: closed CLOSED \n" },
+    { "a reply without end", "S: +OK <x*5000>\nM: closed PROTOCOL \n" },
+    { "a minute of silence", T_LOGIN "C: QUIT\nT: 0\nT: 59999\nT: 60000\n"
+      "M: closed TIMEOUT in\n" }
+};
+
+static void test_pop3c_talk(size_t i) {
+    t_talk(&t_pop3c, t_pop3c_talks[i].text);
+}
+
+#define T_ONE "S: +OK\nS: A: 1\nS: \nS: ..x\nS: .\nM: A: 1\nM: \nM: .x\n"
+
+static const t_dialogue t_fetch_talks[] = {
+    { "1939-55 delete mode: RETR, stored, then DELE, then QUIT",
+      T_LOGIN "C: STAT\nS: +OK 2 24\nC: RETR 1\n" T_ONE
+      "M: store 1, 12 octets: OK\nC: DELE 1\nS: +OK\nC: RETR 2\n" T_ONE
+      "M: store 2, 12 octets: OK\nC: DELE 2\nS: +OK\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 2 removed 2 skipped 0\n" },
+    { "1939-55 not stored: not marked, QUIT, and no further",
+      "O: fail=2\n" T_LOGIN "C: STAT\nS: +OK 3 36\nC: RETR 1\n" T_ONE
+      "M: store 1, 12 octets: OK\nC: DELE 1\nS: +OK\nC: RETR 2\n" T_ONE
+      "M: store 2, 12 octets: NOSPACE\nC: QUIT\nS: +OK\n"
+      "M: closed NOSPACE taken 1 removed 1 skipped 0\n" },
+    { "1939-57 keep mode: what is known is not asked for, nothing is marked",
+      "O: keep have=u1,u3\n" T_LOGIN "C: STAT\nS: +OK 3 36\nC: UIDL\nS: +OK\n"
+      "S: 1 u1\nS: 2 u2\nS: 3 u3\nS: .\nM: have 1 u1: yes\nM: have 2 u2: no\n"
+      "M: have 3 u3: yes\nC: RETR 2\n" T_ONE "M: store 2, 12 octets: OK\n"
+      "C: QUIT\nS: +OK\nM: closed OK taken 1 removed 0 skipped 0\n" },
+    { "1939-56 delete mode with a ledger: known ones are marked, not fetched",
+      "O: ledger have=u1\n" T_LOGIN "C: STAT\nS: +OK 2 24\nC: UIDL\nS: +OK\n"
+      "S: 1 u1\nS: 2 u2\nS: .\nM: have 1 u1: yes\nM: have 2 u2: no\n"
+      "C: DELE 1\nS: +OK\nC: RETR 2\n" T_ONE "M: store 2, 12 octets: OK\n"
+      "C: DELE 2\nS: +OK\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 1 removed 2 skipped 0\n" },
+    { "1939-49 two messages with one UID",
+      "O: keep\n" T_LOGIN "C: STAT\nS: +OK 2 24\nC: UIDL\nS: +OK\nS: 1 u\n"
+      "S: 2 u\nS: .\nM: have 1 u: no\nM: have 2 u: no\nC: RETR 1\n" T_ONE
+      "M: store 1, 12 octets: OK\nC: RETR 2\n" T_ONE
+      "M: store 2, 12 octets: OK\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 2 removed 0 skipped 0\n" },
+    { "an empty maildrop: no UIDL, QUIT", "O: keep\n" T_LOGIN
+      "C: STAT\nS: +OK 0 0\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 0 removed 0 skipped 0\n" },
+    { "1939-61 keep mode needs UIDL", "O: keep\n" T_LOGIN
+      "C: STAT\nS: +OK 1 12\nC: UIDL\nS: -ERR no\nC: QUIT\nS: +OK\n"
+      "M: closed UNABLE taken 0 removed 0 skipped 0\n" },
+    { "a ledger only helps: no UIDL, everything is fetched",
+      "O: ledger\n" T_LOGIN "C: STAT\nS: +OK 1 12\nC: UIDL\nS: -ERR no\n"
+      "C: RETR 1\n" T_ONE "M: store 1, 12 octets: OK\nC: DELE 1\nS: +OK\n"
+      "C: QUIT\nS: +OK\nM: closed OK taken 1 removed 1 skipped 0\n" },
+    { "a message that the server cannot give is left where it is",
+      T_LOGIN "C: STAT\nS: +OK 2 24\nC: RETR 1\nS: -ERR gone\nC: RETR 2\n"
+      T_ONE "M: store 2, 12 octets: OK\nC: DELE 2\nS: +OK\nC: QUIT\n"
+      "S: +OK\nM: closed OK taken 1 removed 1 skipped 1\n" },
+    { "DELE refused: it was taken all the same",
+      T_LOGIN "C: STAT\nS: +OK 1 12\nC: RETR 1\n" T_ONE
+      "M: store 1, 12 octets: OK\nC: DELE 1\nS: -ERR no\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 1 removed 0 skipped 0\n" },
+    { "a message longer than the limit ends the run, unmarked",
+      "O: max_size=11\n" T_LOGIN "C: STAT\nS: +OK 1 12\nC: RETR 1\nS: +OK\n"
+      "S: 123456789\nS: x<+>\n"
+      "M: closed TOOLONG taken 0 removed 0 skipped 0\n" },
+    { "a STAT that lies", T_LOGIN "C: STAT\nS: +OK many\nC: QUIT\nS: +OK\n"
+      "M: closed PROTOCOL taken 0 removed 0 skipped 0\n" },
+    { "UIDs that are none", "O: keep\n" T_LOGIN "C: STAT\nS: +OK 2 24\n"
+      "C: UIDL\nS: +OK\nS: 1 <x*71>\nS: 2 b\nS: .\nM: have 2 b: no\n"
+      "C: QUIT\nS: +OK\nM: closed PROTOCOL taken 0 removed 0 skipped 0\n" },
+    { "a UIDL with numbers past the count",
+      "O: keep have=a,b,c\n" T_LOGIN "C: STAT\nS: +OK 1 12\nC: UIDL\nS: +OK\n"
+      "S: 1 a\nS: 2 b\nS: 2147483647 c\nS: .\nM: have 1 a: yes\nC: QUIT\n"
+      "S: +OK\nM: closed OK taken 0 removed 0 skipped 0\n" },
+    { "hung up in the middle of a message: nothing was stored",
+      T_LOGIN "C: STAT\nS: +OK 1 12\nC: RETR 1\nS: +OK\nS: ab\nH:\n"
+      "M: closed CLOSED taken 0 removed 0 skipped 0\n" }
+};
+
+static void test_fetch_talk(size_t i) {
+    t_talk(&t_fetch, t_fetch_talks[i].text);
+}
+
+/* ==== [STR] slices, numbers, buffers ===================================== */
+
+static void test_str_number(void) {
+    static const struct { const char *s; int64_t max, v; mail_err e; } t[] = {
+        {"0", 0, 0, MAIL_ERR_OK}, {"7", 7, 7, MAIL_ERR_OK},
+        {"8", 7, 0, MAIL_ERR_TOOLONG}, {"9", 3, 0, MAIL_ERR_TOOLONG},
+        {"1", 0, 0, MAIL_ERR_TOOLONG}, {"10", 9, 0, MAIL_ERR_TOOLONG},
+        {"10", 10, 10, MAIL_ERR_OK}, {"007", 7, 7, MAIL_ERR_OK},
+        {"19", 20, 19, MAIL_ERR_OK}, {"21", 20, 0, MAIL_ERR_TOOLONG},
+        {"9223372036854775807", INT64_MAX, INT64_MAX, MAIL_ERR_OK},
+        {"9223372036854775808", INT64_MAX, 0, MAIL_ERR_TOOLONG},
+        {"99999999999999999999", INT64_MAX, 0, MAIL_ERR_TOOLONG},
+        {"", 9, 0, MAIL_ERR_SYNTAX}, {"-1", 9, 0, MAIL_ERR_SYNTAX},
+        {"+1", 9, 0, MAIL_ERR_SYNTAX}, {" 1", 9, 0, MAIL_ERR_SYNTAX},
+        {"1 ", 9, 0, MAIL_ERR_SYNTAX}, {"0x1", 9, 0, MAIL_ERR_SYNTAX},
+        {"1e3", 9, 0, MAIL_ERR_SYNTAX}, {"1:", 9, 0, MAIL_ERR_SYNTAX},
+        {"/", 9, 0, MAIL_ERR_SYNTAX}, {"999x", 9, 0, MAIL_ERR_SYNTAX}
+    };
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        int64_t v = -7;
+        mail_err e = mail_number(mail_s(t[i].s), t[i].max, &v);
+        if (e != t[i].e || v != (e ? -7 : t[i].v)) t_fail(__LINE__, t[i].s);
+    }
+}
+
+/* Every limit from 0 to 120 against every number from 0 to 130. */
+static void test_str_number_every_limit(void) {
+    char z[8];
+    int64_t max, n, v;
+    for (max = 0; max <= 120; max++)
+        for (n = 0; n <= 130; n++) {
+            snprintf(z, sizeof z, "%d", (int)n);
+            v = -1;
+            CHECK(mail_number(mail_s(z), max, &v) ==
+                  (n <= max ? MAIL_ERR_OK : MAIL_ERR_TOOLONG));
+            CHECK(v == (n <= max ? n : -1));
+        }
+}
+
+static void test_str_cut(void) {
+    mail_str s = mail_s("a bc  d");
+    CHECK_STR(mail_cut(&s, ' '), "a");
+    CHECK_STR(mail_cut(&s, ' '), "bc");
+    CHECK_STR(mail_cut(&s, ' '), "");
+    CHECK_STR(mail_cut(&s, ' '), "d");
+    CHECK(s.n == 0);
+    CHECK_STR(mail_cut(&s, ' '), "");
+    s = mail_sn("x\0y", 3);
+    CHECK_STR(mail_cut(&s, 0), "x");
+    CHECK_STR(s, "y");
+}
+
+static void test_str_small_things(void) {
+    char to[4];
+    CHECK(mail_s(NULL).n == 0 && mail_s(NULL).p != NULL);
+    CHECK(mail_eq(mail_s("ab"), mail_s("ab")));
+    CHECK(!mail_eq(mail_s("ab"), mail_s("aB")));
+    CHECK(mail_ieq(mail_s("aZ@["), mail_s("Az@[")));
+    CHECK(!mail_ieq(mail_s("@"), mail_s("`")));
+    CHECK(!mail_ieq(mail_s("a"), mail_s("ab")));
+    CHECK(mail_starts(mail_s("From:x"), "FROM:"));
+    CHECK(!mail_starts(mail_s("Fro"), "FROM:"));
+    CHECK_STR(mail_trim(mail_s(" \t a b\t ")), "a b");
+    CHECK(mail_trim(mail_s(" \t ")).n == 0);
+    CHECK(mail_copy(to, 4, mail_s("abc")) && !strcmp(to, "abc"));
+    CHECK(!mail_copy(to, 4, mail_s("abcd")) && !strcmp(to, "abc"));
+    CHECK(!mail_has_control(mail_s("a b~\xff")));
+    CHECK(mail_has_control(mail_s("a\rb")) && mail_has_control(mail_s("\n")));
+    CHECK(mail_has_control(mail_sn("\0", 1)) && mail_has_control(
+          mail_s("\x7f")) && mail_has_control(mail_s("\t")));
+    CHECK(!strcmp(mail_err_name(MAIL_ERR_TOOLONG), "TOOLONG"));
+    CHECK(!strcmp(mail_err_name(MAIL_ERR_COUNT), "?"));
+    CHECK(!strcmp(mail_err_text(MAIL_ERR_OK), "done"));
+    CHECK(!strcmp(mail_event_name(MAIL_EV_CLOSED), "CLOSED"));
+    CHECK(!strcmp(mail_note_name(MAIL_NOTE_FATE), "FATE"));
+}
+
+static void test_str_buffer_full(void) {
+    char *p = t_copy("......", 6);
+    mail_buf b = mail_buf_on(p, 6);
+    mail_buf_add(&b, mail_s("abc"));
+    mail_buf_add(&b, mail_s("def"));
+    CHECK(!b.full);
+    CHECK_STR(mail_buf_str(&b), "abcdef");
+    mail_buf_add(&b, mail_s(""));
+    CHECK(!b.full);
+    mail_buf_add(&b, mail_s("g"));
+    CHECK(b.full && b.n == 6);
+    b = mail_buf_on(p, 6);
+    mail_buf_fmt(&b, "%s%d", "abcd", 1);
+    CHECK(!b.full);
+    CHECK_STR(mail_buf_str(&b), "abcd1");
+    mail_buf_fmt(&b, "%s", "long");
+    CHECK(b.full);
+    mail_buf_add(&b, mail_s("x"));           /* nothing after it is kept */
+    CHECK_STR(mail_buf_str(&b), "abcd1");
+    free(p);
+}
+
+/* ==== [B64] ============================================================== */
+
+static void test_b64_vectors(void) {      /* RFC 4648 10 */
+    static const char *const plain[] = { "", "f", "fo", "foo", "foob",
+                                         "fooba", "foobar" };
+    static const char *const coded[] = { "", "Zg==", "Zm8=", "Zm9v",
+                                         "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
+    size_t i, n;
+    char text[64], out[64];
+    for (i = 0; i < 7; i++) {
+        mail_buf b = mail_buf_on(text, sizeof text);
+        mail_b64_encode(&b, mail_s(plain[i]));
+        CHECK_STR(mail_buf_str(&b), coded[i]);
+        CHECK(b.n == MAIL_B64_SIZE(strlen(plain[i])));
+        n = 99;
+        CHECK(mail_b64_decode(mail_s(coded[i]), out, &n) == MAIL_ERR_OK);
+        CHECK_STR(mail_sn(out, n), plain[i]);
+    }
+}
+
+static void test_b64_strict(void) {
+    static const char *const bad[] = {
+        "Z", "Zg", "Zg=", "Zg===", "=", "====", "Z===", "Zg==Zg==", "Zm9v ",
+        " Zm9", "Zm\n9", "Zm9-", "Zm9_", "Zh==", "Zm9=", "Z=g=", "Zm=v",
+        "=Zm9", "Zm9\x80", "Zm9vZg="
+    };
+    char out[64];
+    size_t i, n;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (mail_b64_decode(mail_s(bad[i]), out, &n) != MAIL_ERR_SYNTAX)
+            t_fail(__LINE__, bad[i]);
+    CHECK(mail_b64_decode(mail_sn("Zm9\0", 4), out, &n) == MAIL_ERR_SYNTAX);
+}
+
+static void test_b64_in_place_all_octets(void) {
+    size_t n, i, len, made;
+    for (len = 0; len <= 70; len++) {
+        char *p = (char *)t_alloc(MAIL_B64_SIZE(len)), raw[70];
+        mail_buf b = mail_buf_on(p, MAIL_B64_SIZE(len));
+        for (i = 0; i < len; i++) raw[i] = (char)(t_random(256) - 128);
+        mail_b64_encode(&b, mail_sn(raw, len));
+        CHECK(!b.full && b.n == b.cap);
+        CHECK(mail_b64_decode(mail_buf_str(&b), p, &made) == MAIL_ERR_OK);
+        CHECK_SAME(mail_sn(p, made), mail_sn(raw, len));
+        free(p);
+    }
+    n = 0;
+    CHECK(mail_b64_decode(mail_s(""), NULL, &n) == MAIL_ERR_OK && n == 0);
+}
+
+/* ==== [HASH] ============================================================= */
+
+static void t_hex(t_text *t, const unsigned char *p, size_t n) {
+    size_t i;
+    t->n = 0;
+    for (i = 0; i < n; i++) t_addf(t, "%02x", (unsigned)p[i]);
+}
+
+static void t_md5(mail_str s, const char *want) {
+    unsigned char out[16];
+    t_text hex = {NULL, 0, 0};
+    mail_md5 m;
+    size_t i;
+    mail_md5_init(&m);
+    for (i = 0; i < s.n; i++) mail_md5_add(&m, mail_sn(s.p + i, 1));
+    mail_md5_end(&m, out);
+    t_hex(&hex, out, 16);
+    CHECK_STR(t_str(&hex), want);
+    t_free(&hex);
+}
+
+static void test_hash_md5(void) {         /* RFC 1321 A.5 */
+    t_md5(mail_s(""), "d41d8cd98f00b204e9800998ecf8427e");
+    t_md5(mail_s("a"), "0cc175b9c0f1b6a831c399e269772661");
+    t_md5(mail_s("abc"), "900150983cd24fb0d6963f7d28e17f72");
+    t_md5(mail_s("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
+    t_md5(mail_s("abcdefghijklmnopqrstuvwxyz"),
+          "c3fcd3d76192e4007dfb496cca67e13b");
+    t_md5(mail_s("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                 "0123456789"), "d174ab98d277d9f5a5611c2c9f419d9f");
+    t_md5(mail_s("1234567890123456789012345678901234567890"
+                 "1234567890123456789012345678901234567890"),
+          "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+static void t_sha(mail_str s, int times, const char *want) {
+    unsigned char out[32];
+    t_text hex = {NULL, 0, 0};
+    mail_sha256 m;
+    mail_sha256_init(&m);
+    while (times--) mail_sha256_add(&m, s);
+    mail_sha256_end(&m, out);
+    t_hex(&hex, out, 32);
+    CHECK_STR(t_str(&hex), want);
+    t_free(&hex);
+}
+
+static void test_hash_sha256(void) {      /* FIPS 180-2 B */
+    t_sha(mail_s(""), 1, "e3b0c44298fc1c149afbf4c8996fb924"
+                         "27ae41e4649b934ca495991b7852b855");
+    t_sha(mail_s("abc"), 1, "ba7816bf8f01cfea414140de5dae2223"
+                            "b00361a396177a9cb410ff61f20015ad");
+    t_sha(mail_s("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+          1, "248d6a61d20638b8e5c026930c3e6039"
+             "a33ce45964ff2167f6ecedd419db06c1");
+    t_sha(mail_s("aaaaaaaaaa"), 100000, "cdc76e5c9914fb9281a1c7e284d73e67"
+                                        "f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void t_hmac(mail_str key, mail_str text, const char *want) {
+    unsigned char out[32];
+    t_text hex = {NULL, 0, 0};
+    mail_hmac(key, text, out);
+    t_hex(&hex, out, 32);
+    CHECK_STR(t_str(&hex), want);
+    t_free(&hex);
+}
+
+static void test_hash_hmac(void) {        /* RFC 4231 4.2, 4.3, 4.7 */
+    char key[131];
+    memset(key, 0x0b, 20);
+    t_hmac(mail_sn(key, 20), mail_s("Hi There"),
+           "b0344c61d8db38535ca8afceaf0bf12b"
+           "881dc200c9833da726e9376c2e32cff7");
+    t_hmac(mail_s("Jefe"), mail_s("what do ya want for nothing?"),
+           "5bdcc146bf60754e6a042426089575c7"
+           "5a003f089d2739839dec58b964ec3843");
+    memset(key, (char)0xaa - 256, 131);
+    t_hmac(mail_sn(key, 131), mail_s("Test Using Larger Than Block-Size Key "
+                                     "- Hash Key First"),
+           "60e431591ee0b67f0d8a26aacbf5b77f"
+           "8e0bc6213728c5140546040f0ee37f54");
+}
+
+static void test_hash_pbkdf2(void) {      /* the vectors of RFC 6070, SHA-256 */
+    static const struct { unsigned rounds; const char *want; } t[] = {
+        {1, "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b"},
+        {2, "ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43"},
+        {4096,
+         "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a"}
+    };
+    unsigned char out[32];
+    t_text hex = {NULL, 0, 0};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        mail_pbkdf2(mail_s("password"), mail_s("salt"), t[i].rounds, out);
+        t_hex(&hex, out, 32);
+        CHECK_STR(t_str(&hex), t[i].want);
+    }
+    t_free(&hex);
+}
+
+/* ==== [SASL] ============================================================= */
+
+/* RFC 7677 3: user, pencil, salt W22ZaJ0SNY7soEsUEjb6gQ==, 4096 rounds. The
+   proofs of its dialogue fit the keys that we store. */
+static void test_sasl_scram_keys(void) {
+    static const char auth[] =
+        "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCA"
+        "fuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,"
+        "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    static const char proof64[] =
+        "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    char salt[32], secret[MAIL_SECRET_SIZE], stored[48], server[48], proof[48];
+    unsigned char sig[32];
+    size_t n, i;
+    mail_buf b = mail_buf_on(secret, sizeof secret), s64;
+    mail_str rest, field;
+    mail_sha256 m;
+    mail_b64_decode(mail_s("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, &n);
+    mail_secret_make(&b, mail_s("pencil"), mail_sn(salt, n), 4096);
+    rest = mail_buf_str(&b);
+    CHECK_STR(mail_cut(&rest, ','), "{SCRAM-SHA-256}4096");
+    CHECK_STR(mail_cut(&rest, ','), "W22ZaJ0SNY7soEsUEjb6gQ==");
+    field = mail_cut(&rest, ',');
+    CHECK(mail_b64_decode(field, stored, &n) == MAIL_ERR_OK && n == 32);
+    CHECK(mail_b64_decode(rest, server, &n) == MAIL_ERR_OK && n == 32);
+    mail_hmac(mail_sn(server, 32), mail_s(auth), sig);  /* ServerSignature */
+    s64 = mail_buf_on(proof, sizeof proof);
+    mail_b64_encode(&s64, mail_sn((char *)sig, 32));
+    CHECK_STR(mail_buf_str(&s64),
+              "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    mail_hmac(mail_sn(stored, 32), mail_s(auth), sig);  /* ClientSignature */
+    CHECK(mail_b64_decode(mail_s(proof64), proof, &n) == MAIL_ERR_OK);
+    for (i = 0; i < 32; i++) proof[i] ^= (char)(sig[i] ^ 0);
+    mail_sha256_init(&m);                   /* StoredKey = H(ClientKey) */
+    mail_sha256_add(&m, mail_sn(proof, 32));
+    mail_sha256_end(&m, sig);
+    CHECK_SAME(mail_sn((char *)sig, 32), mail_sn(stored, 32));
+    CHECK(mail_secret_check(mail_buf_str(&b), mail_s("pencil")));
+    CHECK(!mail_secret_check(mail_buf_str(&b), mail_s("pencil2")));
+    CHECK(!mail_secret_check(mail_buf_str(&b), mail_s("")));
+}
+
+static void test_sasl_secrets(void) {
+    static const char *const bad[] = {
+        "", "{", "{MD5}x", "secret", "{SCRAM-SHA-256}", "{SCRAM-SHA-256}1",
+        "{SCRAM-SHA-256}1,", "{SCRAM-SHA-256}1,c2FsdA==,",
+        "{SCRAM-SHA-256}1,c2FsdA==,c2FsdA==,c2FsdA==",
+        "{SCRAM-SHA-256}x,c2FsdA==,AAAA,AAAA",
+        "{SCRAM-SHA-256}1,????,AAAA,AAAA"
+    };
+    size_t i;
+    mail_str p;
+    CHECK(mail_secret_check(mail_s("{PLAIN}secret"), mail_s("secret")));
+    CHECK(!mail_secret_check(mail_s("{PLAIN}secret"), mail_s("Secret")));
+    CHECK(!mail_secret_check(mail_s("{PLAIN}secret"), mail_s("secre")));
+    CHECK(mail_secret_plain(mail_s("{PLAIN}a b"), &p));
+    CHECK_STR(p, "a b");
+    CHECK(!mail_secret_plain(mail_s("{SCRAM-SHA-256}1,a,b,c"), &p));
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (mail_secret_check(mail_s(bad[i]), mail_s("")) ||
+            mail_secret_check(mail_s(bad[i]), mail_s("secret")))
+            t_fail(__LINE__, bad[i]);
+    CHECK(mail_same_secret("ab\0c", "ab\0c", 4));
+    CHECK(!mail_same_secret("ab\0c", "ab\0d", 4));
+}
+
+static void test_sasl_plain(void) {       /* RFC 4616 */
+    mail_str z, u, p;
+    CHECK(mail_sasl_plain(mail_sn("\0tim\0pw", 7), &z, &u, &p) ==
+          MAIL_ERR_OK);
+    CHECK(z.n == 0);
+    CHECK_STR(u, "tim");
+    CHECK_STR(p, "pw");
+    CHECK(mail_sasl_plain(mail_sn("U\0K\0x y", 7), &z, &u, &p) ==
+          MAIL_ERR_OK);
+    CHECK_STR(z, "U");
+    CHECK(mail_sasl_plain(mail_s(""), &z, &u, &p) == MAIL_ERR_SYNTAX);
+    CHECK(mail_sasl_plain(mail_sn("a\0b", 3), &z, &u, &p) ==
+          MAIL_ERR_SYNTAX);
+    CHECK(mail_sasl_plain(mail_sn("\0a\0", 3), &z, &u, &p) ==
+          MAIL_ERR_SYNTAX);
+    CHECK(mail_sasl_plain(mail_sn("\0\0p", 3), &z, &u, &p) ==
+          MAIL_ERR_SYNTAX);
+    CHECK(mail_sasl_plain(mail_sn("\0a\0b\0", 5), &z, &u, &p) ==
+          MAIL_ERR_SYNTAX);
+}
+
+static void test_sasl_user_names(void) {
+    char name[80];
+    CHECK(mail_user_ok(mail_s("bob")) && mail_user_ok(mail_s("A.b_c-9")));
+    CHECK(!mail_user_ok(mail_s("")) && !mail_user_ok(mail_s(".x")));
+    CHECK(!mail_user_ok(mail_s("..")) && !mail_user_ok(mail_s("a/b")));
+    CHECK(!mail_user_ok(mail_s("a b")) && !mail_user_ok(mail_s("a:b")));
+    CHECK(!mail_user_ok(mail_s("a\n")) && !mail_user_ok(mail_s("\xc3\xb6")));
+    CHECK(!mail_user_ok(mail_sn("a\0b", 3)));
+    memset(name, 'x', sizeof name);
+    CHECK(mail_user_ok(mail_sn(name, 63)) && !mail_user_ok(mail_sn(name, 64)));
+}
+
+/* 1939-23: the example of RFC 1939 7. */
+static void test_sasl_apop(void) {
+    char out[33];
+    mail_apop(mail_s("<1896.697170952@dbc.mtview.ca.us>"),
+              mail_s("tanstaaf"), out);
+    CHECK_STR(mail_s(out), "c4c9334bac560ecc979e58001b3e22fb");
+}
+
+/* ==== [DATE] ============================================================= */
+
+static void test_date(void) {
+    static const struct { int64_t s; int zone; const char *want; } t[] = {
+        {0, 0, "Thu, 01 Jan 1970 00:00:00 +0000"},
+        {0, -60, "Wed, 31 Dec 1969 23:00:00 -0100"},
+        {-1, 0, "Wed, 31 Dec 1969 23:59:59 +0000"},
+        {1767225600, 540, "Thu, 01 Jan 2026 09:00:00 +0900"},
+        {951782400, 0, "Tue, 29 Feb 2000 00:00:00 +0000"},
+        {951868800, 0, "Wed, 01 Mar 2000 00:00:00 +0000"},
+        {1709164800, 0, "Thu, 29 Feb 2024 00:00:00 +0000"},
+        {1709251200, -1, "Thu, 29 Feb 2024 23:59:00 -0001"},
+        {1709251200, 330, "Fri, 01 Mar 2024 05:30:00 +0530"},
+        {1709251200, -570, "Thu, 29 Feb 2024 14:30:00 -0930"},
+        {2147483648, 0, "Tue, 19 Jan 2038 03:14:08 +0000"},
+        {4107542400, 0, "Mon, 01 Mar 2100 00:00:00 +0000"},
+        {4107456000, 0, "Sun, 28 Feb 2100 00:00:00 +0000"},
+        {4294967296, 0, "Sun, 07 Feb 2106 06:28:16 +0000"},
+        {253402300799, 0, "Fri, 31 Dec 9999 23:59:59 +0000"}
+    };
+    char line[64];
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        mail_buf b = mail_buf_on(line, sizeof line);
+        mail_date(&b, t[i].s, t[i].zone);
+        CHECK_STR(mail_buf_str(&b), t[i].want);
+    }
+}
+
+/* 800 years, day by day, against a calendar that only counts. */
+static void test_date_every_day(void) {
+    static const int days[] = { 31, 28, 31, 30, 31, 30,
+                                31, 31, 30, 31, 30, 31 };
+    static const char *const month[] = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    int y = 1970, m = 0, d = 1;
+    char line[64], want[40];
+    int64_t n;
+    for (n = 0; n < 800 * 365; n++) {
+        mail_buf b = mail_buf_on(line, sizeof line);
+        int leap = m == 1 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+        if (n % 7 == 0 || d == 1 || d > 27) {
+            mail_date(&b, n * 86400, 0);
+            snprintf(want, sizeof want, "%02d %s %04d", d, month[m], y);
+            CHECK_STR(mail_sn(line + 5, 11), want);
+        }
+        if (++d <= days[m] + leap) continue;
+        d = 1;
+        if (++m < 12) continue;
+        m = 0;
+        y++;
+    }
+}
+
+/* ==== [ADDR] ============================================================= */
+
+static void test_addr_accepted(void) {
+    static const char *const t[][2] = {        /* read, written again */
+        {"<>", "<>"}, {"<a@b>", "<a@b>"}, {"<A.b+c@D.example>", NULL},
+        {"<bob@b.example>", NULL}, {"<postmaster>", "<postmaster>"},
+        {"<PostMaster>", "<PostMaster>"},
+        {"<\"a\"@d>", "<a@d>"}, {"<\"\\a\"@d>", "<a@d>"},
+        {"<\"a b\"@d>", NULL}, {"<\"a.b\"@d>", "<a.b@d>"},
+        {"<\".a\"@d>", NULL}, {"<\"a.\"@d>", NULL}, {"<\"a..b\"@d>", NULL},
+        {"<\"a@b\"@d>", NULL}, {"<\"a\\\"b\"@d>", NULL},
+        {"<\"a\\\\b\"@d>", NULL}, {"<\">\"@d>", NULL},
+        {"<\"\\>\"@d>", "<\">\"@d>"}, {"<\"a,b:c;\"@d>", NULL},
+        {"<!#$%&'*+-/=?^_`{|}~@d>", NULL}, {"<1@2>", NULL},
+        {"<@r.example:a@b>", "<a@b>"},
+        {"<@r.example,@s.example:a@b>", "<a@b>"},
+        {"<@[127.0.0.1]:a@b>", "<a@b>"},
+        {"<a@[127.0.0.1]>", NULL}, {"<a@[255.255.255.255]>", NULL},
+        {"<a@[IPv6:::1]>", NULL}, {"<a@[ipv6:::]>", NULL},
+        {"<a@[IPv6:2001:db8::25]>", NULL}, {"<a@[IPv6:1:2:3:4:5:6:7:8]>", NULL},
+        {"<a@[IPv6:::ffff:1.2.3.4]>", NULL}, {"<a@[IPv6:1::]>", NULL},
+        {"<a@[IPv6:1:2:3:4:5:6:1.2.3.4]>", NULL},
+        {"<a@x-1.example>", NULL}, {"<a@1.2.3.4>", NULL}
+    };
+    char out[MAIL_PATH_SIZE];
+    mail_path p;
+    mail_str rest;
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        char *in = t_copy(t[i][0], strlen(t[i][0]));
+        mail_buf b = mail_buf_on(out, sizeof out);
+        t_text x = {NULL, 0, 0};
+        if (mail_path_read(mail_sn(in, strlen(t[i][0])), &p, &rest) ||
+            rest.n) t_fail(__LINE__, t[i][0]);
+        free(in);
+        mail_path_write(&b, &p);
+        CHECK_STR(mail_buf_str(&b), t[i][1] ? t[i][1] : t[i][0]);
+        t_addf(&x, "%.*s SIZE=1", MAIL_ARG(mail_buf_str(&b)));
+        CHECK(mail_path_read(t_str(&x), &p, &rest) == MAIL_ERR_OK);
+        CHECK_STR(rest, " SIZE=1");
+        b = mail_buf_on(out, sizeof out);
+        mail_path_write(&b, &p);                       /* the fixed point */
+        CHECK_STR(mail_buf_str(&b), t[i][1] ? t[i][1] : t[i][0]);
+        t_free(&x);
+    }
+}
+
+static void test_addr_refused(void) {
+    static const char *const t[] = {
+        "", "<", ">", "a@b", "<a@b", "a@b>", " <a@b>", "< a@b>", "<a@b >",
+        "<a b@d>", "<a@@b>", "<@b>", "<a@>", "<a>", "<bob>", "<@>", "<.a@b>",
+        "<a.@b>", "<a..b@d>", "<a@.b>", "<a@b.>", "<a@b..c>", "<a@-b>",
+        "<a@b->", "<a@b_c>", "<a@b c>", "<a@b,c>", "<a@b:c>", "<a(b)@d>",
+        "<a,b@d>", "<a;b@d>", "<a:b@d>", "<a<b@d>", "<<a@b>>", "<a[b@d>",
+        "<a\\b@d>", "<\"\"@y.test>", "<\"\\>@y.test>", "<\"a@y.test>",
+        "<\"a\"b@d>", "<a\"b\"@d>", "<\"a\".b@d>", "<\"a\" @d>", "<\"a\">",
+        "<@r:>", "<@r>", "<@r,:a@b>", "<@r,s:a@b>", "<@:a@b>", "<@r.:a@b>",
+        "<:a@b>", "<a@[1.2.3]>", "<a@[1.2.3.4>", "<a@1.2.3.4]>",
+        "<a@[1.2.3.256]>", "<a@[1.2.3.4.5]>", "<a@[1.2.3.4.]>", "<a@[]>",
+        "<a@[.1.2.3]>", "<a@[01234.1.2.3]>", "<a@[IPv6:]>", "<a@[IPv6:1]>",
+        "<a@[IPv6::1]>", "<a@[IPv6:1:]>", "<a@[IPv6::::]>",
+        "<a@[IPv6:1::2::3]>", "<a@[IPv6:12345::]>", "<a@[IPv6:g::]>",
+        "<a@[IPv6:1:2:3:4:5:6:7]>", "<a@[IPv6:1:2:3:4:5:6:7:8:9]>",
+        "<a@[IPv6:1:2:3:4:5:6:7:1.2.3.4]>", "<a@[::1]>", "<a@[x:y]>",
+        "<a@[1.2.3.4]x>", "<\x01@b>", "<a\x7f@b>", "<\"a\tb\"@d>",
+        "<\"a\\\tb\"@d>", "<a@b\r>", "<a\n@b>", "<\xc3\xb6@b>",
+        "<a@\xc3\xb6.example>", "<\"\xc3\xb6\"@b>", "<\"a\\"
+    };
+    mail_path p;
+    mail_str rest;
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        char *in = t_copy(t[i], strlen(t[i]));
+        if (!mail_path_read(mail_sn(in, strlen(t[i])), &p, &rest))
+            t_fail(__LINE__, t[i]);
+        free(in);
+    }
+    CHECK(mail_path_read(mail_sn("<a\0@b>", 6), &p, &rest) ==
+          MAIL_ERR_SYNTAX);
+    CHECK(mail_path_read(mail_sn("<\"a\0\"@b>", 8), &p, &rest) ==
+          MAIL_ERR_SYNTAX);
+    CHECK(mail_path_read(mail_s("<b@y.test>>"), &p, &rest) == MAIL_ERR_OK);
+    CHECK_STR(rest, ">");                       /* and smtpd refuses that */
+}
+
+/* 5321-98, 5321-99: 64 and 255 octets are taken, one more is not. */
+static void test_addr_limits(void) {
+    t_text s = {NULL, 0, 0};
+    mail_path p;
+    mail_str rest;
+    int i, local, labels;
+    for (local = 63; local <= 66; local++) {
+        s.n = 0;
+        t_addf(&s, "<");
+        for (i = 0; i < local; i++) t_addf(&s, "x");
+        t_addf(&s, "@b>");
+        CHECK(mail_path_read(t_str(&s), &p, &rest) ==
+              (local <= 64 ? MAIL_ERR_OK : MAIL_ERR_TOOLONG));
+        s.n = 0;
+        t_addf(&s, "<\"");
+        for (i = 0; i < local; i++) t_addf(&s, "\\ ");
+        t_addf(&s, "\"@b>");
+        CHECK(mail_path_read(t_str(&s), &p, &rest) ==
+              (local <= 64 ? MAIL_ERR_OK : MAIL_ERR_TOOLONG));
+    }
+    for (labels = 60; labels <= 66; labels++) {   /* 189 octets before it */
+        s.n = 0;
+        for (i = 0; i < 63; i++) t_addf(&s, "aa.");
+        for (i = 0; i < labels; i++) t_addf(&s, "x");
+        CHECK(mail_domain_ok(t_str(&s)) == (labels <= 63));
+        t_addf(&s, ".%s", "yy");                 /* 189 + labels + 3 */
+        CHECK(mail_domain_ok(t_str(&s)) == (labels <= 63));
+    }
+    s.n = 0;
+    t_addf(&s, "a@");
+    for (i = 0; i < 127; i++) t_addf(&s, "x.");
+    t_addf(&s, "x");                             /* 255 */
+    CHECK(mail_path_mailbox(t_str(&s), &p) == MAIL_ERR_OK);
+    CHECK(strlen(p.domain) == 255);
+    t_addf(&s, "y");                             /* 256 */
+    CHECK(mail_path_mailbox(t_str(&s), &p) == MAIL_ERR_TOOLONG);
+    t_free(&s);
+}
+
+static void test_addr_same(void) {
+    mail_path a, b;
+    mail_path_mailbox(mail_s("Bob@B.Example"), &a);
+    mail_path_mailbox(mail_s("Bob@b.example"), &b);
+    CHECK(mail_path_same(&a, &b));              /* 5321-23 */
+    mail_path_mailbox(mail_s("bob@b.example"), &b);
+    CHECK(!mail_path_same(&a, &b));
+    mail_path_mailbox(mail_s("\"Bob\"@b.example"), &b);
+    CHECK(mail_path_same(&a, &b));              /* 5321-31 */
+    CHECK(!mail_path_null(&a));
+    memset(&a, 0, sizeof a);
+    CHECK(mail_path_null(&a));
+    CHECK(mail_path_mailbox(mail_s(""), &a) == MAIL_ERR_SYNTAX);
+    CHECK(mail_path_mailbox(mail_s("<a@b>"), &a) == MAIL_ERR_SYNTAX);
+    CHECK(mail_path_mailbox(mail_s("a@b\r\nRCPT TO:<c@d>"), &a) ==
+          MAIL_ERR_SYNTAX);
+}
+
+/* Whatever octets come: no crash, and what is taken is written in a form
+   that is read as the same. */
+static void test_addr_random(void) {
+    static const char abc[] = "<>@@.\"\\a[]:1 ,-%\x01\xc3";
+    char s[16], out[MAIL_PATH_SIZE];
+    mail_path p, q;
+    mail_str rest;
+    int round, taken = 0;
+    for (round = 0; round < 60000; round++) {
+        size_t n = 3 + t_random(10), i;
+        mail_buf b = mail_buf_on(out, sizeof out);
+        char *in;
+        for (i = 0; i < n; i++) s[i] = abc[t_random(sizeof abc - 1)];
+        s[0] = '<';
+        s[n - 1] = '>';
+        in = t_copy(s, n);
+        if (mail_path_read(mail_sn(in, n), &p, &rest) == MAIL_ERR_OK) {
+            taken++;
+            mail_path_write(&b, &p);
+            CHECK(!mail_has_control(mail_buf_str(&b)));
+            CHECK(mail_path_read(mail_buf_str(&b), &q, &rest) ==
+                  MAIL_ERR_OK && rest.n == 0 && mail_path_same(&p, &q));
+        }
+        free(in);
+    }
+    CHECK(taken > 50);
+}
+
+/* ==== [MSG] ============================================================== */
+
+/* The longest line, without its CRLF; -1 for a bare CR or LF. */
+static long t_longest(mail_str s) {
+    long most = 0, n = 0;
+    size_t i;
+    for (i = 0; i < s.n; i++, n++) {
+        if (s.p[i] == '\n' && (i == 0 || s.p[i - 1] != '\r')) return -1;
+        if (s.p[i] != '\r') continue;
+        if (i + 1 == s.n || s.p[i + 1] != '\n') return -1;
+        if (n > most) most = n;
+        n = -2;
+    }
+    return n > most ? n : most;
+}
+
+static void test_msg_compose(void) {
+    mail_compose m;
+    char out[2048];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    memset(&m, 0, sizeof m);
+    m.from = "Al <al@a.example>";
+    m.to = "bob@b.example, carol@b.example";
+    m.subject = "hi there";
+    m.message_id = "<1@a.example>";
+    m.time = 1767225600;
+    m.zone = 540;
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
+    CHECK_STR(mail_buf_str(&b),
+        "From: Al <al@a.example>\r\nTo: bob@b.example, carol@b.example\r\n"
+        "Subject: hi there\r\nDate: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+        "Message-ID: <1@a.example>\r\n\r\n");
+    m.to = m.subject = m.message_id = NULL;
+    m.cc = "c@d";
+    m.body_8bit = 1;
+    b = mail_buf_on(out, sizeof out);
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
+    CHECK_STR(mail_buf_str(&b),
+        "From: Al <al@a.example>\r\nCc: c@d\r\n"
+        "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: text/plain; charset=UTF-8\r\n"
+        "Content-Transfer-Encoding: 8bit\r\n\r\n");
+    m.from = NULL;
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_MISUSE);
+}
+
+/* Nobody puts a field of his own into your header: in no string. */
+static void test_msg_injection(void) {
+    static const char *const evil[] = { "x\r\nBcc: evil@e.example", "x\nBcc:",
+                                        "x\rBcc:", "x\ty", "\x7f", "\x1b[0m" };
+    char out[2048];
+    size_t i, field;
+    for (i = 0; i < sizeof evil / sizeof evil[0]; i++)
+        for (field = 0; field < 5; field++) {
+            mail_buf b = mail_buf_on(out, sizeof out);
+            mail_compose m;
+            memset(&m, 0, sizeof m);
+            m.from = field == 0 ? evil[i] : "a@b";
+            m.to = field == 1 ? evil[i] : "a@b";
+            m.cc = field == 2 ? evil[i] : "a@b";
+            m.subject = field == 3 ? evil[i] : "s";
+            m.message_id = field == 4 ? evil[i] : "<m@b>";
+            CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
+        }
+}
+
+static void test_msg_no_room(void) {
+    size_t cap;
+    mail_compose m;
+    memset(&m, 0, sizeof m);
+    m.from = "al@a.example";
+    m.subject = "\xed\x95\x9c";
+    m.body_8bit = 1;
+    for (cap = 0; cap < 400; cap++) {
+        char *p = (char *)t_alloc(cap);
+        mail_buf b = mail_buf_on(p, cap);
+        mail_err e = mail_compose_head(&b, &m);
+        CHECK(e == (b.full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK));
+        CHECK(cap > 20 || e == MAIL_ERR_TOOLONG);
+        CHECK(cap < 399 || e == MAIL_ERR_OK);
+        free(p);
+    }
+}
+
+/* The field called name, unfolded: CRLF before white space taken out. */
+static void t_field(mail_str head, const char *name, t_text *to) {
+    const char *p = strstr(head.p, name);
+    to->n = 0;
+    if (p == NULL) return;
+    for (p += strlen(name); *p; p++) {
+        if (p[0] != '\r') t_add(to, mail_sn(p, 1));
+        else if (p[2] == ' ' || p[2] == '\t') p++;
+        else break;
+    }
+}
+
+static void test_msg_folding(void) {
+    static const char *const chunks[] = { "word", " ", "  ", "longerwordhere",
+                                         " a", "x" };
+    t_text s = {NULL, 0, 0}, back = {NULL, 0, 0};
+    char out[8192];
+    int round;
+    for (round = 0; round < 3000; round++) {
+        mail_buf b = mail_buf_on(out, sizeof out - 1);
+        mail_compose m;
+        unsigned n = t_random(120);
+        s.n = 0;
+        t_addf(&s, "x");
+        while (n--) t_addf(&s, "%s", chunks[t_random(6)]);
+        memset(&m, 0, sizeof m);
+        m.from = "a@b";
+        m.subject = s.p;
+        CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
+        out[b.n] = 0;
+        CHECK(t_longest(mail_buf_str(&b)) >= 0);
+        CHECK(t_longest(mail_buf_str(&b)) <= 998);
+        CHECK(strstr(out, "\r\n \r\n") == NULL);   /* no empty-looking line */
+        t_field(mail_buf_str(&b), "Subject: ", &back);
+        CHECK_SAME(t_str(&back), t_str(&s));
+    }
+    t_free(&s);
+    t_free(&back);
+}
+
+static void t_many_to(t_text *s, int n) {
+    s->n = 0;
+    t_addf(s, "u0@b.example");
+    while (--n > 0) t_addf(s, ", user%d@b.example", n);
+}
+
+/* 100 recipients in one To; a subject with no space to fold at. */
+static void test_msg_long_lines(void) {
+    t_text s = {NULL, 0, 0};
+    char out[16384];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_compose m;
+    int i;
+    mail_err e;
+    memset(&m, 0, sizeof m);
+    m.from = "a@b";
+    t_many_to(&s, 100);
+    m.to = s.p;
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
+    CHECK(t_longest(mail_buf_str(&b)) <= 100);
+    m.to = NULL;
+    s.n = 0;
+    for (i = 0; i < 3000; i++) t_addf(&s, "x");
+    m.subject = s.p;
+    b = mail_buf_on(out, sizeof out);
+    e = mail_compose_head(&b, &m);               /* 5322 2.1.1: MUST be 998 */
+    CHECK(e != MAIL_ERR_OK || t_longest(mail_buf_str(&b)) <= 998);
+    m.subject = NULL;
+    m.to = s.p;
+    b = mail_buf_on(out, sizeof out);
+    e = mail_compose_head(&b, &m);
+    CHECK(e != MAIL_ERR_OK || t_longest(mail_buf_str(&b)) <= 998);
+    for (i = 0; i < 3000; i += 3) memcpy(s.p + i, "a  ", 3);
+    m.to = NULL;
+    m.subject = s.p;                             /* two spaces everywhere */
+    b = mail_buf_on(out, sizeof out);
+    e = mail_compose_head(&b, &m);
+    CHECK(e != MAIL_ERR_OK || t_longest(mail_buf_str(&b)) <= 998);
+    t_free(&s);
+}
+
+/* Takes the encoded-words of a subject apart; each must hold whole
+   characters. RFC 2047 2: at most 75 characters, lines at most 76. */
+static void t_words_back(mail_str head, t_text *text) {
+    char plain[128];
+    const char *p = strstr(head.p, "=?UTF-8?B?"), *end;
+    size_t n;
+    text->n = 0;
+    for (; p; p = strstr(end, "=?UTF-8?B?")) {
+        end = strstr(p + 10, "?=");
+        CHECK(end != NULL && end + 2 - p <= 75);
+        if (end == NULL || end - p > 120) return;
+        CHECK(mail_b64_decode(mail_sn(p + 10, (size_t)(end - p) - 10), plain,
+                              &n) == MAIL_ERR_OK);
+        CHECK(n > 0 && mail__utf8_ok(mail_sn(plain, n)));
+        t_add(text, mail_sn(plain, n));
+    }
+}
+
+static void test_msg_encoded_words(void) {
+    static const char *const chars[] = { "\xed\x95\x9c", "a", "\xc3\xb6",
+                                         "\xf0\x9f\x93\xac", " ",
+                                         "\xea\xb8\x80" };
+    t_text s = {NULL, 0, 0}, back = {NULL, 0, 0};
+    char out[8192];
+    int round;
+    for (round = 0; round < 2000; round++) {
+        mail_buf b = mail_buf_on(out, sizeof out - 1);
+        mail_compose m;
+        unsigned n = t_random(100), korean = round % 3 == 0;
+        s.n = 0;
+        t_addf(&s, "\xed\x95\x9c");
+        while (n--) t_addf(&s, "%s", chars[korean ? 0 : t_random(6)]);
+        memset(&m, 0, sizeof m);
+        m.from = "a@b";
+        m.subject = s.p;
+        CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
+        out[b.n] = 0;
+        CHECK(!mail__is_8bit(mail_buf_str(&b)));
+        CHECK(t_longest(mail_buf_str(&b)) <= 76);
+        t_words_back(mail_buf_str(&b), &back);
+        CHECK_SAME(t_str(&back), t_str(&s));
+    }
+    t_free(&s);
+    t_free(&back);
+}
+
+static void test_msg_bad_utf8(void) {
+    static const char *const bad[] = {
+        "\x80", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+        "\xe0\x80\x80", "\xff", "\xc3(", "\xf0\x9f\x93", "\xf0\x80\x80\x80"
+    };
+    char out[2048];
+    size_t i;
+    mail_compose m;
+    mail_buf b = mail_buf_on(out, sizeof out);
+    memset(&m, 0, sizeof m);
+    m.from = "a@b";
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        m.subject = bad[i];
+        CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
+    }
+    m.subject = "s";
+    m.from = "\xc3\xb6@b";
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
+    m.from = "a@b";
+    m.to = "\xed\x95\x9c <a@b>";
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
+}
+
+static void test_msg_received(void) {     /* 5321-109 to 5321-113 */
+    char out[1024];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_received r;
+    mail_path to;
+    memset(&r, 0, sizeof r);
+    mail_path_mailbox(mail_s("bob@b.example"), &to);
+    r.helo = "a.example";
+    r.address = "127.0.0.1";
+    r.by = "mx.b.example";
+    r.with = "ESMTP";
+    r.id = "5F";
+    r.for_ = &to;
+    r.time = 1767225600;
+    r.zone = 540;
+    mail_received_write(&b, &r);
+    CHECK_STR(mail_buf_str(&b),
+        "Received: from a.example ([127.0.0.1])\r\n\tby mx.b.example with "
+        "ESMTP id 5F\r\n\tfor <bob@b.example>;\r\n"
+        "\tThu, 01 Jan 2026 09:00:00 +0900\r\n");
+    r.helo = "";
+    r.address = "::1";
+    r.for_ = NULL;
+    b = mail_buf_on(out, sizeof out);
+    mail_received_write(&b, &r);
+    CHECK_STR(mail_buf_str(&b),
+        "Received: from unknown ([IPv6:::1])\r\n\tby mx.b.example with ESMTP "
+        "id 5F;\r\n\tThu, 01 Jan 2026 09:00:00 +0900\r\n");
+}
+
+static void t_head(const char *text, int received, int has_8bit, int over) {
+    size_t n = strlen(text), a, b;
+    for (a = 0; a <= n; a++)
+        for (b = a; b <= n; b += 1 + (n - a) / 8) {
+            mail_head h;
+            char *p = t_copy(text, a), *q = t_copy(text + a, b - a);
+            char *r = t_copy(text + b, n - b);
+            memset(&h, 0, sizeof h);
+            mail_head_feed(&h, mail_sn(p, a));
+            mail_head_feed(&h, mail_sn(q, b - a));
+            mail_head_feed(&h, mail_sn(r, n - b));
+            CHECK(h.received == received && h.has_8bit == has_8bit &&
+                  h.over == over);
+            free(p);
+            free(q);
+            free(r);
+        }
+}
+
+/* 5321-117: loops are found by counting, in the header and not below it. */
+static void test_msg_head(void) {
+    t_head("Received: a\r\nRECEIVED: b\r\nreceived:\r\n\r\nReceived: c\r\n",
+           3, 0, 1);
+    t_head("Subject: x\r\n Received: y\r\nX-Received: z\r\nReceivedx: n\r\n"
+           "Received-SPF: p\r\n", 0, 0, 0);
+    t_head("", 0, 0, 0);
+    t_head("\r\nReceived: x\r\n", 0, 0, 1);
+    t_head("\nReceived: x\n", 0, 0, 1);
+    t_head("Received: a\nReceived: b\n\nReceived: c\n", 2, 0, 1);
+    t_head("no field at all, Received: x\r\n", 0, 0, 0);
+    t_head("Subject: x\r\n\r\nbody \xed\x95\x9c\r\n", 0, 1, 1);
+    t_head("Subject: 8 bit in the ninth octet \xff\r\n", 0, 1, 0);
+    t_head(": Received:\r\nReceived:x\r\n\r\n", 1, 0, 1);
+}
+
+/* ==== [LINE] ============================================================= */
+
+/* What a line reader must find, written in another way. Returns the octets
+   up to the end of the first line, or 0. */
+static size_t t_line_end(const char *p, size_t n, int lf_ends, int *bad) {
+    size_t i;
+    *bad = 0;
+    for (i = 0; i < n; i++) {
+        int crlf = i + 1 < n && p[i] == '\r' && p[i + 1] == '\n';
+        if (crlf) return i + 2;
+        if (p[i] == '\n' && lf_ends) return i + 1;
+        if (p[i] == '\r' || p[i] == '\n' || p[i] == 0) *bad = 1;
+    }
+    return 0;
+}
+
+static void t_line_one(const char *p, size_t n, size_t cut, int lf_ends) {
+    static mail_line l;
+    int bad;
+    size_t end = t_line_end(p, n, lf_ends, &bad), k, text;
+    char *a = t_copy(p, cut), *b = t_copy(p + cut, n - cut);
+    mail_line_reset(&l);
+    k = mail_line_feed(&l, a, cut, lf_ends);
+    if (!l.done) {
+        CHECK(k == cut);
+        k += mail_line_feed(&l, b, n - cut, lf_ends);
+    }
+    CHECK(l.done == (end > 0) && k == (end ? end : n));
+    if (end) {
+        CHECK(l.bad == bad && !l.longer);
+        text = end - (end > 1 && p[end - 2] == '\r' ? 2 : 1);
+        if (!bad) CHECK_SAME(mail_line_text(&l), mail_sn(p, text));
+    }
+    free(a);
+    free(b);
+}
+
+/* All strings of CR, LF, NUL, a, b up to six octets, cut at every point. */
+static void test_line_every_string(void) {
+    static const char abc[5] = { '\r', '\n', 0, 'a', 'b' };
+    char s[6];
+    size_t n, i, cut, all = 1;
+    for (n = 0; n <= 6; n++, all *= 5) {
+        size_t k;
+        for (k = 0; k < all; k++) {
+            size_t v = k;
+            for (i = 0; i < n; i++, v /= 5) s[i] = abc[v % 5];
+            for (cut = 0; cut <= n; cut++) {
+                t_line_one(s, n, cut, 0);
+                t_line_one(s, n, cut, 1);
+            }
+        }
+    }
+}
+
+/* A line of MAIL_LINE_SIZE with its CRLF is kept, a longer one is not, and
+   the line after it is whole again. */
+static void test_line_too_long(void) {
+    size_t n, piece;
+    char *p = (char *)t_alloc(3 * MAIL_LINE_SIZE);
+    mail_line *l = (mail_line *)t_alloc(sizeof *l);
+    for (n = MAIL_LINE_SIZE - 4; n < MAIL_LINE_SIZE + 3; n++)
+        for (piece = 1; piece < 4000; piece = piece * 3 + 1) {
+            size_t used = 0;
+            memset(p, 'x', n);
+            memcpy(p + n, "\r\nok\r\n", 6);
+            mail_line_reset(l);
+            while (!l->done)
+                used += mail_line_feed(l, p + used, n + 6 - used < piece
+                                       ? n + 6 - used : piece, 0);
+            CHECK(used == n + 2 && !l->bad);
+            CHECK(l->longer == (n + 2 > MAIL_LINE_SIZE));
+            CHECK(l->n == (n < MAIL_LINE_SIZE - 2 ? n : MAIL_LINE_SIZE - 2));
+            mail_line_reset(l);
+            CHECK(mail_line_feed(l, p + used, 4, 0) == 4);
+            CHECK_STR(mail_line_text(l), "ok");
+        }
+    free(p);
+    free(l);
+}
+
+/* ==== [DOT] the properties of dot-stuffing ===============================
+
+   Every string of up to six octets of CR LF . NUL a, and 20,000 longer ones:
+   only CRLF.CRLF ends a message; what is written is always canonical; what
+   is read back is what was written; and the pieces make no difference. */
+
+/* Reads the wire form, an octet at a time and with all of it in view.
+   Returns the octets up to the end, 0 if there is none. */
+static size_t t_unstuff(const char *p, size_t n, int lenient, t_text *to) {
+    size_t i = 0;
+    int bol = 1;
+    to->n = 0;
+    while (i < n) {
+        if (bol && n - i >= 3 && memcmp(p + i, ".\r\n", 3) == 0)
+            return i + 3;
+        if (bol && p[i] == '.') i++;
+        bol = 0;
+        if (i == n) break;
+        if (n - i >= 2 && p[i] == '\r' && p[i + 1] == '\n') {
+            t_add(to, mail_s("\r\n"));
+            i += 2;
+            bol = 1;
+        } else if (lenient && (p[i] == '\r' || p[i] == '\n')) {
+            t_add(to, mail_s("\r\n"));
+            i++;
+        } else t_add(to, mail_sn(p + i++, 1));
+    }
+    return 0;
+}
+
+/* Is there a bare CR or LF in the first n octets? */
+static int t_bare(const char *p, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (p[i] == '\n' && (i == 0 || p[i - 1] != '\r')) return 1;
+        if (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')) return 1;
+    }
+    return 0;
+}
+
+/* The canonical form of a text: every line end CRLF, the last one too. */
+static void t_canon(mail_str s, t_text *to) {
+    size_t i;
+    to->n = 0;
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '\r' || s.p[i] == '\n') t_add(to, mail_s("\r\n"));
+        else t_add(to, mail_sn(s.p + i, 1));
+        if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n') i++;
+    }
+    if (to->n && to->p[to->n - 1] != '\n') t_add(to, mail_s("\r\n"));
+}
+
+/* The pieces: bit i of cuts set is a cut after octet i. Longer strings reuse
+   the bits. */
+static size_t t_piece(size_t from, size_t n, unsigned cuts) {
+    size_t i = from;
+    while (i + 1 < n && !(cuts >> (i % 12) & 1)) i++;
+    return i + 1 - from;
+}
+
+static size_t t_read_pieces(mail_str coded, unsigned cuts, int lenient,
+                            t_text *got, int *bare) {
+    mail_dot_in d;
+    size_t at = 0;
+    memset(&d, 0, sizeof d);
+    d.lenient = (unsigned char)lenient;
+    got->n = 0;
+    while (at < coded.n && !d.end) {
+        size_t k = t_piece(at, coded.n, cuts), used = 0;
+        char *p = t_copy(coded.p + at, k);
+        while (used < k && !d.end) {
+            mail_str text;
+            size_t u = mail_dot_read(&d, p + used, k - used, &text);
+            CHECK(u || text.n);
+            if (u == 0 && text.n == 0) break;
+            t_add(got, text);
+            used += u;
+        }
+        free(p);
+        at += used;
+    }
+    *bare = d.bare;
+    return d.end ? at : 0;
+}
+
+static void t_write_pieces(mail_str s, unsigned cuts, size_t cap,
+                           t_text *coded) {
+    mail_dot_out d;
+    size_t at = 0, made;
+    char *out = (char *)t_alloc(cap < 5 ? 5 : cap);
+    memset(&d, 0, sizeof d);
+    coded->n = 0;
+    while (at < s.n) {
+        size_t k = t_piece(at, s.n, cuts), used;
+        char *p = t_copy(s.p + at, k);
+        char *small = (char *)t_alloc(cap);
+        used = mail_dot_write(&d, p, k, small, cap, &made);
+        CHECK(made <= cap && used <= k && (used || made));
+        t_add(coded, mail_sn(small, made));
+        free(small);
+        free(p);
+        at += used;
+        if (used == 0 && made == 0) break;
+    }
+    CHECK(mail_dot_close(&d, out, 4) == 0);
+    t_add(coded, mail_sn(out, mail_dot_close(&d, out, 5)));
+    free(out);
+}
+
+static t_text t_d1, t_d2, t_d3;
+
+static void t_dot_read_check(mail_str s, unsigned cuts) {
+    t_text *coded = &t_d1, *want = &t_d2, *got = &t_d3;
+    int lenient, bare;
+    coded->n = 0;
+    t_add(coded, s);
+    t_add(coded, mail_s("\r\n.\r\nNEXT"));
+    for (lenient = 0; lenient < 2; lenient++) {
+        size_t end = t_unstuff(coded->p, coded->n, lenient, want);
+        CHECK(t_read_pieces(t_str(coded), cuts, lenient, got, &bare) == end);
+        CHECK_SAME(t_str(got), t_str(want));
+        CHECK(bare == t_bare(coded->p, end));
+    }
+}
+
+static void t_dot_write_check(mail_str s, unsigned cuts, size_t cap) {
+    t_text *coded = &t_d1, *want = &t_d2, *got = &t_d3;
+    int bare;
+    t_write_pieces(s, cuts, cap, coded);
+    t_canon(s, want);
+    CHECK(!t_bare(coded->p, coded->n));
+    CHECK(t_unstuff(coded->p, coded->n, 0, got) == coded->n);  /* one end */
+    CHECK_SAME(t_str(got), t_str(want));
+    CHECK(t_read_pieces(t_str(coded), cuts, 0, got, &bare) == coded->n);
+    CHECK_SAME(t_str(got), t_str(want));
+}
+
+static void test_dot_every_string(void) {
+    static const char abc[5] = { '\r', '\n', '.', 0, 'a' };
+    char s[6];
+    size_t n, i, all = 1, k;
+    unsigned cuts;
+    for (n = 0; n <= 6; n++, all *= 5)
+        for (k = 0; k < all && t_now.bad < 5; k++) {
+            size_t v = k;
+            for (i = 0; i < n; i++, v /= 5) s[i] = abc[v % 5];
+            for (cuts = 0; cuts < (n < 5 ? 1u << n : 2u); cuts++)
+                t_dot_read_check(mail_sn(s, n), cuts);
+            t_dot_read_check(mail_sn(s, n), 0xfff);
+            t_dot_read_check(mail_sn(s, n), (unsigned)k & 0xfff);
+            t_dot_write_check(mail_sn(s, n), 0, 64);
+            t_dot_write_check(mail_sn(s, n), 0xfff, 2 + k % 3);
+            t_dot_write_check(mail_sn(s, n), (unsigned)k & 0xfff, 2 + k % 5);
+        }
+}
+
+static void test_dot_random(void) {
+    static const char abc[] = "\r\n.\0a\r\n..\r\n\r\n";
+    char s[40];
+    int round;
+    for (round = 0; round < 20000 && t_now.bad < 5; round++) {
+        size_t n = round < 15000 ? 7 + t_random(6) : 13 + t_random(27), i;
+        unsigned cuts = t_random(4096);
+        for (i = 0; i < n; i++) s[i] = abc[t_random(sizeof abc - 1)];
+        t_dot_read_check(mail_sn(s, n), cuts);
+        t_dot_write_check(mail_sn(s, n), cuts, 2 + t_random(12));
+    }
+    t_free(&t_d1);
+    t_free(&t_d2);
+    t_free(&t_d3);
+}
+
+/* A message that has not ended is not handed out past what is sure, and
+   nothing is taken after the end. */
+static void test_dot_edges(void) {
+    mail_dot_in d;
+    mail_str text;
+    memset(&d, 0, sizeof d);
+    CHECK(mail_dot_read(&d, "a\r", 2, &text) == 1);
+    CHECK_STR(text, "a");
+    CHECK(mail_dot_read(&d, "\r", 1, &text) == 1 && text.n == 0);
+    CHECK(mail_dot_read(&d, "\n", 1, &text) == 1);
+    CHECK_STR(text, "\r\n");
+    CHECK(mail_dot_read(&d, ".\r\nQUIT", 7, &text) == 3);
+    CHECK(d.end && text.n == 0 && !d.bare);
+    CHECK(mail_dot_read(&d, "QUIT", 4, &text) == 0);
+}
+
+/* ==== [REPLY] ============================================================ */
+
+static void test_reply_line(void) {       /* 5321-38, 5321-42 */
+    static const struct { const char *s; int code, more; const char *t; }
+    good[] = {
+        {"250 ok", 250, 0, "ok"}, {"250-ok", 250, 1, "ok"},
+        {"250", 250, 0, ""}, {"250 ", 250, 0, ""}, {"250-", 250, 1, ""},
+        {"599 x y", 599, 0, "x y"}, {"200  x", 200, 0, " x"},
+        {"354-", 354, 1, ""}, {"421 4.3.2 bye", 421, 0, "4.3.2 bye"}
+    };
+    static const char *const bad[] = {
+        "", "2", "25", "25 ", "2500", "150 x", "650 x", "050 x", "25x ok",
+        "2a0 ok", "250_ok", "+OK", "-ERR", " 250 ok", "250\tok", "x250 ok"
+    };
+    int code, more;
+    mail_str text;
+    size_t i;
+    for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+        char *p = t_copy(good[i].s, strlen(good[i].s));
+        CHECK(mail_reply_line(mail_sn(p, strlen(good[i].s)), &code, &more,
+                              &text) == MAIL_ERR_OK);
+        CHECK(code == good[i].code && more == good[i].more);
+        CHECK_STR(text, good[i].t);
+        free(p);
+    }
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!mail_reply_line(mail_s(bad[i]), &code, &more, &text))
+            t_fail(__LINE__, bad[i]);
+}
+
+static void test_reply_status(void) {     /* 1939-1 */
+    static const char *const bad[] = { "", "+", "+ok x", "OK", "+OKAY", "-err",
+                                       "-ERRx", "+OK\tx", " +OK", "250 ok" };
+    int ok;
+    mail_str text;
+    size_t i;
+    CHECK(mail_status_line(mail_s("+OK"), &ok, &text) == MAIL_ERR_OK && ok);
+    CHECK(text.n == 0);
+    CHECK(mail_status_line(mail_s("+OK 2 320"), &ok, &text) == MAIL_ERR_OK);
+    CHECK_STR(text, "2 320");
+    CHECK(mail_status_line(mail_s("-ERR no"), &ok, &text) == MAIL_ERR_OK);
+    CHECK(!ok);
+    CHECK_STR(text, "no");
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!mail_status_line(mail_s(bad[i]), &ok, &text))
+            t_fail(__LINE__, bad[i]);
+}
+
+static void test_reply_enhanced(void) {   /* RFC 2034, RFC 3463 */
+    static const char *const t[][3] = {
+        {"5.1.1 no such user", "5.1.1", "no such user"},
+        {"2.0.0", "2.0.0", ""}, {"4.999.999 x", "4.999.999", "x"},
+        {"5.1.1", "5.1.1", ""}, {"no such user", "", "no such user"},
+        {"5.1 x", "", "5.1 x"}, {"5.1.1.1 x", "", "5.1.1.1 x"},
+        {"3.1.1 x", "", "3.1.1 x"}, {"55.1.1 x", "", "55.1.1 x"},
+        {"5.1000.1 x", "", "5.1000.1 x"}, {"5.1.1000 x", "", "5.1.1000 x"},
+        {"5..1 x", "", "5..1 x"}, {"5.1. x", "", "5.1. x"}, {"", "", ""},
+        {"5.1.a x", "", "5.1.a x"}, {" 5.1.1 x", "", " 5.1.1 x"}
+    };
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        mail_str rest;
+        CHECK_STR(mail_enhanced(mail_s(t[i][0]), &rest), t[i][1]);
+        CHECK_STR(rest, t[i][2]);
+    }
+}
+
+/* ==== [BOX] ============================================================== */
+
+static void test_box_names(void) {
+    char out[200], uid[72];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_box_name(&b, 1767225600, "5F-1-A", "mx.b.example", 265, 274);
+    CHECK_STR(mail_buf_str(&b), "1767225600.5F-1-A.mx.b.example,S=265,W=274");
+    mail_box_uid(mail_buf_str(&b), uid);
+    CHECK_STR(mail_s(uid), "1767225600.5F-1-A.mx.b.example");
+    mail_box_uid(mail_s("1.x.h,S=1:2,S"), uid);
+    CHECK_STR(mail_s(uid), "1.x.h");
+    mail_box_uid(mail_s("1.x.h:2,"), uid);       /* 1939-48: new to cur */
+    CHECK_STR(mail_s(uid), "1.x.h");
+    b = mail_buf_on(out, sizeof out);
+    mail_box_name(&b, 1, "u", "a/b:c,d", 1, 2);
+    CHECK_STR(mail_buf_str(&b), "1.u.a_b_c_d,S=1,W=2");
+}
+
+/* 1939-45: 1 to 70 octets of 0x21..0x7E, whatever the file is called. */
+static void test_box_uid_of_odd_names(void) {
+    char name[300], uid[72], other[72];
+    size_t n, i;
+    for (n = 0; n < 300; n++) {
+        memset(name, 'x', n);
+        mail_box_uid(mail_sn(name, n), uid);
+        CHECK(strlen(uid) == (n >= 1 && n <= 70 ? n : 64));
+    }
+    for (i = 1; i < 256; i++) {
+        name[0] = 'a';
+        name[1] = (char)(i < 128 ? i : i - 256);
+        mail_box_uid(mail_sn(name, 2), uid);
+        for (n = 0; uid[n]; n++) CHECK(uid[n] >= 0x21 && uid[n] <= 0x7e);
+        CHECK(n >= 1 && n <= 70);
+    }
+    mail_box_uid(mail_s("a b"), uid);
+    mail_box_uid(mail_s("a c"), other);
+    CHECK(strlen(uid) == 64 && strcmp(uid, other) != 0);
+    mail_box_uid(mail_s("abc def"), uid);        /* sha256("abc def") */
+    mail_box_uid(mail_s("abc def,S=3:2,S"), other);
+    CHECK(strcmp(uid, other) == 0);
+}
+
+static void test_box_size(void) {
+    CHECK(mail_box_size(mail_s("1.x.h,S=265,W=274"), 'S') == 265);
+    CHECK(mail_box_size(mail_s("1.x.h,S=265,W=274:2,S"), 'W') == 274);
+    CHECK(mail_box_size(mail_s("1.x.h,W=274"), 'S') == -1);
+    CHECK(mail_box_size(mail_s("1.x.h:2,S=9"), 'S') == -1);
+    CHECK(mail_box_size(mail_s("1.x.h,S=,W=x"), 'S') == -1);
+    CHECK(mail_box_size(mail_s("1.x.h,S=-1"), 'S') == -1);
+    CHECK(mail_box_size(mail_s("S=5"), 'S') == -1);
+    CHECK(mail_box_size(mail_s("1,S=99999999999999999999"), 'S') == -1);
+    CHECK(mail_box_size(mail_s(""), 'S') == -1);
+}
+
+/* CRLF to LF in any pieces; a CR alone stays. */
+static void test_box_to_lf(void) {
+    static const char abc[4] = { '\r', '\n', 'a', '.' };
+    char s[8], out[32];
+    t_text want = {NULL, 0, 0};
+    int round;
+    for (round = 0; round < 20000; round++) {
+        size_t n = t_random(9), i, at = 0, m = 0;
+        unsigned cuts = t_random(4096);
+        mail_to_lf t;
+        memset(&t, 0, sizeof t);
+        want.n = 0;
+        for (i = 0; i < n; i++) s[i] = abc[t_random(4)];
+        for (i = 0; i < n; i++)
+            if (!(s[i] == '\r' && i + 1 < n && s[i + 1] == '\n'))
+                t_add(&want, mail_sn(s + i, 1));
+        while (at < n) {
+            size_t k = t_piece(at, n, cuts), made;
+            char *p = t_copy(s + at, k), *o = (char *)t_alloc(k + 1);
+            made = mail_to_lf_feed(&t, p, k, o);
+            memcpy(out + m, o, made);
+            m += made;
+            at += k;
+            free(p);
+            free(o);
+        }
+        m += mail_to_lf_end(&t, out + m);
+        CHECK_SAME(mail_sn(out, m), t_str(&want));
+    }
+    t_free(&want);
+}
+
+/* ==== [QUEUE] ============================================================ */
+
+static void test_queue_round_trip(void) {
+    static const char *const paths[] = { "<>", "<a@b.example>", "<postmaster>",
+                                         "<\"a b\"@[IPv6:::1]>" };
+    static const char which[] = "qitfrrr";
+    t_text want = {NULL, 0, 0};
+    char out[1024];
+    size_t i, f, k;
+    for (f = 0; f < 4; f++) {
+        mail_buf b = mail_buf_on(out, sizeof out);
+        mail_str rest;
+        mail_queue_line q;
+        mail_path p, to;
+        mail_path_read(mail_s(paths[f]), &p, &rest);
+        mail_queue_head(&b, "5F-1-A", 1767225600, &p);
+        for (i = 1; i < 4; i++) {
+            mail_path_read(mail_s(paths[i]), &to, &rest);
+            mail_queue_to(&b, &to);
+        }
+        mail_queue_mid(&b);
+        rest = mail_buf_str(&b);
+        for (k = 0; k < 7; k++) {
+            mail_str line = mail_cut(&rest, '\n');
+            CHECK(mail_queue_read(line, &q) == MAIL_ERR_OK);
+            CHECK(q.which == which[k]);
+            if (k == 1) CHECK_STR(q.text, "5F-1-A");
+            if (k == 2) CHECK(q.number == 1767225600);
+            if (k == 3) CHECK(mail_path_same(&q.path, &p));
+            if (k == 6) CHECK(mail_path_same(&q.path, &to));
+        }
+        CHECK(mail_queue_read(mail_cut(&rest, '\n'), &q) == MAIL_ERR_OK);
+        CHECK(q.which == 0 && rest.n == 0);
+    }
+    t_free(&want);
+}
+
+static void test_queue_bad_lines(void) {
+    static const char *const bad[] = {
+        "mail-queue 2", "mail-queue", "x", " ", "from", "from ", "from a@b",
+        "from <a@b> x", "to <a@b", "to <a@b>>", "time", "time x", "time -1",
+        "time 99999999999999999999", "To <a@b>", "bcc <a@b>"
+    };
+    mail_queue_line q;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!mail_queue_read(mail_s(bad[i]), &q)) t_fail(__LINE__, bad[i]);
+}
+
+static void test_queue_state_round_trip(void) {
+    static const char *const words[][2] = {       /* hostile ones, too */
+        {"", ""}, {"5.1.1 no such user", NULL}, {"  two  spaces ", NULL},
+        {"x\r\n0 sent 1 250 forged", "x??0 sent 1 250 forged"},
+        {"\x1b[2J\xed\x95\x9c\x7f", "?[2J????"}, {"0 due 0 0 x", NULL}
+    };
+    char out[1024], longer[2000];
+    size_t i, fate;
+    for (i = 0; i < sizeof words / sizeof words[0]; i++)
+        for (fate = 0; fate < MAIL_FATE_COUNT; fate++) {
+            mail_buf b = mail_buf_on(out, sizeof out);
+            mail_state_line s, t;
+            mail_str rest;
+            s.n = (int64_t)i;
+            s.tries = 1000000;
+            s.code = 550;
+            s.fate = (mail_fate)fate;
+            s.words = mail_s(words[i][0]);
+            mail_state_write(&b, &s);
+            rest = mail_buf_str(&b);
+            CHECK(mail_state_read(mail_cut(&rest, '\n'), &t) == MAIL_ERR_OK);
+            CHECK(rest.n == 0 && t.n == s.n && t.tries == s.tries);
+            CHECK(t.code == 550 && t.fate == s.fate);
+            CHECK_STR(t.words, words[i][1] ? words[i][1] : words[i][0]);
+        }
+    memset(longer, 'x', sizeof longer);
+    {
+        mail_buf b = mail_buf_on(out, sizeof out);
+        mail_state_line s = {0, 0, 0, MAIL_FATE_DUE, {NULL, 0}};
+        s.words = mail_sn(longer, sizeof longer);
+        mail_state_write(&b, &s);
+        CHECK(!b.full && b.n < 600 && out[b.n - 1] == '\n');
+    }
+}
+
+static void test_queue_state_bad_lines(void) {
+    static const char *const bad[] = {
+        "", "0", "0 due", "0 due 0", "0 what 0 0 x", "x due 0 0 x",
+        "-1 due 0 0 x", "0 due x 0", "0 due 0 1000 x", "0 due 0 x y",
+        "0 DUE 0 0 x", "100001 due 0 0 x", " 0 due 0 0 x"
+    };
+    mail_state_line s;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!mail_state_read(mail_s(bad[i]), &s)) t_fail(__LINE__, bad[i]);
+    CHECK(!strcmp(mail_fate_word(MAIL_FATE_BOXED), "boxed"));
+    CHECK(!strcmp(mail_fate_word(MAIL_FATE_COUNT), "?"));
+}
+
+/* 5321-131: waits grow, never past the longest, and never stop. */
+static void test_queue_retry(void) {
+    int64_t n, last = 0, t;
+    CHECK(mail_retry_after(1, 300, 14400) == 300);
+    CHECK(mail_retry_after(0, 300, 14400) == 300);
+    CHECK(mail_retry_after(2, 300, 14400) == 600);
+    CHECK(mail_retry_after(6, 300, 14400) == 9600);
+    CHECK(mail_retry_after(7, 300, 14400) == 14400);
+    CHECK(mail_retry_after(5, 600, 60) == 60);
+    for (n = 1; n < 100; n++) {
+        t = mail_retry_after(n, 300, 14400);
+        CHECK(t >= last && t >= 300 && t <= 14400);
+        last = t;
+    }
+    CHECK(mail_retry_after(INT64_MAX, 300, 14400) == 14400);
+}
+
+static void test_queue_ids(void) {
+    CHECK(mail_id_ok(mail_s("5F-1-A")) && mail_id_ok(mail_s("0-00-0")));
+    CHECK(!mail_id_ok(mail_s("")) && !mail_id_ok(mail_s("..")));
+    CHECK(!mail_id_ok(mail_s("5F-1-a")) && !mail_id_ok(mail_s("../1-1-")));
+    CHECK(!mail_id_ok(mail_s("5F1-A")) && !mail_id_ok(mail_s("5-F-1-A")));
+    CHECK(!mail_id_ok(mail_s("5F-1-A.state")) && !mail_id_ok(mail_s("a/b-c-")));
+}
+
+/* ==== [ROUTE] ============================================================ */
+
+static int t_is_user(void *ctx, const char *name) {
+    (void)ctx;
+    return !strcmp(name, "bob") || !strcmp(name, "carol") ||
+           !strcmp(name, "postmaster");
+}
+
+static mail_route_kind t_route(const mail_routing *r, const char *path,
+                               int may, char *to) {
+    mail_path p;
+    mail_str rest;
+    CHECK(mail_path_read(mail_s(path), &p, &rest) == MAIL_ERR_OK);
+    return mail_route_find(r, &p, may, to);
+}
+
+static const char *const t_domains[] = { "b.example", "[127.0.0.1]" };
+static const mail_route t_routes[] = { {"c.example", "127.0.0.1:2526"} };
+
+static void test_route_local(void) {
+    mail_routing r;
+    char to[MAIL_NAME_SIZE + 8];
+    size_t i;
+    static const char *const mine[][2] = {
+        {"<bob@b.example>", "bob"}, {"<BOB@B.EXAMPLE>", "bob"},
+        {"<bob+list@b.example>", "bob"}, {"<bob+@b.example>", "bob"},
+        {"<\"bob\"@b.example>", "bob"}, {"<bob@[127.0.0.1]>", "bob"},
+        {"<Postmaster>", "postmaster"}, {"<POSTMASTER@b.example>", "postmaster"}
+    };
+    memset(&r, 0, sizeof r);
+    r.domains = t_domains;
+    r.ndomains = 2;
+    r.is_user = t_is_user;
+    for (i = 0; i < sizeof mine / sizeof mine[0]; i++) {
+        CHECK(t_route(&r, mine[i][0], 0, to) == MAIL_ROUTE_LOCAL);
+        CHECK_STR(mail_s(to), mine[i][1]);
+    }
+    CHECK(t_route(&r, "<dan@b.example>", 1, to) == MAIL_ROUTE_NO_USER);
+    CHECK(t_route(&r, "<+bob@b.example>", 1, to) == MAIL_ROUTE_NO_USER);
+    r.catch_all = "carol";
+    CHECK(t_route(&r, "<dan@b.example>", 0, to) == MAIL_ROUTE_LOCAL);
+    CHECK_STR(mail_s(to), "carol");
+}
+
+/* 5321-144: nobody gets a stranger's mail out through us. */
+static void test_route_no_open_relay(void) {
+    static const char *const t[] = {
+        "<v@c.example>", "<v@b.example.c.example>", "<v@xb.example>",
+        "<v%c.example@b.example>", "<c.example!v@b.example>",
+        "<\"v@c.example\"@b.example>", "<@b.example:v@c.example>",
+        "<v@[10.0.0.1]>", "<v@[IPv6:::1]>", "<\"v@c.example\"@[127.0.0.1]>",
+        "<\"../bob\"@b.example>", "<bob/.x/carol@b.example>",
+        "<@b.example,@c.example:v%c.example@c.example>", "<|cat@b.example>",
+        "<\"bob@b.example\"@c.example>"
+    };
+    mail_routing r;
+    char to[MAIL_NAME_SIZE + 8];
+    size_t i;
+    memset(&r, 0, sizeof r);
+    r.domains = t_domains;
+    r.ndomains = 2;
+    r.routes = t_routes;
+    r.nroutes = 1;
+    r.smarthost = "hub.example:25";
+    r.is_user = t_is_user;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        mail_route_kind k = t_route(&r, t[i], 0, to);
+        if (k != MAIL_ROUTE_DENIED && k != MAIL_ROUTE_NO_USER)
+            t_fail(__LINE__, t[i]);
+    }
+}
+
+static void test_route_relay(void) {
+    mail_routing r;
+    char to[MAIL_NAME_SIZE + 8];
+    mail_path p;
+    size_t i;
+    memset(&r, 0, sizeof r);
+    r.domains = t_domains;
+    r.ndomains = 1;
+    r.is_user = t_is_user;
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "d.example:25");
+    r.smarthost = "hub.example:25";
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "hub.example:25");
+    r.routes = t_routes;
+    r.nroutes = 1;
+    CHECK(t_route(&r, "<v@C.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "127.0.0.1:2526");
+    r.smarthost = NULL;                          /* the longest domain */
+    memset(&p, 0, sizeof p);
+    p.local[0] = 'v';
+    for (i = 0; i < 255; i++) p.domain[i] = i % 2 ? '.' : 'x';
+    CHECK(mail_route_find(&r, &p, 1, to) == MAIL_ROUTE_RELAY);
+    CHECK(strlen(to) == 258);
+}
+
+static void test_route_host_port(void) {
+    static const struct { const char *s, *host; int port; } t[] = {
+        {"25", "", 25}, {":25", "", 25}, {"mx.example:2525", "mx.example",
+        2525}, {"[::1]:25", "::1", 25}, {"127.0.0.1:0", "127.0.0.1", 0},
+        {"h:65535", "h", 65535}, {"", NULL, 0}, {"h", NULL, 0},
+        {"h:", NULL, 0}, {"h:65536", NULL, 0}, {"h:-1", NULL, 0},
+        {"h:25x", NULL, 0}, {"[::1]", NULL, 0}, {"[::1", NULL, 0},
+        {"[::1]25", NULL, 0}, {"[::1]:", NULL, 0}, {"::1", NULL, 0},
+        {"h:1:2", NULL, 0}, {"65536", NULL, 0}
+    };
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++) {
+        mail_str host;
+        int port = -1;
+        mail_err e = mail_host_port(mail_s(t[i].s), &host, &port);
+        if (!!e != !t[i].host) t_fail(__LINE__, t[i].s);
+        if (e) continue;
+        CHECK_STR(host, t[i].host);
+        CHECK(port == t[i].port);
+    }
+}
+
+/* ==== [DSN] ============================================================== */
+
+static void t_dsn(t_text *all, const mail_dsn *d, const mail_dsn_rcpt *r,
+                  size_t n) {
+    char out[2048];
+    size_t i, piece;
+    all->n = 0;
+    for (piece = 0; piece < 4 + 2 * n; piece++) {
+        mail_buf b = mail_buf_on(out, sizeof out);
+        i = piece;
+        if (i == 0) mail_dsn_head(&b, d);
+        else if (i <= n) mail_dsn_say(&b, &r[i - 1]);
+        else if (i == n + 1) mail_dsn_middle(&b, d);
+        else if (i <= 2 * n + 1) mail_dsn_group(&b, &r[i - n - 2]);
+        else if (i == 2 * n + 2) {
+            mail_dsn_original(&b, d);
+            mail_buf_add(&b, mail_s("Subject: hi\r\n"));
+        } else mail_dsn_tail(&b, d);
+        CHECK(!b.full);
+        t_add(all, mail_buf_str(&b));
+    }
+}
+
+/* Counts the lines that are exactly this. */
+static int t_lines(const t_text *all, const char *line) {
+    mail_str rest = t_str(all);
+    int n = 0;
+    while (rest.n) {
+        mail_str l = mail_cut(&rest, '\n');
+        if (l.n && l.p[l.n - 1] == '\r') l.n--;
+        n += mail_eq(l, mail_s(line));
+    }
+    return n;
+}
+
+/* 5321-142: RFC 3464 and RFC 6522 form: three parts, one group each. */
+static void test_dsn(void) {
+    mail_path to, a, b;
+    mail_dsn d;
+    mail_dsn_rcpt r[2];
+    t_text all = {NULL, 0, 0};
+    mail_path_mailbox(mail_s("al@a.example"), &to);
+    mail_path_mailbox(mail_s("no@b.example"), &a);
+    mail_path_mailbox(mail_s("\"x y\"@c.example"), &b);
+    memset(&d, 0, sizeof d);
+    d.host = "mx.a.example";
+    d.id = "5F-2-A";
+    d.queue_id = "5F-1-A";
+    d.to = &to;
+    d.time = d.arrived = 1767225600;
+    r[0].path = &a;
+    r[0].hop = "mx.b.example:25";
+    r[0].code = 550;
+    r[0].words = "5.1.1 no such user";
+    r[1].path = &b;
+    r[1].hop = "";
+    r[1].code = 0;
+    r[1].words = "the host does not answer";
+    t_dsn(&all, &d, r, 2);
+    CHECK(t_longest(t_str(&all)) > 0 && t_longest(t_str(&all)) <= 998);
+    CHECK(t_lines(&all, "To: <al@a.example>") == 1);
+    CHECK(t_lines(&all, "Auto-Submitted: auto-replied") == 1);
+    CHECK(t_lines(&all, "\tboundary=\"=_5F-2-A\"") == 1);
+    CHECK(t_lines(&all, "--=_5F-2-A") == 3);
+    CHECK(t_lines(&all, "--=_5F-2-A--") == 1);
+    CHECK(t_lines(&all, "Content-Type: text/plain; charset=us-ascii") == 1);
+    CHECK(t_lines(&all, "Content-Type: message/delivery-status") == 1);
+    CHECK(t_lines(&all, "Content-Type: text/rfc822-headers") == 1);
+    CHECK(t_lines(&all, "Reporting-MTA: dns; mx.a.example") == 1);
+    CHECK(t_lines(&all, "Final-Recipient: rfc822; no@b.example") == 1);
+    CHECK(t_lines(&all, "Final-Recipient: rfc822; \"x y\"@c.example") == 1);
+    CHECK(t_lines(&all, "Action: failed") == 2);
+    CHECK(t_lines(&all, "Status: 5.1.1") == 1);
+    CHECK(t_lines(&all, "Status: 5.0.0") == 1);
+    CHECK(t_lines(&all, "Remote-MTA: dns; mx.b.example") == 1);
+    CHECK(t_lines(&all, "Diagnostic-Code: smtp; 550 5.1.1 no such user") == 1);
+    CHECK(t_lines(&all, "Subject: hi") == 1);
+    t_free(&all);
+}
+
+/* The longest addresses and words that can be: every piece under 2 KiB,
+   every line under 998 octets. */
+static void test_dsn_longest(void) {
+    mail_path p;
+    mail_dsn d;
+    mail_dsn_rcpt r;
+    char words[512], host[256], hop[MAIL_NAME_SIZE + 8];
+    t_text all = {NULL, 0, 0};
+    memset(&p, 0, sizeof p);
+    memset(p.local, '"', 64);
+    memset(p.domain, 'x', 255);
+    memset(words, 'w', 511);
+    words[511] = 0;
+    memset(host, 'h', 255);
+    host[255] = 0;
+    snprintf(hop, sizeof hop, "%s:25", host);
+    memset(&d, 0, sizeof d);
+    d.host = host;
+    d.id = d.queue_id = "FFFFFFFFFFFF-FFFFFFFFFFFF-FFFFFFFFFFFF";
+    d.to = &p;
+    r.path = &p;
+    r.hop = hop;
+    r.code = 550;
+    r.words = words;
+    t_dsn(&all, &d, &r, 1);
+    CHECK(t_longest(t_str(&all)) > 0 && t_longest(t_str(&all)) <= 998);
+    t_free(&all);
+}
+
+/* ==== [MISUSE] what a caller may not do ================================== */
+
+/* Every string that gets onto a wire is looked at first. */
+static void test_misuse_init(void) {
+    static mail_smtpd d;
+    static mail_smtpc c;
+    static mail_pop3d p;
+    static mail_pop3c q;
+    mail_smtpd_opts od;
+    mail_smtpc_opts oc;
+    mail_pop3d_opts op;
+    mail_pop3c_opts oq;
+    memset(&od, 0, sizeof od);
+    memset(&oc, 0, sizeof oc);
+    memset(&op, 0, sizeof op);
+    memset(&oq, 0, sizeof oq);
+    CHECK(mail_smtpd_init(&d, od) == MAIL_ERR_MISUSE);
+    CHECK(mail_pop3d_init(&p, op) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_init(&c, oc) == MAIL_ERR_MISUSE);
+    CHECK(mail_pop3c_init(&q, oq) == MAIL_ERR_MISUSE);
+    od.host = op.host = "mx\r\n250 evil";
+    CHECK(mail_smtpd_init(&d, od) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_out(&d).n == 0);
+    CHECK(mail_pop3d_init(&p, op) == MAIL_ERR_MISUSE);
+    oc.helo = "a\r\nRSET";
+    CHECK(mail_smtpc_init(&c, oc) == MAIL_ERR_SYNTAX);
+    oc.helo = "a b";
+    CHECK(mail_smtpc_init(&c, oc) == MAIL_ERR_SYNTAX);
+    oc.helo = "a";
+    oc.user = "bob";
+    CHECK(mail_smtpc_init(&c, oc) == MAIL_ERR_MISUSE);
+    oc.password = "a\nb";
+    CHECK(mail_smtpc_init(&c, oc) == MAIL_ERR_SYNTAX);
+    oq.user = "bob\r\nDELE 1";
+    oq.password = "x";
+    CHECK(mail_pop3c_init(&q, oq) == MAIL_ERR_SYNTAX);
+    oq.user = "bob";
+    oq.password = "x\n";
+    CHECK(mail_pop3c_init(&q, oq) == MAIL_ERR_SYNTAX);
+}
+
+/* A reply that is not due, not a reply, or holds a line break: MISUSE, and
+   nothing is sent. */
+static void test_misuse_smtpd_reply(void) {
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    mail_event ev;
+    static const char in[] = "HELO a\r\nMAIL FROM:<a@b>\r\n";
+    char longer[600];
+    size_t n;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    CHECK(mail_smtpd_init(&s, o) == MAIL_ERR_OK);
+    CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_feed(&s, in, sizeof in - 1) == sizeof in - 1);
+    CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_next(&s, &ev) && ev.kind == MAIL_EV_MAIL);
+    CHECK(!mail_smtpd_next(&s, &ev));
+    n = mail_smtpd_out(&s).n;
+    memset(longer, 'x', sizeof longer);
+    longer[599] = 0;
+    CHECK(mail_smtpd_reply(&s, 250, "ok\r\n250 x") == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 250, "ok\n") == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 250, longer) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 354, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 251, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 99, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 600, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_out(&s).n == n && s.state == MAIL_SMTPD_READY);
+    CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_OK);
+    CHECK(s.state == MAIL_SMTPD_MAIL);
+    CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_MISUSE);
+}
+
+/* A path that did not come from our reader may hold anything. */
+static void test_misuse_smtpc(void) {
+    static mail_smtpc s;
+    mail_smtpc_opts o;
+    mail_path good, evil, none;
+    mail_event ev;
+    static const char in1[] = "220 mx\r\n", in2[] = "250 mx\r\n";
+    memset(&o, 0, sizeof o);
+    o.helo = "a";
+    mail_path_mailbox(mail_s("a@b"), &good);
+    evil = good;
+    strcpy(evil.local, "x>\r\nRSET");
+    memset(&none, 0, sizeof none);
+    CHECK(mail_smtpc_init(&s, o) == MAIL_ERR_OK);
+    CHECK(mail_smtpc_mail(&s, &good, -1, 0) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_quit(&s) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_out(&s).n == 0);            /* 5321-5 */
+    CHECK(mail_smtpc_feed(&s, in1, 8) == 8);
+    CHECK(mail_smtpc_feed(&s, in2, 8) == 8);
+    CHECK(mail_smtpc_mail(&s, &good, -1, 0) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_READY);
+    mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    CHECK(mail_smtpc_mail(&s, &evil, -1, 0) == MAIL_ERR_SYNTAX);
+    strcpy(evil.local, "x");
+    strcpy(evil.domain, "b>\r\nRSET");
+    CHECK(mail_smtpc_mail(&s, &evil, -1, 0) == MAIL_ERR_SYNTAX);
+    strcpy(evil.domain, "b> SIZE=0");
+    CHECK(mail_smtpc_mail(&s, &evil, -1, 0) == MAIL_ERR_SYNTAX);
+    CHECK(mail_smtpc_rcpt(&s, &good) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_data(&s) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_write(&s, "x", 1) == 0);
+    CHECK(mail_smtpc_end(&s) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_out(&s).n == 0);
+    CHECK(mail_smtpc_mail(&s, &good, -1, 0) == MAIL_ERR_OK);
+    CHECK(mail_smtpc_data(&s) == MAIL_ERR_MISUSE);   /* nobody named */
+    CHECK(mail_smtpc_rcpt(&s, &good) == MAIL_ERR_MORE);
+    CHECK(mail_smtpc_mail(&s, &good, -1, 0) == MAIL_ERR_MISUSE); /* 5321-63 */
+    CHECK(mail_smtpc_feed(&s, in2, 8) == 8 && mail_smtpc_next(&s, &ev));
+    CHECK(mail_smtpc_rcpt(&s, &none) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_rcpt(&s, &evil) == MAIL_ERR_SYNTAX);
+    CHECK(mail_smtpc_rcpt(&s, &good) == MAIL_ERR_OK);
+    CHECK_STR(mail_smtpc_out(&s), "MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\n");
+}
+
+/* An answer too many in one packet: the event before it comes first, then
+   the session is over, whatever its owner asks in between. */
+static void test_early_answers(void) {
+    static mail_smtpc c;
+    static mail_pop3c p;
+    mail_smtpc_opts o;
+    mail_pop3c_opts q;
+    mail_event ev;
+    static const char smtp[] = "250 mx\r\n250 ok\r\n", pop[] = "+OK\r\n+OK\r\n";
+    memset(&o, 0, sizeof o);
+    memset(&q, 0, sizeof q);
+    o.helo = "a";
+    q.user = q.password = "x";
+    mail_smtpc_init(&c, o);
+    mail_smtpc_feed(&c, "220 mx\r\n", 8);
+    mail_smtpc_feed(&c, smtp, sizeof smtp - 1);
+    CHECK(mail_smtpc_next(&c, &ev) && ev.kind == MAIL_EV_READY);
+    CHECK(mail_smtpc_quit(&c) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpc_next(&c, &ev) && ev.kind == MAIL_EV_CLOSED);
+    CHECK(c.err == MAIL_ERR_PROTOCOL && !mail_smtpc_next(&c, &ev));
+    mail_smtpc_init(&c, o);
+    mail_smtpc_feed(&c, "220 mx\r\n250 mx\r\n", 16); /* EHLO not yet out */
+    CHECK(mail_smtpc_next(&c, &ev) && ev.kind == MAIL_EV_CLOSED);
+    mail_pop3c_init(&p, q);
+    mail_pop3c_feed(&p, "+OK\r\n", 5);
+    mail_pop3c_feed(&p, "+OK\r\n", 5);
+    mail_pop3c_feed(&p, pop, sizeof pop - 1);
+    CHECK(mail_pop3c_next(&p, &ev) && ev.kind == MAIL_EV_READY);
+    CHECK(mail_pop3c_stat(&p) == MAIL_ERR_MISUSE);
+    CHECK(mail_pop3c_next(&p, &ev) && ev.kind == MAIL_EV_CLOSED);
+    CHECK(p.err == MAIL_ERR_PROTOCOL);
+}
+
+/* 5321-21: nothing happens before the CRLF. */
+static void test_half_a_line(void) {
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    mail_event ev;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    mail_smtpd_init(&s, o);
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    CHECK(mail_smtpd_feed(&s, "QUIT", 4) == 4);
+    CHECK(mail_smtpd_feed(&s, "\r", 1) == 1);
+    CHECK(mail_smtpd_out(&s).n == 0 && !mail_smtpd_next(&s, &ev));
+    CHECK(mail_smtpd_feed(&s, "\n", 1) == 1);
+    CHECK_STR(mail_smtpd_out(&s), "221 2.0.0 goodbye\r\n");
+}
+
+/* A client that asks and never reads stops itself: feed takes no more, and
+   goes on where it was once output is taken. */
+static void test_back_pressure(void) {
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    t_text in = {NULL, 0, 0}, out = {NULL, 0, 0};
+    size_t at = 0, i, replies = 0;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    mail_smtpd_init(&s, o);
+    for (i = 0; i < 2000; i++) t_addf(&in, "HELP\r\n");
+    at = mail_smtpd_feed(&s, in.p, in.n);
+    CHECK(at > 0 && at < in.n && at % 6 == 0);
+    CHECK(mail_smtpd_feed(&s, in.p + at, in.n - at) == 0);
+    CHECK(mail_smtpd_out(&s).n <= MAIL_OUT_SIZE);
+    while (at < in.n || mail_smtpd_out(&s).n) {
+        mail_str got = mail_smtpd_out(&s);
+        if (got.n > 7) got.n = 7;
+        t_add(&out, got);
+        mail_smtpd_sent(&s, got.n);
+        at += mail_smtpd_feed(&s, in.p + at, in.n - at);
+    }
+    for (i = 0; i + 3 < out.n; i++) replies += !memcmp(out.p + i, "\n214", 4);
+    CHECK(replies == 2000);
+    CHECK(s.err == MAIL_ERR_OK);
+    t_free(&in);
+    t_free(&out);
+}
+
+/* 300 messages listed through an output of 2 KiB. */
+static void test_long_listing(void) {
+    static mail_pop3d s;
+    static mail_drop drops[300];
+    mail_pop3d_opts o;
+    mail_event ev;
+    t_text out = {NULL, 0, 0};
+    static const char in[] = "USER b\r\nPASS p\r\n";
+    static const char list[] = "UIDL\r\nSTAT\r\n";
+    size_t i, at;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    mail_pop3d_init(&s, o);
+    for (i = 0; i < 300; i++) {
+        drops[i].size = (int64_t)i;
+        drops[i].uid = "1234567890123456789012345678901234567890"
+                       "123456789012345678901234567890";
+        drops[i].deleted = i % 100 == 99;
+    }
+    CHECK(mail_pop3d_feed(&s, in, sizeof in - 1) == sizeof in - 1);
+    CHECK(mail_pop3d_next(&s, &ev) && ev.kind == MAIL_EV_LOGIN);
+    CHECK(mail_pop3d_login(&s, MAIL_ERR_OK, drops, 300) == MAIL_ERR_OK);
+    mail_pop3d_sent(&s, mail_pop3d_out(&s).n);
+    at = mail_pop3d_feed(&s, list, sizeof list - 1);
+    CHECK(at == 6);
+    while (mail_pop3d_out(&s).n) {
+        mail_str got = mail_pop3d_out(&s);
+        if (got.n > 100) got.n = 100;
+        t_add(&out, got);
+        mail_pop3d_sent(&s, got.n);
+    }
+    CHECK(t_lines(&out, "+OK") == 1 && t_lines(&out, ".") == 1);
+    CHECK(strstr(out.p, "\r\n99 1234") && strstr(out.p, "\r\n300 ") == NULL);
+    CHECK(strstr(out.p, "\r\n100 ") == NULL && strstr(out.p, "\r\n299 12"));
+    CHECK(out.n > 297 * 74);
+    at += mail_pop3d_feed(&s, list + at, sizeof list - 1 - at);
+    CHECK_STR(mail_pop3d_out(&s), "+OK 297 44253\r\n");
+    t_free(&out);
+}
+
+/* No password in any trace, plain or in base64. */
+static void t_watch(void *ctx, mail_note kind, mail_str text,
+                    const char *state) {
+    t_addf((t_text *)ctx, "%s %s ", mail_note_name(kind), state);
+    t_add((t_text *)ctx, text);
+    t_addf((t_text *)ctx, "\r\n");
+}
+
+static int t_leaks(const t_text *log) {
+    return strstr(log->p, "secret") || strstr(log->p, "c2VjcmV0") ||
+           strstr(log->p, "AGJvYgBzZWNyZXQ");
+}
+
+static void t_trace_smtp(t_text *log, const char *in) {
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    mail_event ev;
+    size_t at = 0, n = strlen(in);
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.auth = 1;
+    o.watch = t_watch;
+    o.watch_ctx = log;
+    mail_smtpd_init(&s, o);
+    while (at < n) {
+        at += mail_smtpd_feed(&s, in + at, n - at);
+        while (mail_smtpd_next(&s, &ev))
+            if (ev.kind == MAIL_EV_LOGIN) mail_smtpd_reply(&s, 535, NULL);
+        mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    }
+}
+
+static void test_no_secret_in_a_trace(void) {
+    static const char *const pop[] = { "pass secret\r\n", "PASS secret\r\n" };
+    t_text log = {NULL, 0, 0};
+    static mail_smtpc c;
+    static mail_pop3d p;
+    mail_smtpc_opts oc;
+    mail_pop3d_opts op;
+    int i;
+    t_trace_smtp(&log, "EHLO a\r\nAUTH PLAIN AGJvYgBzZWNyZXQ=\r\nauth login\r\n"
+                       "Ym9i\r\nc2VjcmV0\r\nAUTH PLAIN\r\nAGJvYgBzZWNyZXQ=\r\n"
+                       "auth plain AGJvYgBzZWNyZXQ= \r\nAUTH LOGIN\r\n*\r\n");
+    CHECK(log.n > 100 && !t_leaks(&log));
+    CHECK(strstr(log.p, "COMMAND") && strstr(log.p, "****"));
+    memset(&oc, 0, sizeof oc);
+    oc.helo = "a";
+    oc.user = "bob";
+    oc.password = "secret";
+    oc.watch = t_watch;
+    oc.watch_ctx = &log;
+    mail_smtpc_init(&c, oc);
+    mail_smtpc_feed(&c, "220 x\r\n", 7);
+    mail_smtpc_feed(&c, "250-x\r\n250 AUTH PLAIN\r\n", 23);
+    CHECK(mail_smtpc_out(&c).n > 20 && !t_leaks(&log));
+    memset(&op, 0, sizeof op);
+    op.host = "mx";
+    op.watch = t_watch;
+    op.watch_ctx = &log;
+    for (i = 0; i < 2; i++) {
+        mail_pop3d_init(&p, op);
+        mail_pop3d_feed(&p, "USER b\r\n", 8);
+        mail_pop3d_feed(&p, pop[i], strlen(pop[i]));
+        CHECK(!t_leaks(&log));
+    }
+    t_free(&log);
+}
+
+/* The printed tables name states that exist, and end. */
+static void test_state_tables(void) {
+    mail_row row;
+    size_t i;
+    for (i = 0; mail_smtpd_row(i, &row); i++)
+        CHECK(row.name[0] && row.from[0] && row.says[0]);
+    CHECK(i >= 12);
+    for (i = 0; mail_smtpc_row(i, &row); i++) CHECK(row.from[0]);
+    CHECK(i == MAIL_SMTPC_END);
+    for (i = 0; mail_pop3d_row(i, &row); i++) CHECK(row.name[0]);
+    CHECK(i >= 12);
+    for (i = 0; mail_pop3c_row(i, &row); i++) CHECK(row.from[0]);
+    CHECK(i == MAIL_POP3C_END);
+    CHECK(!strcmp(mail_smtpd_state_name(MAIL_SMTPD_RCPT), "RCPT"));
+    CHECK(!strcmp(mail_smtpd_state_name(MAIL_SMTPD_COUNT), "?"));
+}
+
+/* 421 by its owner: shutting down, in every state, said once. */
+static void test_bye(void) {
+    static const char *const in[] = { "", "HELO a\r\n", "HELO a\r\nNOO",
+                                      "HELO a\r\nMAIL FROM:<a@b>\r\n" };
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    mail_event ev;
+    size_t i;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    for (i = 0; i < 4; i++) {
+        mail_smtpd_init(&s, o);
+        mail_smtpd_feed(&s, in[i], strlen(in[i]));
+        mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+        mail_smtpd_bye(&s, NULL);
+        mail_smtpd_bye(&s, NULL);
+        CHECK(mail_starts(mail_smtpd_out(&s), "421 4.3.2 "));
+        CHECK(memchr(mail_smtpd_out(&s).p, '\n', mail_smtpd_out(&s).n) ==
+              mail_smtpd_out(&s).p + mail_smtpd_out(&s).n - 1);
+        CHECK(mail_smtpd_next(&s, &ev) && ev.kind == MAIL_EV_CLOSED);
+        CHECK(mail_smtpd_feed(&s, "NOOP\r\n", 6) == 0);
+        CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_MISUSE);
+    }
+}
+
+/* ==== [KINDS] messages that break toys ===================================
+
+   Client MTA to server MTA, then server MAA to client MAA, wired together:
+   what arrives is what was sent, line ends made CRLF, nothing else. */
+
+/* What was fed is kept until the next feed: events borrow from it. */
+static char *t_fed;
+
+static size_t t_wire(size_t (*feed)(void *, const char *, size_t), void *to,
+                     mail_str out, size_t piece) {
+    size_t n = out.n < piece ? out.n : piece;
+    free(t_fed);
+    t_fed = NULL;
+    if (n == 0) return 0;
+    t_fed = t_copy(out.p, n);
+    return feed(to, t_fed, n);
+}
+
+typedef struct t_pair {
+    void *client, *server;
+    mail_str text;               /* what is sent */
+    size_t at, piece;
+    t_text got;
+    int done;
+} t_pair;
+
+static int t_pair_smtpc(t_pair *w) {
+    mail_smtpc *c = (mail_smtpc *)w->client;
+    mail_event ev;
+    mail_path from, to;
+    int moved = 0;
+    mail_path_mailbox(mail_s("al@a.example"), &from);
+    mail_path_mailbox(mail_s("bob@b.example"), &to);
+    while (mail_smtpc_next(c, &ev)) {
+        moved = 1;
+        if (ev.kind == MAIL_EV_READY) {
+            CHECK(mail_smtpc_mail(c, &from, (int64_t)w->text.n, 1) ==
+                  MAIL_ERR_OK);
+            CHECK(mail_smtpc_rcpt(c, &to) == MAIL_ERR_OK);
+            CHECK(mail_smtpc_data(c) == MAIL_ERR_OK);
+        }
+        if (ev.kind == MAIL_EV_DONE) w->done = ev.code;
+    }
+    if (c->state != MAIL_SMTPC_TEXT) return moved;
+    if (w->at < w->text.n) {
+        size_t n = w->text.n - w->at, k;
+        k = mail_smtpc_write(c, w->text.p + w->at,
+                             n < w->piece ? n : w->piece);
+        w->at += k;
+        return moved | (k > 0);
+    }
+    return moved | (mail_smtpc_end(c) == MAIL_ERR_OK);
+}
+
+static int t_pair_smtpd(t_pair *w) {
+    mail_smtpd *s = (mail_smtpd *)w->server;
+    mail_event ev;
+    int moved = 0;
+    while (mail_smtpd_next(s, &ev)) {
+        moved = 1;
+        if (ev.kind == MAIL_EV_TEXT) t_add(&w->got, ev.text);
+        else mail_smtpd_reply(s, ev.kind == MAIL_EV_DATA ? 354 : 250, NULL);
+    }
+    return moved;
+}
+
+static void t_kind_smtp(mail_str text, size_t piece) {
+    t_pair w;
+    t_text want = {NULL, 0, 0};
+    mail_smtpc_opts oc;
+    mail_smtpd_opts od;
+    int moved;
+    memset(&w, 0, sizeof w);
+    memset(&oc, 0, sizeof oc);
+    memset(&od, 0, sizeof od);
+    oc.helo = "a.example";
+    od.host = "mx";
+    od.reject_bare = 1;              /* our own client sends nothing bare */
+    w.client = t_alloc(sizeof(mail_smtpc));
+    w.server = t_alloc(sizeof(mail_smtpd));
+    w.text = text;
+    w.piece = piece;
+    mail_smtpc_init((mail_smtpc *)w.client, oc);
+    mail_smtpd_init((mail_smtpd *)w.server, od);
+    do {
+        size_t n = t_wire(t_smtpd_feed, w.server, t_smtpc_out(w.client),
+                          piece);
+        mail_smtpc_sent((mail_smtpc *)w.client, n);
+        moved = n > 0;
+        moved |= t_pair_smtpd(&w);
+        n = t_wire(t_smtpc_feed, w.client, t_smtpd_out(w.server), piece);
+        mail_smtpd_sent((mail_smtpd *)w.server, n);
+        moved |= n > 0;
+        moved |= t_pair_smtpc(&w);
+    } while (moved && !w.done);
+    CHECK(w.done == 250);
+    t_canon(text, &want);
+    CHECK(mail_eq(t_str(&w.got), t_str(&want)));
+    free(w.client);
+    free(w.server);
+    t_free(&w.got);
+    t_free(&want);
+}
+
+static int t_pair_pop3d(t_pair *w, mail_drop *drop) {
+    mail_pop3d *s = (mail_pop3d *)w->server;
+    mail_event ev;
+    int moved = 0;
+    while (mail_pop3d_next(s, &ev)) {
+        moved = 1;
+        if (ev.kind == MAIL_EV_LOGIN)
+            mail_pop3d_login(s, MAIL_ERR_OK, drop, 1);
+        else if (ev.kind != MAIL_EV_CLOSED) mail_pop3d_reply(s, MAIL_ERR_OK);
+    }
+    if (s->state != MAIL_POP3D_SEND) return moved;
+    if (w->at < w->text.n) {
+        size_t n = w->text.n - w->at, k;
+        k = mail_pop3d_write(s, w->text.p + w->at,
+                             n < w->piece ? n : w->piece);
+        w->at += k;
+        return moved | (k > 0);
+    }
+    return moved | (mail_pop3d_end(s) == MAIL_ERR_OK);
+}
+
+static int t_pair_fetch(t_pair *w, int64_t size) {
+    mail_fetch *f = (mail_fetch *)w->client;
+    mail_event ev;
+    int moved = 0;
+    while (mail_fetch_next(f, &ev)) {
+        moved = 1;
+        if (ev.kind == MAIL_EV_TEXT) t_add(&w->got, ev.text);
+        if (ev.kind == MAIL_EV_CLOSED) w->done = 1;
+        if (ev.kind != MAIL_EV_STORE) continue;
+        CHECK(ev.size == size);                  /* 1939-32 */
+        mail_fetch_answer(f, MAIL_ERR_OK);
+    }
+    return moved;
+}
+
+static void t_kind_pop3(mail_str text, size_t piece) {
+    t_pair w;
+    t_text want = {NULL, 0, 0};
+    mail_fetch_opts oc;
+    mail_pop3d_opts od;
+    mail_drop drop;
+    int moved;
+    memset(&w, 0, sizeof w);
+    memset(&oc, 0, sizeof oc);
+    memset(&od, 0, sizeof od);
+    oc.pop3.user = oc.pop3.password = "x";
+    od.host = "mx";
+    t_canon(text, &want);
+    drop.size = (int64_t)want.n;
+    drop.uid = "u";
+    drop.deleted = 0;
+    w.client = t_alloc(sizeof(mail_fetch));
+    w.server = t_alloc(sizeof(mail_pop3d));
+    w.text = text;
+    w.piece = piece;
+    mail_fetch_init((mail_fetch *)w.client, oc);
+    mail_pop3d_init((mail_pop3d *)w.server, od);
+    do {
+        size_t n = t_wire(t_pop3d_feed, w.server, t_fetch_out(w.client),
+                          piece);
+        mail_fetch_sent((mail_fetch *)w.client, n);
+        moved = n > 0;
+        moved |= t_pair_pop3d(&w, &drop);
+        n = t_wire(t_fetch_feed, w.client, t_pop3d_out(w.server), piece);
+        mail_pop3d_sent((mail_pop3d *)w.server, n);
+        moved |= n > 0;
+        moved |= t_pair_fetch(&w, drop.size);
+    } while (moved && !w.done);
+    CHECK(((mail_fetch *)w.client)->err == MAIL_ERR_OK);
+    CHECK(((mail_fetch *)w.client)->taken == 1 && drop.deleted);
+    CHECK(mail_eq(t_str(&w.got), t_str(&want)));
+    free(w.client);
+    free(w.server);
+    t_free(&w.got);
+    t_free(&want);
+}
+
+static void t_kind_both(mail_str text) {
+    size_t piece;
+    for (piece = 1; piece <= 4096; piece = piece * 7 + 1) {
+        if (piece < 8 && text.n > 2000) continue;
+        if (piece < 4000 && text.n > 100000 && piece < 400) continue;
+        t_kind_smtp(text, piece);
+        t_kind_pop3(text, piece);
+    }
+}
+
+static void test_kind_small(void) {
+    static const char *const t[] = {
+        "", ".", "..", ".\r\n", "\r\n", "\n", "\r", "a", "a\r\n", ".a",
+        ".first\r\n..second\r\n.\r\n.\r\n", "Subject: x\r\n\r\n.dot first\r\n",
+        "no final newline", "Subject: x\r\n\r\n", "\r\n\r\n\r\n.",
+        "QUIT\r\n.\r\nMAIL FROM:<x@y>\r\n", "a\n.\nb\n", "a\r.\rb\r",
+        "a\r\n.\nb", "a\n.\r\nb", "\xed\x95\x9c\xea\xb8\x80\r\n", "\xff\xfe",
+        "From x\n>From y\n", "tab\there\x0c\x0b\x7f\r\n", " \r\n \r\n"
+    };
+    size_t i;
+    for (i = 0; i < sizeof t / sizeof t[0]; i++)
+        t_kind_both(mail_s(t[i]));
+    t_kind_both(mail_sn("a\0b\0\r\n\0.\r\n", 10));
+}
+
+/* Sizes around every buffer, in lines of 998 octets and in one line. */
+static void test_kind_sizes(void) {
+    static const size_t sizes[] = {
+        1, 510, 511, 512, 513, 514, 998, 999, 1000, 1001, 1002, 2046, 2047,
+        2048, 2049, 4095, 4096, 4097, 65535, 65536, 65537
+    };
+    size_t i, k, kind;
+    char *p = (char *)t_alloc(65537);
+    for (kind = 0; kind < 4; kind++)
+        for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            size_t n = sizes[i];
+            memset(p, kind == 1 ? '.' : kind == 2 ? '\n' : 'x', n);
+            for (k = 0; kind == 3 && k < n; k++)
+                p[k] = k % 1000 == 998 ? '\r' : k % 1000 == 999 ? '\n' :
+                       k % 1000 == 0 ? '.' : (char)(k % 251 - 125);
+            for (k = 0; kind == 3 && k < n; k++)
+                if (k % 1000 < 998 && (p[k] == '\r' || p[k] == '\n'))
+                    p[k] = 'y';
+            t_kind_both(mail_sn(p, n));
+        }
+    free(p);
+}
+
+static void test_kind_one_mebibyte(void) {
+    size_t n = 1024 * 1024, i;
+    char *p = (char *)t_alloc(n);
+    for (i = 0; i < n; i++)
+        p[i] = i % 78 == 76 ? '\r' : i % 78 == 77 ? '\n' :
+               i % 78 == 0 ? '.' : (char)('a' + i % 26);
+    t_kind_smtp(mail_sn(p, n), 4096);
+    t_kind_pop3(mail_sn(p, n), 1000);
+    free(p);
+}
+
+/* ==== [ORDER] every order of commands, against a table of its own ======== */
+
+enum { T_S0, T_READY, T_GOT_MAIL, T_GOT_RCPT, T_IN_DATA, T_GONE };
+
+static const struct { const char *line; short then[5][2]; } t_orders[] = {
+    /* the reply and the next state, from S0, READY, MAIL, RCPT, DATA */
+    {"EHLO a", {{250, T_READY}, {250, T_READY}, {250, T_READY},
+                {250, T_READY}, {0, T_IN_DATA}}},
+    {"HELO a", {{250, T_READY}, {250, T_READY}, {250, T_READY},
+                {250, T_READY}, {0, T_IN_DATA}}},
+    {"MAIL FROM:<>", {{503, T_S0}, {250, T_GOT_MAIL}, {503, T_GOT_MAIL},
+                      {503, T_GOT_RCPT}, {0, T_IN_DATA}}},
+    {"RCPT TO:<bob@b.example>", {{503, T_S0}, {503, T_READY},
+        {250, T_GOT_RCPT}, {250, T_GOT_RCPT}, {0, T_IN_DATA}}},
+    {"RCPT TO:<nobody@b.example>", {{503, T_S0}, {503, T_READY},
+        {550, T_GOT_MAIL}, {550, T_GOT_RCPT}, {0, T_IN_DATA}}},
+    {"DATA", {{503, T_S0}, {503, T_READY}, {503, T_GOT_MAIL},
+              {354, T_IN_DATA}, {0, T_IN_DATA}}},
+    {".", {{500, T_S0}, {500, T_READY}, {500, T_GOT_MAIL},
+           {500, T_GOT_RCPT}, {250, T_READY}}},
+    {"RSET", {{250, T_S0}, {250, T_READY}, {250, T_READY}, {250, T_READY},
+              {0, T_IN_DATA}}},
+    {"NOOP", {{250, T_S0}, {250, T_READY}, {250, T_GOT_MAIL},
+              {250, T_GOT_RCPT}, {0, T_IN_DATA}}},
+    {"QUIT", {{221, T_GONE}, {221, T_GONE}, {221, T_GONE}, {221, T_GONE},
+              {0, T_IN_DATA}}},
+    {"AUTH PLAIN AGJvYgBzZWNyZXQ=", {{503, T_S0}, {235, T_READY},
+        {503, T_GOT_MAIL}, {503, T_GOT_RCPT}, {0, T_IN_DATA}}}
+};
+enum { T_ORDERS = sizeof t_orders / sizeof t_orders[0] };
+
+/* Says one line, decides, and gives the code of the one reply, or 0; -1 if
+   there was anything else. 5321-37: exactly one reply for each command. */
+static int t_say(mail_smtpd *s, const char *line) {
+    char in[80];
+    mail_event ev;
+    mail_str out, rest, text;
+    int code = 0, more = 1, n = snprintf(in, sizeof in, "%s\r\n", line);
+    size_t used = 0;
+    while (used < (size_t)n) {
+        size_t k = mail_smtpd_feed(s, in + used, (size_t)n - used);
+        if (k == 0) return 0;
+        used += k;
+        while (mail_smtpd_next(s, &ev))
+            if (s->wait)
+                mail_smtpd_reply(s, ev.kind == MAIL_EV_DATA ? 354 :
+                    ev.kind == MAIL_EV_LOGIN ? 235 :
+                    ev.kind == MAIL_EV_RCPT && ev.path->local[0] == 'n' ? 550
+                    : 250, NULL);
+    }
+    out = rest = mail_smtpd_out(s);
+    if (out.n == 0) return 0;
+    while (more) {
+        mail_str l = mail_cut(&rest, '\n');
+        if (l.n == 0 ||
+            mail_reply_line(mail_sn(l.p, l.n - 1), &code, &more, &text))
+            return -1;
+    }
+    if (rest.n) return -1;
+    mail_smtpd_sent(s, out.n);
+    return code;
+}
+
+/* The session is copied at each branch: sixteen thousand dialogues. */
+static void t_orders_from(const mail_smtpd *s, int state, int authed,
+                          int left, t_text *path) {
+    int i, want, then, got;
+    size_t was = path->n;
+    for (i = 0; i < T_ORDERS && left; i++) {
+        mail_smtpd c = *s;
+        want = state == T_GONE ? 0 : t_orders[i].then[state][0];
+        then = state == T_GONE ? T_GONE : t_orders[i].then[state][1];
+        if (want == 235 && authed) want = 503;
+        got = t_say(&c, t_orders[i].line);
+        t_addf(path, "%s; ", t_orders[i].line);
+        if (got != want) {
+            t_addf(path, "%d, not %d", got, want);
+            t_fail(__LINE__, path->p);
+        }
+        t_orders_from(&c, then, authed || want == 235, left - 1, path);
+        path->n = was;
+    }
+}
+
+static void test_order_of_commands(void) {
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    t_text path = {NULL, 0, 0};
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.auth = 1;
+    mail_smtpd_init(&s, o);
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    t_orders_from(&s, T_S0, 0, 4, &path);
+    CHECK(t_say(&s, "HELO a") == 250);           /* and four from READY on */
+    t_orders_from(&s, T_READY, 0, 4, &path);
+    CHECK(t_say(&s, "MAIL FROM:<>") == 250);     /* and four from RCPT on */
+    CHECK(t_say(&s, "RCPT TO:<bob@b.example>") == 250);
+    t_orders_from(&s, T_GOT_RCPT, 0, 4, &path);
+    t_free(&path);
+}
+
+/* ==== [ENGINE] what the sessions cost ====================================
+
+   `make bench` runs this under callgrind: sessions without I/O. `messages`
+   and how many of 1 KiB; `in78`, `out78` (lines of 78 octets) and how many
+   octets of one body. */
+
+static size_t t_engine_sink;
+
+static void t_engine_take(mail_smtpd *s, const char *p, size_t n) {
+    while (n) {
+        size_t k = mail_smtpd_feed(s, p, n);
+        mail_event ev;
+        p += k;
+        n -= k;
+        if (k == 0 && s->state == MAIL_SMTPD_END) return;
+        while (mail_smtpd_next(s, &ev)) {
+            t_engine_sink += ev.text.n;
+            if (ev.kind == MAIL_EV_DATA) mail_smtpd_reply(s, 354, NULL);
+            else if (ev.kind != MAIL_EV_TEXT && ev.kind != MAIL_EV_ABORT)
+                mail_smtpd_reply(s, 250, NULL);
+        }
+        mail_smtpd_sent(s, mail_smtpd_out(s).n);
+    }
+}
+
+static mail_smtpd t_engine_smtpd(void) {
+    mail_smtpd s;
+    mail_smtpd_opts o;
+    memset(&o, 0, sizeof o);
+    o.host = "mx.example";
+    o.max_size = INT64_C(1) << 40;
+    mail_smtpd_init(&s, o);
+    t_engine_take(&s, "EHLO c.example\r\n", 16);
+    return s;
+}
+
+/* 16,000 octets or so of lines of that length, their CRLF counted. */
+static t_text t_engine_lines(size_t length) {
+    t_text t;
+    memset(&t, 0, sizeof t);
+    while (t.n < 16000)
+        t_add(&t, mail_s((t.n + 2) % length == 0 ? "\r\n" : "m"));
+    while (t.n % length) t.n--;
+    return t;
+}
+
+static void t_engine_messages(long count) {
+    static const char head[] = "MAIL FROM:<a@a.example> SIZE=1024\r\n"
+        "RCPT TO:<b@b.example>\r\nDATA\r\n";
+    mail_smtpd s = t_engine_smtpd();
+    t_text body = t_engine_lines(64);
+    body.n = 1024;
+    t_add(&body, mail_s(".\r\n"));
+    while (count-- > 0) {
+        t_engine_take(&s, head, sizeof head - 1);
+        t_engine_take(&s, body.p, body.n);
+    }
+    t_free(&body);
+}
+
+static void t_engine_body_in(long octets, size_t length) {
+    static const char begin[] = "MAIL FROM:<a@a.example>\r\n"
+        "RCPT TO:<b@b.example>\r\nDATA\r\n";
+    mail_smtpd s = t_engine_smtpd();
+    t_text chunk = t_engine_lines(length);
+    t_engine_take(&s, begin, sizeof begin - 1);
+    for (; octets > 0; octets -= (long)chunk.n)
+        t_engine_take(&s, chunk.p, chunk.n);
+    t_engine_take(&s, ".\r\n", 3);
+    t_free(&chunk);
+}
+
+static void t_engine_body_out(long octets, size_t length) {
+    mail_smtpc c;
+    mail_smtpc_opts o;
+    mail_event ev;
+    mail_path p;
+    t_text chunk = t_engine_lines(length);
+    size_t i;
+    static const char *const replies[] = { "220 x\r\n", "250 x\r\n",
+        "250 x\r\n", "250 x\r\n", "354 x\r\n" };
+    memset(&o, 0, sizeof o);
+    o.helo = "c.example";
+    mail_smtpc_init(&c, o);
+    mail_path_mailbox(mail_s("a@b.example"), &p);
+    for (i = 0; i < 5; i++) {
+        mail_smtpc_feed(&c, replies[i], 7);
+        while (mail_smtpc_next(&c, &ev)) {}
+        if (i == 1) mail_smtpc_mail(&c, &p, -1, 0);
+        if (i == 2) mail_smtpc_rcpt(&c, &p);
+        if (i == 3) mail_smtpc_data(&c);
+        mail_smtpc_sent(&c, mail_smtpc_out(&c).n);
+    }
+    for (; octets > 0; octets -= (long)chunk.n)
+        for (i = 0; i < chunk.n;) {
+            i += mail_smtpc_write(&c, chunk.p + i, chunk.n - i);
+            t_engine_sink += mail_smtpc_out(&c).n;
+            mail_smtpc_sent(&c, mail_smtpc_out(&c).n);
+        }
+    t_free(&chunk);
+}
+
+static int t_engine(const char *what, const char *number) {
+    long n = atol(number);
+    if (strcmp(what, "messages") == 0) t_engine_messages(n);
+    else if (strncmp(what, "in", 2) == 0)
+        t_engine_body_in(n, (size_t)atol(what + 2));
+    else if (strncmp(what, "out", 3) == 0)
+        t_engine_body_out(n, (size_t)atol(what + 3));
+    else return 2;
+    printf("%s %ld: %lu octets\n", what, n, (unsigned long)t_engine_sink);
+    return 0;
+}
+
+#ifndef MAIL_H_ONLY
+
+/* ==== [WORLD] the whole pipeline, without a network ======================
+
+   mail.a (domain a.example: alice, carol) and mail.b (b.example: bob, dora)
+   in the virtual world; Alice may relay over mail.a. */
+
+typedef struct t_world {
+    world w;
+    world_host *a, *b;
+    char log[65536]; size_t log_n;        /* what the servers' logs say */
+} t_world;
+
+static t_world t_two;
+
+static void t_world_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                    mail_str text, const char *state) {
+    t_world *p = (t_world *)ctx;
+    (void)conn;
+    (void)role;
+    (void)state;
+    if (kind != MAIL_NOTE_FATE || text.n + 2 > sizeof p->log - p->log_n)
+        return;
+    memcpy(p->log + p->log_n, text.p, text.n);
+    p->log_n += text.n;
+    p->log[p->log_n++] = '\n';
+    p->log[p->log_n] = 0;
+}
+
+static world_host *t_host(t_world *p, int part, size_t domain,
+                          const char *users) {
+    world_host *h = world_host_add(&p->w, parts[part].name,
+                                   parts[part].address);
+    h->opts.host = parts[part].name;
+    h->opts.routing.domains = &demo_domains[domain];
+    h->opts.routing.ndomains = 1;
+    h->opts.routing.routes = demo_routes;
+    h->opts.routing.nroutes = domain == 0;
+    h->opts.watch = t_world_watch;
+    h->opts.watch_ctx = p;
+    vdisk_put(&h->disk, "users", mail_s(users));
+    return h;
+}
+
+static t_world *t_begin(size_t chunk) {
+    t_world *p = &t_two;
+    memset(p, 0, sizeof *p);
+    world_init(&p->w, 7);
+    p->w.chunk = chunk;
+    p->a = t_host(p, MAIL_A, 0, "alice:{PLAIN}secret\ncarol:{PLAIN}x y\n");
+    p->b = t_host(p, MAIL_B, 1, "bob:{PLAIN}secret\ndora:{PLAIN}secret\n");
+    p->a->opts.relay_from = parts[ALICE].address;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    return p;
+}
+
+static void t_end(t_world *p) { world_free(&p->w); }
+
+typedef struct t_source { mail_str s; size_t at; } t_source;
+
+static int64_t t_source_read(void *ctx, void *to, size_t n) {
+    t_source *s = (t_source *)ctx;
+    if (n > s->s.n - s->at) n = s->s.n - s->at;
+    if (n) memcpy(to, s->s.p + s->at, n);
+    s->at += n;
+    return (int64_t)n;
+}
+
+static sender t_sender;
+static send_rcpt t_rcpts[120];
+
+/* Alice sends text; to is a list with spaces. Runs the world for one second;
+   cut: her wire breaks after so many octets. Returns the reply's code. */
+static int t_send_cut(t_world *p, mail_str text, const char *from,
+                      const char *to, size_t cut) {
+    static t_source source;
+    mail_smtpc_opts o;
+    mail_str rest = mail_s(to);
+    vwire *x;
+    memset(&t_sender, 0, sizeof t_sender);
+    memset(t_rcpts, 0, sizeof t_rcpts);
+    memset(&o, 0, sizeof o);
+    o.helo = "alice.a.example";
+    sender_init(&t_sender, o);
+    if (*from) mail_path_mailbox(mail_s(from), &t_sender.from);
+    t_sender.rcpts = t_rcpts;
+    while (rest.n && t_sender.nrcpts < 120)
+        mail_path_mailbox(mail_cut(&rest, ' '),
+                          &t_rcpts[t_sender.nrcpts++].path);
+    source.s = text;
+    source.at = 0;
+    t_sender.read = t_source_read;
+    t_sender.ctx = &source;
+    t_sender.size = -1;
+    t_sender.has_8bit = mail__is_8bit(text);
+    x = world_call(&p->w, &t_sender.a, "mail.a:25", parts[ALICE].address);
+    if (x == NULL) return 0;
+    if (cut) {
+        x->cut = 1;
+        x->cut_after = cut;
+    }
+    world_run(&p->w, p->w.ms + 1000);
+    return t_sender.code;
+}
+
+static int t_send(t_world *p, mail_str text, const char *from,
+                  const char *to) {
+    return t_send_cut(p, text, from, to, 0);
+}
+
+typedef struct t_inbox {
+    fetcher g;
+    t_text text;                  /* all messages, one after the other */
+    int count, keep, broken;
+    char known[64][72], now[64][72]; size_t nknown;
+} t_inbox;
+
+static int t_inbox_have(void *ctx, int64_t number, mail_str uid) {
+    t_inbox *b = (t_inbox *)ctx;
+    size_t i;
+    if (number <= 64) mail_copy(b->now[number - 1], 72, uid);
+    for (i = 0; i < b->nknown; i++)
+        if (mail_eq(mail_s(b->known[i]), uid)) return 1;
+    return 0;
+}
+
+static mail_err t_inbox_text(void *ctx, mail_str text) {
+    t_add(&((t_inbox *)ctx)->text, text);
+    return MAIL_ERR_OK;
+}
+
+static mail_err t_inbox_store(void *ctx, int64_t number) {
+    t_inbox *b = (t_inbox *)ctx;
+    if (b->broken) return MAIL_ERR_NOSPACE;
+    b->count++;
+    if (b->nknown < 64 && number <= 64)
+        mail_copy(b->known[b->nknown++], 72, mail_s(b->now[number - 1]));
+    return MAIL_ERR_OK;
+}
+
+/* Fetches user's mail at host into b; cut as above. */
+static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
+                        const char *user, const char *password, size_t cut) {
+    char port[40];
+    mail_fetch_opts o;
+    vwire *x;
+    memset(&b->g, 0, sizeof b->g);
+    memset(&o, 0, sizeof o);
+    o.pop3.user = user;
+    o.pop3.password = password;
+    o.keep = b->keep;
+    fetcher_init(&b->g, o);
+    b->g.have = t_inbox_have;
+    b->g.text = t_inbox_text;
+    b->g.store = t_inbox_store;
+    b->g.ctx = b;
+    b->text.n = 0;
+    snprintf(port, sizeof port, "%s:110", host);
+    x = world_call(&p->w, &b->g.a, port, parts[BOB].address);
+    if (x == NULL) return MAIL_ERR_NOTFOUND;
+    if (cut) {
+        x->cut = 1;
+        x->cut_after = cut;
+    }
+    world_run(&p->w, p->w.ms + 1000);
+    return b->g.f.err;
+}
+
+/* Does the inbox hold exactly this text, under its trace fields? */
+static int t_ends_with(const t_inbox *b, mail_str text) {
+    return b->text.n >= text.n &&
+           memcmp(b->text.p + b->text.n - text.n, text.p, text.n) == 0;
+}
+
+static int t_contains(mail_str s, const char *what) {
+    size_t n = strlen(what), i;
+    for (i = 0; i + n <= s.n; i++)
+        if (memcmp(s.p + i, what, n) == 0) return 1;
+    return 0;
+}
+
+/* How many names in a directory of the virtual disk? */
+static int t_files(world_host *h, const char *dir) {
+    size_t i;
+    int n = 0;
+    for (i = 0; i < h->disk.n; i++)
+        n += h->disk.names[i].node &&
+             vdisk_in(h->disk.names[i].path, dir) != NULL;
+    return n;
+}
+
+static const char t_letter[] = "From: alice@a.example\r\nSubject: t\r\n\r\n"
+                               "text\r\n..two\r\n.\r\n";
+
+/* Sends what, expects want behind the trace fields, in Bob's hands. */
+static void t_through(mail_str what, mail_str want, size_t chunk) {
+    static t_inbox b;
+    t_world *p = t_begin(chunk);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, what, "alice@a.example", "bob@b.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_ends_with(&b, want));
+    CHECK(t_contains(t_str(&b.text), "Return-Path: <alice@a.example>\r\n"
+                     "Received: from mail.a ([192.0.2.25])\r\n\tby mail.b "
+                     "with ESMTP id "));
+    CHECK(mail_server_queued(p->a->server) == 0 &&
+          t_files(p->a, "queue") == 0 && t_files(p->b, "queue") == 0);
+    CHECK(t_files(p->b, "mail/bob/new") == 0);
+    t_free(&b.text);
+    t_end(p);
+}
+
+static void test_world_message_kinds(void) {
+    static const char *const kinds[][2] = {
+        { "Subject: a\r\n\r\ntext\r\n", NULL },
+        { ".first line starts with a dot\r\n", NULL },
+        { "S: a\r\n\r\n.\r\n..\r\n...\r\nx.\r\n", NULL },
+        { "S: a\r\n\r\nno final newline", "S: a\r\n\r\nno final newline\r\n" },
+        { "S: a\r\n\r\n", NULL },
+        { "S: 8bit\r\n\r\n\xec\x95\x88\xeb\x85\x95 \xff\r\n", NULL },
+        { "S: lf\n\nbare\n.x\n", "S: lf\r\n\r\nbare\r\n.x\r\n" },
+        { "S: cr\r\rmac\r", "S: cr\r\n\r\nmac\r\n" },
+        { "\r\n", NULL },
+        { "x", "x\r\n" }
+    };
+    static const size_t chunks[] = { 0, 1, 7 };
+    size_t i, k;
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        for (k = 0; k < 3; k++)
+            t_through(mail_s(kinds[i][0]), mail_s(kinds[i][1] ? kinds[i][1]
+                                                  : kinds[i][0]), chunks[k]);
+    t_through(mail_sn("S: nul\r\n\r\na\0b\r\n", 15),
+              mail_sn("S: nul\r\n\r\na\0b\r\n", 15), 0);
+}
+
+static void test_world_message_sizes(void) {
+    static const size_t sizes[] = { 1, 2, 510, 511, 512, 513, 514, 997, 998,
+        4095, 4096, 4097, 65535, 65536, 65537, 1048576 };
+    size_t i, k;
+    for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        t_text t;
+        memset(&t, 0, sizeof t);
+        for (k = 0; k + 2 < sizes[i]; k++)
+            t_add(&t, mail_s(k % 1000 == 998 ? "\r\n" : k % 7 ? "m" : "."));
+        t_add(&t, mail_s("\r\n"));
+        t_through(t_str(&t), t_str(&t), sizes[i] < 5000 ? 3 : 0);
+        t_free(&t);
+    }
+}
+
+static void test_world_one_recipient_of_two_is_refused(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "nobody@b.example bob@b.example carol@a.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_ends_with(&b, mail_s(t_letter)));
+    CHECK(t_world_fetch(p, &b, "mail.a", "carol", "x y", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 2 && t_ends_with(&b, mail_s(t_letter)));
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 3);
+    CHECK(t_contains(t_str(&b.text), "Return-Path: <>\r\n"));
+    CHECK(t_contains(t_str(&b.text), "report-type=delivery-status"));
+    CHECK(t_contains(t_str(&b.text), "Final-Recipient: rfc822; "
+                     "nobody@b.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+                     "Remote-MTA: dns; mail.b\r\nDiagnostic-Code: smtp; 550 "
+                     "5.1.1 no such user here\r\n"));
+    CHECK(!t_contains(t_str(&b.text), "Final-Recipient: rfc822; bob"));
+    CHECK(t_contains(t_str(&b.text), "Subject: t\r\n"));
+    CHECK(!t_contains(t_str(&b.text), "text\r\n..two"));
+    t_free(&b.text);
+    t_end(p);
+}
+
+static void test_world_unknown_local_user_is_refused_at_rcpt(void) {
+    t_world *p = t_begin(0);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "nobody@a.example") != 250);
+    CHECK(t_rcpts[0].code == 550);
+    CHECK(t_files(p->a, "queue/tmp") == 0 && t_files(p->a, "queue") == 0);
+    t_end(p);
+}
+
+static void test_world_server_down_then_up(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    mail_server *down = p->b->server;
+    memset(&b, 0, sizeof b);
+    mail_server_close(down);
+    p->b->server = NULL;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    CHECK(mail_server_queued(p->a->server) == 1);
+    CHECK(t_files(p->a, "queue") == 2);          /* the mail and its state */
+    world_run(&p->w, p->w.ms + 2 * 86400 * (int64_t)1000);
+    CHECK(mail_server_queued(p->a->server) == 1);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 14400 * 1000 + 1000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_ends_with(&b, mail_s(t_letter)));
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* 5, 10, 20 ... minutes, at most four hours apart (5321-130). */
+static void test_world_five_days_then_a_report(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    int64_t start;
+    memset(&b, 0, sizeof b);
+    mail_server_close(p->b->server);
+    p->b->server = NULL;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    start = p->w.ms;
+    world_run(&p->w, start + 432000 * (int64_t)1000 - 2000);
+    CHECK(mail_server_queued(p->a->server) == 1);
+    CHECK(t_files(p->a, "mail/alice/new") == 0);
+    world_run(&p->w, start + (432000 + 14400) * (int64_t)1000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1);
+    CHECK(t_contains(t_str(&b.text), "Status: 4.4.7\r\n"));
+    CHECK(t_contains(t_str(&b.text), "connection refused"));
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* 5321-139: <> gets no answer; what nobody takes is set aside. */
+static void test_world_no_report_about_a_report(void) {
+    t_world *p = t_begin(0);
+    CHECK(t_send(p, mail_s(t_letter), "", "nobody@b.example") == 250);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_files(p->a, "queue/dead") == 1);
+    CHECK(t_files(p->a, "mail/postmaster/new") == 0);
+    CHECK(t_contains(mail_s(p->log), "set aside"));
+    t_end(p);
+}
+
+/* 5321-117: two servers that send each other the same mail. */
+static void test_world_loop_ends(void) {
+    static const mail_route back[] = { { "c.example", "mail.a:25" } };
+    static const mail_route forth[] = { { "c.example", "mail.b:25" } };
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    mail_server_close(p->a->server);
+    mail_server_close(p->b->server);
+    p->a->opts.routing.routes = forth;
+    p->b->opts.routing.routes = back;
+    p->b->opts.routing.nroutes = 1;
+    p->b->opts.relay_from = p->a->address;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "x@c.example") == 250);
+    /* mail.b sends on to mail.a, which does not relay for it: a report. */
+    world_run(&p->w, p->w.ms + 5000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    mail_server_close(p->a->server);
+    p->a->opts.relay_from = p->b->address;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    {
+        t_text hops;
+        int i;
+        memset(&hops, 0, sizeof hops);
+        for (i = 0; i < 99; i++) t_add(&hops, mail_s("Received: x\r\n"));
+        t_add(&hops, mail_s(t_letter));
+        CHECK(t_send(p, t_str(&hops), "alice@a.example",
+                     "carol@a.example") == 250);
+        t_add(&hops, mail_s(""));
+        memcpy(hops.p, "Received: y\r\n", 13);
+        t_free(&hops);
+        for (i = 0; i < 100; i++) t_add(&hops, mail_s("Received: x\r\n"));
+        t_add(&hops, mail_s(t_letter));
+        CHECK(t_send(p, t_str(&hops), "alice@a.example",
+                     "carol@a.example") == 554);
+        t_free(&hops);
+    }
+    t_free(&b.text);
+    t_end(p);
+}
+
+static void test_world_full_disk_is_452_and_loses_nothing(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    t_text big;
+    memset(&b, 0, sizeof b);
+    memset(&big, 0, sizeof big);
+    while (big.n < 50000) t_add(&big, mail_s(t_letter));
+    p->a->disk.limit = p->a->disk.used + 30000;
+    CHECK(t_send(p, t_str(&big), "alice@a.example", "bob@b.example") == 452);
+    CHECK(t_files(p->a, "queue/tmp") == 0 && t_files(p->a, "queue") == 0);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    p->a->disk.limit = 0;
+    CHECK(t_send(p, t_str(&big), "alice@a.example", "bob@b.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 2 && t_ends_with(&b, t_str(&big)));
+    t_free(&big);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* The receiver's disk is full: the sender's server keeps the mail. */
+static void test_world_full_mailbox_is_waited_for(void) {
+    t_world *p = t_begin(0);
+    p->b->disk.limit = p->b->disk.used + 10;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    CHECK(mail_server_queued(p->a->server) == 1);
+    p->b->disk.limit = 0;
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end(p);
+}
+
+/* The client vanishes after every octet it sends: what was not finished is
+   not delivered, what was answered with 250 is, and the next is served. */
+static void test_world_client_vanishes_at_every_octet(void) {
+    size_t cut;
+    for (cut = 1; cut < 240; cut++) {
+        t_world *p = t_begin(0);
+        int code = t_send_cut(p, mail_s(t_letter), "alice@a.example",
+                              "carol@a.example", cut);
+        int boxed = t_files(p->a, "mail/carol/new");
+        CHECK(boxed == (code == 250) || boxed == 1);
+        if (boxed && code != 250)       /* the dot came, its reply did not */
+            CHECK(t_contains(mail_s(p->log), "is accepted"));
+        CHECK(t_files(p->a, "queue/tmp") == 0);
+        CHECK(t_files(p->a, "mail/carol/tmp") == 0);
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "carol@a.example") == 250);
+        CHECK(t_files(p->a, "mail/carol/new") == boxed + 1);
+        CHECK(mail_server_conns(p->a->server) == 0);
+        t_end(p);
+    }
+}
+
+/* The power goes at every step of the disk, of mail.a and of mail.b. A 250
+   that Alice has seen is kept, whatever happens (invariant I1). */
+static void test_world_power_cut_at_every_step(void) {
+    int host;
+    unsigned long cut_step;
+    for (host = 0; host < 2; host++)
+        for (cut_step = 1; cut_step < 90; cut_step++) {
+            t_world *p = t_begin(0);
+            world_host *h = host ? p->b : p->a;
+            int code, boxed, carol;
+            h->disk.steps = 0;
+            h->disk.cut_at = cut_step;
+            code = t_send(p, mail_s(t_letter), "alice@a.example",
+                          "bob@b.example carol@a.example");
+            world_crash(h);
+            CHECK(world_boot(h) == MAIL_ERR_OK);
+            world_run(&p->w, p->w.ms + 20000 * 1000);
+            boxed = t_files(p->b, "mail/bob/new");
+            carol = t_files(p->a, "mail/carol/new");
+            if (code == 250) CHECK(boxed >= 1 && carol >= 1);
+            CHECK(boxed <= 2 && carol <= 1);
+            CHECK(mail_server_queued(p->a->server) == 0);
+            CHECK(t_files(p->a, "queue/tmp") == 0);
+            CHECK(t_files(p->b, "queue/tmp") == 0);
+            CHECK(t_files(p->b, "mail/bob/tmp") == 0);
+            t_end(p);
+        }
+}
+
+/* 1939-50, 54: DELE counts only after QUIT, wherever the wire is cut. */
+static void test_world_pop3_cut_at_every_octet(void) {
+    static t_inbox b;
+    size_t cut;
+    memset(&b, 0, sizeof b);
+    for (cut = 1; cut < 60; cut++) {
+        t_world *p = t_begin(0);
+        mail_err e;
+        t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+        b.count = 0;
+        e = t_world_fetch(p, &b, "mail.b", "bob", "secret", cut);
+        if (e == MAIL_ERR_OK) CHECK(b.count == 1);
+        if (t_files(p->b, "mail/bob/new") == 0) CHECK(b.count == 1);
+        if (e) {
+            b.count = 0;                 /* the next run finds what is left */
+            CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+                  MAIL_ERR_OK);
+        }
+        CHECK(t_files(p->b, "mail/bob/new") == 0);
+        t_end(p);
+    }
+    t_free(&b.text);
+}
+
+static void test_world_keep_mode_takes_each_once(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    int run;
+    memset(&b, 0, sizeof b);
+    b.keep = 1;
+    for (run = 1; run <= 5; run++) {
+        t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+        CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == run);
+        CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == run);
+        CHECK(t_files(p->b, "mail/bob/new") == run);
+        if (run == 3) {                  /* 1939-48: UIDs survive a restart */
+            mail_server_close(p->b->server);
+            CHECK(world_boot(p->b) == MAIL_ERR_OK);
+        }
+    }
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* 5321-77, for the client: what is not durable here stays there. */
+static void test_world_fetch_that_cannot_store_deletes_nothing(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    b.broken = 1;
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+          MAIL_ERR_NOSPACE);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "wrong", 0) == MAIL_ERR_DENIED);
+    b.broken = 0;
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_files(p->b, "mail/bob/new") == 0);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* I8: what is not ours is left alone, named, and in nobody's way. */
+static void test_world_foreign_files_in_the_queue(void) {
+    static const char *const path[] = {
+        "queue/6955B900-00000001-000001", "queue/README", "queue/tmp/mine",
+        "queue/6955B900-00000001-000002", "queue/tmp/6955B900-00000001-00000F"
+    };
+    t_world *p = t_begin(0);
+    size_t i;
+    mail_server_close(p->a->server);
+    vdisk_put(&p->a->disk, path[0], mail_s("garbage\n"));
+    vdisk_put(&p->a->disk, path[1], mail_s("hello\n"));
+    vdisk_put(&p->a->disk, path[2], mail_s("hello\n"));
+    vdisk_put(&p->a->disk, path[3], mail_s("mail-queue 1\nid x\n\n"));
+    vdisk_put(&p->a->disk, path[4], mail_s("half"));
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    for (i = 0; i < 4; i++) {
+        vname *e = vdisk_find(&p->a->disk, path[i]);
+        CHECK(e && e->node);
+    }
+    CHECK(vdisk_find(&p->a->disk, path[4])->node == NULL);
+    CHECK(t_contains(mail_s(p->log), "000001 is not a message of mine"));
+    CHECK(t_contains(mail_s(p->log), "000002 is not a message of mine"));
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end(p);
+}
+
+/* Each allocation of the servers fails in turn: nobody crashes, and what
+   was answered with 250 arrives. */
+static void test_world_every_allocation_fails(void) {
+    long k;
+    for (k = 1; k < 60; k++) {
+        t_world *p = t_begin(0);
+        int code;
+        p->w.fail_alloc = k;
+        code = t_send(p, mail_s(t_letter), "alice@a.example",
+                      "bob@b.example carol@a.example");
+        p->w.fail_alloc = 0;
+        world_run(&p->w, p->w.ms + 20000 * 1000);
+        if (code == 250 && t_rcpts[0].code == 250)
+            CHECK(t_files(p->b, "mail/bob/new") >= 1);
+        if (code == 250 && t_rcpts[1].code == 250)
+            CHECK(t_files(p->a, "mail/carol/new") >= 1);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "carol@a.example") == 250);
+        t_end(p);
+    }
+    for (k = 1; k < 25; k++) {
+        mail_err e;
+        t_world *p = t_begin(0);
+        mail_server_close(p->a->server);
+        p->w.fail_alloc = k;
+        e = world_boot(p->a);
+        CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
+        t_end(p);
+    }
+}
+
+/* The demo comes out the same, to the octet, whatever the pieces. */
+static void test_demo_is_deterministic(void) {
+    static demo d1, d2;
+    static const size_t chunks[] = { 0, 1, 3, 1000 };
+    size_t i, k;
+    for (i = 0; i < 4; i++) {
+        steps s1, s2;
+        demo_run(&d1, 1, 0, i % 2);
+        demo_run(&d2, 1, chunks[i], i % 2);
+        steps_make(&s1, &d1.t);
+        steps_make(&s2, &d2.t);
+        CHECK(s1.n == s2.n && s1.n > 30);
+        for (k = 0; k < s1.n && k < s2.n; k++)
+            CHECK(strcmp(s1.p[k].text, s2.p[k].text) == 0 &&
+                  strcmp(s1.p[k].reply, s2.p[k].reply) == 0);
+        CHECK(d1.got == d2.got && memcmp(d1.mail, d2.mail, d1.got) == 0);
+        free(s1.p);
+        free(s2.p);
+        demo_free(&d1);
+        demo_free(&d2);
+    }
+}
+
+/* No password in any trace (DESIGN 4). */
+static void test_demo_trace_has_no_password(void) {
+    static demo d;
+    size_t i;
+    demo_run(&d, 1, 0, 0);
+    for (i = 0; i < d.t.n; i++)
+        CHECK(!t_contains(mail_sn(d.t.p[i].text, d.t.p[i].n), "secret"));
+    demo_free(&d);
+}
+
+/* ==== [LOCKSTEP] the text and the code say the same ======================
+
+   Every fence of TUTORIAL.md and README.md says in its info string what it
+   is; what it quotes, prints or runs is compared. Needs the project's
+   directory, ./mail, and a C compiler; without TUTORIAL.md it is a failure. */
+
+typedef struct t_doc {
+    const char *name;
+    char *text;
+    int line;                     /* of the fence that is looked at */
+} t_doc;
+
+static char *t_read_file(const char *name) {
+    FILE *f = fopen(name, "rb");
+    t_text t;
+    char buf[4096];
+    size_t n;
+    memset(&t, 0, sizeof t);
+    if (f == NULL) return NULL;
+    t_add(&t, mail_s(""));
+    while ((n = fread(buf, 1, sizeof buf, f)) > 0) t_add(&t, mail_sn(buf, n));
+    fclose(f);
+    return t.p;
+}
+
+static void t_out_of_step(const t_doc *d, const char *what, mail_str got,
+                          mail_str want) {
+    char line[300];
+    snprintf(line, sizeof line, "%s:%d: %s", d->name, d->line, what);
+    t_fail(__LINE__, line);
+    if (t_now.bad > 5) return;
+    t_show("text", want);
+    t_show("real", got);
+}
+
+static mail_str t_line(mail_str *rest) { return mail_cut(rest, '\n'); }
+
+static int t_is_dots(mail_str line) {
+    return mail_eq(mail_trim(line), mail_s("..."));
+}
+
+/* Does want match at the front of real? A line "..." stands for any number
+   of lines. *bad and *seen are the first lines that differ. */
+static int t_lines_match(mail_str real, mail_str want, mail_str *bad,
+                   mail_str *seen, int whole) {
+    while (want.n) {
+        mail_str w = t_line(&want), r;
+        if (t_is_dots(w)) {
+            for (;;) {
+                if (t_lines_match(real, want, bad, seen, whole)) return 1;
+                if (real.n == 0) return 0;
+                t_line(&real);
+            }
+        }
+        if (real.n == 0) {
+            *bad = w;
+            *seen = mail_sn("", 0);
+            return 0;
+        }
+        r = t_line(&real);
+        if (!mail_eq(r, w)) {
+            *bad = w;
+            *seen = r;
+            return 0;
+        }
+    }
+    return !whole || real.n == 0;
+}
+
+/* A quotation stands in its file, line for line, exactly once. */
+static void t_quotation(const t_doc *d, const char *file, mail_str body) {
+    char *text = t_read_file(file);
+    mail_str rest = mail_s(text), bad, seen, first = body;
+    mail_str best_bad = mail_sn("", 0), best_seen = best_bad;
+    int found = 0;
+    first = t_line(&first);
+    while (rest.n) {
+        mail_str here = rest, line = t_line(&rest);
+        if (!mail_eq(line, first)) continue;
+        bad = seen = mail_sn("", 0);
+        if (t_lines_match(here, body, &bad, &seen, 0)) found++;
+        else best_bad = bad, best_seen = seen;
+    }
+    if (found == 0)
+        t_out_of_step(d, "is not in the file as it is quoted here",
+                      best_seen, best_bad.n ? best_bad : first);
+    if (found > 1)
+        t_out_of_step(d, "stands in the file more than once: quote more",
+                      mail_sn("", 0), first);
+    free(text);
+}
+
+/* What a command prints, both outputs. */
+static int t_command(const char *command, t_text *out) {
+    char line[2000], buf[4096];
+    size_t n;
+    FILE *f;
+    memset(out, 0, sizeof *out);
+    snprintf(line, sizeof line, "{ %s ; } 2>&1", command);
+    fflush(stdout);
+    f = popen(line, "r");
+    if (f == NULL) return -1;
+    t_add(out, mail_s(""));
+    while ((n = fread(buf, 1, sizeof buf, f)) > 0) t_add(out, mail_sn(buf,
+                                                                      n));
+    n = (size_t)pclose(f);
+    return WIFEXITED((int)n) ? WEXITSTATUS((int)n) : -1;
+}
+
+/* "$ command", then what it prints, up to the next "$ ". */
+static void t_console(const t_doc *d, mail_str body) {
+    while (body.n) {
+        mail_str command = t_line(&body), want = mail_sn(body.p, 0);
+        mail_str bad, seen;
+        char text[1000];
+        t_text out;
+        if (!mail_starts(command, "$ ")) {
+            t_out_of_step(d, "a console block begins with \"$ command\"",
+                          mail_sn("", 0), command);
+            return;
+        }
+        while (body.n && !mail_starts(body, "$ ")) t_line(&body);
+        want.n = (size_t)(body.p - want.p);
+        mail_copy(text, sizeof text, mail_sn(command.p + 2, command.n - 2));
+        t_command(text, &out);
+        bad = seen = mail_sn("", 0);
+        if (!t_lines_match(t_str(&out), want, &bad, &seen, 1))
+            t_out_of_step(d, text, seen, bad);
+        t_free(&out);
+    }
+}
+
+static const char *t_cc(void) {
+    const char *cc = getenv("CC");
+    return cc && *cc ? cc : "cc";
+}
+
+/* Compiles a program as a stranger would, strictly, and runs it. */
+static int t_program(const char *name, mail_str code, t_text *out) {
+    char command[600], file[100];
+    FILE *f;
+    snprintf(file, sizeof file, "build/%s.c", name);
+    f = fopen(file, "wb");
+    memset(out, 0, sizeof *out);
+    if (f == NULL) return -1;
+    fwrite(code.p, 1, code.n, f);
+    fclose(f);
+    snprintf(command, sizeof command, "%s -std=c99 -Wall -Wextra -Werror -I. "
+             "-o build/%s %s && ./build/%s", t_cc(), name, file, name);
+    return t_command(command, out);
+}
+
+static int t_in_backticks(mail_str code, const char *text) {
+    char name[100];
+    if (!mail_copy(name, sizeof name, code)) return 0;
+    return strstr(text, name) != NULL;
+}
+
+/* `mail_...` and `MAIL_...` in the prose are names that exist. */
+static void t_names(t_doc *d, mail_str line, const char *h, const char *c) {
+    while (line.n) {
+        mail_str code;
+        size_t n = 0;
+        mail_cut(&line, '`');
+        if (line.n == 0) return;
+        code = mail_cut(&line, '`');
+        if (!mail_starts(code, "mail_")) continue;
+        while (n < code.n && (mail__alnum(code.p[n]) || code.p[n] == '_')) n++;
+        code.n = n;
+        if (!t_in_backticks(code, h) && !t_in_backticks(code, c))
+            t_out_of_step(d, "no such name in mail.h or mail.c",
+                          mail_sn("", 0), code);
+    }
+}
+
+/* A dialogue of the text, replayed as the others are: whole, in pieces. */
+static void t_dialogue_fence(const t_doc *d, const t_kind *k,
+                             mail_str body) {
+    t_text t;
+    int bad = t_now.bad;
+    memset(&t, 0, sizeof t);
+    t_add(&t, mail_s("O: tutorial auth\n"));
+    t_add(&t, body);
+    t_talk(k, t.p);
+    if (t_now.bad > bad)
+        t_out_of_step(d, "the session answers otherwise", mail_sn("", 0),
+                      body);
+    t_free(&t);
+}
+
+static void t_fence(t_doc *d, mail_str info, mail_str body, mail_str *run) {
+    t_text out;
+    mail_str bad = mail_sn("", 0), seen = bad;
+    if (mail_eq(info, mail_s("c mail.h"))) t_quotation(d, "mail.h", body);
+    else if (mail_eq(info, mail_s("c mail.c"))) t_quotation(d, "mail.c", body);
+    else if (mail_eq(info, mail_s("c test.c"))) t_quotation(d, "test.c", body);
+    else if (mail_eq(info, mail_s("console"))) t_console(d, body);
+    else if (mail_eq(info, mail_s("c run"))) *run = body;
+    else if (mail_eq(info, mail_s("output"))) {
+        t_program("tutorial", *run, &out);
+        if (!t_lines_match(t_str(&out), body, &bad, &seen, 1))
+            t_out_of_step(d, "the program prints something else", seen, bad);
+        t_free(&out);
+    } else if (mail_eq(info, mail_s("smtp")))
+        t_dialogue_fence(d, &t_smtpd, body);
+    else if (mail_eq(info, mail_s("pop3")))
+        t_dialogue_fence(d, &t_pop3d, body);
+    else if (!mail_eq(info, mail_s("c sketch")) &&
+             !mail_eq(info, mail_s("text")) && !mail_eq(info, mail_s("sh")))
+        t_out_of_step(d, "a fence of no known kind", mail_sn("", 0), info);
+}
+
+static void t_document(const char *name) {
+    t_doc d;
+    char *h = t_read_file("mail.h"), *c = t_read_file("mail.c");
+    mail_str rest, run = mail_sn("", 0);
+    int line = 0;
+    d.name = name;
+    d.text = t_read_file(name);
+    d.line = 0;
+    CHECK(d.text && h && c);
+    rest = mail_s(d.text);
+    while (rest.n && h && c) {
+        mail_str text = t_line(&rest), body;
+        d.line = ++line;
+        if (!mail_starts(text, "```")) {
+            t_names(&d, text, h, c);
+            continue;
+        }
+        body = mail_sn(rest.p, 0);
+        while (rest.n && !mail_starts(rest, "```")) t_line(&rest), line++;
+        body.n = (size_t)(rest.p - body.p);
+        t_line(&rest);
+        line++;
+        t_fence(&d, mail_sn(text.p + 3, text.n - 3), body, &run);
+    }
+    free(d.text);
+    free(h);
+    free(c);
+}
+
+static void test_lockstep_tutorial(void) { t_document("TUTORIAL.md"); }
+static void test_lockstep_readme(void) { t_document("README.md"); }
+
+/* The program in mail.h's top comment is whole: it compiles and runs. */
+static void test_lockstep_first_program(void) {
+    char *h = t_read_file("mail.h"), *at, *end;
+    t_text code, out;
+    memset(&code, 0, sizeof code);
+    at = h ? strstr(h, "   #define MAIL_IMPLEMENTATION\n") : NULL;
+    end = at ? strstr(at, "\n   }\n") : NULL;
+    CHECK(end != NULL);
+    if (end) {
+        mail_str rest = mail_sn(at, (size_t)(end - at) + 6);
+        while (rest.n) {
+            mail_str l = t_line(&rest);
+            t_add(&code, l.n > 3 ? mail_sn(l.p + 3, l.n - 3) : mail_s(""));
+            t_add(&code, mail_s("\n"));
+        }
+        CHECK(t_program("first", t_str(&code), &out) == 0);
+        CHECK(t_contains(t_str(&out), "220 mx.example ESMTP ready"));
+        t_free(&out);
+    }
+    t_free(&code);
+    free(h);
+}
+
+/* Sections of mail.h: the list in the top comment, the declarations and the
+   implementation have the same tags in the same order. */
+static void test_lockstep_sections(void) {
+    static const char *const tags[] = {
+        "ERROR", "STR", "TRACE", "B64", "HASH", "SASL", "DATE", "ADDR", "MSG",
+        "LINE", "DOT", "REPLY", "SMTPD", "SMTPC", "POP3D", "POP3C", "BOX",
+        "QUEUE", "ROUTE", "DSN", "SERVER"
+    };
+    char *h = t_read_file("mail.h"), *list = h, *decl, *impl;
+    size_t i;
+    decl = h ? strstr(h, "#ifndef MAIL_H\n") : NULL;
+    impl = h ? strstr(h, "#ifdef MAIL_IMPLEMENTATION\n") : NULL;
+    for (i = 0; i < T_COUNT(tags) && list && decl && impl; i++) {
+        char mark[24];
+        snprintf(mark, sizeof mark, "\n   %s ", tags[i]);
+        list = strstr(list, mark);
+        snprintf(mark, sizeof mark, "\n   [%s]", tags[i]);
+        decl = strstr(decl, mark);
+        impl = strstr(impl, mark);
+        if (!list || !decl || !impl) {
+            t_fail(__LINE__, tags[i]);
+            break;
+        }
+    }
+    free(h);
+}
+
+/* ==== [CLI] the program as it is called =================================== */
+
+static void t_cli(const char *command, int status, const char *says) {
+    t_text out;
+    int got = t_command(command, &out);
+    if (got != status || !t_contains(t_str(&out), says)) {
+        t_fail(__LINE__, command);
+        t_show("says", t_str(&out));
+    }
+    t_free(&out);
+}
+
+static void test_cli_usage(void) {
+    t_cli("./mail", 2, "mail help");
+    t_cli("./mail --version", 0, MAIL_VERSION);
+    t_cli("./mail nonsense", 2, "no command nonsense");
+    t_cli("./mail help", 0, "mail demo");
+    t_cli("./mail help serve", 0, "--route");
+    t_cli("./mail serve --help", 0, "--smarthost");
+    t_cli("./mail demo --nonsense", 2, "unknown option --nonsense");
+    t_cli("./mail demo --chunk", 2, "a value is missing for --chunk");
+    t_cli("./mail demo --chunk=x", 2, "a number is wanted for chunk");
+    t_cli("./mail demo --keep --delete", 2, "choose one");
+    t_cli("./mail demo extra", 2, "what is extra");
+    t_cli("./mail states", 0, "MAIL     READY");
+    t_cli("./mail serve --route nonsense", 2, "DOMAIN=HOST:PORT");
+    t_cli("./mail serve --bare-lf maybe", 2, "normalise or reject");
+    t_cli("./mail serve --domain 'a b'", 2, "not a domain: a b");
+    t_cli("./mail serve --dir /nonexistent/x", 1, "cannot be made");
+    t_cli("./mail send --to a@b", 2, "--from");
+    t_cli("./mail send --from a@b --to 'c d' </dev/null", 1,
+          "not an address: c d");
+    t_cli("./mail send --from 'a@b\nDATA' --to c@d </dev/null", 1,
+          "not an address: a@b\\x0ADATA");
+    t_cli("echo x | ./mail send --from a@b --to c@d --subject 'x\nBcc: e@f'",
+          1, "not well-formed");
+    t_cli("MAIL_PASSWORD=x ./mail fetch", 2, "--user");
+    t_cli("rm -rf build/cli; MAIL_PASSWORD=x ./mail fetch --user u --server "
+          "127.0.0.1:1 --into build/cli", 1, "refused");
+    t_cli("./mail send --server 192.0.2.1:25 --from a@b --to c@d </dev/null",
+          1, "--unsealed");
+}
+
+static void test_cli_demo_is_the_same_twice(void) {
+    t_cli("./mail demo > build/d1; ./mail demo --chunk 1 > build/d2; "
+          "cmp build/d1 build/d2", 0, "");
+    t_cli("./mail demo --full > build/d1; ./mail demo --full > build/d2; "
+          "cmp build/d1 build/d2", 0, "");
+    t_cli("./mail demo | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("./mail demo --keep | awk 'length > 80' | wc -l | tr -d ' '", 0,
+          "0\n");
+    t_cli("./mail demo --full | awk 'length > 80' | wc -l | tr -d ' '", 0,
+          "0\n");
+    t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("for c in demo serve send fetch user; do ./mail help $c; done | "
+          "awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
+}
+
+static void test_cli_users(void) {
+    static const char *const setup =
+        "rm -rf build/u; export MAIL_PASSWORD=secret; ";
+    char c[300];
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add bob; "
+             "./mail user --dir build/u add bob", setup);
+    t_cli(c, 1, "there already");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add bob && "
+             "./mail user --dir build/u list", setup);
+    t_cli(c, 0, "bob");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add bob && "
+             "cat build/u/users", setup);
+    t_cli(c, 0, "bob:{SCRAM-SHA-256}4096,");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add --plain bob && "
+             "cat build/u/users", setup);
+    t_cli(c, 0, "bob:{PLAIN}secret\n");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add ../x", setup);
+    t_cli(c, 2, "a name is");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u remove bob", setup);
+    t_cli(c, 1, "no user bob");
+}
+
+#endif /* MAIL_H_ONLY */
+
+/* ==== [MAIN] the table of tests ========================================== */
+
+typedef struct t_test { const char *name; void (*run)(void); } t_test;
+
+#define T(f) { #f, f }
+
+static const t_test t_tests[] = {
+    T(test_str_number),
+    T(test_str_number_every_limit),
+    T(test_str_cut),
+    T(test_str_small_things),
+    T(test_str_buffer_full),
+    T(test_b64_vectors),
+    T(test_b64_strict),
+    T(test_b64_in_place_all_octets),
+    T(test_hash_md5),
+    T(test_hash_sha256),
+    T(test_hash_hmac),
+    T(test_hash_pbkdf2),
+    T(test_sasl_scram_keys),
+    T(test_sasl_secrets),
+    T(test_sasl_plain),
+    T(test_sasl_user_names),
+    T(test_sasl_apop),
+    T(test_date),
+    T(test_date_every_day),
+    T(test_addr_accepted),
+    T(test_addr_refused),
+    T(test_addr_limits),
+    T(test_addr_same),
+    T(test_addr_random),
+    T(test_msg_compose),
+    T(test_msg_injection),
+    T(test_msg_no_room),
+    T(test_msg_folding),
+    T(test_msg_long_lines),
+    T(test_msg_encoded_words),
+    T(test_msg_bad_utf8),
+    T(test_msg_received),
+    T(test_msg_head),
+    T(test_line_every_string),
+    T(test_line_too_long),
+    T(test_dot_every_string),
+    T(test_dot_random),
+    T(test_dot_edges),
+    T(test_reply_line),
+    T(test_reply_status),
+    T(test_reply_enhanced),
+    T(test_box_names),
+    T(test_box_uid_of_odd_names),
+    T(test_box_size),
+    T(test_box_to_lf),
+    T(test_queue_round_trip),
+    T(test_queue_bad_lines),
+    T(test_queue_state_round_trip),
+    T(test_queue_state_bad_lines),
+    T(test_queue_retry),
+    T(test_queue_ids),
+    T(test_route_local),
+    T(test_route_no_open_relay),
+    T(test_route_relay),
+    T(test_route_host_port),
+    T(test_dsn),
+    T(test_dsn_longest),
+    T(test_misuse_init),
+    T(test_misuse_smtpd_reply),
+    T(test_misuse_smtpc),
+    T(test_early_answers),
+    T(test_half_a_line),
+    T(test_back_pressure),
+    T(test_long_listing),
+    T(test_no_secret_in_a_trace),
+    T(test_state_tables),
+    T(test_bye),
+    T(test_kind_small),
+    T(test_kind_sizes),
+    T(test_kind_one_mebibyte),
+    T(test_order_of_commands),
+#ifndef MAIL_H_ONLY
+    T(test_world_message_kinds),
+    T(test_world_message_sizes),
+    T(test_world_one_recipient_of_two_is_refused),
+    T(test_world_unknown_local_user_is_refused_at_rcpt),
+    T(test_world_server_down_then_up),
+    T(test_world_five_days_then_a_report),
+    T(test_world_no_report_about_a_report),
+    T(test_world_loop_ends),
+    T(test_world_full_disk_is_452_and_loses_nothing),
+    T(test_world_full_mailbox_is_waited_for),
+    T(test_world_client_vanishes_at_every_octet),
+    T(test_world_power_cut_at_every_step),
+    T(test_world_pop3_cut_at_every_octet),
+    T(test_world_keep_mode_takes_each_once),
+    T(test_world_fetch_that_cannot_store_deletes_nothing),
+    T(test_world_foreign_files_in_the_queue),
+    T(test_world_every_allocation_fails),
+    T(test_demo_is_deterministic),
+    T(test_demo_trace_has_no_password),
+    T(test_lockstep_tutorial),
+    T(test_lockstep_readme),
+    T(test_lockstep_first_program),
+    T(test_lockstep_sections),
+    T(test_cli_usage),
+    T(test_cli_demo_is_the_same_twice),
+    T(test_cli_users)
+#endif
+};
+
+typedef struct t_talks {
+    const char *kind;
+    const t_dialogue *talks;
+    size_t n;
+    void (*run)(size_t i);
+} t_talks;
+
+#define T_TALKS(x) \
+    { #x, t_##x##_talks, sizeof t_##x##_talks / sizeof t_##x##_talks[0], \
+      test_##x##_talk }
+
+static const t_talks t_all_talks[] = {
+    T_TALKS(smtpd), T_TALKS(smtpc), T_TALKS(pop3d), T_TALKS(pop3c),
+    T_TALKS(fetch)
+};
+
+static int t_wanted(const char *name, int argc, char **argv) {
+    if (argc > 1 && strstr(name, argv[1]) == NULL) return 0;
+    t_now.name = name;
+    t_now.bad = 0;
+    t_seed = UINT64_C(0x9e3779b97f4a7c15);
+    return 1;
+}
+
+static void t_count(void) {
+    if (t_now.bad) t_now.failed++;
+    else t_now.passed++;
+}
+
+int main(int argc, char **argv) {
+    char name[200];
+    size_t i, k;
+    setvbuf(stdout, NULL, _IOLBF, 4096);   /* seen even if a sanitizer stops */
+    if (argc == 4 && strcmp(argv[1], "--engine") == 0)
+        return t_engine(argv[2], argv[3]);
+    for (i = 0; i < T_COUNT(t_tests); i++)
+        if (t_wanted(t_tests[i].name, argc, argv)) {
+            t_tests[i].run();
+            t_count();
+        }
+    for (k = 0; k < T_COUNT(t_all_talks); k++)
+        for (i = 0; i < t_all_talks[k].n; i++) {
+            snprintf(name, sizeof name, "%s %s", t_all_talks[k].kind,
+                     t_all_talks[k].talks[i].name);
+            if (!t_wanted(name, argc, argv)) continue;
+            t_all_talks[k].run(i);
+            t_count();
+        }
+    printf("%d passed, %d failed\n", t_now.passed, t_now.failed);
+    return t_now.failed ? 1 : 0;
+}
