@@ -6551,8 +6551,7 @@ static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
     char *rest;
     for (;;) {
         size_t k = n ? mail__conn_take(c, p, n) : 0;
-        p += k;
-        n -= k;
+        if (k) p += k, n -= k;
         if (!mail__conn_events(v, c) && k == 0) break;
         if (c->dead) return;
     }

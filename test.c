@@ -5107,7 +5107,8 @@ static void test_lockstep_first_program(void) {
     char *h = t_read_file("mail.h"), *at, *end;
     t_text code, out;
     memset(&code, 0, sizeof code);
-    at = h ? strstr(h, "   #define MAIL_IMPLEMENTATION\n") : NULL;
+    at = h ? strstr(h, "\n   #define MAIL_IMPLEMENTATION\n") : NULL;
+    if (at) at++;
     end = at ? strstr(at, "\n   }\n") : NULL;
     CHECK(end != NULL);
     if (end) {
