@@ -2787,7 +2787,7 @@ static int cmd_user(int argc, char **argv) {
         { "dir", OPT_TEXT, &dir, "DIR: the server's directory (./mail.d)" },
         { "password-file", OPT_TEXT, &file, "FILE: its first line" },
         { "plain", OPT_FLAG, &plain,
-          ": keep the password readable, which APOP needs" },
+          ": keep it readable, for APOP (offered if all users are)" },
         { NULL, OPT_FLAG, NULL, NULL }
     };
     e = opts_read("user", opts, argc, argv, &rest);

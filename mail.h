@@ -5318,6 +5318,20 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
     return MAIL_ERR_OK;
 }
 
+/* APOP needs the password in clear, and there are clients (curl) that take
+   it whenever a greeting offers it and try nothing else. So it is offered
+   where everybody can use it. */
+static int mail__apop_ok(const mail_server *v) {
+    size_t i, plain = 0;
+    mail_str password;
+    for (i = 0; i < v->nusers; i++) {
+        mail_str secret = v->users[i].secret;
+        if (secret.n && !mail_secret_plain(secret, &password)) return 0;
+        plain += secret.n > 0;
+    }
+    return plain > 0;
+}
+
 /* Whose name is it? "bob", or "bob@one.of.our.domains". */
 static mail__user *mail__user_login(mail_server *v, mail_str name) {
     mail_path p;
@@ -6665,7 +6679,7 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                  (unsigned long)r[0], (unsigned long)r[1], c->number,
                  v->opts.host);
         o.host = v->opts.host;
-        if (!v->opts.basic) o.stamp = c->stamp;
+        if (!v->opts.basic && mail__apop_ok(v)) o.stamp = c->stamp;
         o.reject_bare = v->opts.reject_bare;
         o.no_login = !local;
         o.watch = mail__conn_watch;

@@ -4397,6 +4397,27 @@ static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
     return b->g.f.err;
 }
 
+/* Bob says APOP to a server with these users. */
+static void t_pair_apop(t_inbox *b, const char *users, mail_err want) {
+    t_world *p = t_begin(0);
+    mail_fetch_opts o;
+    memset(b, 0, sizeof *b);
+    memset(&o, 0, sizeof o);
+    vdisk_put(&p->b->disk, "users", mail_s(users));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    o.pop3.user = "bob";
+    o.pop3.password = "secret";
+    o.pop3.apop = 1;
+    fetcher_init(&b->g, o);
+    b->g.text = t_inbox_text;
+    b->g.store = t_inbox_store;
+    b->g.ctx = b;
+    world_call(&p->w, &b->g.a, "mail.b:110", parts[BOB].address);
+    world_run(&p->w, p->w.ms + 1000);
+    CHECK(b->g.f.err == want);
+    t_end(p);
+}
+
 /* Does the inbox hold exactly this text, under its trace fields? */
 static int t_ends_with(const t_inbox *b, mail_str text) {
     return b->text.n >= text.n &&
@@ -4823,6 +4844,15 @@ static void test_world_every_allocation_fails(void) {
         CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
         t_end(p);
     }
+}
+
+/* APOP is offered where every user can use it, and to nobody else. */
+static void test_world_apop(void) {
+    static t_inbox b;
+    t_pair_apop(&b, "bob:{PLAIN}secret\n", MAIL_ERR_OK);
+    t_pair_apop(&b, "bob:{PLAIN}secret\nsue:{SCRAM-SHA-256}4096,x,y,z\n",
+                MAIL_ERR_UNABLE);
+    t_free(&b.text);
 }
 
 /* The demo comes out the same, to the octet, whatever the pieces. */
@@ -5333,6 +5363,7 @@ static const t_test t_tests[] = {
     T(test_world_fetch_that_cannot_store_deletes_nothing),
     T(test_world_foreign_files_in_the_queue),
     T(test_world_every_allocation_fails),
+    T(test_world_apop),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
     T(test_lockstep_tutorial),
