@@ -1,7 +1,7 @@
 # make           the program: ./mail
 # make demo      one message through four programs, no network
 # make test      every test, in seconds; without network or root
-# make tutorial  does the text still say what the code does?
+# make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
 # make bench     what a message costs, in instructions (needs valgrind)
@@ -29,7 +29,7 @@ test: mail build/test
 	@CC="$(CC)" ./build/test
 
 tutorial: mail build/test
-	@CC="$(CC)" ./build/test lockstep
+	@CC="$(CC)" $(if $(FIX),FIX=1) ./build/test lockstep
 
 check: mail build/test
 	@CC="$(CC)" sh .ci/check

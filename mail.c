@@ -62,6 +62,7 @@ typedef struct machine {
     flush_ask *asks; size_t nasks, asks_cap;
     wire *wires; size_t nwires;
     struct pollfd *polls; size_t polls_cap;
+    int64_t full_until;             /* no sockets left: accept later */
 } machine;
 
 static mail_err errno_err(void) {
@@ -456,8 +457,10 @@ static void net_hangup(void *ctx, int fd) {
    same host takes over the number of the wire. */
 static void net_connected(machine *m, int fd) {
     wire *w = wire_of(m, fd);
+    struct pollfd p = { fd, POLLOUT, 0 };
     int e = 0, other;
     socklen_t n = sizeof e;
+    if (poll(&p, 1, 0) <= 0) return;    /* that was an earlier owner's event */
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n);
     if (e && (other = connect_next(m, &w->next)) >= 0) {
         dup2(other, fd);
@@ -523,7 +526,11 @@ static void net_accept(machine *m, const listener *l, int may_login) {
         char peer[64];
         int fd = accept(l->fd, (struct sockaddr *)&from, &n);
         mail_conn *c = NULL;
-        if (fd < 0) return;
+        if (fd < 0) {     /* out of sockets: poll would call again at once */
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                errno == ENOMEM) m->full_until = sys_clock(NULL) + 1000;
+            return;
+        }
         socket_ready(fd);
         address_text((struct sockaddr *)&from, n, peer, sizeof peer);
         if (wire_of(m, fd))
@@ -574,7 +581,7 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
     struct pollfd *p = polls_room(m, nls + m->nwires);
     if (p == NULL) return 0;
     for (i = 0; i < nls; i++) {
-        p[i].fd = ls[i].fd;
+        p[i].fd = sys_clock(NULL) < m->full_until ? -1 : ls[i].fd;
         p[i].events = POLLIN;
         p[i].revents = 0;
     }
@@ -602,6 +609,7 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
     int64_t wait = due - now;
     size_t n = polls_fill(m, ls, nls), i;
     if (wait > 60000) wait = 60000;
+    if (now < m->full_until && wait > 1000) wait = 1000;
     if (wait < 0 || m->nasks) wait = 0;
     if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
         for (i = 0; i < n; i++) {

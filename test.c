@@ -4898,6 +4898,9 @@ typedef struct t_doc {
     const char *name;
     char *text;
     int line;                     /* of the fence that is looked at */
+    t_text fixed;                 /* the document, outputs as they are */
+    t_text body;                  /* of this fence, as it should be    */
+    int changed;
 } t_doc;
 
 static char *t_read_file(const char *name) {
@@ -4997,8 +5000,14 @@ static int t_command(const char *command, t_text *out) {
     return WIFEXITED((int)n) ? WEXITSTATUS((int)n) : -1;
 }
 
+static int t_has_dots(mail_str text) {
+    while (text.n)
+        if (t_is_dots(t_line(&text))) return 1;
+    return 0;
+}
+
 /* "$ command", then what it prints, up to the next "$ ". */
-static void t_console(const t_doc *d, mail_str body) {
+static void t_console(t_doc *d, mail_str body) {
     while (body.n) {
         mail_str command = t_line(&body), want = mail_sn(body.p, 0);
         mail_str bad, seen;
@@ -5016,6 +5025,9 @@ static void t_console(const t_doc *d, mail_str body) {
         bad = seen = mail_sn("", 0);
         if (!t_lines_match(t_str(&out), want, &bad, &seen, 1))
             t_out_of_step(d, text, seen, bad);
+        t_add(&d->body, command);
+        t_add(&d->body, mail_s("\n"));
+        t_add(&d->body, t_has_dots(want) ? want : t_str(&out));
         t_free(&out);
     }
 }
@@ -5090,6 +5102,7 @@ static void t_fence(t_doc *d, mail_str info, mail_str body, mail_str *run) {
         t_program("tutorial", *run, &out);
         if (!t_lines_match(t_str(&out), body, &bad, &seen, 1))
             t_out_of_step(d, "the program prints something else", seen, bad);
+        t_add(&d->body, t_str(&out));
         t_free(&out);
     } else if (mail_eq(info, mail_s("smtp")))
         t_dialogue_fence(d, &t_smtpd, body);
@@ -5100,19 +5113,30 @@ static void t_fence(t_doc *d, mail_str info, mail_str body, mail_str *run) {
         t_out_of_step(d, "a fence of no known kind", mail_sn("", 0), info);
 }
 
+/* `make tutorial FIX=1`: what programs print is put right in the text. */
+static void t_document_fixed(const t_doc *d) {
+    FILE *f = getenv("FIX") && d->changed ? fopen(d->name, "wb") : NULL;
+    if (f == NULL) return;
+    fwrite(d->fixed.p, 1, d->fixed.n, f);
+    fclose(f);
+    printf("%s: outputs put right; run this again\n", d->name);
+}
+
 static void t_document(const char *name) {
     t_doc d;
     char *h = t_read_file("mail.h"), *c = t_read_file("mail.c");
     mail_str rest, run = mail_sn("", 0);
     int line = 0;
+    memset(&d, 0, sizeof d);
     d.name = name;
     d.text = t_read_file(name);
-    d.line = 0;
     CHECK(d.text && h && c);
     rest = mail_s(d.text);
     while (rest.n && h && c) {
         mail_str text = t_line(&rest), body;
         d.line = ++line;
+        t_add(&d.fixed, text);
+        t_add(&d.fixed, mail_s("\n"));
         if (!mail_starts(text, "```")) {
             t_names(&d, text, h, c);
             continue;
@@ -5122,8 +5146,15 @@ static void t_document(const char *name) {
         body.n = (size_t)(rest.p - body.p);
         t_line(&rest);
         line++;
+        d.body.n = 0;
         t_fence(&d, mail_sn(text.p + 3, text.n - 3), body, &run);
+        if (d.body.n && !mail_eq(t_str(&d.body), body)) d.changed = 1;
+        t_add(&d.fixed, d.body.n ? t_str(&d.body) : body);
+        t_add(&d.fixed, mail_s("```\n"));
     }
+    t_document_fixed(&d);
+    t_free(&d.fixed);
+    t_free(&d.body);
     free(d.text);
     free(h);
     free(c);
