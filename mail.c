@@ -3295,8 +3295,21 @@ static void ledger_trim(place *p) {
         rename(tmp, p->ledger_path);
 }
 
+/* "Thu Jan  1 00:00:00 2026" and LF, in UTC: what asctime says, which would
+   say it in a static buffer. */
+static const char *mbox_date(char text[40]) {
+    char rfc[40];
+    mail_buf b = mail_buf_on(rfc, sizeof rfc - 1);
+    int zone;
+    mail_date(&b, sys_time(NULL, &zone), 0);      /* Thu, 01 Jan 2026 ... */
+    rfc[b.n] = 0;
+    snprintf(text, 40, "%.3s %.3s %c%c %.8s %.4s\n", rfc, rfc + 8,
+             rfc[5] == '0' ? ' ' : rfc[5], rfc[6], rfc + 17, rfc + 12);
+    return text;
+}
+
 static mail_err place_begin(place *p) {
-    char host[100] = "localhost";
+    char host[100] = "localhost", date[40];
     uint32_t r;
     int fd, zone;
     p->size = p->wire = 0;
@@ -3307,7 +3320,7 @@ static mail_err place_begin(place *p) {
         p->f = fopen(p->into, "a");
         if (p->f && fseek(p->f, 0, SEEK_END) == 0) {
             p->start = ftell(p->f);
-            fprintf(p->f, "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
+            fprintf(p->f, "From MAILER-DAEMON %s", mbox_date(date));
         }
     } else {
         gethostname(host, sizeof host - 1);
