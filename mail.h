@@ -73,6 +73,8 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
+            in parts: STORE USERS ITEM ROUND DELIVER RELAY RECEIVE
+            HAND OUT CONN LIFE
 
    House rules
 
@@ -2462,6 +2464,18 @@ static mail_err mail__out_line(mail_out *o, mail_str *line,
     return MAIL_ERR_OK;
 }
 
+/* A line, onto the wire and to the watcher, who is shown masked instead if
+   that is given. */
+static mail_err mail__say(mail_out *o, mail_watch *watch, void *ctx,
+                          mail_note kind, const char *state,
+                          const char *masked, const char *fmt, va_list ap) {
+    mail_str line;
+    mail_err e = mail__out_line(o, &line, fmt, ap);
+    if (e == MAIL_ERR_OK && watch)
+        watch(ctx, kind, masked ? mail_s(masked) : line, state);
+    return e;
+}
+
 /* A slice or path that was inside the session when its event was made is
    inside it where the session is now. */
 static const void *mail__moved(const void *p, uintptr_t home, uintptr_t now,
@@ -2486,6 +2500,19 @@ static int mail__take_event(unsigned char *pending, const mail_event *from,
     return 1;
 }
 
+/* The names and the meanings of a session's states, from its list. */
+#define MAIL__WORD(name, text) #name,
+#define MAIL__MEANING(name, text) text,
+#define MAIL__NAMES(x, X) \
+    MAIL_DEF const char *mail_##x##_state_name(mail_##x##_state s) { \
+        static const char *const w[] = { MAIL_##X##_STATES(MAIL__WORD) }; \
+        return (unsigned)s < MAIL_##X##_COUNT ? w[s] : "?"; \
+    } \
+    MAIL_DEF const char *mail_##x##_state_text(mail_##x##_state s) { \
+        static const char *const w[] = { MAIL_##X##_STATES(MAIL__MEANING) }; \
+        return (unsigned)s < MAIL_##X##_COUNT ? w[s] : "?"; \
+    }
+
 /* A session has no clock: it notes that something happened, and the next
    tick says when that was. Returns 1 when the deadline has passed. */
 static int mail__late(int64_t now, int64_t timeout, unsigned char *active,
@@ -2508,23 +2535,7 @@ static void mail__add_words(char *words, size_t cap, mail_str s) {
    [SMTPD]
    ====================================================================== */
 
-MAIL_DEF const char *mail_smtpd_state_name(mail_smtpd_state s) {
-    static const char *const names[] = {
-#define MAIL__X(name, text) #name,
-        MAIL_SMTPD_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_SMTPD_COUNT ? names[s] : "?";
-}
-
-MAIL_DEF const char *mail_smtpd_state_text(mail_smtpd_state s) {
-    static const char *const texts[] = {
-#define MAIL__X(name, text) text,
-        MAIL_SMTPD_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_SMTPD_COUNT ? texts[s] : "?";
-}
+MAIL__NAMES(smtpd, SMTPD)
 
 static void mail__smtpd_note(mail_smtpd *s, mail_note kind, mail_str text) {
     if (s->opts.watch)
@@ -2534,13 +2545,12 @@ static void mail__smtpd_note(mail_smtpd *s, mail_note kind, mail_str text) {
 
 MAIL_PRINTF(2, 3)
 static mail_err mail__smtpd_say(mail_smtpd *s, const char *fmt, ...) {
-    mail_str line;
     mail_err e;
     va_list ap;
     va_start(ap, fmt);
-    e = mail__out_line(&s->out, &line, fmt, ap);
+    e = mail__say(&s->out, s->opts.watch, s->opts.watch_ctx, MAIL_NOTE_REPLY,
+                  mail_smtpd_state_name(s->state), NULL, fmt, ap);
     va_end(ap);
-    if (e == MAIL_ERR_OK) mail__smtpd_note(s, MAIL_NOTE_REPLY, line);
     return e;
 }
 
@@ -3094,23 +3104,7 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
    [SMTPC]
    ====================================================================== */
 
-MAIL_DEF const char *mail_smtpc_state_name(mail_smtpc_state s) {
-    static const char *const names[] = {
-#define MAIL__X(name, text) #name,
-        MAIL_SMTPC_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_SMTPC_COUNT ? names[s] : "?";
-}
-
-MAIL_DEF const char *mail_smtpc_state_text(mail_smtpc_state s) {
-    static const char *const texts[] = {
-#define MAIL__X(name, text) text,
-        MAIL_SMTPC_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_SMTPC_COUNT ? texts[s] : "?";
-}
+MAIL__NAMES(smtpc, SMTPC)
 
 static void mail__smtpc_note(mail_smtpc *s, mail_note kind, mail_str text) {
     if (s->opts.watch)
@@ -3121,15 +3115,13 @@ static void mail__smtpc_note(mail_smtpc *s, mail_note kind, mail_str text) {
 MAIL_PRINTF(3, 4)
 static mail_err mail__smtpc_say(mail_smtpc *s, int secret,
                                 const char *fmt, ...) {
-    mail_str line;
     mail_err e;
     va_list ap;
     va_start(ap, fmt);
-    e = mail__out_line(&s->out, &line, fmt, ap);
+    e = mail__say(&s->out, s->opts.watch, s->opts.watch_ctx,
+                  MAIL_NOTE_COMMAND, mail_smtpc_state_name(s->state),
+                  secret ? "AUTH ... ****" : NULL, fmt, ap);
     va_end(ap);
-    if (e == MAIL_ERR_OK)
-        mail__smtpc_note(s, MAIL_NOTE_COMMAND,
-                         secret ? mail_s("AUTH ... ****") : line);
     s->active = 1;
     return e;
 }
@@ -3572,23 +3564,7 @@ MAIL_DEF void mail_smtpc_eof(mail_smtpc *s) {
    [POP3D]
    ====================================================================== */
 
-MAIL_DEF const char *mail_pop3d_state_name(mail_pop3d_state s) {
-    static const char *const names[] = {
-#define MAIL__X(name, text) #name,
-        MAIL_POP3D_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_POP3D_COUNT ? names[s] : "?";
-}
-
-MAIL_DEF const char *mail_pop3d_state_text(mail_pop3d_state s) {
-    static const char *const texts[] = {
-#define MAIL__X(name, text) text,
-        MAIL_POP3D_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_POP3D_COUNT ? texts[s] : "?";
-}
+MAIL__NAMES(pop3d, POP3D)
 
 static void mail__pop3d_note(mail_pop3d *s, mail_note kind, mail_str text) {
     if (s->opts.watch)
@@ -3598,13 +3574,12 @@ static void mail__pop3d_note(mail_pop3d *s, mail_note kind, mail_str text) {
 
 MAIL_PRINTF(2, 3)
 static mail_err mail__pop3d_say(mail_pop3d *s, const char *fmt, ...) {
-    mail_str line;
     mail_err e;
     va_list ap;
     va_start(ap, fmt);
-    e = mail__out_line(&s->out, &line, fmt, ap);
+    e = mail__say(&s->out, s->opts.watch, s->opts.watch_ctx, MAIL_NOTE_REPLY,
+                  mail_pop3d_state_name(s->state), NULL, fmt, ap);
     va_end(ap);
-    if (e == MAIL_ERR_OK) mail__pop3d_note(s, MAIL_NOTE_REPLY, line);
     return e;
 }
 
@@ -4072,23 +4047,7 @@ MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s) {
    [POP3C]
    ====================================================================== */
 
-MAIL_DEF const char *mail_pop3c_state_name(mail_pop3c_state s) {
-    static const char *const names[] = {
-#define MAIL__X(name, text) #name,
-        MAIL_POP3C_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_POP3C_COUNT ? names[s] : "?";
-}
-
-MAIL_DEF const char *mail_pop3c_state_text(mail_pop3c_state s) {
-    static const char *const texts[] = {
-#define MAIL__X(name, text) text,
-        MAIL_POP3C_STATES(MAIL__X)
-#undef MAIL__X
-    };
-    return (unsigned)s < MAIL_POP3C_COUNT ? texts[s] : "?";
-}
+MAIL__NAMES(pop3c, POP3C)
 
 static void mail__pop3c_note(mail_pop3c *s, mail_note kind, mail_str text) {
     if (s->opts.watch)
@@ -4099,15 +4058,13 @@ static void mail__pop3c_note(mail_pop3c *s, mail_note kind, mail_str text) {
 MAIL_PRINTF(3, 4)
 static mail_err mail__pop3c_say(mail_pop3c *s, const char *masked,
                                 const char *fmt, ...) {
-    mail_str line;
     mail_err e;
     va_list ap;
     va_start(ap, fmt);
-    e = mail__out_line(&s->out, &line, fmt, ap);
+    e = mail__say(&s->out, s->opts.watch, s->opts.watch_ctx,
+                  MAIL_NOTE_COMMAND, mail_pop3c_state_name(s->state), masked,
+                  fmt, ap);
     va_end(ap);
-    if (e == MAIL_ERR_OK)
-        mail__pop3c_note(s, MAIL_NOTE_COMMAND, masked ? mail_s(masked)
-                                                      : line);
     s->active = 1;
     return e;
 }
@@ -4912,7 +4869,7 @@ MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
 }
 
 /* ======================================================================
-   [SERVER] its parts
+   [SERVER] what its parts share
    ====================================================================== */
 
 #include <stdlib.h>    /* qsort */
@@ -5097,7 +5054,9 @@ static const char *mail__show(const mail_path *p, char text[MAIL_PATH_SIZE]) {
     return text;
 }
 
-/* --- a file made durable ----------------------------------------------- */
+/* ======================================================================
+   [SERVER STORE] a file made durable                                ch.8
+   ====================================================================== */
 
 static void mail__store_free(mail_server *v, mail__store *st) {
     if (st->conn) st->conn->store = NULL;
@@ -5219,7 +5178,9 @@ MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e) {
     mail__store_step(v, (mail__store *)ticket, e);
 }
 
-/* --- users ------------------------------------------------------------- */
+/* ======================================================================
+   [SERVER USERS] users                                             ch.10
+   ====================================================================== */
 
 static mail__user *mail__user_find(mail_server *v, mail_str name) {
     size_t i;
@@ -5343,7 +5304,9 @@ static mail__user *mail__user_login(mail_server *v, mail_str name) {
     return mail__user_find(v, name);
 }
 
-/* --- messages ---------------------------------------------------------- */
+/* ======================================================================
+   [SERVER ITEM] messages                                            ch.8
+   ====================================================================== */
 
 static mail__item *mail__item_new(mail_server *v) {
     mail__item *m = (mail__item *)mail__alloc(v, sizeof *m);
@@ -5431,7 +5394,9 @@ static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
     return st;
 }
 
-/* --- the queue --------------------------------------------------------- */
+/* ======================================================================
+   [SERVER ROUND] the queue                                          ch.9
+   ====================================================================== */
 
 static void mail__item_settle(mail_server *v, mail__item *m);
 static void mail__conn_go(mail_server *v, mail_conn *c);
@@ -5662,7 +5627,9 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         mail__item_save(v, m);
 }
 
-/* --- into a mailbox here ----------------------------------------------- */
+/* ======================================================================
+   [SERVER DELIVER] into a mailbox here                              ch.8
+   ====================================================================== */
 
 static void mail__delivery_end(mail_server *v, mail__delivery *d,
                                mail_err e) {
@@ -5832,7 +5799,9 @@ static void mail__commit_done(mail_server *v, mail__store *st, mail_err e) {
     mail__item_local(v, m);
 }
 
-/* --- on to the next hop ------------------------------------------------ */
+/* ======================================================================
+   [SERVER RELAY] on to the next hop                                 ch.9
+   ====================================================================== */
 
 static mail_conn *mail__conn_new(mail_server *v, char role) {
     mail_conn *c = (mail_conn *)mail__alloc(v, sizeof *c);
@@ -6053,7 +6022,9 @@ static void mail__item_run(mail_server *v, mail__item *m) {
     mail__item_settle(v, m);
 }
 
-/* --- a client sends us mail -------------------------------------------- */
+/* ======================================================================
+   [SERVER RECEIVE] a client sends us mail                           ch.4
+   ====================================================================== */
 
 static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
     if (c->item == NULL) return;
@@ -6192,7 +6163,9 @@ static void mail__smtpd_event_(mail_server *v, mail_conn *c,
     }
 }
 
-/* --- a client fetches its mail ----------------------------------------- */
+/* ======================================================================
+   [SERVER HAND OUT] a client fetches its mail                      ch.10
+   ====================================================================== */
 
 static void mail__box_free(mail_server *v, mail__box *b) {
     if (b == NULL) return;
@@ -6406,7 +6379,9 @@ static void mail__pop3d_event_(mail_server *v, mail_conn *c,
     }
 }
 
-/* --- a connection ------------------------------------------------------ */
+/* ======================================================================
+   [SERVER CONN] a connection                                       ch.14
+   ====================================================================== */
 
 static size_t mail__conn_take(mail_conn *c, const char *p, size_t n) {
     return c->role == 's' ? mail_smtpd_feed(&c->u.smtpd, p, n) :
@@ -6708,7 +6683,9 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
     }
 }
 
-/* --- the whole server -------------------------------------------------- */
+/* ======================================================================
+   [SERVER LIFE] the whole server                                   ch.14
+   ====================================================================== */
 
 MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     int64_t now = mail__now(v), due;
