@@ -42,7 +42,7 @@
 /* ======================================================================
    [POSIX] mail_sys on real files                                   ch.8
    A machine is one directory, its lock, its sockets. Every name is taken
-   relative to the open directory, and no symbolic link is followed.
+   relative to the open directory; a file is never a symbolic link.
    ====================================================================== */
 
 typedef struct flush_ask {          /* something to be made durable */
@@ -129,10 +129,16 @@ static void *sys_alloc(void *ctx, void *p, size_t n) {
 
 static int disk_open(void *ctx, const char *name, int how) {
     machine *m = ctx;
-    int flags = O_CLOEXEC | O_NOFOLLOW |
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
                 (how == MAIL_OPEN_NEW ? O_WRONLY | O_CREAT | O_EXCL
                                       : O_RDONLY);
     int fd = openat(m->dir, name, flags, 0600);
+    struct stat st;
+    /* A mailbox may hold what others put there: a pipe would never end. */
+    if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+        close(fd);
+        return -1 - (int)MAIL_ERR_IO;
+    }
     return fd >= 0 ? fd : -1 - (int)errno_err();
 }
 
@@ -168,9 +174,11 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
                             int replace) {
     machine *m = ctx;
     if (!replace) {
-        if (linkat(m->dir, from, m->dir, to, 0) == 0)
-            return unlinkat(m->dir, from, 0) == 0 ? MAIL_ERR_OK
-                                                  : errno_err();
+        if (linkat(m->dir, from, m->dir, to, 0) == 0) {
+            /* It has its name. An old one that stays is swept up later. */
+            unlinkat(m->dir, from, 0);
+            return MAIL_ERR_OK;
+        }
         if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
             return errno_err();
     }
@@ -242,7 +250,7 @@ static mail_err flush_one(machine *m, const flush_ask *a) {
     mail_err e = MAIL_ERR_OK;
     int fd = a->file;
     if (fd < 0) fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY |
-                                            O_CLOEXEC);
+                                            O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fsync_full(fd)) e = errno_err();
     if (a->file < 0 && fd >= 0) close(fd);
     return e;
@@ -275,14 +283,22 @@ static void flush_all(machine *m) {
    0 and a line on stderr if it cannot be. */
 static int machine_open(machine *m, const char *dir) {
     struct flock l;
+    int made = 0;
     memset(m, 0, sizeof *m);
     m->lock = -1;
+    errno = 0;
     if (mkdir(dir, 0700) && errno != EEXIST) {
         fprintf(stderr, "mail: the directory %s cannot be made: %s\n", dir,
                 strerror(errno));
         return 0;
     }
+    made = errno != EEXIST;
     m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m->dir >= 0 && made) {                 /* its own name, durable too */
+        int up = openat(m->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (up >= 0) fsync_full(up);
+        if (up >= 0) close(up);
+    }
     if (m->dir >= 0)
         m->lock = openat(m->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (m->lock < 0) {
@@ -315,8 +331,9 @@ static void machine_close(machine *m) {
 /* ======================================================================
    [NET] sockets, and the loop                                      ch.14
    One process, one loop: it waits for whatever can move, moves it, makes
-   durable what is to be durable, and waits again. Nothing blocks but the
-   flush, and that is shared.
+   durable what is to be durable, and waits again. Two things block: the
+   flush, which is shared, and the look-up of a next hop that is given by
+   name and not by address (getaddrinfo).
    ====================================================================== */
 
 static int is_loopback(const struct sockaddr *a) {
@@ -546,14 +563,25 @@ static void net_accept(machine *m, const listener *l, int may_login) {
 }
 
 static volatile sig_atomic_t signal_stop, signal_reload;
+static int signal_pipe[2] = { -1, -1 };
 
+/* The octet in the pipe wakes the loop, whenever the signal comes. */
 static void on_signal(int n) {
+    int old = errno;
     if (n == SIGHUP) signal_reload = 1;
     else signal_stop = 1;
+    if (write(signal_pipe[1], "", 1) < 0) errno = old;
+    errno = old;
 }
 
 static void catch_signals(void) {
     struct sigaction s;
+    if (pipe(signal_pipe) == 0) {
+        fcntl(signal_pipe[0], F_SETFL, O_NONBLOCK);
+        fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK);
+        fcntl(signal_pipe[0], F_SETFD, FD_CLOEXEC);
+        fcntl(signal_pipe[1], F_SETFD, FD_CLOEXEC);
+    }
     memset(&s, 0, sizeof s);
     s.sa_handler = on_signal;          /* no SA_RESTART: poll is to return */
     sigaction(SIGINT, &s, NULL);
@@ -561,6 +589,11 @@ static void catch_signals(void) {
     sigaction(SIGHUP, &s, NULL);
     s.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &s, NULL);
+}
+
+static void drain_signals(void) {
+    char c[64];
+    while (read(signal_pipe[0], c, sizeof c) > 0) {}
 }
 
 static struct pollfd *polls_room(machine *m, size_t n) {
@@ -578,8 +611,11 @@ static struct pollfd *polls_room(machine *m, size_t n) {
    loop would spin. */
 static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
     size_t n = nls, i;
-    struct pollfd *p = polls_room(m, nls + m->nwires);
+    struct pollfd *p = polls_room(m, nls + m->nwires + 1);
     if (p == NULL) return 0;
+    p[n].fd = signal_pipe[0];
+    p[n].revents = 0;
+    p[n++].events = POLLIN;
     for (i = 0; i < nls; i++) {
         p[i].fd = sys_clock(NULL) < m->full_until ? -1 : ls[i].fd;
         p[i].events = POLLIN;
@@ -604,17 +640,18 @@ static void net_event(machine *m, const struct pollfd *p) {
 }
 
 static void net_turn(machine *m, const listener *ls, size_t nls,
-                     int may_login) {
+                     int may_login, int64_t at_most) {
     int64_t due = mail_server_tick(m->server), now = sys_clock(NULL);
     int64_t wait = due - now;
     size_t n = polls_fill(m, ls, nls), i;
-    if (wait > 60000) wait = 60000;
+    if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
     if (wait < 0 || m->nasks) wait = 0;
     if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
         for (i = 0; i < n; i++) {
             if (m->polls[i].revents == 0) continue;
             if (i < nls) net_accept(m, &ls[i], may_login);
+            else if (m->polls[i].fd == signal_pipe[0]) drain_signals();
             else net_event(m, &m->polls[i]);
         }
     flush_all(m);
@@ -2257,9 +2294,11 @@ static const opt *opt_find(const opt *opts, mail_str name) {
 static int opt_set(const char *command, const opt *o, const char *value) {
     text_list *list = o->to;
     switch (o->kind) {
-    case OPT_FLAG:
-        *(int *)o->to = 1;
-        return 0;
+    case OPT_FLAG:              /* a value only in mail.conf: yes or no */
+        *(int *)o->to = value == NULL || *value == 0 ||
+                        strcmp(value, "yes") == 0;
+        return *(int *)o->to || strcmp(value, "no") == 0 ? 0
+               : usage_error(command, "yes or no is wanted for", o->name);
     case OPT_TEXT:
         *(const char **)o->to = value;
         return 0;
@@ -2301,7 +2340,7 @@ static int opts_read(const char *command, const opt *opts, int argc,
                 return usage_error(command, "a value is missing for", arg);
             value = argv[i];
         }
-        e = opt_set(command, o, value);
+        e = opt_set(command, o, o->kind == OPT_FLAG ? NULL : value);
         if (e) return e;
     }
     return 0;
@@ -2355,7 +2394,11 @@ static int get_password(const char *file, char *to, size_t cap) {
                          "put the password on its first line\n", file);
         return ok;
     }
-    if (env) return mail_copy(to, cap, mail_s(env));
+    if (env && mail_copy(to, cap, mail_s(env))) return 1;
+    if (env) {
+        fprintf(stderr, "mail: MAIL_PASSWORD is longer than 255 octets\n");
+        return 0;
+    }
     ok = isatty(0) ? ask_terminal("password", to, cap)
                    : read_line(stdin, to, cap);
     if (!ok) fprintf(stderr, "mail: no password: set MAIL_PASSWORD, or name "
@@ -2473,7 +2516,10 @@ static int conf_read(const char *dir) {
         char *copy;
         n++;
         if (value.n == 0 || value.p[0] == '#') continue;
-        name = mail_cut(&value, ' ');
+        name = value;
+        while (value.n && value.p[0] != ' ' && value.p[0] != '\t')
+            value = mail_sn(value.p + 1, value.n - 1);
+        name.n -= value.n;
         value = mail_trim(value);
         o = opt_find(serve_table, name);
         copy = malloc(value.n + 1);
@@ -2573,8 +2619,10 @@ static int serve_check(mail_server_opts *o) {
     o->routing.catch_all = serve.catch_all;
     o->reject_bare = serve.bare_lf && serve.bare_lf[0] == 'r';
     o->max_size = serve.max_size;
-    o->max_rcpts = (int)serve.max_rcpts;
-    o->max_conns = (int)serve.max_conns;
+    o->max_rcpts = (int)(serve.max_rcpts > 100000 ? 100000
+                                                  : serve.max_rcpts);
+    o->max_conns = (int)(serve.max_conns > 100000 ? 100000
+                                                  : serve.max_conns);
     o->expire = serve.expire;
     o->any_auth = 1;
     return 0;
@@ -2613,15 +2661,17 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
     int64_t until = 0;
     while (!until || sys_clock(NULL) < until) {
         if (signal_reload) {
+            mail_err e = mail_server_reload(m->server);
             signal_reload = 0;
-            mail_server_reload(m->server);
+            if (e) fprintf(stderr, "mail serve: users: %s; the old ones stay"
+                           "\n", mail_err_text(e));
         }
         if (signal_stop) {
             if (!until) until = sys_clock(NULL) + 10000;
             if (mail_server_stop(m->server) && m->nasks == 0) break;
             n = 0;                              /* nobody new comes in */
         }
-        net_turn(m, ls, n, serve.allow_plain);
+        net_turn(m, ls, n, serve.allow_plain, until ? 100 : 60000);
     }
     return 0;
 }
@@ -2685,31 +2735,55 @@ static int cmd_serve(int argc, char **argv) {
 
 /* --- mail user ----------------------------------------------------------- */
 
+/* Copies every line but that of name. 0: the old file cannot be read. */
+static int users_copy(machine *m, const char *name, FILE *out) {
+    int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC), ok;
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
+    char old[1024];
+    if (in == NULL) return errno == ENOENT;         /* there is none yet */
+    while (fgets(old, sizeof old, in)) {
+        mail_str rest = mail_s(old), user = mail_cut(&rest, ':');
+        if (mail_ieq(mail_trim(user), mail_s(name))) continue;
+        fputs(old, out);
+        if (strchr(old, '\n') == NULL) fputc('\n', out);
+    }
+    ok = !ferror(in);
+    fclose(in);
+    return ok;
+}
+
 /* Rewrites users: the line of name becomes line (NULL: it goes). Written
    beside it, flushed, renamed: a power loss leaves the old or the new. */
 static int users_edit(machine *m, const char *name, const char *line) {
     mail_err e = MAIL_ERR_OK;
-    FILE *in = NULL, *out = NULL;
-    int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC), tmp;
-    char old[1024];
-    if (fd >= 0) in = fdopen(fd, "r");
+    int tmp;
+    FILE *out;
     unlinkat(m->dir, "users.tmp", 0);
     tmp = openat(m->dir, "users.tmp", O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (tmp >= 0) out = fdopen(tmp, "w");
-    while (out && in && fgets(old, sizeof old, in)) {
-        mail_str rest = mail_s(old), user = mail_cut(&rest, ':');
-        if (!mail_ieq(mail_trim(user), mail_s(name))) fputs(old, out);
-    }
+    out = tmp >= 0 ? fdopen(tmp, "w") : NULL;
+    if (out == NULL || !users_copy(m, name, out)) e = errno_err();
     if (out && line) fprintf(out, "%s:%s\n", name, line);
-    if (out == NULL || fflush(out) || fsync_full(fileno(out)))
+    if (out && (fflush(out) || ferror(out) || fsync_full(fileno(out))))
         e = errno_err();
-    if (in) fclose(in);
     if (out && fclose(out)) e = MAIL_ERR_IO;
     if (!e) e = disk_rename(m, "users.tmp", "users", 1);
     if (!e && fsync_full(m->dir)) e = errno_err();
     if (e) fprintf(stderr, "mail user: users cannot be written: %s\n",
                    mail_err_text(e));
     return e == MAIL_ERR_OK;
+}
+
+/* One `mail user` at a time; released when the program ends. */
+static int users_lock(machine *m) {
+    struct flock l;
+    int fd = openat(m->dir, "users.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fd >= 0 && fcntl(fd, F_SETLKW, &l) == 0) return 1;
+    fprintf(stderr, "mail user: users.lock cannot be locked: %s\n",
+            strerror(errno));
+    return 0;
 }
 
 /* Is the user there? With list, prints all of them. */
@@ -2736,8 +2810,9 @@ static void users_tell(machine *m) {
     memset(&l, 0, sizeof l);
     l.l_type = F_WRLCK;
     l.l_whence = SEEK_SET;
-    if (fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK)
-        kill(l.l_pid, SIGHUP);
+    /* A holder that cannot be named (another PID namespace) has no pid. */
+    if (fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK &&
+        l.l_pid > 1) kill(l.l_pid, SIGHUP);
     if (fd >= 0) close(fd);
 }
 
@@ -2763,7 +2838,9 @@ static int user_secret(const char *file, int plain, char *to, size_t cap) {
 static int user_change(machine *m, const char *verb, const char *name,
                        const char *file, int plain) {
     char secret[512];
-    int there = users_look(m, name, 0), add = strcmp(verb, "add") == 0;
+    int there, add = strcmp(verb, "add") == 0;
+    if (!users_lock(m)) return 1;
+    there = users_look(m, name, 0);
     if (!mail_user_ok(mail_s(name)))
         return usage_error("user", "a name is 1 to 63 of a-z 0-9 . _ -, "
                            "not", name);
@@ -2812,7 +2889,7 @@ static int cmd_user(int argc, char **argv) {
         return usage_error("user", "write", "add|passwd|remove NAME, or list");
     memset(&m, 0, sizeof m);
     umask(077);
-    mkdir(dir, 0700);
+    if (strcmp(rest.p[0], "add") == 0) mkdir(dir, 0700);
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0) {
         fprintf(stderr, "mail user: %s: %s; name the directory with --dir\n",
@@ -2905,7 +2982,7 @@ static void client_watch(void *ctx, mail_note kind, mail_str text,
 /* The letter: a header we made, then a file. Read through once before it is
    sent: how long is it, has it octets over 127, is a line too long? */
 typedef struct letter {
-    char   head[16384]; size_t head_n, at;
+    char   head[32768]; size_t head_n, at;
     FILE  *body;
     int64_t size; int has_8bit;
 } letter;
@@ -2929,13 +3006,13 @@ static FILE *letter_spool(FILE *in) {
     size_t k;
     if (fseek(in, 0, SEEK_CUR) == 0 && !isatty(fileno(in))) return in;
     f = tmpfile();
-    while (f && (k = fread(buf, 1, sizeof buf, in)) > 0)
-        if (fwrite(buf, 1, k, f) != k) {
-            fclose(f);
-            return NULL;
-        }
-    if (f) rewind(f);
-    return f;
+    while (f && (k = fread(buf, 1, sizeof buf, in)) > 0) fwrite(buf, 1, k, f);
+    if (f == NULL) return NULL;
+    /* What did not get to the disk would be missing in the mail. */
+    if (!ferror(in) && fflush(f) == 0 && !ferror(f) &&
+        fseek(f, 0, SEEK_SET) == 0) return f;
+    fclose(f);
+    return NULL;
 }
 
 /* Sizes on the wire: every line end counts two. Returns 0 with a line on
@@ -3007,11 +3084,11 @@ static const char *joined(const text_list *l, char *to, size_t cap) {
     for (i = 0; i < l->n; i++)
         mail_buf_fmt(&b, "%s%s", i ? ", " : "", l->p[i]);
     to[b.n] = 0;
-    return l->n ? to : NULL;
+    return l->n == 0 ? NULL : b.full ? "\n" : to;   /* too long: refused */
 }
 
 static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
-    static char to[8192], cc[8192];
+    static char to[12000], cc[12000];
     char id[200];
     mail_buf b = mail_buf_on(l->head, sizeof l->head);
     mail_compose m;
@@ -3034,7 +3111,8 @@ static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
     l->head_n = b.n;
     l->size += (int64_t)b.n;
     if (e) fprintf(stderr, "mail send: From, To, Cc or Subject is %s: no line "
-                   "breaks, and names in ASCII\n", mail_err_text(e));
+                   "breaks, names in ASCII, not too long\n",
+                   mail_err_text(e));
     return e == MAIL_ERR_OK;
 }
 
@@ -3192,9 +3270,10 @@ typedef struct place {
     mail_to_lf lf;
     int64_t size, wire;
     char **known; size_t nknown, known_cap, sorted;
-    char **uids; size_t nuids;      /* by message number, of this run     */
+    struct place_uid { char *uid; int here; } *uids; size_t nuids;
+                                    /* by number; here: it is durable     */
     FILE  *ledger; char ledger_path[1024];
-    int64_t stored; int progress;
+    int64_t stored; int progress, settled;
 } place;
 
 static int by_text(const void *a, const void *b) {
@@ -3244,29 +3323,33 @@ static int ledger_open(place *p, const char *path) {
 static int place_have(void *ctx, int64_t number, mail_str uid) {
     place *p = ctx;
     char line[400], *key = line;
+    struct place_uid *u;
     size_t i = (size_t)number;
     if (i >= p->nuids) {
         size_t n = i + 256;
-        char **u = realloc(p->uids, n * sizeof *u);
-        if (u == NULL) return 1;              /* not now: next time */
+        u = realloc(p->uids, n * sizeof *u);
+        if (u == NULL) return 0;              /* twice is better than never */
         memset(u + p->nuids, 0, (n - p->nuids) * sizeof *u);
         p->uids = u;
         p->nuids = n;
     }
-    free(p->uids[i]);
-    p->uids[i] = malloc(uid.n + 1);
-    if (p->uids[i]) mail_copy(p->uids[i], uid.n + 1, uid);
+    u = &p->uids[i];
+    free(u->uid);
+    u->uid = malloc(uid.n + 1);
+    if (u->uid) mail_copy(u->uid, uid.n + 1, uid);
     place_line(p, uid, line, sizeof line);
-    return p->sorted && bsearch(&key, p->known, p->sorted, sizeof *p->known,
-                                by_text) != NULL;
+    u->here = p->sorted && bsearch(&key, p->known, p->sorted,
+                                   sizeof *p->known, by_text) != NULL;
+    return u->here;
 }
 
 /* The UID is noted once the message is durable, and durably. */
 static mail_err ledger_add(place *p, int64_t number) {
     char line[400];
     if (p->ledger == NULL || (size_t)number >= p->nuids ||
-        p->uids[number] == NULL) return MAIL_ERR_OK;
-    place_line(p, mail_s(p->uids[number]), line, sizeof line);
+        p->uids[number].uid == NULL) return MAIL_ERR_OK;
+    place_line(p, mail_s(p->uids[number].uid), line, sizeof line);
+    p->uids[number].here = 1;
     fprintf(p->ledger, "%s\n", line);
     if (fflush(p->ledger) || fsync_full(fileno(p->ledger)))
         return errno_err();
@@ -3278,6 +3361,7 @@ static mail_err ledger_add(place *p, int64_t number) {
 static void ledger_trim(place *p) {
     char tmp[1100], line[400];
     size_t i, here = strlen(p->account);
+    int ok;
     FILE *f;
     if (p->ledger == NULL) return;
     snprintf(tmp, sizeof tmp, "%s.tmp", p->ledger_path);
@@ -3286,13 +3370,13 @@ static void ledger_trim(place *p) {
     for (i = 0; i < p->nknown; i++)              /* other accounts' lines */
         if (strncmp(p->known[i], p->account, here) != 0 ||
             p->known[i][here] != ' ') fprintf(f, "%s\n", p->known[i]);
-    for (i = 0; i < p->nuids; i++)
-        if (p->uids[i]) {
-            place_line(p, mail_s(p->uids[i]), line, sizeof line);
+    for (i = 0; i < p->nuids; i++)     /* a refused one is to be asked again */
+        if (p->uids[i].uid && p->uids[i].here) {
+            place_line(p, mail_s(p->uids[i].uid), line, sizeof line);
             fprintf(f, "%s\n", line);
         }
-    if (fflush(f) == 0 && fsync_full(fileno(f)) == 0 && fclose(f) == 0)
-        rename(tmp, p->ledger_path);
+    ok = fflush(f) == 0 && fsync_full(fileno(f)) == 0;
+    if (fclose(f) == 0 && ok) rename(tmp, p->ledger_path);
 }
 
 /* "Thu Jan  1 00:00:00 2026" and LF, in UTC: what asctime says, which would
@@ -3375,7 +3459,11 @@ static mail_err place_maildir(place *p) {
              (long long)p->size, (long long)p->wire);
     e |= fclose(p->f);
     p->f = NULL;
-    if (e || renameat(p->dir, p->tmp, p->dir, to)) return errno_err();
+    if (e || renameat(p->dir, p->tmp, p->dir, to)) {
+        mail_err err = errno_err();
+        unlinkat(p->dir, p->tmp, 0);
+        return err;
+    }
     fd = openat(p->dir, "new", O_RDONLY | O_DIRECTORY);
     e = fd < 0 || fsync_full(fd);
     if (fd >= 0) close(fd);
@@ -3398,6 +3486,39 @@ static mail_err place_output(place *p) {
     return MAIL_ERR_OK;
 }
 
+/* A message that broke off leaves nothing behind. */
+static void place_drop(place *p) {
+    if (p->f == NULL) return;
+    fflush(p->f);
+    if (p->kind == 'm' && ftruncate(fileno(p->f), (off_t)p->start))
+        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
+    fclose(p->f);
+    p->f = NULL;
+    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+}
+
+/* The names of a new mbox, Maildir and ledger, durable once. */
+static mail_err place_settle(place *p) {
+    const char *of[2];
+    size_t i;
+    of[0] = p->kind == '-' ? NULL : p->into;
+    of[1] = p->ledger ? p->ledger_path : NULL;
+    for (i = 0; i < 2; i++) {
+        char dir[1024];
+        const char *slash = of[i] ? strrchr(of[i], '/') : NULL;
+        int fd, bad;
+        if (of[i] == NULL) continue;
+        mail_copy(dir, sizeof dir, slash ? mail_sn(of[i], (size_t)(slash -
+                  of[i]) + 1) : mail_s("."));
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bad = fd < 0 || fsync_full(fd);
+        if (fd >= 0) close(fd);
+        if (bad) return errno_err();
+    }
+    p->settled = 1;
+    return MAIL_ERR_OK;
+}
+
 static mail_err place_store(void *ctx, int64_t number) {
     place *p = ctx;
     char last[1];
@@ -3409,25 +3530,16 @@ static mail_err place_store(void *ctx, int64_t number) {
     else {
         fputc('\n', p->f);
         if (fflush(p->f) || fsync_full(fileno(p->f))) e = errno_err();
-        fclose(p->f);
+        if (e) place_drop(p);           /* or the next run has it twice */
+        else fclose(p->f);
         p->f = NULL;
     }
+    if (!e && !p->settled) e = place_settle(p);
     if (!e) e = ledger_add(p, number);
     if (!e) p->stored++;
     if (p->progress) fprintf(stderr, "\r%lld fetched",
                              (long long)p->stored);
     return e;
-}
-
-/* A message that broke off leaves nothing behind. */
-static void place_drop(place *p) {
-    if (p->f == NULL) return;
-    fflush(p->f);
-    if (p->kind == 'm' && ftruncate(fileno(p->f), (off_t)p->start))
-        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
-    fclose(p->f);
-    p->f = NULL;
-    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
 }
 
 static int place_open(place *p) {
@@ -3454,7 +3566,7 @@ static void place_free(place *p) {
     size_t i;
     place_drop(p);
     for (i = 0; i < p->nknown; i++) free(p->known[i]);
-    for (i = 0; i < p->nuids; i++) free(p->uids[i]);
+    for (i = 0; i < p->nuids; i++) free(p->uids[i].uid);
     free(p->known);
     free(p->uids);
     if (p->ledger) fclose(p->ledger);
@@ -3705,6 +3817,7 @@ int mail_main(int argc, char **argv) {
 #ifndef MAIL_NO_MAIN
 /* Everything the program does, it does in one of the commands above. */
 int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);   /* where MSG_NOSIGNAL is not known */
     return mail_main(argc, argv);
 }
 #endif

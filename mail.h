@@ -912,6 +912,7 @@ MAIL_DEF int mail_pop3c_row(size_t i, mail_row *row);
     X(LOGIN, "logging in") \
     X(STAT,  "asking how many") \
     X(UIDL,  "asking for the UIDs") \
+    X(LIST,  "asking how large a message is") \
     X(RETR,  "taking a message") \
     X(STORE, "waiting until it is durable here") \
     X(DELE,  "marking it for deletion") \
@@ -972,8 +973,8 @@ MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e);
 #define MAIL_NAME_SIZE 256      /* a file name or a path under DIR */
 
 /* Adds "1767225600.QID.host,S=265,W=274": S octets in the file (LF line
-   ends), W octets on the wire (CRLF), as Dovecot writes them. A slash or a
-   colon in host is written "_". */
+   ends), W octets on the wire (CRLF), as Dovecot writes them. Of host, 60
+   octets; a slash, a colon or a comma in it is written "_". */
 MAIL_DEF void mail_box_name(mail_buf *b, int64_t time, const char *unique,
                             const char *host, int64_t s, int64_t w);
 
@@ -1003,8 +1004,8 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
                    by rename. Without it every recipient is still due.
    queue/dead/ID   a report that nobody could be given. Never deleted by us.
 
-   A message leaves in this order: queue/ID removed, then queue/ID.state;
-   so a crash between the two leaves a state without a message, which the
+   A message leaves in this order: queue/ID removed, that made durable, then
+   queue/ID.state; so a crash between the two leaves a state without a message, which the
    next start removes, and never a message that has forgotten who has it.
    ====================================================================== */
 
@@ -2979,15 +2980,16 @@ static int mail__smtpd_open(mail_smtpd *s) {
 
 MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
     size_t used = 0;
-    if (n) s->active = 1;
     while (used < n && mail__smtpd_open(s)) {
         if (s->state == MAIL_SMTPD_DATA) {
+            s->active = 1;
             used += mail__smtpd_text(s, in + used, n - used);
             continue;
         }
         used += mail_line_feed(&s->line, in + used, n - used,
                                !s->opts.reject_bare);
         if (!s->line.done) break;
+        s->active = 1;        /* a whole line: an octet now and then is none */
         if (s->state == MAIL_SMTPD_AUTH) mail__smtpd_response(s);
         else mail__smtpd_command(s);
         if (s->wait != MAIL_EV_LOGIN) mail_line_reset(&s->line);
@@ -3377,6 +3379,7 @@ static void mail__smtpc_line(mail_smtpc *s) {
     mail_str line = mail_line_text(&s->line), text;
     int code, more;
     mail_err e = mail_reply_line(line, &code, &more, &text);
+    s->active = 1;
     mail__smtpc_note(s, MAIL_NOTE_REPLY, line);
     if (e || s->line.bad || (s->lines && code != s->code) ||
         ++s->lines > 100) {
@@ -3415,7 +3418,6 @@ MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
 
 MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
     size_t used = 0;
-    if (n) s->active = 1;
     while (used < n && !s->pending && s->state != MAIL_SMTPC_END &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p) {
         used += mail_line_feed(&s->line, in + used, n - used, 1);
@@ -3899,11 +3901,11 @@ static int mail__pop3d_open(const mail_pop3d *s) {
 
 MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
     size_t used = 0;
-    if (n) s->active = 1;
     while (used < n && mail__pop3d_open(s)) {
         used += mail_line_feed(&s->line, in + used, n - used,
                                !s->opts.reject_bare);
         if (!s->line.done) break;
+        s->active = 1;
         mail__pop3d_command(s);
         mail__pop3d_list_on(s);
         if (s->wait != MAIL_EV_LOGIN && s->wait != MAIL_EV_APOP)
@@ -4217,6 +4219,7 @@ static void mail__pop3c_line(mail_pop3c *s) {
     const mail__pop3c_rule *r = &mail__pop3c_rules[s->state];
     mail_str line = mail_line_text(&s->line), text;
     int ok;
+    s->active = 1;
     mail__pop3c_note(s, MAIL_NOTE_REPLY, line);
     if (s->state == MAIL_POP3C_LIST) {
         mail__pop3c_item(s, line);
@@ -4248,6 +4251,7 @@ MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
 static size_t mail__pop3c_text(mail_pop3c *s, const char *in, size_t n) {
     mail_str text;
     size_t used = mail_dot_read(&s->dot, in, n, &text);
+    s->active = 1;
     mail__pop3c_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
     if (text.n) {
         mail__pop3c_event(s, MAIL_EV_TEXT, 1);
@@ -4271,7 +4275,6 @@ static int mail__pop3c_reads(const mail_pop3c *s) {
 
 MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {
     size_t used = 0;
-    if (n) s->active = 1;
     while (used < n && !s->pending && s->state != MAIL_POP3C_END &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p) {
         if (s->state == MAIL_POP3C_TEXT)
@@ -4392,15 +4395,28 @@ static void mail__fetch_quit(mail_fetch *f) {
     mail_pop3c_quit(&f->pop3);
 }
 
+static void mail__fetch_retr(mail_fetch *f) {
+    f->step = MAIL_FETCH_RETR;
+    f->size = 0;
+    mail_pop3c_retr(&f->pop3, f->number);
+}
+
+/* If one of them may be too large, its size is asked first. */
+static void mail__fetch_take(mail_fetch *f) {
+    if (f->octets <= f->opts.max_size) mail__fetch_retr(f);
+    else {
+        f->step = MAIL_FETCH_LIST;
+        mail_pop3c_list(&f->pop3, f->number);
+    }
+}
+
 /* The next message that is new here; one that is known and may go is
    marked; then QUIT, which makes the marks count. */
 static void mail__fetch_on_to(mail_fetch *f) {
     while (++f->number <= f->count) {
         int have = mail__fetch_has(f, f->number);
         if (!have) {
-            f->step = MAIL_FETCH_RETR;
-            f->size = 0;
-            mail_pop3c_retr(&f->pop3, f->number);
+            mail__fetch_take(f);
             return;
         }
         if (!f->opts.keep) {
@@ -4474,6 +4490,13 @@ static int mail__fetch_done(mail_fetch *f, const mail_event *in,
         if (!in->code && f->opts.keep) mail__fetch_fail(f, MAIL_ERR_UNABLE);
         if (f->err && f->err != MAIL_ERR_TOOLONG) mail__fetch_quit(f);
         else mail__fetch_on_to(f);
+        return 0;
+    case MAIL_FETCH_LIST:
+        if (in->code && in->size <= f->opts.max_size) mail__fetch_retr(f);
+        else {                       /* it stays there, and the next comes */
+            f->skipped++;
+            mail__fetch_on_to(f);
+        }
         return 0;
     case MAIL_FETCH_RETR:
         if (in->code) {
@@ -4579,7 +4602,7 @@ MAIL_DEF void mail_box_name(mail_buf *b, int64_t time, const char *unique,
                             const char *host, int64_t s, int64_t w) {
     size_t i;
     mail_buf_fmt(b, "%lld.%s.", (long long)time, unique);
-    for (i = 0; host[i]; i++)
+    for (i = 0; host[i] && i < 60; i++)
         mail_buf_add(b, strchr("/:,", host[i]) ? mail_s("_")
                                                : mail_sn(host + i, 1));
     mail_buf_fmt(b, ",S=%lld,W=%lld", (long long)s, (long long)w);
@@ -4771,7 +4794,8 @@ static mail_route_kind mail__local_user(const mail_routing *r,
     to[i] = 0;
     if (mail_user_ok(mail_sn(to, i)) && r->is_user(r->ctx, to))
         return MAIL_ROUTE_LOCAL;
-    if (r->catch_all == NULL) return MAIL_ROUTE_NO_USER;
+    if (r->catch_all == NULL || !r->is_user(r->ctx, r->catch_all))
+        return MAIL_ROUTE_NO_USER;
     mail_copy(to, MAIL_USER_SIZE, mail_s(r->catch_all));
     return MAIL_ROUTE_LOCAL;
 }
@@ -4904,6 +4928,7 @@ struct mail__item {
     int64_t size;                 /* of the text; -1: not known          */
     int64_t tries;
     int has_8bit, has_state, queued, dead;
+    int waiting;                  /* for a connection, in this round     */
     int busy;                     /* tries and stores under way          */
     mail_conn *waiter;            /* who waits for the 250               */
     mail_path from;
@@ -4916,6 +4941,7 @@ struct mail__item {
 struct mail__store {
     mail__store *next, *prev;
     int file, step, replace;
+    int more;                     /* dir is still to be flushed, at the end */
     mail_err err;
     char tmp[MAIL_NAME_SIZE], name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
     void (*done)(mail_server *v, mail__store *st, mail_err e);
@@ -4980,7 +5006,8 @@ struct mail_server {
     mail_sys sys;
     mail_server_opts opts;
     mail_conn *conns;
-    mail__item *queue;            /* oldest first */
+    mail__item *queue;            /* oldest first                        */
+    mail__item *walk;             /* the next one, while tick goes along */
     mail__delivery *deliveries;
     mail__store *stores;
     mail__user *users;
@@ -4992,6 +5019,12 @@ struct mail_server {
     int64_t due;
     char *in, *block, *gather;    /* from a wire, from a file, to a wire */
 };
+
+/* The three ways up: a round is over; a connection can move; the dead are
+   buried. Everything else is called from below. */
+static void mail__item_settle(mail_server *v, mail__item *m);
+static void mail__conn_go(mail_server *v, mail_conn *c);
+static void mail__reap(mail_server *v);
 
 static void *mail__alloc(mail_server *v, size_t n) {
     void *p = v->sys.alloc(v->sys.ctx, NULL, n);
@@ -5020,15 +5053,14 @@ static int mail__grow(mail_server *v, void **p, size_t n, size_t *cap,
 MAIL_PRINTF(5, 6)
 static void mail__tell(mail_server *v, const mail_conn *c, mail_note kind,
                        const char *state, const char *fmt, ...) {
-    char text[700];
-    mail_buf b = mail_buf_on(text, sizeof text);
+    char text[1200];                      /* a longer line is cut */
     va_list ap;
     if (v->opts.watch == NULL) return;
     va_start(ap, fmt);
-    mail__buf_vfmt(&b, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     v->opts.watch(v->opts.watch_ctx, c ? c->number : 0, c ? c->role : '-',
-                  kind, mail_buf_str(&b), state);
+                  kind, mail_s(text), state);
 }
 
 static int64_t mail__now(mail_server *v) {
@@ -5153,6 +5185,9 @@ static void mail__store_step(mail_server *v, mail__store *st, mail_err e) {
             e = v->sys.flush(ctx, -1, st->dir, st);
             mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s/", st->dir);
         }
+    } else if (e == MAIL_ERR_OK && st->more) {
+        st->more = 0;
+        e = v->sys.flush(ctx, -1, st->dir, st);
     } else {
         mail__store_end(v, st, e);
         return;
@@ -5176,6 +5211,7 @@ static void mail__store_commit(mail_server *v, mail__store *st,
 
 MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e) {
     mail__store_step(v, (mail__store *)ticket, e);
+    mail__reap(v);
 }
 
 /* ======================================================================
@@ -5363,6 +5399,7 @@ static void mail__item_link(mail_server *v, mail__item *m) {
 static void mail__item_unlink(mail_server *v, mail__item *m) {
     mail__item **at = &v->queue;
     while (*at && *at != m) at = &(*at)->next;
+    if (v->walk == m) v->walk = m->next;
     if (*at) {
         *at = m->next;
         v->nqueue--;
@@ -5398,8 +5435,24 @@ static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
    [SERVER ROUND] the queue                                          ch.9
    ====================================================================== */
 
-static void mail__item_settle(mail_server *v, mail__item *m);
-static void mail__conn_go(mail_server *v, mail_conn *c);
+
+static void mail__state_unneeded(mail_server *v, mail__store *st,
+                                 mail_err e) {
+    if (e == MAIL_ERR_OK) v->sys.remove(v->sys.ctx, st->dir);
+}
+
+/* That queue/ID is gone is made durable; only then its state may go, too. A
+   crash must not leave a message that has forgotten who has it. */
+static void mail__item_leave(mail_server *v, mail__item *m) {
+    mail__store *st = m->has_state ? mail__store_link(v) : NULL;
+    if (st) {
+        st->step = 2;
+        st->done = mail__state_unneeded;
+        snprintf(st->dir, sizeof st->dir, "queue/%s.state", m->id);
+        if (v->sys.flush(v->sys.ctx, -1, "queue", st))
+            mail__store_free(v, st);
+    } else v->sys.flush(v->sys.ctx, -1, "queue", NULL);
+}
 
 /* The message has left, or is set aside. See [QUEUE] for the order. */
 static void mail__item_gone(mail_server *v, mail__item *m) {
@@ -5415,11 +5468,7 @@ static void mail__item_gone(mail_server *v, mail__item *m) {
         v->sys.remove(v->sys.ctx, name);
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
     }
-    if (m->has_state) {
-        snprintf(name, sizeof name, "queue/%s.state", m->id);
-        v->sys.remove(v->sys.ctx, name);
-    }
-    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
+    mail__item_leave(v, m);
     mail__item_unlink(v, m);
     mail__item_free(v, m);
 }
@@ -5497,6 +5546,7 @@ static void mail__report_header(mail_server *v, mail__item *m,
         while (k < (size_t)n && !head.over)
             mail_head_feed(&head, mail_sn(v->block + k++, 1));
         mail__store_add(v, st, mail_sn(v->block, k));
+        st->item->has_8bit |= head.has_8bit;
         at += n;
     }
     if (file >= 0) v->sys.close(v->sys.ctx, file);
@@ -5587,6 +5637,7 @@ static size_t mail__item_count(const mail__item *m, mail_fate fate) {
 
 /* Too old: who is still due has failed (RFC 5321 4.5.4.1). */
 static void mail__item_expire(mail_server *v, mail__item *m) {
+    char path[MAIL_PATH_SIZE];
     size_t i;
     if (mail__time(v, NULL) - m->time < v->opts.expire) return;
     for (i = 0; i < m->nrcpts; i++) {
@@ -5596,7 +5647,22 @@ static void mail__item_expire(mail_server *v, mail__item *m) {
         snprintf(words, sizeof words, "4.4.7 tried for too long; at last: "
                  "%s", r->words ? r->words : "no answer");
         mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0, mail_s(words));
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s has failed for %s: %s",
+                   m->id, mail__show(&r->path, path), words);
     }
+}
+
+/* Is somebody due at another host who has not been tried in this round,
+   for want of a connection? */
+static int mail__item_untried(mail_server *v, mail__item *m) {
+    char to[MAIL_NAME_SIZE + 8];
+    size_t i;
+    for (i = 0; i < m->nrcpts && m->tries; i++)
+        if (m->rcpts[i].fate == MAIL_FATE_DUE &&
+            m->rcpts[i].round < m->tries &&
+            mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) ==
+            MAIL_ROUTE_RELAY) return 1;
+    return 0;
 }
 
 /* A round of tries is over: is the message done with, is somebody to be
@@ -5610,6 +5676,12 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         w->item = NULL;
         mail_smtpd_reply(&w->u.smtpd, 250, NULL);
         mail__conn_go(v, w);
+    }
+    if (mail__item_untried(v, m)) {        /* the round is not over */
+        m->waiting = 1;
+        m->due = mail__now(v) + 1000;
+        mail__due(v, m->due);
+        return;
     }
     mail__item_expire(v, m);
     if (mail__item_count(m, MAIL_FATE_FAILED) && mail__report(v, m)) return;
@@ -5880,6 +5952,7 @@ static mail_err mail__relay_size(mail_server *v, mail_conn *c) {
         m->has_8bit |= mail__is_8bit(mail_sn(v->block, (size_t)n));
         m->size += n;
     }
+    if (n < 0) m->size = -1;
     return n < 0 ? MAIL_ERR_IO : MAIL_ERR_OK;
 }
 
@@ -6001,21 +6074,36 @@ static void mail__relay_open(mail_server *v, mail__item *m,
     mail_server_connected(v, c, (mail_err)(-1 - c->wire), NULL);
 }
 
+/* Is there a connection to spare for this hop? One that is silent may not
+   take them all: four for one hop, max_out for all. */
+static int mail__hop_free(const mail_server *v, const char *hop) {
+    const mail_conn *c;
+    int same = 0;
+    for (c = v->conns; c; c = c->next)
+        same += !c->dead && c->role == 'c' && strcmp(c->hop, hop) == 0;
+    return same < 4 && v->nout < (size_t)v->opts.max_out;
+}
+
+/* Who has not had a try in this round gets one, if a connection is to
+   spare. */
 static void mail__item_remote(mail_server *v, mail__item *m) {
     char hop[MAIL_NAME_SIZE + 8];
     size_t i;
-    for (i = 0; i < m->nrcpts && v->nout < (size_t)v->opts.max_out; i++) {
+    for (i = 0; i < m->nrcpts; i++) {
         mail__rcpt *r = &m->rcpts[i];
         if (r->fate == MAIL_FATE_DUE && !r->busy && r->round < m->tries &&
             mail_route_find(&v->opts.routing, &r->path, 1, hop) ==
-            MAIL_ROUTE_RELAY) mail__relay_open(v, m, hop);
+            MAIL_ROUTE_RELAY && mail__hop_free(v, hop))
+            mail__relay_open(v, m, hop);
     }
 }
 
-/* The next round of a message. */
+/* The next round of a message; or the rest of this one, for those who had
+   to wait for a connection. */
 static void mail__item_run(mail_server *v, mail__item *m) {
     m->busy++;
-    m->tries++;
+    if (!m->waiting) m->tries++;
+    m->waiting = 0;
     mail__item_local(v, m);
     mail__item_remote(v, m);
     m->busy--;
@@ -6349,9 +6437,9 @@ static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
     }
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "mailbox %s: %lu removed",
                c->user->name, (unsigned long)removed);
+    snprintf(st->dir, sizeof st->dir, "mail/%s/new", c->user->name);
     snprintf(dir, sizeof dir, "mail/%s/cur", c->user->name);
-    v->sys.flush(v->sys.ctx, -1, dir, NULL);
-    snprintf(dir, sizeof dir, "mail/%s/new", c->user->name);
+    st->more = 1;                      /* cur first, then new */
     st->step = 2;
     st->conn = c;
     st->done = mail__update_done;
@@ -6570,7 +6658,9 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
     for (;;) {
         size_t before = c->nkept;
         int sent;
-        mail__conn_feed(v, c, c->kept, c->nkept);
+        /* While the peer takes nothing it is not listened to: a QUIT that
+           came early must not be obeyed before what it was told is out. */
+        if (c->nback == 0) mail__conn_feed(v, c, c->kept, c->nkept);
         if (c->role == 'c') mail__relay_more(c);
         sent = mail__conn_push(v, c);
         if (c->dead || (!sent && c->nkept == before)) break;
@@ -6689,17 +6779,16 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
 
 MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     int64_t now = mail__now(v), due;
-    mail__item *m, *next;
+    mail__item *m;
     mail_conn *c;
     if (now < v->due) return v->due;
     v->due = INT64_MAX;
     mail__deliveries(v);
-    for (m = v->queue; m; m = next) {
-        next = m->next;
+    for (m = v->queue; m; m = v->walk) {
+        v->walk = m->next;
         if (m->busy) continue;
-        if (m->due <= now && v->nout < (size_t)v->opts.max_out &&
-            !v->stopping) mail__item_run(v, m);
-        else if (m->due > now) mail__due(v, m->due);
+        if (m->due > now) mail__due(v, m->due);
+        else if (!v->stopping) mail__item_run(v, m);
     }
     for (c = v->conns; c; c = c->next) {
         if (c->dead) continue;
@@ -6707,7 +6796,7 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
         if (c->connecting && due <= now)
             mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
         if (due <= now) mail__conn_go(v, c);
-        if (!c->dead && (c->closing || due <= now) && c->nback)
+        if (!c->dead && due <= now && c->nback)
             mail__conn_kill(v, c);         /* it does not even take a 421 */
         if (!c->dead) mail__due(v, due > now ? due : now + 1000);
     }
@@ -6881,6 +6970,8 @@ static mail_err mail__server_begin(mail_server *v) {
     if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)))
         return MAIL_ERR_MISUSE;
     for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);
+    v->sys.flush(v->sys.ctx, -1, ".", NULL);
+    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
     if (!e) e = mail_server_reload(v);
     if (!e) e = mail__names_of(v, "queue/tmp", mail__sweep_one);
     for (i = 0; i < v->nusers && !e; i++) {

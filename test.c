@@ -1746,10 +1746,15 @@ static const t_dialogue t_fetch_talks[] = {
       T_LOGIN "C: STAT\nS: +OK 1 12\nC: RETR 1\n" T_ONE
       "M: store 1, 12 octets: OK\nC: DELE 1\nS: -ERR no\nC: QUIT\nS: +OK\n"
       "M: closed OK taken 1 removed 0 skipped 0\n" },
-    { "a message longer than the limit ends the run, unmarked",
-      "O: max_size=11\n" T_LOGIN "C: STAT\nS: +OK 1 12\nC: RETR 1\nS: +OK\n"
+    { "a message longer than the server said, and than the limit, ends the run",
+      "O: max_size=11\n" T_LOGIN "C: STAT\nS: +OK 1 11\nC: RETR 1\nS: +OK\n"
       "S: 123456789\nS: x<+>\n"
       "M: closed TOOLONG taken 0 removed 0 skipped 0\n" },
+    { "a message over the limit stays there, and the others are taken",
+      "O: max_size=11\n" T_LOGIN "C: STAT\nS: +OK 2 17\nC: LIST 1\n"
+      "S: +OK 1 12\nC: LIST 2\nS: +OK 2 5\nC: RETR 2\nS: +OK\nS: abc\nS: .\n"
+      "M: abc\nM: store 2, 5 octets: OK\nC: DELE 2\nS: +OK\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 1 removed 1 skipped 1\n" },
     { "a STAT that lies", T_LOGIN "C: STAT\nS: +OK many\nC: QUIT\nS: +OK\n"
       "M: closed PROTOCOL taken 0 removed 0 skipped 0\n" },
     { "UIDs that are none", "O: keep\n" T_LOGIN "C: STAT\nS: +OK 2 24\n"
@@ -5293,7 +5298,15 @@ static void test_cli_users(void) {
     snprintf(c, sizeof c, "%s./mail user --dir build/u add ../x", setup);
     t_cli(c, 2, "a name is");
     snprintf(c, sizeof c, "%s./mail user --dir build/u remove bob", setup);
+    t_cli(c, 1, "No such file or directory");
+    snprintf(c, sizeof c, "%s./mail user --dir build/u add sue; "
+             "./mail user --dir build/u remove bob", setup);
     t_cli(c, 1, "no user bob");
+    snprintf(c, sizeof c, "%smkdir build/u; printf 'sue:{PLAIN}x' > "
+             "build/u/users; ./mail user --dir build/u add bob; "
+             "./mail user --dir build/u list", setup);
+    t_cli(c, 0, "sue                      APOP");
+    t_cli("grep -c . build/u/users", 0, "2\n");
 }
 
 #endif /* MAIL_H_ONLY */
