@@ -635,7 +635,7 @@ typedef struct mail_smtpd {
     mail_event ev; uintptr_t home;   /* private from here                */
     mail_event_kind wait;            /* the decision that is due         */
     unsigned char pending, active, mech, step;
-    int      errors;
+    int      errors, denied;
     int64_t  declared, now, deadline;
     mail_path path;
     mail_dot_in dot;
@@ -806,7 +806,7 @@ typedef struct mail_pop3d {
     mail_event ev; uintptr_t home;
     mail_event_kind wait;
     unsigned char pending, active, listing, uidl, head, bol;
-    int      errors;
+    int      errors, denied;
     size_t   list_at;
     int64_t  lines, now, deadline;
     mail_dot_out dot;
@@ -3094,10 +3094,12 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
         return MAIL_ERR_OK;
     }
     good = code == good;
-    if (!good && s->wait == MAIL_EV_LOGIN) s->errors++;
+    if (!good && code >= 500 && s->wait == MAIL_EV_LOGIN)
+        s->errors++, s->denied++;
     mail__smtpd_settle(s, good, then);
     mail__smtpd_say(s, "%d %s", code, text);
-    if (s->errors >= s->opts.max_errors)
+    if (s->denied >= 3) mail_smtpd_bye(s, "4.7.0 three wrong passwords");
+    else if (s->errors >= s->opts.max_errors)
         mail_smtpd_bye(s, "4.7.0 too many errors, goodbye");
     return MAIL_ERR_OK;
 }
@@ -3965,6 +3967,8 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                           e == MAIL_ERR_BUSY
                           ? "[IN-USE] another session has this maildrop"
                           : "[SYS/TEMP] the maildrop cannot be opened now");
+    if (e == MAIL_ERR_DENIED && ++s->denied >= 3)
+        mail_pop3d_bye(s, "three wrong passwords");
     return MAIL_ERR_OK;
 }
 
@@ -6335,7 +6339,7 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
     mail__box_list l;
     mail__box *b = (mail__box *)mail__alloc(v, sizeof *b);
     char dir[MAIL_NAME_SIZE + 80];
-    size_t i;
+    size_t i, n;
     if (b == NULL) return MAIL_ERR_NOMEM;
     l.v = v;
     l.b = b;
@@ -6355,12 +6359,16 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
         b->files[i].uid = b->files[i].name + strlen(b->files[i].name) + 1;
     }
     if (b->n) qsort(b->files, b->n, sizeof *b->files, mail__box_order);
-    for (i = 0; i < b->n && !l.err; i++) {
+    for (i = n = 0; i < b->n && !l.err; i++) {
         mail__box_path(c, i, dir);
         if (b->files[i].size < 0) b->files[i].size = mail__wire_size(v, dir);
-        b->drops[i].size = b->files[i].size < 0 ? 0 : b->files[i].size;
-        b->drops[i].uid = b->files[i].uid;
+        if (b->files[i].size < 0) continue;      /* no file, no message */
+        b->files[n] = b->files[i];
+        b->drops[n].size = b->files[n].size;
+        b->drops[n].uid = b->files[n].uid;
+        n++;
     }
+    b->n = n;
     if (l.err) {
         mail__box_free(v, b);
         c->box = NULL;

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ==== [CHECK] the smallest framework ===================================== */
 
@@ -120,6 +121,13 @@ static mail_str t_str(const t_text *t) {
 static void t_free(t_text *t) {
     free(t->p);
     memset(t, 0, sizeof *t);
+}
+
+static int t_contains(mail_str s, const char *what) {
+    size_t n = strlen(what), i;
+    for (i = 0; i + n <= s.n; i++)
+        if (memcmp(s.p + i, what, n) == 0) return 1;
+    return 0;
 }
 
 /* xorshift: the same numbers in every run. */
@@ -1270,6 +1278,12 @@ static const t_dialogue t_smtpd_talks[] = {
     { "too many errors: 421, and no more",
       "O: max_errors=3\n" T_HELLO "C: X\nS: 500...\nC: Y\nS: 500...\n"
       "C: Z\nS: 500...\nS: 421 4.7.0 ...\nM: closed\nC: NOOP\n" },
+    { "three wrong passwords end it, whatever else is allowed",
+      "O: auth max_errors=99\n" T_HELLO_AUTH
+      "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\n"
+      "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\nC: NOOP\nS: 250...\n"
+      "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\nS: 421 4.7.0 three wrong "
+      "passwords\nM: closed\n" },
     { "guessing passwords counts as errors",
       "O: auth max_errors=2\n" T_HELLO_AUTH
       "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\n"
@@ -3690,10 +3704,10 @@ static void t_trace_smtp(t_text *log, const char *in) {
     o.watch = t_watch;
     o.watch_ctx = log;
     mail_smtpd_init(&s, o);
-    while (at < n) {
+    while (at < n && s.state != MAIL_SMTPD_END) {
         at += mail_smtpd_feed(&s, in + at, n - at);
-        while (mail_smtpd_next(&s, &ev))
-            if (ev.kind == MAIL_EV_LOGIN) mail_smtpd_reply(&s, 535, NULL);
+        while (mail_smtpd_next(&s, &ev))   /* three times 535 would end it */
+            if (ev.kind == MAIL_EV_LOGIN) mail_smtpd_reply(&s, 454, NULL);
         mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
     }
 }
@@ -3711,6 +3725,7 @@ static void test_no_secret_in_a_trace(void) {
                        "auth plain AGJvYgBzZWNyZXQ= \r\nAUTH LOGIN\r\n*\r\n");
     CHECK(log.n > 100 && !t_leaks(&log));
     CHECK(strstr(log.p, "COMMAND") && strstr(log.p, "****"));
+    CHECK(t_contains(t_str(&log), "login cancelled"));   /* all was read */
     memset(&oc, 0, sizeof oc);
     oc.helo = "a";
     oc.user = "bob";
@@ -4429,13 +4444,6 @@ static int t_ends_with(const t_inbox *b, mail_str text) {
            memcmp(b->text.p + b->text.n - text.n, text.p, text.n) == 0;
 }
 
-static int t_contains(mail_str s, const char *what) {
-    size_t n = strlen(what), i;
-    for (i = 0; i + n <= s.n; i++)
-        if (memcmp(s.p + i, what, n) == 0) return 1;
-    return 0;
-}
-
 /* How many names in a directory of the virtual disk? */
 static int t_files(world_host *h, const char *dir) {
     size_t i;
@@ -4849,6 +4857,81 @@ static void test_world_every_allocation_fails(void) {
         CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
         t_end(p);
     }
+}
+
+/* A client that says all it has to say at once, and reads nothing before
+   the time reads: */
+typedef struct t_slow {
+    agent a;
+    const char *say; size_t said, got;
+    world *w; int64_t reads;
+} t_slow;
+
+static size_t t_slow_feed(agent *a, const char *in, size_t n) {
+    t_slow *s = (t_slow *)a;
+    (void)in;
+    if (s->w->ms < s->reads) return 0;
+    s->got += n;
+    return n;
+}
+
+static mail_str t_slow_out(agent *a) {
+    t_slow *s = (t_slow *)a;
+    return mail_s(s->say + s->said);
+}
+
+static void t_slow_sent(agent *a, size_t n) { ((t_slow *)a)->said += n; }
+
+static int64_t t_slow_tick(agent *a, int64_t now) {
+    t_slow *s = (t_slow *)a;
+    return now < s->reads ? s->reads : now + 100000;
+}
+
+static void t_slow_eof(agent *a) { a->over = 1; }
+
+/* DELE and QUIT came early, the reader is late, and other mail goes on: all
+   of the message arrives all the same. */
+static void test_world_slow_reader_gets_everything(void) {
+    static t_slow s;
+    t_world *p = t_begin(0);
+    t_text big;
+    memset(&big, 0, sizeof big);
+    while (big.n < 1000000) t_add(&big, mail_s(t_letter));
+    t_send(p, t_str(&big), "alice@a.example", "bob@b.example");
+    memset(&s, 0, sizeof s);
+    s.a.feed = t_slow_feed;
+    s.a.out = t_slow_out;
+    s.a.sent = t_slow_sent;
+    s.a.tick = t_slow_tick;
+    s.a.eof = t_slow_eof;
+    s.say = "USER bob\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n";
+    s.w = &p->w;
+    s.reads = p->w.ms + 20000;
+    world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
+    t_send(p, t_str(&big), "alice@a.example", "dora@b.example");
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    world_run(&p->w, p->w.ms + 40000);
+    CHECK(s.a.over && s.got > big.n);
+    CHECK(t_files(p->b, "mail/bob/new") == 0);
+    t_free(&big);
+    t_end(p);
+}
+
+/* An octet now and then is silence: the deadline is for whole commands. */
+static void test_a_drip_is_silence(void) {
+    mail_smtpd s;
+    mail_smtpd_opts o;
+    int64_t now = 0;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    mail_smtpd_init(&s, o);
+    mail_smtpd_tick(&s, now);
+    while (s.state != MAIL_SMTPD_END && now < 3600000) {
+        now += 100000;
+        mail_smtpd_feed(&s, "N", 1);
+        mail_smtpd_tick(&s, now);
+    }
+    CHECK(now == 300000);
 }
 
 /* APOP is offered where every user can use it, and to nobody else. */
@@ -5407,6 +5490,8 @@ static const t_test t_tests[] = {
     T(test_world_fetch_that_cannot_store_deletes_nothing),
     T(test_world_foreign_files_in_the_queue),
     T(test_world_every_allocation_fails),
+    T(test_world_slow_reader_gets_everything),
+    T(test_a_drip_is_silence),
     T(test_world_apop),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
@@ -5453,6 +5538,7 @@ int main(int argc, char **argv) {
     char name[200];
     size_t i, k;
     setvbuf(stdout, NULL, _IOLBF, 4096);   /* seen even if a sanitizer stops */
+    alarm(300);                            /* a test that hangs has failed */
     if (argc == 4 && strcmp(argv[1], "--engine") == 0)
         return t_engine(argv[2], argv[3]);
     for (i = 0; i < T_COUNT(t_tests); i++)
