@@ -1822,7 +1822,7 @@ typedef struct step {
 
 typedef struct steps {
     step  *p; size_t n, cap;
-    int    number, from, to, phase, sessions, pop3, smtps;
+    int    number, from, to, phase, pop3, smtps;
     int    in_mail, marked;
     char   command[120];
     char  *data; size_t data_n;     /* text on the wire, so far */
@@ -1887,7 +1887,6 @@ static void steps_open(steps *s, const trace_note *n) {
                  parts[s->to].name);
         s->smtps++;
     }
-    s->sessions++;
     snprintf(s->command, sizeof s->command, "(connect, TCP port %d)",
              s->pop3 ? 110 : 25);
 }

@@ -636,7 +636,7 @@ typedef struct mail_smtpd {
     mail_event_kind wait;            /* the decision that is due         */
     unsigned char pending, active, mech, step;
     int      errors, denied;
-    int64_t  declared, now, deadline;
+    int64_t  declared, deadline;
     mail_path path;
     mail_dot_in dot;
     mail_out  out;
@@ -721,9 +721,9 @@ typedef struct mail_smtpc {
 
     mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, early, lines;
-    unsigned char mail_due, data_due, data_asked, closing;
+    unsigned char mail_due, data_due, data_asked;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
-    int64_t  now, deadline;
+    int64_t  deadline;
     mail_dot_out dot;
     mail_out  out;
     mail_line line;
@@ -808,7 +808,7 @@ typedef struct mail_pop3d {
     unsigned char pending, active, listing, uidl, head, bol;
     int      errors, denied;
     size_t   list_at;
-    int64_t  lines, now, deadline;
+    int64_t  lines, deadline;
     mail_dot_out dot;
     mail_out  out;
     mail_line line;
@@ -877,7 +877,7 @@ typedef struct mail_pop3c {
 
     mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, text_next, early;
-    int64_t  now, deadline;
+    int64_t  deadline;
     mail_dot_in dot;
     mail_out  out;
     mail_line line;
@@ -1005,8 +1005,9 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    queue/dead/ID   a report that nobody could be given. Never deleted by us.
 
    A message leaves in this order: queue/ID removed, that made durable, then
-   queue/ID.state; so a crash between the two leaves a state without a message, which the
-   next start removes, and never a message that has forgotten who has it.
+   queue/ID.state removed. So a crash in between leaves a state without a
+   message, which the next start removes, and never a message that has
+   forgotten who has it.
    ====================================================================== */
 
 #define MAIL_ID_SIZE 40
@@ -4931,7 +4932,7 @@ struct mail__item {
     int64_t text_at;              /* where the text begins in queue/ID   */
     int64_t size;                 /* of the text; -1: not known          */
     int64_t tries;
-    int has_8bit, has_state, queued, dead;
+    int has_8bit, has_state, dead;
     int waiting;                  /* for a connection, in this round     */
     int busy;                     /* tries and stores under way          */
     mail_conn *waiter;            /* who waits for the 250               */
@@ -4984,7 +4985,6 @@ struct mail_conn {
     unsigned number;
     int wire, connecting, closing, eof, dead, going;
     char role;                    /* 's'mtpd, 'p'op3d, smtp'c'       */
-    int port, local;
     char peer[48];
     union {
         mail_smtpd smtpd;
@@ -5396,7 +5396,6 @@ static void mail__item_link(mail_server *v, mail__item *m) {
     while (*at) at = &(*at)->next;
     *at = m;
     m->next = NULL;
-    m->queued = 1;
     v->nqueue++;
 }
 
@@ -6724,8 +6723,6 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
     int full = v->nconns > (size_t)v->opts.max_conns || v->stopping;
     if (c == NULL) return NULL;
     c->wire = wire;
-    c->port = port;
-    c->local = local;
     mail_copy(c->peer, sizeof c->peer, mail_s(peer));
     mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", peer);
     if (c->role == 's') {

@@ -4896,7 +4896,8 @@ static void test_world_slow_reader_gets_everything(void) {
     t_world *p = t_begin(0);
     t_text big;
     memset(&big, 0, sizeof big);
-    while (big.n < 350000) t_add(&big, mail_s(t_letter));   /* the wire is full */
+    while (big.n < 350000)                /* more than the wire holds */
+        t_add(&big, mail_s(t_letter));
     t_send(p, t_str(&big), "alice@a.example", "bob@b.example");
     memset(&s, 0, sizeof s);
     s.a.feed = t_slow_feed;
