@@ -2860,7 +2860,7 @@ enum { MAIL__SMTPD_VERBS = sizeof mail__smtpd_verbs /
                            sizeof mail__smtpd_verbs[0] };
 
 MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row) {
-    static const char *const from[] = { "any but DATA", "READY",
+    static const char *const from[] = { "START to RCPT", "READY",
                                         "MAIL RCPT", "RCPT" };
     const mail__smtpd_verb *v;
     if (i >= MAIL__SMTPD_VERBS) return 0;
