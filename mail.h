@@ -2236,27 +2236,26 @@ enum {                      /* what has been seen, up to now */
    while none of them begins with a dot, and what is left of the last one.
    Leaves d as it is behind that run. */
 static size_t mail__dot_run(mail_dot_in *d, const char *p, size_t n) {
-    size_t i = 0;
+    const char *at = p, *end = p + n;
     for (;;) {
-        const char *cr = (const char *)memchr(p + i, '\r', n - i);
-        size_t end = cr ? (size_t)(cr - p) : n;
-        const char *lf = (const char *)memchr(p + i, '\n', end - i);
+        const char *cr = (const char *)memchr(at, '\r', (size_t)(end - at));
+        const char *stop = cr ? cr : end;
+        const char *lf = (const char *)memchr(at, '\n', (size_t)(stop - at));
         d->state = MAIL__MID;
-        if (lf) {
+        if (lf) {                                /* an LF without its CR */
             d->bare = 1;
             if (d->lenient) return (size_t)(lf - p);
         }
-        if (cr == NULL) return n;
-        if (end + 1 == n) return end;            /* is it CR LF? later */
-        if (p[end + 1] != '\n') {
+        if (cr == NULL || cr + 1 == end)         /* is it CR LF? later */
+            return (size_t)(stop - p);
+        at = cr + 1;
+        if (*at != '\n') {                       /* a CR without its LF */
             d->bare = 1;
-            if (d->lenient) return end;
-            i = end + 1;
-            continue;
+            if (d->lenient) return (size_t)(cr - p);
+        } else if (++at == end || *at == '.') {
+            d->state = MAIL__BOL;
+            return (size_t)(at - p);
         }
-        i = end + 2;
-        d->state = MAIL__BOL;
-        if (i == n || p[i] == '.') return i;
     }
 }
 
@@ -2314,23 +2313,20 @@ MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
 /* Where the next octet of in cannot be copied as it is: at a bare CR or LF,
    or at a dot that begins a line. Everything before it may be. */
 static size_t mail__stuff_run(mail_dot_out *d, const char *p, size_t n) {
-    size_t i = 0;
-    const char *cr = (const char *)memchr(p, '\r', n);
-    while (i < n) {
-        const char *lf;
-        size_t end, at;
-        if (d->state == MAIL__BOL && p[i] == '.') return i;
-        lf = (const char *)memchr(p + i, '\n', n - i);
-        end = lf ? (size_t)(lf - p) : n;
-        at = cr ? (size_t)(cr - p) : n;
-        if (at + 1 < end || (at < end && lf == NULL)) end = at, lf = NULL;
-        if (end > i) d->state = MAIL__MID;
-        if (lf == NULL || at + 1 != end) return end;
+    const char *at = p, *end = p + n;
+    for (;;) {
+        const char *lf = (const char *)memchr(at, '\n', (size_t)(end - at));
+        const char *stop = lf ? lf : end;
+        const char *cr = (const char *)memchr(at, '\r', (size_t)(stop - at));
+        if (lf == NULL || cr == NULL || cr + 1 != lf) {
+            if (cr) stop = cr;
+            if (stop > at) d->state = MAIL__MID;
+            return (size_t)(stop - p);
+        }
         d->state = MAIL__BOL;                   /* a line with its CRLF */
-        i = end + 1;
-        cr = (const char *)memchr(p + i, '\r', n - i);
+        at = lf + 1;
+        if (at == end || *at == '.') return (size_t)(at - p);
     }
-    return i;
 }
 
 MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
