@@ -611,8 +611,9 @@ typedef struct mail_smtpd_opts {
     const char *host;       /* our name, in the greeting                  */
     int64_t max_size;       /* octets a message may have: 10 MiB          */
     int     max_rcpts;      /* recipients a message may have: 100         */
-    int     max_errors;     /* refused commands before 421: 20            */
-    int64_t timeout;        /* ms of silence before 421: 300,000          */
+    int     max_errors;     /* refused commands before 421: 20; wrong
+                               passwords: always 3                        */
+    int64_t timeout;        /* ms without a whole line before 421: 300,000 */
     int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     int     reject_bare;    /* 1: refuse bare CR and LF; 0: make them CRLF */
@@ -785,9 +786,10 @@ typedef struct mail_drop {
 typedef struct mail_pop3d_opts {
     const char *host;       /* our name, in the greeting                */
     const char *stamp;      /* "<unique@host>": offers APOP; or NULL    */
-    int64_t timeout;        /* ms of silence in TRANSACTION: 600,000    */
-    int64_t login_timeout;  /* ms of silence before login: 60,000       */
-    int     max_errors;     /* refused commands before hanging up: 20   */
+    int64_t timeout;        /* ms without a whole line: 600,000         */
+    int64_t login_timeout;  /* the same, before login: 60,000           */
+    int     max_errors;     /* refused commands before hanging up: 20;
+                               wrong passwords: always 3                */
     int     reject_bare;    /* as in mail_smtpd_opts                    */
     int     no_login;       /* 1: refuse passwords on this connection   */
     mail_watch *watch; void *watch_ctx;
@@ -1172,7 +1174,8 @@ typedef struct mail_server_opts {
     int64_t max_size;               /* 10 MiB                          */
     int     max_rcpts;              /* 100                             */
     int     max_conns;              /* connections in all: 1,000       */
-    int     max_out;                /* outgoing connections: 20        */
+    int     max_out;                /* outgoing connections: 20; to one
+                                       next hop never more than 4      */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
     int     any_auth;               /* 1: logins on port 25 too        */
     const char *relay_from;         /* may relay without a login: one
