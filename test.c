@@ -4918,6 +4918,33 @@ static void test_world_slow_reader_gets_everything(void) {
     t_end(p);
 }
 
+/* A session that is moved while an event waits takes it along. */
+static void test_a_move_takes_the_event_along(void) {
+    static const char in[] = "EHLO c.example\r\nAUTH PLAIN "
+                             "AGJvYgBzZWNyZXQ=\r\n";
+    static mail_smtpd old;
+    mail_smtpd *s = (mail_smtpd *)t_alloc(sizeof *s);
+    mail_smtpd_opts o;
+    mail_event ev;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.auth = 1;
+    mail_smtpd_init(&old, o);
+    mail_smtpd_feed(&old, in, sizeof in - 1);
+    memcpy(s, &old, sizeof *s);
+    memset(&old, 0xAA, sizeof old);
+    CHECK(mail_smtpd_next(s, &ev) && ev.kind == MAIL_EV_LOGIN);
+    CHECK_STR(ev.user, "bob");
+    CHECK_STR(ev.secret, "secret");
+    CHECK(mail_smtpd_reply(s, 235, NULL) == MAIL_ERR_OK);
+    mail_smtpd_feed(s, "MAIL FROM:<al@a.example>\r\n", 26);
+    memcpy(&old, s, sizeof old);
+    memset(s, 0xAA, sizeof *s);
+    CHECK(mail_smtpd_next(&old, &ev) && ev.kind == MAIL_EV_MAIL);
+    CHECK(ev.path == &old.path && strcmp(ev.path->local, "al") == 0);
+    free(s);
+}
+
 /* An octet now and then is silence: the deadline is for whole commands. */
 static void test_a_drip_is_silence(void) {
     mail_smtpd s;
@@ -5493,6 +5520,7 @@ static const t_test t_tests[] = {
     T(test_world_every_allocation_fails),
     T(test_world_slow_reader_gets_everything),
     T(test_a_drip_is_silence),
+    T(test_a_move_takes_the_event_along),
     T(test_world_apop),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
