@@ -948,7 +948,7 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
     return MAIL_ERR_OK;
 }
 
-#ifdef MAIL_NO_MAIN
+#ifdef MAIL_TEST
 /* The power goes and comes back: what was flushed is there, nothing else. */
 static void vdisk_power_cut(vdisk *d) {
     size_t i;
@@ -1178,7 +1178,7 @@ static mail_err world_boot(world_host *h) {
     return e;
 }
 
-#ifdef MAIL_NO_MAIN     /* what only the tests do to a world, for now */
+#ifdef MAIL_TEST     /* what only the tests do to a world, for now */
 /* The host stops in the middle of everything: its wires break, and only
    what was flushed is on its disk when it boots again. */
 static void world_crash(world_host *h) {

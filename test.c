@@ -17,6 +17,7 @@
 #include "mail.h"
 #else
 #define MAIL_NO_MAIN
+#define MAIL_TEST
 #include "mail.c"
 #endif
 
