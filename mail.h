@@ -1202,7 +1202,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
                                        mail_err *err);
 /* Ends it at once: open transactions are dropped, the queue stays. */
 MAIL_DEF void mail_server_close(mail_server *v);
-/* Reads users again. */
+/* Reads users again. After an error the old ones stay. */
 MAIL_DEF mail_err mail_server_reload(mail_server *v);
 
 /* A client has connected: the conn, to be called ready at once, or NULL
@@ -4946,6 +4946,7 @@ struct mail__store {
     mail__store *next, *prev;
     int file, step, replace;
     int more;                     /* dir is still to be flushed, at the end */
+    int named;                    /* it has its name                        */
     mail_err err;
     char tmp[MAIL_NAME_SIZE], name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
     void (*done)(mail_server *v, mail__store *st, mail_err e);
@@ -5113,10 +5114,11 @@ static mail__store *mail__store_link(mail_server *v) {
 static mail__store *mail__store_new(mail_server *v, const char *tmp) {
     mail__store *st = mail__store_link(v);
     if (st == NULL) return NULL;
-    mail_copy(st->tmp, sizeof st->tmp, mail_s(tmp));
     st->file = v->sys.open(v->sys.ctx, tmp, MAIL_OPEN_NEW);
-    if (st->file < 0) {
+    if (st->file >= 0) mail_copy(st->tmp, sizeof st->tmp, mail_s(tmp));
+    else {             /* a name that is taken is somebody else's: hands off */
         st->err = (mail_err)(-1 - st->file);
+        if (st->err == MAIL_ERR_EXISTS) st->err = MAIL_ERR_IO;
         st->file = -1;
     }
     mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", tmp);
@@ -5149,8 +5151,10 @@ static void mail__store_close(mail_server *v, mail__store *st) {
 /* It comes to nothing: no trace of it is left. */
 static void mail__store_drop(mail_server *v, mail__store *st) {
     mail__store_close(v, st);
-    v->sys.remove(v->sys.ctx, st->tmp);
-    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", st->tmp);
+    if (st->tmp[0]) {
+        v->sys.remove(v->sys.ctx, st->tmp);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", st->tmp);
+    }
     mail__store_free(v, st);
 }
 
@@ -5158,8 +5162,8 @@ static void mail__store_drop(mail_server *v, mail__store *st) {
    error neither name is left, so that what was refused cannot come back. */
 static void mail__store_end(mail_server *v, mail__store *st, mail_err e) {
     mail__store_close(v, st);
-    if (e && st->tmp[0]) v->sys.remove(v->sys.ctx, st->tmp);
-    if (e && !st->tmp[0] && st->name[0] && !st->replace)
+    if (e && st->tmp[0] && !st->named) v->sys.remove(v->sys.ctx, st->tmp);
+    if (e && st->named && !st->replace)
         v->sys.remove(v->sys.ctx, st->name);
     if (st->conn) st->conn->store = NULL;
     st->done(v, st, e);
@@ -5184,7 +5188,7 @@ static void mail__store_step(mail_server *v, mail__store *st, mail_err e) {
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", st->tmp,
                    st->name);
         if (e == MAIL_ERR_OK) {
-            st->tmp[0] = 0;
+            st->named = 1;
             e = v->sys.flush(ctx, -1, st->dir, st);
             mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s/", st->dir);
         }
@@ -5232,7 +5236,7 @@ static int mail__is_user(void *ctx, const char *name) {
     return mail__user_find((mail_server *)ctx, mail_s(name)) != NULL;
 }
 
-/* mail/NAME and its three directories, made durable by those who use them. */
+/* mail/NAME and its three directories. "mail" itself is flushed by reload. */
 static void mail__user_dirs(mail_server *v, const char *name) {
     static const char *const subs[] = { "", "/tmp", "/new", "/cur" };
     char dir[MAIL_NAME_SIZE];
@@ -5245,18 +5249,19 @@ static void mail__user_dirs(mail_server *v, const char *name) {
     v->sys.flush(v->sys.ctx, -1, dir, NULL);
 }
 
-static void mail__user_add(mail_server *v, size_t *cap, mail_str name,
-                           mail_str secret) {
+static mail_err mail__user_add(mail_server *v, size_t *cap, mail_str name,
+                               mail_str secret) {
     mail__user *u;
     size_t i;
-    if (!mail_user_ok(name) || mail__user_find(v, name)) return;
+    if (!mail_user_ok(name) || mail__user_find(v, name)) return MAIL_ERR_OK;
     if (!mail__grow(v, (void **)&v->users, v->nusers, cap, sizeof *u))
-        return;
+        return MAIL_ERR_NOMEM;
     u = &v->users[v->nusers++];
     memset(u, 0, sizeof *u);
     for (i = 0; i < name.n; i++) u->name[i] = mail__lower(name.p[i]);
     u->secret = secret;
     mail__user_dirs(v, u->name);
+    return MAIL_ERR_OK;
 }
 
 /* A whole small file, with a NUL behind it; NULL: there is none, or memory
@@ -5299,13 +5304,23 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
     v->users = NULL;
     v->nusers = 0;
     v->users_text = text;
-    while (rest.n) {
+    e = MAIL_ERR_OK;
+    while (rest.n && !e) {
         mail_str secret = mail_cut(&rest, '\n'), name;
         if (secret.n == 0 || secret.p[0] == '#') continue;
         name = mail_cut(&secret, ':');
-        mail__user_add(v, &cap, mail_trim(name), mail_trim(secret));
+        e = mail__user_add(v, &cap, mail_trim(name), mail_trim(secret));
     }
-    mail__user_add(v, &cap, mail_s("postmaster"), mail_sn("", 0));
+    if (!e) e = mail__user_add(v, &cap, mail_s("postmaster"),
+                               mail_sn("", 0));
+    if (e) {          /* half the users would refuse the other half's mail */
+        mail__free(v, v->users);
+        mail__free(v, text);
+        v->users = old;
+        v->nusers = nold;
+        v->users_text = old_text;
+        return e;
+    }
     if (v->nusers) v->sys.flush(v->sys.ctx, -1, "mail", NULL);
     for (i = 0; i < nold; i++)
         if (old[i].locked) {                    /* locks move along */
@@ -5408,8 +5423,8 @@ static void mail__item_unlink(mail_server *v, mail__item *m) {
     }
 }
 
-/* Opens queue/tmp/ID and writes the envelope. NULL: no memory; the store
-   keeps an error of the disk for the end of the data. */
+/* Opens queue/tmp/ID and writes the envelope. NULL: no memory; an error of
+   the disk is in the store. */
 static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE], text[1024];
     mail_buf b = mail_buf_on(text, sizeof text);
@@ -5436,7 +5451,6 @@ static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
 /* ======================================================================
    [SERVER ROUND] the queue                                          ch.9
    ====================================================================== */
-
 
 static void mail__state_unneeded(mail_server *v, mail__store *st,
                                  mail_err e) {
@@ -6221,8 +6235,8 @@ static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
     mail__store_commit(v, st, "queue", m->id, mail__commit_done);
 }
 
-static void mail__smtpd_event_(mail_server *v, mail_conn *c,
-                               const mail_event *ev) {
+static void mail__receive_event(mail_server *v, mail_conn *c,
+                                const mail_event *ev) {
     switch (ev->kind) {
     case MAIL_EV_LOGIN:
         mail__smtpd_on_login(v, c, ev);
@@ -6273,7 +6287,7 @@ typedef struct mail__box_list {
 } mail__box_list;
 
 /* One name of new or cur: "name NUL uid NUL" goes into the text. */
-static void mail__box_name_(void *arg, const char *name) {
+static void mail__box_take(void *arg, const char *name) {
     mail__box_list *l = (mail__box_list *)arg;
     mail__box *b = l->b;
     size_t n = strlen(name) + 1;
@@ -6346,7 +6360,7 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
         mail_err e;
         snprintf(dir, sizeof dir, "mail/%s/%s", c->user->name,
                  l.cur ? "cur" : "new");
-        e = v->sys.list(v->sys.ctx, dir, mail__box_name_, &l);
+        e = v->sys.list(v->sys.ctx, dir, mail__box_take, &l);
         if (e && e != MAIL_ERR_NOTFOUND) l.err = e;
     }
     b->drops = (mail_drop *)mail__alloc(v, (b->n + 1) * sizeof *b->drops);
@@ -6454,8 +6468,8 @@ static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
     if (e) mail__store_end(v, st, e);
 }
 
-static void mail__pop3d_event_(mail_server *v, mail_conn *c,
-                               const mail_event *ev) {
+static void mail__hand_out_event(mail_server *v, mail_conn *c,
+                                 const mail_event *ev) {
     switch (ev->kind) {
     case MAIL_EV_LOGIN:
     case MAIL_EV_APOP:
@@ -6501,8 +6515,8 @@ static int mail__conn_events(mail_server *v, mail_conn *c) {
     while (!c->dead && (c->role == 's' ? mail_smtpd_next(&c->u.smtpd, &ev) :
                         c->role == 'p' ? mail_pop3d_next(&c->u.pop3d, &ev)
                                        : mail_smtpc_next(&c->u.smtpc, &ev))) {
-        if (c->role == 's') mail__smtpd_event_(v, c, &ev);
-        else if (c->role == 'p') mail__pop3d_event_(v, c, &ev);
+        if (c->role == 's') mail__receive_event(v, c, &ev);
+        else if (c->role == 'p') mail__hand_out_event(v, c, &ev);
         else mail__relay_event(v, c, &ev);
         any = 1;
     }
@@ -6549,13 +6563,13 @@ static void mail__reap(mail_server *v) {
 
 /* A text on its way out: a piece of its file into the session. Returns 0
    when there is nothing to be done. */
-static int mail__conn_text(mail_server *v, mail_conn *c, size_t room) {
-    size_t want = room > 2 * MAIL__READ ? MAIL__READ : room / 2, used = 0;
+static int mail__conn_text(mail_server *v, mail_conn *c) {
+    size_t used = 0;
     int64_t n;
     if (c->file < 0 || (c->role == 'c' &&
                         c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
-    if (want > MAIL_OUT_SIZE / 2) want = MAIL_OUT_SIZE / 2;
-    n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, want);
+    /* Half of what the session holds is sure to fit: an LF becomes two. */
+    n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, MAIL_OUT_SIZE / 2);
     if (n < 0) {             /* half a message must not look like a whole */
         mail__conn_kill(v, c);
         return 0;
@@ -6616,7 +6630,7 @@ static int mail__conn_push(mail_server *v, mail_conn *c) {
             more = 1;
         }
         if (mail__conn_out(c).n == 0 && MAIL__GATHER - n > 2 * MAIL_OUT_SIZE)
-            more |= mail__conn_text(v, c, MAIL__GATHER - n);
+            more |= mail__conn_text(v, c);
         if (n && !c->dead && (!more || MAIL__GATHER - n <= 2 * MAIL_OUT_SIZE)) {
             any = 1;
             if (!mail__conn_send(v, c, v->gather, n)) return 1;

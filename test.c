@@ -4828,6 +4828,50 @@ static void test_world_foreign_files_in_the_queue(void) {
     t_end(p);
 }
 
+/* A name that is taken is not ours to remove, nor to take for our work. */
+static void test_world_taken_names_are_left_alone(void) {
+    t_world *p = t_begin(0);
+    mail_server *v = p->a->server;
+    char tmp[MAIL_NAME_SIZE], done[MAIL_NAME_SIZE], id[MAIL_ID_SIZE];
+    long time = (long)(p->w.epoch + p->w.ms / 1000);
+    snprintf(id, sizeof id, "%lX-%08lX-%06X", (unsigned long)time,
+             (unsigned long)v->run, v->ids + 1);
+    snprintf(tmp, sizeof tmp, "queue/tmp/%s", id);
+    snprintf(done, sizeof done, "queue/%s", id);
+    vdisk_put(&p->a->disk, tmp, mail_s("another's"));
+    vdisk_put(&p->a->disk, done, mail_s("another's"));
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 451);
+    CHECK(vdisk_find(&p->a->disk, tmp)->node != NULL);
+    CHECK(vdisk_find(&p->a->disk, done)->node != NULL);
+    snprintf(id, sizeof id, "%lX-%08lX-%06X",
+             (unsigned long)(p->w.epoch + p->w.ms / 1000),
+             (unsigned long)v->run, v->ids + 1);
+    snprintf(done, sizeof done, "queue/%s", id);
+    vdisk_put(&p->a->disk, done, mail_s("another's"));
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 451);
+    CHECK(vdisk_find(&p->a->disk, done)->node->n == 9);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    t_end(p);
+}
+
+/* Reading users again without memory keeps every user there was. */
+static void test_world_reload_without_memory(void) {
+    t_world *p = t_begin(0);
+    long k;
+    for (k = 1; k < 4; k++) {
+        size_t before = p->a->server->nusers;
+        p->w.fail_alloc = k;
+        mail_server_reload(p->a->server);
+        p->w.fail_alloc = 0;
+        CHECK(p->a->server->nusers == before && before == 3);
+    }
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    t_end(p);
+}
+
 /* Each allocation of the servers fails in turn: nobody crashes, and what
    was answered with 250 arrives. */
 static void test_world_every_allocation_fails(void) {
@@ -5518,6 +5562,8 @@ static const t_test t_tests[] = {
     T(test_world_keep_mode_takes_each_once),
     T(test_world_fetch_that_cannot_store_deletes_nothing),
     T(test_world_foreign_files_in_the_queue),
+    T(test_world_taken_names_are_left_alone),
+    T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
     T(test_world_slow_reader_gets_everything),
     T(test_a_drip_is_silence),
