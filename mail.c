@@ -3488,11 +3488,10 @@ static mail_err place_output(place *p) {
 /* A message that broke off leaves nothing behind. */
 static void place_drop(place *p) {
     if (p->f == NULL) return;
-    fflush(p->f);
-    if (p->kind == 'm' && ftruncate(fileno(p->f), (off_t)p->start))
-        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
-    fclose(p->f);
+    fclose(p->f);            /* first: it may still write what it holds */
     p->f = NULL;
+    if (p->kind == 'm' && truncate(p->into, (off_t)p->start))
+        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
     if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
 }
 
