@@ -16,6 +16,9 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE                                      /* syncfs */
+#endif
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
 #endif
@@ -34,6 +37,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <termios.h>
 #include <time.h>
@@ -130,8 +134,8 @@ static void *sys_alloc(void *ctx, void *p, size_t n) {
 static int disk_open(void *ctx, const char *name, int how) {
     machine *m = ctx;
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
-                (how == MAIL_OPEN_NEW ? O_WRONLY | O_CREAT | O_EXCL
-                                      : O_RDONLY);
+                (how == MAIL_OPEN_NEW ? O_WRONLY | O_CREAT | O_EXCL :
+                 how == MAIL_OPEN_BOTH ? O_RDWR | O_CREAT : O_RDONLY);
     int fd = openat(m->dir, name, flags, 0600);
     struct stat st;
     /* A mailbox may hold what others put there: a pipe would never end. */
@@ -150,13 +154,15 @@ static int64_t disk_read(void *ctx, int file, int64_t at, void *p,
     return k;
 }
 
-static mail_err disk_write(void *ctx, int file, const void *p, size_t n) {
-    const char *at = p;
+static mail_err disk_write(void *ctx, int file, int64_t at, const void *p,
+                           size_t n) {
+    const char *from = p;
     (void)ctx;
     while (n) {
-        ssize_t k = write(file, at, n);
+        ssize_t k = pwrite(file, from, n, (off_t)at);
         if (k < 0 && errno == EINTR) continue;
         if (k <= 0) return errno_err();
+        from += k;
         at += k;
         n -= (size_t)k;
     }
@@ -184,6 +190,19 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
     }
     return renameat(m->dir, from, m->dir, to) == 0 ? MAIL_ERR_OK
                                                    : errno_err();
+}
+
+static mail_err disk_link(void *ctx, const char *from, const char *to) {
+    machine *m = ctx;
+    return linkat(m->dir, from, m->dir, to, 0) == 0 ? MAIL_ERR_OK
+                                                    : errno_err();
+}
+
+static int64_t disk_space(void *ctx) {
+    machine *m = ctx;
+    struct statvfs st;
+    if (fstatvfs(m->dir, &st)) return -1;
+    return (int64_t)st.f_bavail * (int64_t)st.f_frsize;
 }
 
 static mail_err disk_remove(void *ctx, const char *name) {
@@ -231,6 +250,9 @@ static mail_err disk_flush(void *ctx, int file, const char *dir,
                            void *ticket) {
     machine *m = ctx;
     flush_ask *a;
+#ifndef __linux__
+    if (file < 0 && dir == NULL) return MAIL_ERR_UNABLE;
+#endif
     if (m->nasks == m->asks_cap) {
         size_t cap = m->asks_cap ? m->asks_cap * 2 : 16;
         a = realloc(m->asks, cap * sizeof *a);
@@ -241,14 +263,18 @@ static mail_err disk_flush(void *ctx, int file, const char *dir,
     a = &m->asks[m->nasks++];
     a->file = file;
     a->ticket = ticket;
-    a->dir[0] = 0;
-    if (file < 0) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    a->dir[0] = 0;                       /* "": everything */
+    if (file < 0 && dir) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
     return MAIL_ERR_OK;
 }
 
 static mail_err flush_one(machine *m, const flush_ask *a) {
     mail_err e = MAIL_ERR_OK;
     int fd = a->file;
+#ifdef __linux__
+    if (fd < 0 && a->dir[0] == 0)
+        return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
+#endif
     if (fd < 0) fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY |
                                             O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fsync_full(fd)) e = errno_err();
@@ -668,9 +694,11 @@ static void machine_sys(machine *m, mail_sys *s) {
     s->write = disk_write;
     s->close = disk_close;
     s->rename = disk_rename;
+    s->link = disk_link;
     s->remove = disk_remove;
     s->mkdir = disk_mkdir;
     s->list = disk_list;
+    s->space = disk_space;
     s->flush = disk_flush;
     s->recv = net_recv;
     s->send = net_send;
@@ -808,6 +836,7 @@ static int vdisk_open(void *ctx, const char *name, int how) {
     if (!vdisk_on(d)) return -1 - (int)MAIL_ERR_IO;
     for (i = 0; i < 64 && d->files[i]; i++) {}
     if (i == 64) return -1 - (int)MAIL_ERR_IO;
+    if (how == MAIL_OPEN_BOTH && e && e->node) how = MAIL_OPEN_READ;
     if (how == MAIL_OPEN_READ) {
         if (e == NULL || e->node == NULL) return -1 - (int)MAIL_ERR_NOTFOUND;
     } else {
@@ -833,21 +862,25 @@ static int64_t vdisk_read(void *ctx, int file, int64_t at, void *p,
     return (int64_t)n;
 }
 
-static mail_err vdisk_write(void *ctx, int file, const void *p, size_t n) {
+static mail_err vdisk_write(void *ctx, int file, int64_t at, const void *p,
+                            size_t n) {
     vdisk *d = &((world_host *)ctx)->disk;
     vnode *node = d->files[file];
+    size_t end = (size_t)at + n, more = end > node->n ? end - node->n : 0;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (d->limit && d->used + (int64_t)n > d->limit) return MAIL_ERR_NOSPACE;
-    if (node->n + n > node->cap) {
-        size_t cap = (node->n + n) * 2;
-        char *q = realloc(node->data, cap);
+    if (more && d->limit && d->used + (int64_t)more > d->limit)
+        return MAIL_ERR_NOSPACE;
+    if (end > node->cap) {
+        char *q = realloc(node->data, end * 2);
         if (q == NULL) return MAIL_ERR_NOMEM;
         node->data = q;
-        node->cap = cap;
+        node->cap = end * 2;
     }
-    memcpy(node->data + node->n, p, n);
-    node->n += n;
-    d->used += (int64_t)n;
+    if ((size_t)at > node->n)                      /* a hole reads as NUL */
+        memset(node->data + node->n, 0, (size_t)at - node->n);
+    if (n) memcpy(node->data + at, p, n);
+    node->n += more;
+    d->used += (int64_t)more;
     return MAIL_ERR_OK;
 }
 
@@ -856,11 +889,19 @@ static mail_err vdisk_close(void *ctx, int file) {
     return MAIL_ERR_OK;
 }
 
+/* Has this content a name still? */
+static int vdisk_named(const vdisk *d, const vnode *node) {
+    size_t i;
+    for (i = 0; i < d->n; i++)
+        if (d->names[i].node == node) return 1;
+    return 0;
+}
+
 static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
                              int replace) {
     vdisk *d = &((world_host *)ctx)->disk;
     vname *old = vdisk_find(d, from), *e = vdisk_find(d, to);
-    vnode *node;
+    vnode *node, *gone;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
     if (old == NULL || old->node == NULL) return MAIL_ERR_NOTFOUND;
     if (e && e->node && !replace) return MAIL_ERR_EXISTS;
@@ -868,7 +909,22 @@ static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
     old->node = NULL;
     e = vdisk_name(d, to);              /* may move the table: old is gone */
     if (e == NULL) return MAIL_ERR_NOMEM;
-    if (e->node) d->used -= (int64_t)e->node->n;
+    gone = e->node;
+    e->node = node;
+    if (gone && !vdisk_named(d, gone)) d->used -= (int64_t)gone->n;
+    return MAIL_ERR_OK;
+}
+
+static mail_err vdisk_link(void *ctx, const char *from, const char *to) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    vname *old = vdisk_find(d, from), *e = vdisk_find(d, to);
+    vnode *node;
+    if (!vdisk_on(d)) return MAIL_ERR_IO;
+    if (old == NULL || old->node == NULL) return MAIL_ERR_NOTFOUND;
+    if (e && e->node) return MAIL_ERR_EXISTS;
+    node = old->node;
+    e = vdisk_name(d, to);              /* may move the table: old is gone */
+    if (e == NULL) return MAIL_ERR_NOMEM;
     e->node = node;
     return MAIL_ERR_OK;
 }
@@ -876,11 +932,18 @@ static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
 static mail_err vdisk_remove(void *ctx, const char *name) {
     vdisk *d = &((world_host *)ctx)->disk;
     vname *e = vdisk_find(d, name);
+    vnode *node;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
     if (e == NULL || e->node == NULL) return MAIL_ERR_NOTFOUND;
-    d->used -= (int64_t)e->node->n;
+    node = e->node;
     e->node = NULL;
+    if (!vdisk_named(d, node)) d->used -= (int64_t)node->n;
     return MAIL_ERR_OK;
+}
+
+static int64_t vdisk_space(void *ctx) {
+    vdisk *d = &((world_host *)ctx)->disk;
+    return d->limit == 0 ? -1 : d->used < d->limit ? d->limit - d->used : 0;
 }
 
 static mail_err vdisk_mkdir(void *ctx, const char *name) {
@@ -925,27 +988,31 @@ static mail_err vdisk_flush(void *ctx, int file, const char *dir,
     a = &h->asks[h->nasks++];
     a->file = file;
     a->ticket = ticket;
-    mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    mail_copy(a->dir, sizeof a->dir, mail_s(dir)); /* "": everything */
+    return MAIL_ERR_OK;
+}
+
+static mail_err vnode_flush(vnode *node) {
+    char *safe = node ? malloc(node->n + 1) : NULL;
+    if (safe == NULL) return MAIL_ERR_IO;
+    if (node->n) memcpy(safe, node->data, node->n);
+    free(node->safe);
+    node->safe = safe;
+    node->nsafe = node->n;
     return MAIL_ERR_OK;
 }
 
 static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
+    mail_err e = MAIL_ERR_OK;
     size_t i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (a->file >= 0) {
-        vnode *node = d->files[a->file];
-        char *safe = node ? malloc(node->n + 1) : NULL;
-        if (safe == NULL) return MAIL_ERR_IO;
-        if (node->n) memcpy(safe, node->data, node->n);
-        free(node->safe);
-        node->safe = safe;
-        node->nsafe = node->n;
-        return MAIL_ERR_OK;
-    }
+    if (a->file >= 0) return vnode_flush(d->files[a->file]);
     for (i = 0; i < d->n; i++)
-        if (vdisk_in(d->names[i].path, a->dir))
+        if (a->dir[0] == 0 || vdisk_in(d->names[i].path, a->dir))
             d->names[i].safe = d->names[i].node;
-    return MAIL_ERR_OK;
+    for (i = 0; i < d->nnodes && a->dir[0] == 0 && !e; i++)
+        e = vnode_flush(d->nodes[i]);
+    return e;
 }
 
 #ifdef MAIL_TEST
@@ -1161,9 +1228,11 @@ static world_host *world_host_add(world *w, const char *name,
     s->write = vdisk_write;
     s->close = vdisk_close;
     s->rename = vdisk_rename;
+    s->link = vdisk_link;
     s->remove = vdisk_remove;
     s->mkdir = vdisk_mkdir;
     s->list = vdisk_list;
+    s->space = vdisk_space;
     s->flush = vdisk_flush;
     s->recv = vwire_recv;
     s->send = vwire_send;

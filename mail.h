@@ -1134,7 +1134,11 @@ MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d);
    virtual world (mail.c). It never blocks and never waits.
    ====================================================================== */
 
-enum { MAIL_OPEN_READ, MAIL_OPEN_NEW };  /* NEW fails if it exists */
+enum {
+    MAIL_OPEN_READ,
+    MAIL_OPEN_NEW,                  /* to write; fails if it exists     */
+    MAIL_OPEN_BOTH                  /* to read and write; made if need be */
+};
 
 /* Every file name is relative to the server's directory, and ours: it never
    holds an octet that a peer chose. A result is OK or an error of the list;
@@ -1147,17 +1151,22 @@ typedef struct mail_sys {
     void    *(*alloc)(void *ctx, void *p, size_t n); /* as realloc; 0 frees */
     int      (*open)(void *ctx, const char *name, int how);
     int64_t  (*read)(void *ctx, int file, int64_t at, void *p, size_t n);
-    mail_err (*write)(void *ctx, int file, const void *p, size_t n);
+    mail_err (*write)(void *ctx, int file, int64_t at, const void *p,
+                      size_t n);
     mail_err (*close)(void *ctx, int file);
     mail_err (*rename)(void *ctx, const char *from, const char *to,
                        int replace);
+    /* A second name for the same file; EXISTS if it is taken. */
+    mail_err (*link)(void *ctx, const char *from, const char *to);
     mail_err (*remove)(void *ctx, const char *name);
     mail_err (*mkdir)(void *ctx, const char *name); /* OK if it is there */
     mail_err (*list)(void *ctx, const char *dir,
                      void (*each)(void *arg, const char *name), void *arg);
-    /* Make durable: the content of a file (file >= 0), or the names in a
-       directory. Answered later, many at once, by mail_server_flushed;
-       with ticket NULL by nobody. */
+    int64_t  (*space)(void *ctx);   /* octets free; -1: not known       */
+    /* Make durable: the content of a file (file >= 0), the names in a
+       directory, or (dir NULL) everything that was written before. Answered
+       later, many at once, by mail_server_flushed; with ticket NULL by
+       nobody. UNABLE: this machine cannot flush everything at once. */
     mail_err (*flush)(void *ctx, int file, const char *dir, void *ticket);
     /* Octets; 0: the peer has ended; -1: not now; -2: broken. */
     int64_t  (*recv)(void *ctx, int wire, void *p, size_t n);
@@ -5127,17 +5136,18 @@ static mail__store *mail__store_new(mail_server *v, const char *tmp) {
 
 static void mail__store_out(mail_server *v, mail__store *st) {
     if (st->err == MAIL_ERR_OK && st->n)
-        st->err = v->sys.write(v->sys.ctx, st->file, st->buf, st->n);
+        st->err = v->sys.write(v->sys.ctx, st->file,
+                               st->size - (int64_t)st->n, st->buf, st->n);
     st->n = 0;
 }
 
 static void mail__store_add(mail_server *v, mail__store *st, mail_str s) {
-    st->size += (int64_t)s.n;
     while (s.n) {
         size_t k = sizeof st->buf - st->n;
         if (k > s.n) k = s.n;
         memcpy(st->buf + st->n, s.p, k);
         st->n += k;
+        st->size += (int64_t)k;
         s = mail_sn(s.p + k, s.n - k);
         if (st->n == sizeof st->buf) mail__store_out(v, st);
     }
