@@ -747,6 +747,11 @@ MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to);
 MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s);
 /* Octets taken; 0 when the output is full, or it is not the time. */
 MAIL_DEF size_t   mail_smtpc_write(mail_smtpc *s, const char *p, size_t n);
+/* The same for big pieces, past the session's own output: *made octets for
+   the peer are in your out, at most cap. 0 too while mail_smtpc_out still
+   holds something: that goes first. */
+MAIL_DEF size_t   mail_smtpc_write_to(mail_smtpc *s, const char *p, size_t n,
+                                      char *out, size_t cap, size_t *made);
 MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s);
 MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s);
 /* The peer hung up: TEMPFAIL in the middle of anything (5321-13). */
@@ -831,6 +836,9 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
    IO when some could not be removed. */
 MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e);
 MAIL_DEF size_t   mail_pop3d_write(mail_pop3d *s, const char *p, size_t n);
+/* As mail_smtpc_write_to: big pieces, into your own memory. */
+MAIL_DEF size_t   mail_pop3d_write_to(mail_pop3d *s, const char *p, size_t n,
+                                      char *out, size_t cap, size_t *made);
 MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s);
 MAIL_DEF void     mail_pop3d_bye(mail_pop3d *s, const char *text);
 
@@ -2322,56 +2330,70 @@ MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
     return used;
 }
 
-/* Where the next octet of in cannot be copied as it is: at a bare CR or LF,
-   or at a dot that begins a line. Everything before it may be. */
-static size_t mail__stuff_run(mail_dot_out *d, const char *p, size_t n) {
-    const char *at = p, *end = p + n;
+/* The next CR and the next LF of a text. Each is looked for once, and again
+   only when it has been passed: a text of CRs alone costs no more than any
+   other. */
+typedef struct mail__ends { const char *cr, *lf, *end; } mail__ends;
+
+static const char *mail__next(const char *p, const char *end, char c) {
+    const char *at = p == end ? NULL
+                   : (const char *)memchr(p, c, (size_t)(end - p));
+    return at ? at : end;
+}
+
+/* Where the next octet from p on cannot be copied as it is: at a bare CR or
+   LF, at a dot that begins a line, or at stop. Before it: text, and lines
+   that have their CRLF already. */
+static const char *mail__stuff_run(mail_dot_out *d, mail__ends *e,
+                                   const char *p, const char *stop) {
     for (;;) {
-        const char *lf = (const char *)memchr(at, '\n', (size_t)(end - at));
-        const char *stop = lf ? lf : end;
-        const char *cr = (const char *)memchr(at, '\r', (size_t)(stop - at));
-        if (lf == NULL || cr == NULL || cr + 1 != lf) {
-            if (cr) stop = cr;
-            if (stop > at) d->state = MAIL__MID;
-            return (size_t)(stop - p);
-        }
-        d->state = MAIL__BOL;                   /* a line with its CRLF */
-        at = lf + 1;
-        if (at == end || *at == '.') return (size_t)(at - p);
+        const char *eol;
+        if (e->cr < p) e->cr = mail__next(p, e->end, '\r');
+        if (e->lf < p) e->lf = mail__next(p, e->end, '\n');
+        eol = e->cr < e->lf ? e->cr : e->lf;
+        if (eol > stop) eol = stop;
+        if (eol > p) d->state = MAIL__MID;
+        if (eol == stop || e->lf != e->cr + 1 || e->lf == stop) return eol;
+        d->state = MAIL__BOL;
+        p = e->lf + 1;
+        if (p == stop || *p == '.') return p;
     }
 }
 
 MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
                                char *out, size_t cap, size_t *made) {
-    size_t used = 0, m = 0;
-    while (used < n) {
-        char c = in[used];
+    const char *p = in, *end = in + (n < cap ? n : cap), *to;
+    char *o = out;
+    mail__ends e;
+    e.cr = mail__next(p, end, '\r');
+    e.lf = mail__next(p, end, '\n');
+    e.end = end;
+    while (p < end) {
+        size_t room = cap - (size_t)(o - out);
         if (d->state == MAIL__MID_CR) {         /* its CRLF is out already */
             d->state = MAIL__BOL;
-            if (c == '\n') used++;
-        } else if (c == '\r' || c == '\n') {
-            if (cap - m < 2) break;
-            out[m++] = '\r';
-            out[m++] = '\n';
-            d->state = c == '\r' ? MAIL__MID_CR : MAIL__BOL;
-            used++;
-        } else if (d->state == MAIL__BOL && c == '.') {
-            if (cap - m < 2) break;
-            out[m++] = '.';
-            out[m++] = '.';
+            if (*p == '\n') p++;
+        } else if (*p == '\r' || *p == '\n') {
+            if (room < 2) break;
+            *o++ = '\r';
+            *o++ = '\n';
+            d->state = *p++ == '\r' ? MAIL__MID_CR : MAIL__BOL;
+        } else if (d->state == MAIL__BOL && *p == '.') {
+            if (room < 2) break;
+            *o++ = '.';
+            *o++ = *p++;
             d->state = MAIL__MID;
-            used++;
         } else {
-            size_t room = n - used < cap - m ? n - used : cap - m, k;
             if (room == 0) break;
-            k = mail__stuff_run(d, in + used, room);
-            memcpy(out + m, in + used, k);
-            m += k;
-            used += k;
+            if (room > (size_t)(end - p)) room = (size_t)(end - p);
+            to = mail__stuff_run(d, &e, p, p + room);
+            memcpy(o, p, (size_t)(to - p));
+            o += to - p;
+            p = to;
         }
     }
-    *made = m;
-    return used;
+    *made = (size_t)(o - out);
+    return (size_t)(p - in);
 }
 
 MAIL_DEF size_t mail_dot_close(mail_dot_out *d, char *out, size_t cap) {
@@ -3536,13 +3558,29 @@ MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s) {
     return MAIL_ERR_OK;
 }
 
-MAIL_DEF size_t mail_smtpc_write(mail_smtpc *s, const char *p, size_t n) {
-    size_t room, used, made;
+static size_t mail__smtpc_text(mail_smtpc *s, const char *p, size_t n,
+                               char *out, size_t cap, size_t *made) {
+    size_t used;
+    *made = 0;
     if (s->state != MAIL_SMTPC_TEXT) return 0;
-    room = mail__out_room(&s->out);
-    used = mail_dot_write(&s->dot, p, n, s->out.p + s->out.n, room, &made);
-    mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    used = mail_dot_write(&s->dot, p, n, out, cap, made);
+    mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(out, *made));
+    return used;
+}
+
+MAIL_DEF size_t mail_smtpc_write(mail_smtpc *s, const char *p, size_t n) {
+    size_t room = mail__out_room(&s->out), made, used;
+    used = mail__smtpc_text(s, p, n, s->out.p + s->out.n, room, &made);
     s->out.n += made;
+    return used;
+}
+
+MAIL_DEF size_t mail_smtpc_write_to(mail_smtpc *s, const char *p, size_t n,
+                                    char *out, size_t cap, size_t *made) {
+    size_t used = 0;
+    *made = 0;
+    if (s->out.n == 0) used = mail__smtpc_text(s, p, n, out, cap, made);
+    if (*made) s->active = 1;
     return used;
 }
 
@@ -4030,18 +4068,34 @@ static size_t mail__pop3d_top_part(mail_pop3d *s, const char *p, size_t n) {
 
 /* With TOP no more is looked at than is sure to fit: a dot may double an
    octet, an LF may become two. */
-MAIL_DEF size_t mail_pop3d_write(mail_pop3d *s, const char *p, size_t n) {
-    size_t room, used, made;
+static size_t mail__pop3d_text(mail_pop3d *s, const char *p, size_t n,
+                               char *out, size_t cap, size_t *made) {
+    size_t used;
+    *made = 0;
     if (s->state != MAIL_POP3D_SEND) return 0;
     if (s->top_over) return n;
-    room = mail__out_room(&s->out);
     if (s->lines >= 0) {
-        if (n > room / 2) n = room / 2;
+        if (n > cap / 2) n = cap / 2;
         n = mail__pop3d_top_part(s, p, n);
     }
-    used = mail_dot_write(&s->dot, p, n, s->out.p + s->out.n, room, &made);
-    mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
+    used = mail_dot_write(&s->dot, p, n, out, cap, made);
+    mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(out, *made));
+    return used;
+}
+
+MAIL_DEF size_t mail_pop3d_write(mail_pop3d *s, const char *p, size_t n) {
+    size_t room = mail__out_room(&s->out), made, used;
+    used = mail__pop3d_text(s, p, n, s->out.p + s->out.n, room, &made);
     s->out.n += made;
+    return used;
+}
+
+MAIL_DEF size_t mail_pop3d_write_to(mail_pop3d *s, const char *p, size_t n,
+                                    char *out, size_t cap, size_t *made) {
+    size_t used = 0;
+    *made = 0;
+    if (s->out.n == 0) used = mail__pop3d_text(s, p, n, out, cap, made);
+    if (*made) s->active = 1;
     return used;
 }
 
@@ -4911,7 +4965,10 @@ MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
 
 #include <stdlib.h>    /* qsort */
 
-enum { MAIL__READ = 16384, MAIL__GATHER = 65536, MAIL__STORE = 8192 };
+enum {
+    MAIL__READ = 16384, MAIL__BLOCK = 65536, MAIL__GATHER = 65536,
+    MAIL__STORE = 8192
+};
 
 typedef struct mail__item mail__item;
 typedef struct mail__store mail__store;
@@ -5007,6 +5064,8 @@ struct mail_conn {
     char *kept; size_t nkept;     /* input that the session did not take */
     char *back; size_t nback;     /* output that the wire did not take   */
     int file; int64_t at;         /* text on its way out                 */
+    int64_t end;                  /* where its name says that it ends    */
+    int quit;                     /* UPDATE waits until all is out       */
     mail__user *user;
     mail__box *box;
     char stamp[128];              /* of APOP                             */
@@ -5907,6 +5966,7 @@ static mail_conn *mail__conn_new(mail_server *v, char role) {
     c->v = v;
     c->role = role;
     c->wire = c->file = -1;
+    c->end = -1;
     c->number = ++v->numbers;
     c->next = v->conns;
     if (c->next) c->next->prev = c;
@@ -6431,6 +6491,8 @@ static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
     c->file = -1;
     c->at = 0;
     if (c->user) {
+        const char *name = c->box->files[ev->number - 1].name;
+        c->end = mail_box_size(mail_s(name), 'S');
         mail__box_path(c, (size_t)ev->number - 1, path);
         c->file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
     }
@@ -6443,6 +6505,10 @@ static void mail__update_done(mail_server *v, mail__store *st, mail_err e) {
     mail_pop3d_reply(&st->conn->u.pop3d, e ? e : st->err);
     mail__conn_go(v, st->conn);
 }
+
+/* A QUIT that came early waits so long, in ms, for a peer that does not take
+   what is before it: as long as RFC 1939 3 waits for a command. */
+enum { MAIL__QUIT_WAIT = 600000 };
 
 /* QUIT: the marked messages go, the removal is made durable, then +OK. */
 static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
@@ -6489,7 +6555,8 @@ static void mail__hand_out_event(mail_server *v, mail_conn *c,
         mail__pop3d_on_retr(v, c, ev);
         break;
     case MAIL_EV_UPDATE:
-        mail__pop3d_on_update(v, c);
+        c->quit = 1;                   /* mail__conn_quit obeys it */
+        c->at = mail__now(v) + MAIL__QUIT_WAIT;
         break;
     default:
         c->closing = 1;
@@ -6571,31 +6638,34 @@ static void mail__reap(mail_server *v) {
     }
 }
 
-/* A text on its way out: a piece of its file into the session. Returns 0
-   when there is nothing to be done. */
-static int mail__conn_text(mail_server *v, mail_conn *c) {
-    size_t used = 0;
+/* A text on its way out: a piece of its file, encoded into out. Returns how
+   many octets that made; the end of the text is the session's to say. */
+static size_t mail__conn_text(mail_server *v, mail_conn *c, char *out,
+                              size_t cap) {
+    size_t used = 0, made = 0, want = cap < MAIL__BLOCK ? cap : MAIL__BLOCK;
     int64_t n;
-    if (c->file < 0 || (c->role == 'c' &&
-                        c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
-    /* Half of what the session holds is sure to fit: an LF becomes two. */
-    n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, MAIL_OUT_SIZE / 2);
+    if (c->file < 0 || cap < MAIL_OUT_SIZE || mail__conn_out(c).n ||
+        (c->role == 'c' && c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
+    n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, want);
     if (n < 0) {             /* half a message must not look like a whole */
         mail__conn_kill(v, c);
         return 0;
     }
     if (n > 0) used = c->role == 'p'
-        ? mail_pop3d_write(&c->u.pop3d, v->block, (size_t)n)
-        : mail_smtpc_write(&c->u.smtpc, v->block, (size_t)n);
+        ? mail_pop3d_write_to(&c->u.pop3d, v->block, (size_t)n, out, cap,
+                              &made)
+        : mail_smtpc_write_to(&c->u.smtpc, v->block, (size_t)n, out, cap,
+                              &made);
     c->at += (int64_t)used;
-    if (n == 0 || (c->role == 'p' && c->u.pop3d.top_over)) {
-        mail_err e = c->role == 'p' ? mail_pop3d_end(&c->u.pop3d)
-                                    : mail_smtpc_end(&c->u.smtpc);
-        if (e == MAIL_ERR_MORE) return 0;
+    /* Whoever changed a file did not change its name: only where the name
+       and a read that came back short agree is there nothing behind it. */
+    if (n == 0 || (c->at == c->end && (size_t)n < want) ||
+        (c->role == 'p' && c->u.pop3d.top_over)) {
+        if (c->role == 'p') mail_pop3d_end(&c->u.pop3d);
+        else mail_smtpc_end(&c->u.smtpc);
         mail__conn_file(v, c);
-        return 1;
     }
-    return used > 0;
+    return made;
 }
 
 /* Keeps what the wire did not take. It is little, and it is all there is:
@@ -6623,39 +6693,10 @@ static int mail__conn_send(mail_server *v, mail_conn *c, const char *p,
     return c->nback == 0;
 }
 
-/* Gathers what is to be sent and sends it in one piece: a group of replies
-   is one segment, not ten. Returns 1 if something went out. */
-static int mail__conn_push(mail_server *v, mail_conn *c) {
-    size_t n = 0;
-    int more = 1, any = 0;
-    if (c->dead || c->connecting) return 0;
-    if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
-    while (more && !c->dead) {
-        mail_str out = mail__conn_out(c);
-        more = 0;
-        if (out.n && out.n <= MAIL__GATHER - n) {
-            memcpy(v->gather + n, out.p, out.n);
-            n += out.n;
-            mail__conn_sent(c, out.n);
-            more = 1;
-        }
-        if (mail__conn_out(c).n == 0 && MAIL__GATHER - n > 2 * MAIL_OUT_SIZE)
-            more |= mail__conn_text(v, c);
-        if (n && !c->dead && (!more || MAIL__GATHER - n <= 2 * MAIL_OUT_SIZE)) {
-            any = 1;
-            if (!mail__conn_send(v, c, v->gather, n)) return 1;
-            n = 0;
-            more = 1;
-        }
-    }
-    return any;
-}
-
 /* Input into the session, event by event. What it does not take now is
    kept; until it has been taken, nothing more is read from the wire. */
 static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
                             size_t n) {
-    char *rest;
     for (;;) {
         size_t k = n ? mail__conn_take(c, p, n) : 0;
         if (k) p += k, n -= k;
@@ -6663,15 +6704,62 @@ static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
         if (c->dead) return;
     }
     if (c->closing) n = 0;
-    rest = n ? (char *)mail__alloc(v, n) : NULL;
-    if (n && rest == NULL) {
-        mail__conn_kill(v, c);
-        return;
-    }
-    if (n) memcpy(rest, p, n);
-    mail__free(v, c->kept);
-    c->kept = rest;
     c->nkept = n;
+    if (n && c->kept) memmove(c->kept, p, n);       /* p is inside it */
+    else if (n && (c->kept = (char *)mail__alloc(v, n)) != NULL)
+        memcpy(c->kept, p, n);
+    else {
+        mail__free(v, c->kept);
+        c->kept = NULL;
+        if (n) mail__conn_kill(v, c);
+    }
+}
+
+/* Gathers what is to be sent, so that a group of replies is one segment and
+   ten small messages are one, too. A POP3 client that has asked for more
+   already is served before anything is sent. Returns how many octets. */
+static size_t mail__conn_gather(mail_server *v, mail_conn *c) {
+    size_t n = 0, k, before;
+    while (!c->dead) {
+        mail_str out = mail__conn_out(c);
+        if (out.n > MAIL__GATHER - n) break;
+        if (out.n) {
+            memcpy(v->gather + n, out.p, out.n);
+            n += out.n;
+            mail__conn_sent(c, out.n);
+            continue;
+        }
+        k = mail__conn_text(v, c, v->gather + n, MAIL__GATHER - n);
+        n += k;
+        if (k || mail__conn_out(c).n) continue;
+        before = c->nkept;
+        if (n == 0 || c->file >= 0 || c->role != 'p' || !before) break;
+        mail__conn_feed(v, c, c->kept, before);
+        if (c->nkept == before && mail__conn_out(c).n == 0) break;
+    }
+    return n;
+}
+
+/* Returns 1 if something went out. */
+static int mail__conn_push(mail_server *v, mail_conn *c) {
+    size_t n;
+    int any = 0;
+    if (c->dead || c->connecting) return 0;
+    if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
+    while ((n = mail__conn_gather(v, c)) > 0 && !c->dead) {
+        any = 1;
+        if (!mail__conn_send(v, c, v->gather, n)) break;
+    }
+    return any;
+}
+
+/* A QUIT that came early is obeyed only when all that was said before it is
+   out: who did not get a message may not have it removed. */
+static int mail__conn_quit(mail_server *v, mail_conn *c) {
+    if (c->dead || !c->quit || c->nback) return 0;
+    c->quit = 0;
+    mail__pop3d_on_update(v, c);
+    return 1;
 }
 
 static int mail__conn_idle(const mail_conn *c) {
@@ -6688,11 +6776,11 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
     for (;;) {
         size_t before = c->nkept;
         int sent;
-        /* While the peer takes nothing it is not listened to: a QUIT that
-           came early must not be obeyed before what it was told is out. */
+        /* While the peer takes nothing it is not listened to. */
         if (c->nback == 0) mail__conn_feed(v, c, c->kept, c->nkept);
         if (c->role == 'c') mail__relay_more(c);
         sent = mail__conn_push(v, c);
+        sent |= mail__conn_quit(v, c);
         if (c->dead || (!sent && c->nkept == before)) break;
     }
     if (!c->dead && mail__conn_idle(c)) {
@@ -6714,7 +6802,7 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
 }
 
 static int64_t mail__conn_tick(mail_conn *c, int64_t now) {
-    if (c->connecting) return c->at > now ? c->at : now;
+    if (c->connecting || c->quit) return c->at > now ? c->at : now;
     return c->role == 's' ? mail_smtpd_tick(&c->u.smtpd, now) :
            c->role == 'p' ? mail_pop3d_tick(&c->u.pop3d, now)
                           : mail_smtpc_tick(&c->u.smtpc, now);
@@ -7028,7 +7116,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.expire) v->opts.expire = 432000;
     sys->random(sys->ctx, &v->run, sizeof v->run);
     v->in = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
-    v->block = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
+    v->block = (char *)sys->alloc(sys->ctx, NULL, MAIL__BLOCK);
     v->gather = (char *)sys->alloc(sys->ctx, NULL, MAIL__GATHER);
     if (v->in && v->block && v->gather) *err = mail__server_begin(v);
     if (*err == MAIL_ERR_OK) return v;
