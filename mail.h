@@ -1567,7 +1567,18 @@ MAIL_DEF void mail_md5_end(mail_md5 *m, unsigned char out[16]) {
         out[i] = (unsigned char)(m->h[i / 4] >> (8 * (i % 4)) & 0xff);
 }
 
-static void mail__sha256_block(mail_sha256 *m) {
+/* One round, RFC 6234 6.2. The eight letters move down one place after each
+   round; here they stay, and the next round is called with their names
+   moved: eight rounds, and every letter is back where it was. */
+#define MAIL__SHA(a, b, c, d, e, f, g, h, i) \
+    h += (mail__ror(e, 6) ^ mail__ror(e, 11) ^ mail__ror(e, 25)) + \
+         (g ^ (e & (f ^ g))) + k[i] + w[i], \
+    d += h, \
+    h += (mail__ror(a, 2) ^ mail__ror(a, 13) ^ mail__ror(a, 22)) + \
+         ((a & b) | (c & (a | b)))
+
+static void mail__sha256_block(uint32_t state[8],
+                               const unsigned char block[64]) {
     static const uint32_t k[64] = {
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b,
         0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01,
@@ -1583,31 +1594,31 @@ static void mail__sha256_block(mail_sha256 *m) {
         0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
         0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
     };
-    uint32_t w[64], v[8];
+    uint32_t w[64], a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     unsigned i;
     for (i = 0; i < 16; i++)
-        w[i] = (uint32_t)m->block[i * 4] << 24 |
-               (uint32_t)m->block[i * 4 + 1] << 16 |
-               (uint32_t)m->block[i * 4 + 2] << 8 |
-               (uint32_t)m->block[i * 4 + 3];
+        w[i] = (uint32_t)block[i * 4] << 24 |
+               (uint32_t)block[i * 4 + 1] << 16 |
+               (uint32_t)block[i * 4 + 2] << 8 | (uint32_t)block[i * 4 + 3];
     for (; i < 64; i++) {
-        uint32_t a = w[i - 15], b = w[i - 2];
-        a = mail__ror(a, 7) ^ mail__ror(a, 18) ^ a >> 3;
-        b = mail__ror(b, 17) ^ mail__ror(b, 19) ^ b >> 10;
-        w[i] = w[i - 16] + a + w[i - 7] + b;
+        uint32_t x = w[i - 15], y = w[i - 2];
+        x = mail__ror(x, 7) ^ mail__ror(x, 18) ^ x >> 3;
+        y = mail__ror(y, 17) ^ mail__ror(y, 19) ^ y >> 10;
+        w[i] = w[i - 16] + x + w[i - 7] + y;
     }
-    memcpy(v, m->h, sizeof v);
-    for (i = 0; i < 64; i++) {
-        uint32_t e = v[4], a = v[0], t1, t2;
-        t1 = v[7] + (mail__ror(e, 6) ^ mail__ror(e, 11) ^ mail__ror(e, 25))
-           + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
-        t2 = (mail__ror(a, 2) ^ mail__ror(a, 13) ^ mail__ror(a, 22))
-           + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + t2;
+    for (i = 0; i < 64; i += 8) {
+        MAIL__SHA(a, b, c, d, e, f, g, h, i);
+        MAIL__SHA(h, a, b, c, d, e, f, g, i + 1);
+        MAIL__SHA(g, h, a, b, c, d, e, f, i + 2);
+        MAIL__SHA(f, g, h, a, b, c, d, e, i + 3);
+        MAIL__SHA(e, f, g, h, a, b, c, d, i + 4);
+        MAIL__SHA(d, e, f, g, h, a, b, c, i + 5);
+        MAIL__SHA(c, d, e, f, g, h, a, b, i + 6);
+        MAIL__SHA(b, c, d, e, f, g, h, a, i + 7);
     }
-    for (i = 0; i < 8; i++) m->h[i] += v[i];
+    state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+    state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
 MAIL_DEF void mail_sha256_init(mail_sha256 *m) {
@@ -1620,24 +1631,44 @@ MAIL_DEF void mail_sha256_init(mail_sha256 *m) {
 }
 
 MAIL_DEF void mail_sha256_add(mail_sha256 *m, mail_str s) {
-    size_t i;
-    for (i = 0; i < s.n; i++) {
-        m->block[m->n++ % 64] = (unsigned char)s.p[i];
-        if (m->n % 64 == 0) mail__sha256_block(m);
+    while (s.n) {
+        size_t at = (size_t)(m->n % 64), k = 64 - at;
+        if (k > s.n) k = s.n;
+        memcpy(m->block + at, s.p, k);
+        m->n += k;
+        s = mail_sn(s.p + k, s.n - k);
+        if (m->n % 64 == 0) mail__sha256_block(m->h, m->block);
     }
 }
 
+/* The eight words as octets, the first octet the highest. */
+static void mail__sha256_out(const uint32_t h[8], unsigned char out[32]) {
+    unsigned i;
+    for (i = 0; i < 8; i++) {
+        out[4 * i] = (unsigned char)(h[i] >> 24);
+        out[4 * i + 1] = (unsigned char)(h[i] >> 16 & 0xff);
+        out[4 * i + 2] = (unsigned char)(h[i] >> 8 & 0xff);
+        out[4 * i + 3] = (unsigned char)(h[i] & 0xff);
+    }
+}
+
+/* Behind the text 0x80, zeros, and its length in bits: all of it in one
+   block, or in two where there is no room for the length. */
 MAIL_DEF void mail_sha256_end(mail_sha256 *m, unsigned char out[32]) {
+    size_t at = (size_t)(m->n % 64);
     uint64_t bits = m->n * 8;
     unsigned i;
-    mail_sha256_add(m, mail_sn("\x80", 1));
-    while (m->n % 64 != 56) mail_sha256_add(m, mail_sn("", 1));
-    for (i = 0; i < 8; i++) {
-        char c = (char)(bits >> (56 - 8 * i) & 0xff);
-        mail_sha256_add(m, mail_sn(&c, 1));
+    m->block[at++] = 0x80;
+    if (at > 56) {
+        memset(m->block + at, 0, 64 - at);
+        mail__sha256_block(m->h, m->block);
+        at = 0;
     }
-    for (i = 0; i < 32; i++)
-        out[i] = (unsigned char)(m->h[i / 4] >> (24 - 8 * (i % 4)) & 0xff);
+    memset(m->block + at, 0, 56 - at);
+    for (i = 0; i < 8; i++)
+        m->block[56 + i] = (unsigned char)(bits >> (56 - 8 * i) & 0xff);
+    mail__sha256_block(m->h, m->block);
+    mail__sha256_out(m->h, out);
 }
 
 /* H(key ^ opad, H(key ^ ipad, text)). The two halves begin alike for every
@@ -1677,12 +1708,26 @@ MAIL_DEF void mail_hmac(mail_str key, mail_str text, unsigned char out[32]) {
     mail_wipe(&h, sizeof h);
 }
 
-/* One block of output is all that SCRAM needs: Hi() of RFC 5802 2.2. */
+/* HMAC of the 32 octets of u, into u, in two blocks and no more: both halves
+   go on behind their key, and behind 32 octets the padding is always the
+   same. mac holds it: u, 0x80, zeros, 768 bits (a key's block, and u). */
+static void mail__hmac_32(const mail__hmac *h, unsigned char mac[64]) {
+    uint32_t half[8];
+    memcpy(half, h->in.h, sizeof half);
+    mail__sha256_block(half, mac);
+    mail__sha256_out(half, mac);
+    memcpy(half, h->out.h, sizeof half);
+    mail__sha256_block(half, mac);
+    mail__sha256_out(half, mac);
+}
+
+/* One block of output is all that SCRAM needs: Hi() of RFC 5802 2.2. The
+   rounds are to cost whoever guesses passwords; what we waste is his gain. */
 MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
                           unsigned char out[32]) {
     mail__hmac h;
     mail_sha256 first;
-    unsigned char u[32];
+    unsigned char u[64] = {0};
     unsigned r, i;
     mail__hmac_key(&h, password);
     first = h.in;
@@ -1693,11 +1738,14 @@ MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
     mail_sha256_add(&first, mail_sn((char *)u, 32));
     mail_sha256_end(&first, u);
     memcpy(out, u, 32);
+    u[32] = 0x80;
+    u[62] = 768 >> 8;
     for (r = 1; r < rounds; r++) {
-        mail__hmac_text(&h, mail_sn((char *)u, 32), u);
+        mail__hmac_32(&h, u);
         for (i = 0; i < 32; i++) out[i] ^= u[i];
     }
     mail_wipe(&h, sizeof h);
+    mail_wipe(&first, sizeof first);
     mail_wipe(u, sizeof u);
 }
 
