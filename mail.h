@@ -5015,7 +5015,8 @@ MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
 
 enum {
     MAIL__READ = 16384, MAIL__BLOCK = 65536, MAIL__GATHER = 65536,
-    MAIL__STORE = 8192
+    MAIL__STORE = 8192,
+    MAIL__TURN = 1024 * 1024      /* octets out, then another conn's turn */
 };
 
 typedef struct mail__item mail__item;
@@ -5116,6 +5117,7 @@ struct mail_conn {
     int file; int64_t at;         /* text on its way out                 */
     int64_t end;                  /* where its name says that it ends    */
     int quit;                     /* UPDATE waits until all is out       */
+    int more;                     /* there is more, but its turn is over */
     mail__user *user;
     mail__box *box;
     char stamp[128];              /* of APOP                             */
@@ -6504,7 +6506,8 @@ static int64_t mail__wire_size(mail_server *v, const char *path) {
     int64_t at = 0, wire = 0, n = -1, i;
     char last = '\n';
     while (file >= 0 &&
-           (n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ)) > 0) {
+           (n = v->sys.read(v->sys.ctx, file, at, v->block,
+                            MAIL__BLOCK)) > 0) {
         for (i = 0; i < n; i++) {
             char c = v->block[i];
             if (!(c == '\n' && last == '\r'))
@@ -6848,23 +6851,25 @@ static size_t mail__conn_gather(mail_server *v, mail_conn *c) {
     return n;
 }
 
-/* Returns 1 if something went out. */
+/* Sends what there is, but no more than is good for the others. Returns 1 if
+   something went out. */
 static int mail__conn_push(mail_server *v, mail_conn *c) {
-    size_t n;
-    int any = 0;
+    size_t n, sent = 0;
+    c->more = 0;
     if (c->dead || c->connecting) return 0;
     if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
-    while ((n = mail__conn_gather(v, c)) > 0 && !c->dead) {
-        any = 1;
+    while (!c->more && (n = mail__conn_gather(v, c)) > 0 && !c->dead) {
+        sent += n;
         if (!mail__conn_send(v, c, v->gather, n)) break;
+        c->more = sent >= MAIL__TURN;
     }
-    return any;
+    return sent > 0;
 }
 
 /* A QUIT that came early is obeyed only when all that was said before it is
    out: who did not get a message may not have it removed. */
 static int mail__conn_quit(mail_server *v, mail_conn *c) {
-    if (c->dead || !c->quit || c->nback) return 0;
+    if (c->dead || !c->quit || c->nback || mail__conn_out(c).n) return 0;
     c->quit = 0;
     mail__pop3d_on_update(v, c);
     return 1;
@@ -6889,7 +6894,7 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
         if (c->role == 'c') mail__relay_more(c);
         sent = mail__conn_push(v, c);
         sent |= mail__conn_quit(v, c);
-        if (c->dead || (!sent && c->nkept == before)) break;
+        if (c->dead || c->more || (!sent && c->nkept == before)) break;
     }
     if (!c->dead && mail__conn_idle(c)) {
         if (c->closing) mail__conn_kill(v, c);
@@ -6901,9 +6906,10 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
 MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     int want = 0;
     if (c->dead) return 0;
-    if (c->connecting || c->nback || mail__conn_out(c).n)
+    if (c->connecting || c->nback || c->more || mail__conn_out(c).n)
         want |= MAIL_WANT_WRITE;
-    if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->closing &&
+    if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->more &&
+        !c->closing &&
         !(c->role == 's' && c->u.smtpd.wait) &&
         !(c->role == 'p' && c->u.pop3d.wait)) want |= MAIL_WANT_READ;
     return want;
