@@ -5092,8 +5092,8 @@ typedef struct mail__box {        /* a maildrop, opened by POP3 */
     size_t n, cap, text_n, text_cap;
     mail_drop *drops;
     struct mail__box_file {
-        size_t at; int cur; int64_t size; const char *name, *uid;
-    } *files;                     /* sorted like drops: by UID, so by age */
+        size_t at; int cur; int64_t age, size; const char *name, *uid;
+    } *files;                     /* sorted like drops: by age, then UID */
     char *text;
 } mail__box;
 
@@ -6467,6 +6467,15 @@ typedef struct mail__box_list {
     mail_err err;
 } mail__box_list;
 
+/* The number that a name begins with, up to 18 digits of it. */
+static int64_t mail__box_age(const char *name) {
+    int64_t age = 0;
+    size_t i;
+    for (i = 0; i < 18 && mail__digit(name[i]); i++)
+        age = age * 10 + (name[i] - '0');
+    return age;
+}
+
 /* One name of new or cur: "name NUL uid NUL" goes into the text. */
 static void mail__box_take(void *arg, const char *name) {
     mail__box_list *l = (mail__box_list *)arg;
@@ -6484,6 +6493,7 @@ static void mail__box_take(void *arg, const char *name) {
     }
     b->files[b->n].at = b->text_n;
     b->files[b->n].cur = l->cur;
+    b->files[b->n].age = mail__box_age(name);
     b->files[b->n++].size = mail_box_size(mail_s(name), 'W');
     memcpy(b->text + b->text_n, name, n);
     b->text_n += n;
@@ -6521,9 +6531,12 @@ static int64_t mail__wire_size(mail_server *v, const char *path) {
     return n < 0 ? -1 : wire;
 }
 
+/* A name begins with the time of arrival: the number is compared, and of the
+   same second the rest. */
 static int mail__box_order(const void *a, const void *b) {
     const struct mail__box_file *x = (const struct mail__box_file *)a;
     const struct mail__box_file *y = (const struct mail__box_file *)b;
+    if (x->age != y->age) return x->age < y->age ? -1 : 1;
     return strcmp(x->uid, y->uid);
 }
 
