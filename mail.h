@@ -6809,6 +6809,7 @@ static int mail__conn_back(mail_server *v, mail_conn *c, const char *p,
 static int mail__conn_send(mail_server *v, mail_conn *c, const char *p,
                            size_t n) {
     int64_t k = v->sys.send(v->sys.ctx, c->wire, p, n);
+    if (k == -1 && p == c->back) return 0;              /* as it was */
     if (k == -2 || !mail__conn_back(v, c, p + (k > 0 ? k : 0),
                                     n - (size_t)(k > 0 ? k : 0))) {
         mail__conn_kill(v, c);

@@ -2924,6 +2924,21 @@ static void test_dot_random(void) {
     t_free(&t_d3);
 }
 
+/* One text into room for 2, 3, 4 .. octets is one text, whole or by octets;
+   many CRs or LFs in a row are as good as few. */
+static void test_dot_every_capacity(void) {
+    static const char *const texts[] = {
+        "one\n.two\n..three\n\n.\nno end", "a\r\n.\r\n\r\n..b\r\n.",
+        "\r\r\r\r\r\r\r\r\n\n\n\n\n.\n\r.\r\r", ".\r.\n.\r\n.", "\n", "."
+    };
+    size_t i, cap;
+    for (i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        for (cap = 2; cap < 60; cap++) {
+            t_dot_write_check(mail_s(texts[i]), 0, cap);
+            t_dot_write_check(mail_s(texts[i]), 0xfff, cap);
+        }
+}
+
 /* A message that has not ended is not handed out past what is sure, and
    nothing is taken after the end. */
 static void test_dot_edges(void) {
@@ -4910,12 +4925,13 @@ typedef struct t_slow {
     agent a;
     const char *say; size_t said, got;
     world *w; int64_t reads;
+    t_text *heard;                        /* or NULL */
 } t_slow;
 
 static size_t t_slow_feed(agent *a, const char *in, size_t n) {
     t_slow *s = (t_slow *)a;
-    (void)in;
     if (s->w->ms < s->reads) return 0;
+    if (s->heard) t_add(s->heard, mail_sn(in, n));
     s->got += n;
     return n;
 }
@@ -4934,6 +4950,19 @@ static int64_t t_slow_tick(agent *a, int64_t now) {
 
 static void t_slow_eof(agent *a) { a->over = 1; }
 
+static void t_slow_init(t_slow *s, world *w, const char *say, t_text *heard) {
+    memset(s, 0, sizeof *s);
+    s->a.feed = t_slow_feed;
+    s->a.out = t_slow_out;
+    s->a.sent = t_slow_sent;
+    s->a.tick = t_slow_tick;
+    s->a.eof = t_slow_eof;
+    s->say = say;
+    s->w = w;
+    s->heard = heard;
+    if (heard) heard->n = 0;
+}
+
 /* DELE and QUIT came early, the reader is late, and other mail goes on: all
    of the message arrives all the same. */
 static void test_world_slow_reader_gets_everything(void) {
@@ -4944,14 +4973,8 @@ static void test_world_slow_reader_gets_everything(void) {
     while (big.n < 350000)                /* more than the wire holds */
         t_add(&big, mail_s(t_letter));
     t_send(p, t_str(&big), "alice@a.example", "bob@b.example");
-    memset(&s, 0, sizeof s);
-    s.a.feed = t_slow_feed;
-    s.a.out = t_slow_out;
-    s.a.sent = t_slow_sent;
-    s.a.tick = t_slow_tick;
-    s.a.eof = t_slow_eof;
-    s.say = "USER bob\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n";
-    s.w = &p->w;
+    t_slow_init(&s, &p->w, "USER bob\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\n"
+                           "QUIT\r\n", NULL);
     s.reads = p->w.ms + 20000;
     world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
     t_send(p, t_str(&big), "alice@a.example", "dora@b.example");
@@ -4961,6 +4984,70 @@ static void test_world_slow_reader_gets_everything(void) {
     CHECK(t_files(p->b, "mail/bob/new") == 0);
     t_free(&big);
     t_end(p);
+}
+
+/* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
+static void t_sending(mail_pop3d *s, mail_drop *drop, const char *command) {
+    mail_pop3d_opts o;
+    mail_event ev;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    drop->size = 99;
+    drop->uid = "u";
+    drop->deleted = 0;
+    mail_pop3d_init(s, o);
+    mail_pop3d_feed(s, "USER b\r\nPASS b\r\n", 16);
+    CHECK(mail_pop3d_next(s, &ev) && ev.kind == MAIL_EV_LOGIN);
+    mail_pop3d_login(s, MAIL_ERR_OK, drop, 1);
+    mail_pop3d_feed(s, command, strlen(command));
+    CHECK(mail_pop3d_next(s, &ev) && ev.kind == MAIL_EV_RETR);
+    CHECK(mail_pop3d_reply(s, MAIL_ERR_OK) == MAIL_ERR_OK);
+}
+
+/* What the text becomes, with cap octets of room; 0: the session's own. */
+static void t_handed_out(const char *command, mail_str text, size_t cap,
+                         t_text *got) {
+    mail_pop3d s;
+    mail_drop drop;
+    char out[64];
+    size_t at = 0, made = 1;
+    t_sending(&s, &drop, command);
+    if (cap) CHECK(mail_pop3d_write_to(&s, text.p, text.n, out, cap,
+                                       &made) == 0 && made == 0);
+    mail_pop3d_sent(&s, mail_pop3d_out(&s).n);
+    got->n = 0;
+    while (at < text.n) {
+        if (cap) at += mail_pop3d_write_to(&s, text.p + at, text.n - at, out,
+                                           cap, &made);
+        else at += mail_pop3d_write(&s, text.p + at, text.n - at);
+        t_add(got, cap ? mail_sn(out, made) : mail_pop3d_out(&s));
+        mail_pop3d_sent(&s, mail_pop3d_out(&s).n);
+    }
+    CHECK(mail_pop3d_end(&s) == MAIL_ERR_OK);
+    t_add(got, mail_pop3d_out(&s));
+    if (cap) CHECK(mail_pop3d_write_to(&s, "x", 1, out, cap, &made) == 0);
+}
+
+/* Big pieces past the session's output are the same octets; they wait for
+   what the session has said before. */
+static void test_text_straight_out(void) {
+    static const char *const lines[] = {
+        "RETR 1\r\n", "TOP 1 0\r\n", "TOP 1 1\r\n", "TOP 1 9\r\n"
+    };
+    static const char text[] = "A: b\r\nC: d\n\n.one\ntwo\r.\n..three\nend";
+    t_text want, got;
+    size_t i, cap;
+    memset(&want, 0, sizeof want);
+    memset(&got, 0, sizeof got);
+    for (i = 0; i < 4; i++) {
+        t_handed_out(lines[i], mail_s(text), 0, &want);
+        for (cap = 4; cap <= 64; cap++) {
+            t_handed_out(lines[i], mail_s(text), cap, &got);
+            CHECK_SAME(t_str(&got), t_str(&want));
+        }
+    }
+    t_free(&want);
+    t_free(&got);
 }
 
 /* A session that is moved while an event waits takes it along. */
@@ -5005,6 +5092,215 @@ static void test_a_drip_is_silence(void) {
         mail_smtpd_tick(&s, now);
     }
     CHECK(now == 300000);
+}
+
+/* Who says QUIT and never reads is hung up on in the end; what he marked
+   stays, and his maildrop is free again. Of 350,000 octets the QUIT is not
+   even looked at; of 275,000 it is taken, and waits. */
+static void t_reads_nothing(size_t size, int taken) {
+    static t_slow s;
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    t_text big;
+    memset(&big, 0, sizeof big);
+    memset(&b, 0, sizeof b);
+    while (big.n < size) t_add(&big, mail_s(t_letter));
+    t_send(p, t_str(&big), "alice@a.example", "bob@b.example");
+    t_slow_init(&s, &p->w, "USER bob\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\n"
+                           "QUIT\r\n", NULL);
+    s.reads = INT64_MAX;
+    world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
+    world_run(&p->w, p->w.ms + 500000);
+    CHECK(mail_server_conns(p->b->server) == 1);
+    CHECK(p->b->server->conns && p->b->server->conns->quit == taken);
+    world_run(&p->w, p->w.ms + 200000);
+    CHECK(mail_server_conns(p->b->server) == 0);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    b.keep = 1;
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    t_free(&b.text);
+    t_free(&big);
+    t_end(p);
+}
+
+static void test_world_quit_of_a_peer_that_reads_nothing(void) {
+    t_reads_nothing(275000, 1);
+    t_reads_nothing(350000, 0);
+}
+
+/* What RETR of this file has to say: its text in wire form, whatever its
+   name says about its size. */
+static void t_retr_says(t_text *to, int64_t size, mail_str text) {
+    mail_dot_out d;
+    char *out = (char *)t_alloc(2 * text.n + 8);
+    size_t made;
+    memset(&d, 0, sizeof d);
+    CHECK(mail_dot_write(&d, text.p, text.n, out, 2 * text.n + 8, &made) ==
+          text.n);
+    made += mail_dot_close(&d, out + made, 5);
+    t_addf(to, "+OK %lld octets\r\n", (long long)size);
+    t_add(to, mail_sn(out, made));
+    free(out);
+}
+
+/* Files that somebody else wrote, or edited under their old names: sizes that
+   are too small, too great, right or absent. Every RETR is the whole file, and
+   ends once; the next reply is the next reply. */
+static void test_world_files_whose_names_lie(void) {
+    static const struct { const char *name; int64_t says; } files[] = {
+        { "1.small,S=10,W=12", 12 }, { "2.great,S=999999,W=999999", 999999 },
+        { "3.zero,S=0,W=0", 0 }, { "4.block,S=65536,W=70000", 70000 },
+        { "5.none", -1 }
+    };
+    static const char *const texts[] = {
+        "", "x", ".\n..\r\n\r.a\n\n", "a: b\n\nno end", NULL, NULL
+    };
+    t_text text, say, heard, want;
+    size_t i, k, n;
+    memset(&text, 0, sizeof text);
+    memset(&say, 0, sizeof say);
+    memset(&heard, 0, sizeof heard);
+    memset(&want, 0, sizeof want);
+    for (k = 0; k < 6; k++) {
+        static t_slow s;
+        t_world *p = t_begin(0);
+        char path[200];
+        const char *at;
+        text.n = 0;
+        if (texts[k]) t_add(&text, mail_s(texts[k]));
+        else for (n = k == 4 ? 65536 : 150000; text.n < n;)
+            t_add(&text, mail_s(text.n % 16 ? "\n" : "a line of it..\n"));
+        if (k == 4) text.n = 65536;
+        t_add(&text, mail_s(""));
+        want.n = say.n = 0;
+        t_add(&say, mail_s("USER bob\r\nPASS secret\r\n"));
+        for (i = 0; i < 5; i++) {
+            int64_t size = files[i].says;
+            snprintf(path, sizeof path, "mail/bob/cur/%s", files[i].name);
+            vdisk_put(&p->b->disk, path, t_str(&text));
+            if (size < 0) {
+                t_canon(t_str(&text), &heard);
+                size = (int64_t)heard.n;
+            }
+            t_retr_says(&want, size, t_str(&text));
+            t_addf(&say, "RETR %d\r\n", (int)i + 1);
+        }
+        t_add(&want, mail_s("+OK\r\n+OK goodbye\r\n"));
+        t_add(&say, mail_s("NOOP\r\nQUIT\r\n"));
+        t_slow_init(&s, &p->w, say.p, &heard);
+        world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
+        world_run(&p->w, p->w.ms + 1000);
+        at = heard.n ? strstr(heard.p, "messages, ") : NULL;
+        at = at ? strchr(at, '\n') : NULL;
+        CHECK(at && s.a.over);
+        if (at) CHECK_SAME(mail_sn(at + 1, heard.n - 1 -
+                                   (size_t)(at - heard.p)), t_str(&want));
+        t_end(p);
+    }
+    t_free(&text);
+    t_free(&say);
+    t_free(&heard);
+    t_free(&want);
+}
+
+/* An untouched name and no name at all say the same size: what is sent. */
+static void test_world_sum_of_retr_is_list(void) {
+    static const char text[] = "a: b\n\n.dot\n..\nlast\n";
+    static t_slow s;
+    t_world *p = t_begin(0);
+    t_text heard, back;
+    const char *at;
+    memset(&heard, 0, sizeof heard);
+    memset(&back, 0, sizeof back);
+    vdisk_put(&p->b->disk, "mail/bob/cur/1.a,S=19,W=24", mail_s(text));
+    vdisk_put(&p->b->disk, "mail/bob/new/2.b", mail_s(text));
+    t_slow_init(&s, &p->w, "USER bob\r\nPASS secret\r\nLIST\r\nRETR 1\r\n"
+                           "RETR 2\r\nQUIT\r\n", &heard);
+    world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
+    world_run(&p->w, p->w.ms + 1000);
+    CHECK(strstr(heard.p, "\r\n1 24\r\n2 24\r\n.\r\n") != NULL);
+    at = strstr(heard.p, "+OK 24 octets\r\n");
+    CHECK(at != NULL);
+    if (at) {
+        at += 15;
+        CHECK(t_unstuff(at, heard.n - (size_t)(at - heard.p), 0, &back) > 0);
+        CHECK(back.n == 24);
+    }
+    t_free(&heard);
+    t_free(&back);
+    t_end(p);
+}
+
+/* A server whose bob has a SCRAM line of this password. */
+static void t_scram_users(t_world *p, const char *password) {
+    char line[MAIL_SECRET_SIZE + 200];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    mail_buf_add(&b, mail_s("bob:"));
+    mail_secret_make(&b, mail_s(password), mail_s("salt"), 64);
+    mail_buf_add(&b, mail_s("\ndora:"));
+    mail_secret_make(&b, mail_s(password), mail_s("salt"), 64);
+    mail_buf_add(&b, mail_s("\nnone:\n"));
+    vdisk_put(&p->b->disk, "users", mail_buf_str(&b));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+}
+
+/* A password that was right is remembered until the next reload; nothing
+   else is, and no other password passes. */
+static void test_world_password_memory(void) {
+    t_world *p = t_begin(0);
+    mail_server *v = p->b->server;
+    mail_str right = mail_s("right"), wrong = mail_s("wrong");
+    mail__user *u;
+    t_scram_users(p, "right");
+    u = mail__user_find(v, mail_s("bob"));
+    CHECK(!mail__user_check(v, u, wrong) && !u->proved);
+    CHECK(mail__user_check(v, u, right) && u->proved);
+    CHECK(mail__user_check(v, u, right));
+    CHECK(!mail__user_check(v, u, wrong) && u->proved);
+    CHECK(!mail__user_check(v, u, mail_sn("", 0)));
+    CHECK(!mail__user_find(v, mail_s("dora"))->proved);
+    CHECK(!mail__user_check(v, NULL, right));
+    CHECK(!mail__user_check(v, NULL, mail_sn("", 0)));
+    u = mail__user_find(v, mail_s("none"));
+    CHECK(!mail__user_check(v, u, mail_sn("", 0)) && !u->proved);
+    u = mail__user_find(v, mail_s("bob"));
+    mail__user_proof(v, u->secret, wrong, u->proof);    /* it is the proof */
+    CHECK(mail__user_check(v, u, wrong));               /* that is asked   */
+    CHECK(mail__user_check(v, u, right) && mail__user_check(v, u, right));
+    CHECK(!mail__user_check(v, u, wrong));
+    u->secret = mail_s("{PLAIN}other");        /* a proof is of its line */
+    CHECK(u->proved && !mail__user_check(v, u, right));
+    t_scram_users(p, "right");                 /* a reload forgets */
+    u = mail__user_find(v, mail_s("bob"));
+    CHECK(!u->proved && mail__user_check(v, u, right) && u->proved);
+    t_scram_users(p, "new");                   /* and obeys the new line */
+    u = mail__user_find(v, mail_s("bob"));
+    CHECK(!mail__user_check(v, u, right) && mail__user_check(v, u,
+                                                             mail_s("new")));
+    vdisk_put(&p->b->disk, "users", mail_s("dora:{PLAIN}x\n"));
+    CHECK(mail_server_reload(v) == MAIL_ERR_OK);
+    CHECK(mail__user_find(v, mail_s("bob")) == NULL);
+    t_end(p);
+}
+
+/* The same through the door: a login, a quick one, a wrong one. */
+static void test_world_logins_with_a_proof(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    t_scram_users(p, "right");
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "right", 0) == MAIL_ERR_OK);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "right", 0) == MAIL_ERR_OK);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "wrong", 0) ==
+          MAIL_ERR_DENIED);
+    CHECK(t_world_fetch(p, &b, "mail.b", "ghost", "right", 0) ==
+          MAIL_ERR_DENIED);
+    t_scram_users(p, "new");
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "right", 0) ==
+          MAIL_ERR_DENIED);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "new", 0) == MAIL_ERR_OK);
+    t_free(&b.text);
+    t_end(p);
 }
 
 /* APOP is offered where every user can use it, and to nobody else. */
@@ -5510,6 +5806,7 @@ static const t_test t_tests[] = {
     T(test_line_every_string),
     T(test_line_too_long),
     T(test_dot_every_string),
+    T(test_dot_every_capacity),
     T(test_dot_random),
     T(test_dot_edges),
     T(test_reply_line),
@@ -5566,7 +5863,13 @@ static const t_test t_tests[] = {
     T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
     T(test_world_slow_reader_gets_everything),
+    T(test_world_quit_of_a_peer_that_reads_nothing),
+    T(test_world_files_whose_names_lie),
+    T(test_world_sum_of_retr_is_list),
+    T(test_world_password_memory),
+    T(test_world_logins_with_a_proof),
     T(test_a_drip_is_silence),
+    T(test_text_straight_out),
     T(test_a_move_takes_the_event_along),
     T(test_world_apop),
     T(test_demo_is_deterministic),
