@@ -637,13 +637,14 @@ static struct pollfd *polls_room(machine *m, size_t n) {
    loop would spin. */
 static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
     size_t n = nls, i;
+    int full = sys_clock(NULL) < m->full_until;
     struct pollfd *p = polls_room(m, nls + m->nwires + 1);
     if (p == NULL) return 0;
     p[n].fd = signal_pipe[0];
     p[n].revents = 0;
     p[n++].events = POLLIN;
     for (i = 0; i < nls; i++) {
-        p[i].fd = sys_clock(NULL) < m->full_until ? -1 : ls[i].fd;
+        p[i].fd = full ? -1 : ls[i].fd;
         p[i].events = POLLIN;
         p[i].revents = 0;
     }

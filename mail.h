@@ -115,7 +115,7 @@
    client relays only after a login. Numbers have one reader, which knows its
    limit. A peer costs a bounded amount of memory; silence ends in a timeout.
    Passwords are kept as SCRAM keys, compared in constant time, and shown in
-   no trace. Not promised: secrecy on the wire. Without TLS, keep passwords on
+   no trace; of one that was right a proof stays in memory. Not promised: secrecy on the wire. Without TLS, keep passwords on
    loopback; mail.c does so unless told otherwise.
 
    Words
@@ -6567,8 +6567,10 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
     }
     if (b->n) qsort(b->files, b->n, sizeof *b->files, mail__box_order);
     for (i = n = 0; i < b->n && !l.err; i++) {
-        mail__box_path(c, i, dir);
-        if (b->files[i].size < 0) b->files[i].size = mail__wire_size(v, dir);
+        if (b->files[i].size < 0) {
+            mail__box_path(c, i, dir);
+            b->files[i].size = mail__wire_size(v, dir);
+        }
         if (b->files[i].size < 0) continue;      /* no file, no message */
         b->files[n] = b->files[i];
         b->drops[n].size = b->files[n].size;
