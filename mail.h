@@ -2421,23 +2421,24 @@ MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
         if (d->state == MAIL__MID_CR) {         /* its CRLF is out already */
             d->state = MAIL__BOL;
             if (*p == '\n') p++;
-        } else if (*p == '\r' || *p == '\n') {
+            continue;
+        }
+        if (d->state == MAIL__BOL && *p == '.') {
             if (room < 2) break;
+            *o++ = '.';
+            room--;
+        }
+        if (room > (size_t)(end - p)) room = (size_t)(end - p);
+        to = mail__stuff_run(d, &e, p, p + room);
+        memcpy(o, p, (size_t)(to - p));
+        o += to - p;
+        p = to;
+        room = cap - (size_t)(o - out);
+        if (p == end || room < 2) break;
+        if (*p == '\r' || *p == '\n') {
             *o++ = '\r';
             *o++ = '\n';
             d->state = *p++ == '\r' ? MAIL__MID_CR : MAIL__BOL;
-        } else if (d->state == MAIL__BOL && *p == '.') {
-            if (room < 2) break;
-            *o++ = '.';
-            *o++ = *p++;
-            d->state = MAIL__MID;
-        } else {
-            if (room == 0) break;
-            if (room > (size_t)(end - p)) room = (size_t)(end - p);
-            to = mail__stuff_run(d, &e, p, p + room);
-            memcpy(o, p, (size_t)(to - p));
-            o += to - p;
-            p = to;
         }
     }
     *made = (size_t)(o - out);
