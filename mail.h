@@ -6771,7 +6771,7 @@ static size_t mail__conn_text(mail_server *v, mail_conn *c, char *out,
                               size_t cap) {
     size_t used = 0, made = 0, want = cap < MAIL__BLOCK ? cap : MAIL__BLOCK;
     int64_t n;
-    if (c->file < 0 || cap < MAIL_OUT_SIZE || mail__conn_out(c).n ||
+    if (c->file < 0 || cap < 1024 || mail__conn_out(c).n ||
         (c->role == 'c' && c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
     n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, want);
     if (n < 0) {             /* half a message must not look like a whole */
