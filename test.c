@@ -155,7 +155,7 @@ static unsigned t_random(unsigned below) {
    <+> at the end: no CRLF. "..." at the end of what the session says:
    whatever follows in that line. */
 
-enum { T_ANY = 1 };                 /* stands for "..." in t_script.want */
+enum { T_DOTS = 1 };                 /* stands for "..." in t_script.want */
 
 typedef struct t_step {
     char what;                      /* Feed, eXpect, Tick, Hang up */
@@ -198,7 +198,7 @@ static size_t t_escape(t_text *to, const char *p, size_t n, int *open) {
 static size_t t_decode(t_text *to, mail_str s, int expected) {
     size_t i = 0, was = to->n, k;
     int open = 0;
-    char any = T_ANY;
+    char any = T_DOTS;
     while (i < s.n) {
         if (expected && s.n - i == 3 && memcmp(s.p + i, "...", 3) == 0) {
             t_add(to, mail_sn(&any, 1));
@@ -259,11 +259,11 @@ static void t_script_free(t_script *s) {
     t_free(&s->log);
 }
 
-/* Does all of got match all of want, T_ANY being the rest of a line? */
+/* Does all of got match all of want, T_DOTS being the rest of a line? */
 static int t_match(mail_str want, mail_str got) {
     size_t i = 0, k = 0;
     while (i < want.n) {
-        if (want.p[i] == T_ANY) {
+        if (want.p[i] == T_DOTS) {
             while (k < got.n && got.p[k] != '\r') k++;
             i++;
         } else if (k < got.n && want.p[i] == got.p[k]) i++, k++;
@@ -3298,7 +3298,18 @@ static void test_route_relay(void) {
     r.ndomains = 1;
     r.is_user = t_is_user;
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
-    CHECK_STR(mail_s(to), "d.example:25");
+    CHECK_STR(mail_s(to), "d.example");
+    CHECK(!mail_hop_is_host(to));
+    CHECK(t_route(&r, "<v@25>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK(!mail_hop_is_host(to));                     /* no port: a domain */
+    CHECK(t_route(&r, "<v@[10.0.0.1]>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "10.0.0.1:25");
+    CHECK(t_route(&r, "<v@[IPv6:2001:db8::1]>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "[2001:db8::1]:25");
+    CHECK(mail_hop_is_host(to));
+    r.smarthost = "2525";
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), ":2525");
     r.smarthost = "hub.example:25";
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
     CHECK_STR(mail_s(to), "hub.example:25");
@@ -3311,7 +3322,7 @@ static void test_route_relay(void) {
     p.local[0] = 'v';
     for (i = 0; i < 255; i++) p.domain[i] = i % 2 ? '.' : 'x';
     CHECK(mail_route_find(&r, &p, 1, to) == MAIL_ROUTE_RELAY);
-    CHECK(strlen(to) == 258);
+    CHECK(strlen(to) == 255);
 }
 
 static void test_route_host_port(void) {
