@@ -779,9 +779,9 @@ static void dns_keep(dns *d, const char *name, int type,
     size_t i;
     if (d->entries == NULL) d->entries = calloc(DNS_ENTRIES, sizeof *to);
     if (d->entries == NULL || ttl == 0 || a->n > DNS_KEEP_RECORDS) return;
-    to = dns_kept(d, name, type);
-    for (i = 0; i < DNS_ENTRIES && to != &d->entries[i]; i++)
-        if (i == 0 || d->entries[i].until < to->until) to = &d->entries[i];
+    if ((to = dns_kept(d, name, type)) == NULL)
+        for (to = d->entries, i = 1; i < DNS_ENTRIES; i++)
+            if (d->entries[i].until < to->until) to = &d->entries[i];
     rr = a->n ? malloc(a->n * sizeof *rr) : NULL;
     if (a->n && rr == NULL) return;
     if (a->n) memcpy(rr, a->rr, a->n * sizeof *rr);

@@ -3347,6 +3347,101 @@ static void test_route_host_port(void) {
     }
 }
 
+/* An answer to "MX of d.example?", as "10 mx1.example, 20 mx2.example"; we
+   are own.example. want: the hosts, one after the other, or the verdict. */
+static void t_mx(int line, const char *records, mail_err e,
+                 mail_verdict verdict, const char *want) {
+    mail_rr rr[20];
+    mail_hosts h;
+    char got[1000] = "";
+    size_t n = 0, i;
+    mail_str rest = mail_s(records);
+    mail_buf b = mail_buf_on(got, sizeof got);
+    while (rest.n && n < 20) {
+        mail_str one = mail_cut(&rest, ','), number;
+        int64_t v = 0;
+        one = mail_trim(one);
+        number = mail_cut(&one, ' ');
+        CHECK(mail_number(number, 65535, &v) == MAIL_ERR_OK);
+        memset(&rr[n], 0, sizeof rr[n]);
+        rr[n].type = MAIL_RR_MX;
+        rr[n].preference = (int)v;
+        mail_copy(rr[n++].data, MAIL_DOMAIN_SIZE, one);
+    }
+    if (mail_hosts_find(&h, "d.example", "own.example", 1, e, rr, n) !=
+        verdict) t_fail(line, records);
+    for (i = 0; i < h.n; i++) mail_buf_fmt(&b, i ? " %s" : "%s", h.name[i]);
+    t_same(line, mail_buf_str(&b), mail_s(want));
+}
+
+/* RFC 5321 5.1, RFC 7505: 5321-119..128. */
+static void test_route_mx(void) {
+    static const struct {
+        const char *records;
+        mail_err e;
+        mail_verdict verdict;
+        const char *want;
+    } t[] = {
+        { "20 b, 10 a, 30 c", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a b c" },
+        { "65535 b, 0 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a b" },
+        { "", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "d.example" },
+        { "10 d.example", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "d.example" },
+        { "", MAIL_ERR_NOTFOUND, MAIL_VERDICT_NO_DOMAIN, "" },
+        { "", MAIL_ERR_TIMEOUT, MAIL_VERDICT_LATER, "" },
+        { "", MAIL_ERR_TEMPFAIL, MAIL_VERDICT_LATER, "" },
+        { "", MAIL_ERR_SEALED, MAIL_VERDICT_LATER, "" },
+        { "0 ", MAIL_ERR_OK, MAIL_VERDICT_NULL_MX, "" },
+        { "0 , 0 ", MAIL_ERR_OK, MAIL_VERDICT_NULL_MX, "" },
+        { "0 , 10 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a" },
+        { "10 own.example", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "10 OWN.Example, 20 b", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "10 own.example, 10 b", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "5 a, 10 own.example, 10 b, 20 c", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a" },
+        { "5 a, 10 own.example, 20 own.example", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a" },
+        { "10 -a, 20 b", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "b" },
+        { "10 [127.0.0.1], 10 a b, 10 x.", MAIL_ERR_OK,
+          MAIL_VERDICT_NO_HOST, "" },
+        { "10 a, 10 A, 20 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a" },
+        { "9 i, 8 h, 7 g, 6 f, 5 e, 4 d, 3 c, 2 b, 1 a, 10 j", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a b c d e f g h" }
+    };
+    mail_hosts h;
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++)
+        t_mx(__LINE__, t[i].records, t[i].e, t[i].verdict, t[i].want);
+    CHECK(mail_hosts_find(&h, "own.example", "Own.Example", 1, MAIL_ERR_OK,
+                          NULL, 0) == MAIL_VERDICT_LOOP);
+    for (i = 0; i < MAIL_VERDICT_COUNT; i++)
+        CHECK(mail_verdict_text((mail_verdict)i)[0] - '0' ==
+              mail_verdict_code((mail_verdict)i) / 100);
+}
+
+/* 5321-123: of three equals each comes first, now and then. */
+static void test_route_mx_shuffle(void) {
+    static const char *const names[] = { "a", "b", "c" };
+    int first[3] = { 0, 0, 0 };
+    uint32_t chance;
+    size_t i;
+    mail_rr rr[4];
+    mail_hosts h;
+    memset(rr, 0, sizeof rr);
+    for (i = 0; i < 4; i++) {
+        rr[i].type = MAIL_RR_MX;
+        rr[i].preference = i == 3 ? 5 : 10;
+        mail_copy(rr[i].data, 9, mail_s(i == 3 ? "best" : names[i]));
+    }
+    for (chance = 0; chance < 3000; chance++) {
+        CHECK(mail_hosts_find(&h, "d", "own", chance, MAIL_ERR_OK, rr, 4) ==
+              MAIL_VERDICT_HOSTS && h.n == 4);
+        CHECK(strcmp(h.name[0], "best") == 0);
+        for (i = 0; i < 3; i++)
+            first[i] += strcmp(h.name[1], names[i]) == 0;
+    }
+    for (i = 0; i < 3; i++) CHECK(first[i] > 900 && first[i] < 1100);
+}
+
 /* ==== [DSN] ============================================================== */
 
 static void t_dsn(t_text *all, const mail_dsn *d, const mail_dsn_rcpt *r,
@@ -4261,6 +4356,302 @@ static int t_engine(const char *what, const char *number) {
 }
 
 #ifndef MAIL_H_ONLY
+
+/* ==== [DNS] answers, good and hostile ==================================== */
+
+/* A message: the question "name type?" with id 7, flags, and records. */
+static mail_str t_message(const char *name, int type, unsigned flags,
+                          const vrecord *v, size_t n) {
+    static unsigned char p[65536];
+    size_t at = dns_question(p, sizeof p, 7, name, type), i;
+    CHECK(at > 12);
+    p[2] = (unsigned char)(flags >> 8);
+    p[3] = (unsigned char)flags;
+    for (i = 0; i < n; i++) {
+        int k = vrecord_put(p + at, sizeof p - at, &v[i]);
+        CHECK(k > 0);
+        at += (size_t)k;
+    }
+    p[6] = (unsigned char)(n >> 8);
+    p[7] = (unsigned char)n;
+    return mail_sn((const char *)p, at);
+}
+
+static dns_answer t_answer;
+
+/* From memory of its exact size, so that a sanitizer sees what is read. */
+static mail_err t_dns_read(mail_str s, const char *name, int type) {
+    char *p = t_copy(s.p, s.n);
+    mail_err e = dns_read((const unsigned char *)p, s.n, 7, name, type,
+                          &t_answer);
+    free(p);
+    return e;
+}
+
+static const vrecord t_mx_records[] = {
+    { "d.example", MAIL_RR_MX, 10, "mx1.d.example" },
+    { "evil.example", MAIL_RR_MX, 1, "mx.evil.example" },
+    { "d.example", MAIL_RR_MX, 256, "mx2.d.example" },
+    { "d.example", MAIL_RR_A, 0, "192.0.2.1" }
+};
+
+static void test_dns_answers(void) {
+    static const vrecord to[] = {
+        { "b.example", MAIL_RR_A, 0, "192.0.2.7" },      /* in any order */
+        { "A.Example", DNS_CNAME, 0, "b.example" },
+        { "d.example", DNS_CNAME, 0, "a.example" }
+    };
+    static const vrecord six = { "d", MAIL_RR_AAAA, 0, "2001:db8::1" };
+    static const vrecord null = { "d", MAIL_RR_MX, 0, "" };
+    mail_str s = t_message("D.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_OK && t_answer.n == 2 && !t_answer.cut);
+    CHECK(t_answer.rr[0].preference == 10 &&
+          t_answer.rr[1].preference == 256 && t_answer.ttl == 256);
+    CHECK_STR(mail_s(t_answer.rr[1].data), "mx2.d.example");
+    s = t_message("d.example", MAIL_RR_A, 0x8180, to, 3);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.n == 1 && t_answer.moved);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "192.0.2.7");
+    CHECK_STR(mail_s(t_answer.name), "b.example");
+    s = t_message("d.example", MAIL_RR_MX, 0x8180, to, 3);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.n == 0 && t_answer.moved && !t_answer.e);
+    s = t_message("d", MAIL_RR_AAAA, 0x8180, &six, 1);
+    CHECK(t_dns_read(s, "d", MAIL_RR_AAAA) == MAIL_ERR_OK);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "2001:db8::1");
+    s = t_message("d", MAIL_RR_MX, 0x8180, &null, 1);
+    CHECK(t_dns_read(s, "d", MAIL_RR_MX) == MAIL_ERR_OK && t_answer.n == 1);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "");
+}
+
+static void test_dns_verdicts(void) {
+    static const struct { unsigned flags; mail_err e, what; int cut; } t[] = {
+        { 0x8180, MAIL_ERR_OK, MAIL_ERR_OK, 0 },
+        { 0x8000, MAIL_ERR_OK, MAIL_ERR_OK, 0 },
+        { 0x8183, MAIL_ERR_OK, MAIL_ERR_NOTFOUND, 0 },
+        { 0x8182, MAIL_ERR_OK, MAIL_ERR_TEMPFAIL, 0 },   /* SERVFAIL */
+        { 0x8185, MAIL_ERR_OK, MAIL_ERR_TEMPFAIL, 0 },   /* REFUSED  */
+        { 0x8380, MAIL_ERR_OK, MAIL_ERR_OK, 1 },         /* truncated */
+        { 0x0100, MAIL_ERR_PROTOCOL, MAIL_ERR_OK, 0 },   /* a question */
+        { 0x8980, MAIL_ERR_PROTOCOL, MAIL_ERR_OK, 0 }    /* not a query */
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++) {
+        mail_str s = t_message("d", MAIL_RR_A, t[i].flags, NULL, 0);
+        CHECK(t_dns_read(s, "d", MAIL_RR_A) == t[i].e);
+        if (t[i].e) continue;
+        CHECK(t_answer.e == t[i].what && t_answer.cut == t[i].cut);
+        CHECK(t_answer.n == 0);
+    }
+}
+
+/* What answers another question is no answer, whoever sent it. */
+static void test_dns_forgeries(void) {
+    mail_str s = t_message("d.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    unsigned char *p = (unsigned char *)t_alloc(s.n);
+    memcpy(p, s.p, s.n);
+    CHECK(dns_read(p, s.n, 8, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    CHECK(dns_read(p, s.n, 7, "e.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_A, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 2;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 0;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 1;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_OK);
+    free(p);
+}
+
+/* A name that points to itself, to another that points back, beyond the
+   end; a record that is longer than its message. */
+static void test_dns_hostile(void) {
+    static const struct { const char *tail; size_t n; } t[] = {
+        { "\xc0\x1b\0\1\0\1\0\0\0\1\0\4zzzz", 16 },
+        { "\xc0\x1d\xc0\x1b\0\1\0\0\0\1\0\0", 12 },
+        { "\xff\xff\0\1\0\1\0\0\0\1\0\4zzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\0\5zzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\xff\xffzzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\0\3zzz", 15 },
+        { "\xc0\x0c\0\5\0\1\0\0\0\1\0\2\xc0\x27", 14 },
+        { "\xc0\x0c\0\5\0\1\0\0\0\1\0\1\1z\0", 15 },
+        { "\x3fshort", 6 }, { "\x80", 1 }, { "\xc0", 1 }, { "", 0 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++) {
+        mail_str s = t_message("d.example", MAIL_RR_A, 0x8180, NULL, 0);
+        char *p = (char *)t_alloc(s.n + t[i].n);
+        memcpy(p, s.p, s.n);
+        memcpy(p + s.n, t[i].tail, t[i].n);
+        p[7] = 1;
+        CHECK(s.n == 0x1b);
+        CHECK(t_dns_read(mail_sn(p, s.n + t[i].n), "d.example", MAIL_RR_A) ==
+              MAIL_ERR_PROTOCOL);
+        free(p);
+    }
+}
+
+static void test_dns_circles(void) {
+    static const vrecord round[] = {
+        { "d", DNS_CNAME, 0, "e" }, { "e", DNS_CNAME, 0, "d" }
+    };
+    static vrecord many[200];
+    static char names[200][24];
+    mail_str s = t_message("d", MAIL_RR_A, 0x8180, round, 2);
+    size_t i;
+    CHECK(t_dns_read(s, "d", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_TEMPFAIL && t_answer.n == 0);
+    s = t_message("d", MAIL_RR_A, 0x8183, round, 2);
+    CHECK(t_dns_read(s, "d", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_TEMPFAIL);
+    for (i = 0; i < 200; i++) {
+        snprintf(names[i], sizeof names[i], "mx%lu.d", (unsigned long)i);
+        many[i].name = "d";
+        many[i].type = MAIL_RR_MX;
+        many[i].preference = (int)i;
+        many[i].data = names[i];
+    }
+    s = t_message("d", MAIL_RR_MX, 0x8180, many, 200);
+    CHECK(t_dns_read(s, "d", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.n == DNS_RECORDS && t_answer.rr[99].preference == 99);
+}
+
+/* Cut anywhere, with any octet another: a verdict, and nothing read that is
+   not there (the sanitizers look on). */
+static void test_dns_every_cut_and_many_changes(void) {
+    mail_str s = t_message("d.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    char *p = t_copy(s.p, s.n);
+    size_t i;
+    int k;
+    for (i = 0; i < s.n; i++)
+        CHECK(t_dns_read(mail_sn(p, i), "d.example", MAIL_RR_MX) ==
+              MAIL_ERR_PROTOCOL);
+    for (k = 0; k < 20000; k++) {
+        unsigned at[3];
+        char old[3];
+        for (i = 0; i < 3; i++) {
+            at[i] = 12 + t_random((unsigned)s.n - 12);
+            old[i] = p[at[i]];
+            p[at[i]] = (char)(i ? t_random(256) : 0xc0);
+        }
+        if (t_dns_read(mail_sn(p, s.n), "d.example", MAIL_RR_MX) ==
+            MAIL_ERR_OK) CHECK(t_answer.n <= 4);
+        for (i = 3; i-- > 0;) p[at[i]] = old[i];
+    }
+    free(p);
+}
+
+static void t_file(const char *name, const char *text) {
+    FILE *f = fopen(name, "w");
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    fputs(text, f);
+    fclose(f);
+}
+
+static void t_hosts(const char *name, int type, int there, const char *want) {
+    mail_rr rr[4];
+    char got[200] = "";
+    mail_buf b = mail_buf_on(got, sizeof got);
+    size_t n, i;
+    CHECK(hosts_find("build/hosts", name, type, rr, 4, &n) == there);
+    for (i = 0; i < n; i++) mail_buf_fmt(&b, "%s ", rr[i].data);
+    t_same(__LINE__, mail_buf_str(&b), mail_s(want));
+}
+
+static void test_dns_hosts_file(void) {
+    t_file("build/hosts", "# mail\n127.0.0.1 localhost\n"
+           "192.0.2.1\tmail.b  b # c.example\r\n2001:db8::1 mail.b\n"
+           "192.0.2.2 mail.b\nx y z\n\n   \n192.0.2.3\n \v\x01\xff\n"
+           "192.0.2.4 last.b");
+    t_hosts("mail.b", MAIL_RR_A, 1, "192.0.2.1 192.0.2.2 ");
+    t_hosts("MAIL.B", MAIL_RR_AAAA, 1, "2001:db8::1 ");
+    t_hosts("b", MAIL_RR_AAAA, 1, "");
+    t_hosts("c.example", MAIL_RR_A, 0, "");
+    t_hosts("z", MAIL_RR_A, 0, "");
+    t_hosts("last.b", MAIL_RR_A, 1, "192.0.2.4 ");
+    t_hosts("mail.b", MAIL_RR_MX, 0, "");
+    t_hosts("localhost", MAIL_RR_AAAA, 1, "::1 ");
+    t_hosts("www.LOCALHOST", MAIL_RR_A, 1, "127.0.0.1 ");
+    t_hosts("localhost", MAIL_RR_MX, 1, "");
+    remove("build/hosts");
+    t_hosts("mail.b", MAIL_RR_A, 0, "");
+}
+
+static void test_dns_servers_file(void) {
+    dns d;
+    memset(&d, 0, sizeof d);
+    t_file("build/resolv", "; x\nnameserver 192.0.2.53\nnameserverx ::1\n"
+           "nameserver\t127.0.0.53 \nnameserver name\nnameserver ::1\n"
+           "nameserver 192.0.2.54\noptions edns0\n");
+    servers_read(&d, "build/resolv", 1);
+    CHECK(d.nservers == 3 && d.servers[0].at.ss_family == AF_INET &&
+          d.servers[2].at.ss_family == AF_INET6);
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 2);
+    t_file("build/resolv", "nameserver 192.0.2.53\n");
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 0);                                 /* sealed off */
+    remove("build/resolv");
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 1);
+}
+
+static void test_dns_addresses(void) {
+    static const struct { const char *s; int port, ok; } t[] = {
+        { "127.0.0.1", 53, 1 }, { "127.0.0.1:5353", 53, 1 }, { "::1", 53, 1 },
+        { "[::1]:5353", 0, 1 }, { "5353", 53, 1 }, { ":5353", 0, 1 },
+        { "127.0.0.1", 0, 0 }, { "::1", 0, 0 }, { "localhost:53", 53, 0 },
+        { "name", 53, 0 }, { "", 53, 0 }, { "127.0.0.1:x", 53, 0 },
+        { "127.0.0.256:1", 53, 0 }, { "[127.0.0.1", 53, 0 }
+    };
+    net_address a;
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++)
+        if (address_read(&a, mail_s(t[i].s), t[i].port) != t[i].ok)
+            t_fail(__LINE__, t[i].s);
+}
+
+/* The cache is bounded, forgets what is over, and keeps each question's. */
+static void test_dns_answers_are_kept(void) {
+    machine m;
+    dns *d = &m.dns;
+    char name[24];
+    int i, kept = 0;
+    memset(&m, 0, sizeof m);
+    memset(&t_answer, 0, sizeof t_answer);
+    t_answer.n = 1;
+    CHECK(dns_kept(d, "d", MAIL_RR_A) == NULL);
+    dns_keep(d, "d", MAIL_RR_A, &t_answer);                  /* ttl 0 */
+    CHECK(dns_kept(d, "d", MAIL_RR_A) == NULL);
+    for (i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        t_answer.ttl = 100 + i;
+        dns_keep(d, name, MAIL_RR_A, &t_answer);
+        dns_keep(d, name, MAIL_RR_A, &t_answer);
+        CHECK(dns_kept(d, name, MAIL_RR_A) != NULL);
+        CHECK(dns_kept(d, name, MAIL_RR_MX) == NULL);
+    }
+    for (i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "N%d", i);
+        kept += dns_kept(d, name, MAIL_RR_A) != NULL;
+    }
+    CHECK(kept == DNS_ENTRIES);
+    t_answer.ttl = 1 << 30;
+    dns_keep(d, "long", MAIL_RR_A, &t_answer);
+    CHECK(dns_kept(d, "long", MAIL_RR_A)->until <=
+          sys_clock(NULL) + 3600 * 1000);
+    t_answer.n = 33;
+    dns_keep(d, "wide", MAIL_RR_A, &t_answer);
+    CHECK(dns_kept(d, "wide", MAIL_RR_A) == NULL);
+    dns_close(&m);
+}
 
 /* ==== [WORLD] the whole pipeline, without a network ======================
 
@@ -5540,6 +5931,8 @@ static const t_test t_tests[] = {
     T(test_route_no_open_relay),
     T(test_route_relay),
     T(test_route_host_port),
+    T(test_route_mx),
+    T(test_route_mx_shuffle),
     T(test_dsn),
     T(test_dsn_longest),
     T(test_misuse_init),
@@ -5557,6 +5950,16 @@ static const t_test t_tests[] = {
     T(test_kind_one_mebibyte),
     T(test_order_of_commands),
 #ifndef MAIL_H_ONLY
+    T(test_dns_answers),
+    T(test_dns_verdicts),
+    T(test_dns_forgeries),
+    T(test_dns_hostile),
+    T(test_dns_circles),
+    T(test_dns_every_cut_and_many_changes),
+    T(test_dns_hosts_file),
+    T(test_dns_servers_file),
+    T(test_dns_addresses),
+    T(test_dns_answers_are_kept),
     T(test_world_message_kinds),
     T(test_world_message_sizes),
     T(test_world_one_recipient_of_two_is_refused),
