@@ -5306,6 +5306,242 @@ static void test_world_every_allocation_fails(void) {
     }
 }
 
+/* --- next hops: what the name system may say, and what becomes of mail --- */
+
+/* A world whose mail.a has no routes: it must ask. mail.c, at 192.0.2.77,
+   is switched off; 192.0.2.99 is nobody's. */
+static t_world *t_begin_names(const vrecord *names, size_t n) {
+    t_world *p = t_begin(0);
+    p->w.names = names;
+    p->w.nnames = n;
+    p->w.name_ms = 50;
+    p->a->server->opts.routing.nroutes = 0;
+    world_host_add(&p->w, "mail.c", "192.0.2.77");
+    return p;
+}
+
+#define T_NAMES 6
+typedef struct t_hop {
+    const char *name;
+    vrecord names[T_NAMES];       /* up to the first without a name         */
+    const char *says;             /* NULL: Bob has it; else: the log has it */
+    const char *report;           /* NULL: it waits; else: Alice is told    */
+} t_hop;
+
+static const t_hop t_hops[] = {
+    { "no MX: the domain is its own host",
+      { { "b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "MX",
+      { { "b.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "the better MX is nowhere, the second off, the third works",
+      { { "b.example", MAIL_RR_MX, 30, "mail.b" },
+        { "b.example", MAIL_RR_MX, 20, "mail.c" },
+        { "b.example", MAIL_RR_MX, 10, "dead.b.example" },
+        { "dead.b.example", MAIL_RR_A, 0, "192.0.2.99" } }, NULL, NULL },
+    { "an MX without address is passed over",
+      { { "b.example", MAIL_RR_MX, 1, "none.b.example" },
+        { "b.example", MAIL_RR_MX, 2, "mail.b" } }, NULL, NULL },
+    { "a name server that fails for one host of two",
+      { { "b.example", MAIL_RR_MX, 1, "bad.b.example" },
+        { "bad.b.example", WRONG_SERVFAIL, 0, "" },
+        { "b.example", MAIL_RR_MX, 2, "mail.b" } }, NULL, NULL },
+    { "two addresses of one host",
+      { { "b.example", MAIL_RR_MX, 1, "two.b.example" },
+        { "two.b.example", MAIL_RR_A, 0, "192.0.2.77" },
+        { "two.b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "IPv6 that leads nowhere, then IPv4",
+      { { "b.example", MAIL_RR_AAAA, 0, "2001:db8::1" },
+        { "b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "a CNAME to a domain with MX",
+      { { "b.example", DNS_CNAME, 0, "c.example" },
+        { "c.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "an answer too long for a datagram",
+      { { "b.example", MAIL_RR_MX, 10, "mail.b" },
+        { "b.example", WRONG_CUT, 0, "" } }, NULL, NULL },
+    { "we are the second MX",
+      { { "b.example", MAIL_RR_MX, 20, "mail.a" },
+        { "b.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "never the domain's own A where there is an MX (5321-121)",
+      { { "b.example", MAIL_RR_MX, 10, "none.b.example" },
+        { "b.example", MAIL_RR_A, 0, "198.51.100.25" } },
+      "5.4.4 no MX of the domain", "Status: 5.4.4\r\n" },
+    { "no such domain",
+      { { NULL, 0, 0, NULL } },
+      "550 5.1.2 there is no such domain (b.example)", "Status: 5.1.2\r\n" },
+    { "a CNAME to a domain that is not there",
+      { { "b.example", DNS_CNAME, 0, "c.example" } },
+      "550 5.1.2 there is no such domain", "Status: 5.1.2\r\n" },
+    { "a domain with neither MX nor address",
+      { { "b.example", 16, 0, "a text" } },
+      "5.1.2 the domain has no MX and no address", "Status: 5.1.2\r\n" },
+    { "null MX (RFC 7505)",
+      { { "b.example", MAIL_RR_MX, 0, "" } },
+      "556 5.1.10 the domain takes no mail", "Status: 5.1.10\r\n" },
+    { "we are the best MX",
+      { { "b.example", MAIL_RR_MX, 10, "mail.a" },
+        { "b.example", MAIL_RR_MX, 20, "mail.b" } },
+      "554 5.4.6 the MX of the domain lead back", "Status: 5.4.6\r\n" },
+    { "a name server that fails",
+      { { "b.example", WRONG_SERVFAIL, 0, "" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "a name server that fails for the only host",
+      { { "b.example", MAIL_RR_MX, 1, "bad.b.example" },
+        { "bad.b.example", WRONG_SERVFAIL, 0, "" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "no answer",
+      { { "b.example", WRONG_SILENCE, 0, "" } },
+      "4.4.3 the name cannot be looked up now (b.example): the peer was "
+      "silent", NULL },
+    { "answers to somebody else's question",
+      { { "b.example", MAIL_RR_MX, 1, "mail.b" },
+        { "b.example", WRONG_ID, 0, "" } },
+      "4.4.3 the name cannot be looked up now", NULL },
+    { "CNAMEs in a circle",
+      { { "b.example", DNS_CNAME, 0, "c.example" },
+        { "c.example", DNS_CNAME, 0, "b.example" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "every host is down",
+      { { "b.example", MAIL_RR_MX, 10, "dead.b.example" },
+        { "dead.b.example", MAIL_RR_A, 0, "192.0.2.99" },
+        { "b.example", MAIL_RR_MX, 20, "mail.c" } },
+      "451 4.4.1 no connection: connection refused", NULL }
+};
+
+static void t_hop_now(const t_hop *t) {
+    static const vrecord good = { "b.example", MAIL_RR_MX, 0, "mail.b" };
+    static t_inbox b;
+    t_world *p;
+    size_t n = 0;
+    while (n < T_NAMES && t->names[n].name) n++;
+    p = t_begin_names(t->names, n);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    world_run(&p->w, p->w.ms + 70000);
+    CHECK((t_files(p->b, "mail/bob/new") == 1) == (t->says == NULL));
+    if (t->says) CHECK(t_contains(mail_s(p->log), t->says));
+    if (t->report) {
+        CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) ==
+              MAIL_ERR_OK && b.count == 1);
+        CHECK(t_contains(t_str(&b.text), t->report));
+        CHECK(t_contains(t_str(&b.text), "    b.example: 5."));
+        CHECK(!t_contains(t_str(&b.text), "Remote-MTA"));    /* none spoke */
+    }
+    CHECK(mail_server_queued(p->a->server) == (t->says && !t->report));
+    p->w.names = &good;                   /* for now is not for ever */
+    p->w.nnames = 1;
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == (t->report == NULL));
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(mail_server_conns(p->a->server) == 0 &&
+          p->a->server->lookups == NULL);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* 5321-119..128, 5321-137: each verdict, with what it leads to. */
+static void test_world_next_hops(void) {
+    size_t i;
+    for (i = 0; i < T_COUNT(t_hops); i++) {
+        int bad = t_now.bad;
+        t_hop_now(&t_hops[i]);
+        if (t_now.bad > bad) t_fail(__LINE__, t_hops[i].name);
+    }
+}
+
+/* What a route names is our own affair: a typing error there returns no
+   mail. An address literal needs no name, and no answer. */
+static void test_world_routes_and_literals(void) {
+    static const mail_route typo = { "b.example", "mail.bb:25" };
+    t_world *p = t_begin_names(NULL, 0);
+    p->a->server->opts.routing.routes = &typo;
+    p->a->server->opts.routing.nroutes = 1;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    CHECK(t_contains(mail_s(p->log), "451 4.3.5 the host that a route names "
+                                     "has no address (mail.bb)"));
+    CHECK(mail_server_queued(p->a->server) == 1);
+    p->a->server->opts.routing.routes = demo_routes;
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    p->w.name_ms = 100000000;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@[198.51.100.25]");
+    CHECK(t_contains(mail_s(p->log), "has failed for <bob@[198.51.100.25]>: "
+                                     "198.51.100.25:25: 550 5.7.1"));
+    t_end(p);
+}
+
+/* Eight hosts whose names nobody answers for: it ends, the late answers hurt
+   nobody, and 200 records are not too many. */
+static void test_world_many_silent_hosts(void) {
+    static vrecord names[208];
+    static char text[8][16];
+    t_world *p;
+    size_t i;
+    for (i = 0; i < 200; i++) {
+        names[i].name = "b.example";
+        names[i].type = MAIL_RR_MX;
+        names[i].preference = (int)(200 - i);
+        names[i].data = text[i % 8];
+    }
+    for (i = 0; i < 8; i++) {
+        snprintf(text[i], sizeof text[i], "mx%d.b", (int)i);
+        names[200 + i].name = text[i];
+        names[200 + i].type = WRONG_SILENCE;
+        names[200 + i].data = "";
+    }
+    p = t_begin_names(names, 208);
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    world_run(&p->w, p->w.ms + 55000);
+    CHECK(!t_contains(mail_s(p->log), "4.4.3"));
+    world_run(&p->w, p->w.ms + 6000);
+    CHECK(t_contains(mail_s(p->log), "451 4.4.3 the name cannot be looked"));
+    CHECK(mail_server_conns(p->a->server) == 0);
+    world_run(&p->w, p->w.ms + 30000);
+    CHECK(p->a->server->lookups == NULL);
+    names[199].data = "mail.b";                 /* the best of the 200 */
+    names[199].preference = 0;
+    names[0] = names[199];
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end(p);
+}
+
+/* Each allocation fails in turn, and the power goes at every step, while
+   names are looked up: what was answered with 250 arrives. */
+static void test_world_look_ups_and_faults(void) {
+    static const vrecord names[] = {
+        { "b.example", MAIL_RR_MX, 10, "mail.c" },
+        { "b.example", MAIL_RR_MX, 20, "mail.b" }
+    };
+    long k;
+    for (k = 1; k < 40; k++) {
+        t_world *p = t_begin_names(names, 2);
+        int code;
+        p->w.fail_alloc = k;
+        code = t_send(p, mail_s(t_letter), "alice@a.example",
+                      "bob@b.example");
+        p->w.fail_alloc = 0;
+        world_run(&p->w, p->w.ms + 20000 * 1000);
+        if (code == 250) CHECK(t_files(p->b, "mail/bob/new") >= 1);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        t_end(p);
+    }
+    for (k = 0; k < 5000; k += 250) {           /* between any two answers */
+        t_world *p = t_begin_names(names, 2);
+        p->w.name_ms = 700;
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+        world_run(&p->w, p->w.ms + k);
+        world_crash(p->a);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        p->a->server->opts.routing.nroutes = 0;
+        world_run(&p->w, p->w.ms + 20000 * 1000);
+        CHECK(t_files(p->b, "mail/bob/new") == 1);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        t_end(p);
+    }
+}
+
 /* A client that says all it has to say at once, and reads nothing before
    the time reads: */
 typedef struct t_slow {
@@ -5979,6 +6215,10 @@ static const t_test t_tests[] = {
     T(test_world_taken_names_are_left_alone),
     T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
+    T(test_world_next_hops),
+    T(test_world_routes_and_literals),
+    T(test_world_many_silent_hosts),
+    T(test_world_look_ups_and_faults),
     T(test_world_slow_reader_gets_everything),
     T(test_a_drip_is_silence),
     T(test_a_move_takes_the_event_along),
