@@ -1034,7 +1034,8 @@ static void dns_close(machine *m) {
    flush, which is shared.
    ====================================================================== */
 
-/* The addresses of "host:port"; NULL with a reason. */
+/* The addresses of "host:port"; NULL with a reason. It may wait for a name
+   server: for the start of a server and for client programs only. */
 static struct addrinfo *net_find(const char *host_port, int passive,
                                  const char **why) {
     char host[MAIL_NAME_SIZE], service[8];

@@ -4907,9 +4907,9 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
             hop = r->routes[i].hop;
             break;
         }
-    if (hop)                       /* a port alone gets its colon: ":2525" */
-        snprintf(to, MAIL__HOP_SIZE, "%s%s", strchr(hop, ':') ? "" : ":",
-                 hop);
+    if (hop)                                  /* a port alone is here */
+        snprintf(to, MAIL__HOP_SIZE, "%s%s", hop[0] == ':' ? "127.0.0.1" :
+                 strchr(hop, ':') ? "" : "127.0.0.1:", hop);
     else if (mail_starts(mail_s(rcpt->domain), "[IPv6:"))
         snprintf(to, MAIL__HOP_SIZE, "[%s:25", rcpt->domain + 6);
     else if (rcpt->domain[0] == '[')
@@ -6243,9 +6243,7 @@ static mail__lookup *mail__lookup_start(mail_server *v, const char *hop,
     v->lookups = l;
     l->is_host = mail_hop_is_host(hop);
     l->port = 25;
-    if (l->is_host && mail_host_port(host, &host, &l->port))
-        host = mail_s("");
-    if (l->is_host && host.n == 0) host = mail_s("127.0.0.1");
+    if (l->is_host) mail_host_port(host, &host, &l->port);
     mail_copy(l->hosts.name[0], MAIL_DOMAIN_SIZE, host);
     l->hosts.n = 1;
     if (l->is_host) mail__lookup_add(l, host);
@@ -7501,6 +7499,8 @@ MAIL_DEF int mail_server_stop(mail_server *v) {
             mail_smtpd_bye(&c->u.smtpd, NULL);
         if (c->role == 'p' && !c->u.pop3d.wait && c->file < 0)
             mail_pop3d_bye(&c->u.pop3d, NULL);
+        if (c->role == 'c' && c->connecting)   /* nobody is waited for */
+            mail__relay_none(v, c, 451, "4.3.2 this server stops");
         mail__conn_go(v, c);
     }
     mail__reap(v);

@@ -3309,7 +3309,10 @@ static void test_route_relay(void) {
     CHECK(mail_hop_is_host(to));
     r.smarthost = "2525";
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
-    CHECK_STR(mail_s(to), ":2525");
+    CHECK_STR(mail_s(to), "127.0.0.1:2525");
+    r.smarthost = ":2525";
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "127.0.0.1:2525");
     r.smarthost = "hub.example:25";
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
     CHECK_STR(mail_s(to), "hub.example:25");
@@ -6041,6 +6044,9 @@ static void test_cli_usage(void) {
     t_cli("./mail serve --route nonsense", 2, "DOMAIN=HOST:PORT");
     t_cli("./mail serve --bare-lf maybe", 2, "normalise or reject");
     t_cli("./mail serve --domain 'a b'", 2, "not a domain: a b");
+    t_cli("./mail serve --resolver name", 2, "is an address, a port");
+    t_cli("./mail serve --dir build/c --resolver 192.0.2.53", 1,
+          "--unsealed");
     t_cli("./mail serve --dir /nonexistent/x", 1, "cannot be made");
     t_cli("./mail send --to a@b", 2, "--from");
     t_cli("./mail send --from a@b --to 'c d' </dev/null", 1,
