@@ -12,15 +12,17 @@ STD     = -std=c99
 WARN    = -Wall -Wextra -Wconversion -Wshadow -pedantic -Wformat=2 \
           -Wno-format-nonliteral
 BUILD   = $(CC) $(STD) $(WARN) $(CPPFLAGS)
+# DNS messages are read by libc, or (macOS, glibc before 2.34) by -lresolv.
+RESOLV  = $(shell sh .ci/resolv $(CC))
 
 all: mail
 
 mail: mail.c mail.h
-	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS)
+	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS) $(RESOLV)
 
 build/test: test.c mail.c mail.h
 	@mkdir -p build
-	$(BUILD) -O1 -g -o $@ test.c $(LDFLAGS)
+	$(BUILD) -O1 -g -o $@ test.c $(LDFLAGS) $(RESOLV)
 
 demo: mail
 	@./mail demo

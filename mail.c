@@ -6,7 +6,8 @@
    means. The rooms, from the bottom up:
 
    POSIX   mail_sys on real files          WORLD  mail_sys in memory, for
-   NET     sockets, and the loop                  the demo and the tests
+   DNS     names into addresses                   the demo and the tests
+   NET     sockets, and the loop
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    TRACE   one list of events              DEMO   its views
    CLI     the program; main is last
@@ -21,6 +22,15 @@
 #endif
 #if defined(__APPLE__)
 #define _DARWIN_C_SOURCE
+#endif
+#if defined(__FreeBSD__) && !defined(__BSD_VISIBLE)
+#define __BSD_VISIBLE 1                                  /* <resolv.h> */
+#endif
+#if defined(__NetBSD__)
+#define _NETBSD_SOURCE
+#endif
+#if defined(__OpenBSD__)
+#define _BSD_SOURCE
 #endif
 
 #define MAIL_IMPLEMENTATION
@@ -43,6 +53,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <arpa/nameser.h>
+#include <resolv.h>
+
 /* ======================================================================
    [POSIX] mail_sys on real files                                   ch.8
    A machine is one directory, its lock, its sockets. Every name is taken
@@ -55,14 +68,41 @@ typedef struct flush_ask {          /* something to be made durable */
     void *ticket;
 } flush_ask;
 
+typedef struct dns_query dns_query;
+
 typedef struct wire {               /* a socket, by its number */
     mail_conn *conn;
-    struct addrinfo *found, *next;  /* addresses still to be tried */
+    int connecting;                 /* not answered yet             */
+    dns_query *query;               /* or it is one to a name server */
 } wire;
+
+typedef struct net_address {
+    struct sockaddr_storage at;
+    socklen_t n;
+} net_address;
+
+typedef struct dns_entry {          /* an answer that is kept a while */
+    char name[MAIL_DOMAIN_SIZE];    /* "": free */
+    int type;
+    int64_t until;
+    mail_err e;
+    mail_rr *rr; size_t n;
+} dns_entry;
+
+enum { DNS_SERVERS = 3, DNS_ENTRIES = 256 };
+
+typedef struct dns {
+    net_address servers[DNS_SERVERS];
+    size_t nservers;                /* 0: sealed, and none is loopback */
+    int chosen;                     /* by --resolver                  */
+    dns_query *queries;
+    dns_entry *entries;             /* DNS_ENTRIES of them, or NULL    */
+} dns;
 
 typedef struct machine {
     int dir, lock, unsealed;
     mail_server *server;
+    dns dns;
     flush_ask *asks; size_t nasks, asks_cap;
     wire *wires; size_t nwires;
     struct pollfd *polls; size_t polls_cap;
@@ -344,9 +384,6 @@ static int machine_open(machine *m, const char *dir) {
 }
 
 static void machine_close(machine *m) {
-    size_t i;
-    for (i = 0; i < m->nwires; i++)
-        if (m->wires[i].found) freeaddrinfo(m->wires[i].found);
     if (m->lock >= 0) close(m->lock);
     if (m->dir >= 0) close(m->dir);
     free(m->asks);
@@ -355,12 +392,25 @@ static void machine_close(machine *m) {
 }
 
 /* ======================================================================
-   [NET] sockets, and the loop                                      ch.14
-   One process, one loop: it waits for whatever can move, moves it, makes
-   durable what is to be durable, and waits again. Two things block: the
-   flush, which is shared, and the look-up of a next hop that is given by
-   name and not by address (getaddrinfo).
+   [DNS] names into addresses        RFC 1035, 3596, 5452; RFC 5321 5 | ch.9
+
+   A question goes to a name server in one datagram (UDP), and one comes
+   back, or does not: then the next server is asked. An answer that is too
+   long for a datagram says so, and the question is put again over TCP. The
+   loop waits for both as it waits for mail: nothing here blocks.
+
+       octets  2    2     2 2 2 2   ...        2    2
+             | id | flags | counts | question: | type | class | records ...
+                                     3 m x 1 7 e x a m p l e 0
+
+   Whoever guesses the id, the port that we asked from and the question can
+   send us an answer of his own before the real one comes, and with it all
+   our mail to where he likes. So id and port are random, new in every try;
+   the socket takes nothing but from the server that was asked; and what does
+   not answer just this question is not read further.
    ====================================================================== */
+
+/* --- sockets and addresses ---------------------------------------------- */
 
 static int is_loopback(const struct sockaddr *a) {
     if (a->sa_family == AF_INET) {
@@ -417,7 +467,575 @@ static int64_t net_send(void *ctx, int fd, const void *p, size_t n) {
     return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : -2;
 }
 
-/* The addresses of "host:port"; NULL with a reason. */
+static wire *wire_of(machine *m, int fd) {
+    if ((size_t)fd >= m->nwires) {
+        size_t n = (size_t)fd + 64;
+        wire *w = realloc(m->wires, n * sizeof *w);
+        if (w == NULL) return NULL;
+        memset(w + m->nwires, 0, (n - m->nwires) * sizeof *w);
+        m->wires = w;
+        m->nwires = n;
+    }
+    return &m->wires[fd];
+}
+
+static int address_set(net_address *a, const char *host, int port) {
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    memset(a, 0, sizeof *a);
+    memset(&v4, 0, sizeof v4);
+    memset(&v6, 0, sizeof v6);
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons((uint16_t)port);
+        memcpy(&a->at, &v4, a->n = sizeof v4);
+    } else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons((uint16_t)port);
+        memcpy(&a->at, &v6, a->n = sizeof v6);
+    }
+    return a->n > 0;
+}
+
+/* "192.0.2.1:25", "[2001:db8::1]:25", ":25", "25"; an address alone, too, if
+   there is a port to go with it. Never a name. */
+static int address_read(net_address *a, mail_str s, int port) {
+    char host[64];
+    mail_str h;
+    if (port && mail_copy(host, sizeof host, s) && address_set(a, host, port))
+        return 1;
+    if (mail_host_port(s, &h, &port) || !mail_copy(host, sizeof host, h))
+        return 0;
+    return address_set(a, host[0] ? host : "127.0.0.1", port);
+}
+
+/* A socket that is connected, or about to be; the system chooses its port,
+   at random. -1: it cannot be. */
+static int socket_to(const net_address *a, int type) {
+    int fd = socket(a->at.ss_family, type, 0);
+    if (fd < 0) return -1;
+    socket_ready(fd);
+    if (connect(fd, (const struct sockaddr *)&a->at, a->n) == 0 ||
+        errno == EINPROGRESS) return fd;
+    close(fd);
+    return -1;
+}
+
+/* --- messages ----------------------------------------------------------- */
+
+enum { DNS_RECORDS = 100, DNS_LINKS = 8, DNS_CNAME = 5, DNS_IN = 1 };
+
+typedef struct dns_answer {
+    mail_err e;                     /* OK, NOTFOUND; TEMPFAIL: not its day  */
+    int cut;                        /* it is longer: ask again over TCP     */
+    int moved;                      /* a CNAME led away from the name,      */
+    char name[MAIL_DOMAIN_SIZE];    /* to this one                          */
+    int64_t ttl;                    /* s for which all of this is true      */
+    mail_rr rr[DNS_RECORDS]; size_t n; /* more than that are not looked at  */
+} dns_answer;
+
+typedef struct dns_reader {
+    const unsigned char *begin, *at, *end;
+    int bad;                        /* something ends beyond the end */
+} dns_reader;
+
+static uint32_t dns_number(dns_reader *r, int octets) {
+    uint32_t v = 0;
+    if (r->end - r->at < octets) {
+        r->bad = 1;
+        return 0;
+    }
+    while (octets--) v = v << 8 | *r->at++;
+    return v;
+}
+
+/* A name may point back to where its rest stands, and a hostile one to
+   itself: dn_expand sees to that. What is no name of a host becomes "?". */
+static void dns_name(dns_reader *r, char name[MAIL_DOMAIN_SIZE]) {
+    char text[1025];
+    int n = r->bad ? -1 : dn_expand(r->begin, r->end, r->at, text,
+                                    (int)sizeof text);
+    name[0] = 0;
+    if (n < 0) r->bad = 1;
+    else {
+        r->at += n;
+        if (mail_has_control(mail_s(text)) ||
+            !mail_copy(name, MAIL_DOMAIN_SIZE, mail_s(text)))
+            mail_copy(name, MAIL_DOMAIN_SIZE, mail_s("?"));
+    }
+}
+
+/* The octets of a question; 0 if this cannot be a name in the DNS. */
+static size_t dns_question(unsigned char *to, size_t cap, unsigned id,
+                           const char *name, int type) {
+    int n = res_mkquery(0, name, DNS_IN, type, NULL, 0, NULL, to, (int)cap);
+    if (n < 12) return 0;
+    to[0] = (unsigned char)(id >> 8);
+    to[1] = (unsigned char)id;
+    to[2] = 1;                      /* please ask others (RD); no more flags */
+    to[3] = 0;
+    return (size_t)n;
+}
+
+/* One record: is it one of those wanted, or a CNAME of the name? */
+static void dns_record(dns_reader *r, int type, dns_answer *a,
+                       char next[MAIL_DOMAIN_SIZE]) {
+    char owner[MAIL_DOMAIN_SIZE];
+    const unsigned char *data;
+    mail_rr *rr = &a->rr[a->n];
+    int64_t ttl;
+    int rtype, class, size, ours;
+    dns_name(r, owner);
+    rtype = (int)dns_number(r, 2);
+    class = (int)dns_number(r, 2);
+    ttl = (int64_t)dns_number(r, 4);
+    size = (int)dns_number(r, 2);
+    data = r->at;
+    if (r->bad || r->end - data < size) {
+        r->bad = 1;
+        return;
+    }
+    ours = class == DNS_IN && mail_ieq(mail_s(owner), mail_s(a->name));
+    if (ours && rtype == DNS_CNAME && type != DNS_CNAME) dns_name(r, next);
+    else if (ours && rtype == type && a->n < DNS_RECORDS) {
+        memset(rr, 0, sizeof *rr);
+        rr->type = type;
+        if (type == MAIL_RR_MX) {
+            rr->preference = (int)dns_number(r, 2);
+            dns_name(r, rr->data);
+        } else if (size != (type == MAIL_RR_A ? 4 : 16)) r->bad = 1;
+        else inet_ntop(type == MAIL_RR_A ? AF_INET : AF_INET6, data,
+                       rr->data, sizeof rr->data);
+        a->n++;
+    } else ours = 0;
+    if (ours && ttl > INT32_MAX) ttl = 0;                /* RFC 2181 8 */
+    if (ours && ttl < a->ttl) a->ttl = ttl;
+    if (r->at > data + size) r->bad = 1;
+    r->at = data + size;
+}
+
+/* The records of a name, wherever it really is: each CNAME is one more look
+   through all of them, so their order does not matter. */
+static void dns_records(dns_reader *r, unsigned count, const char *name,
+                        int type, dns_answer *a) {
+    const unsigned char *begin = r->at;
+    char next[MAIL_DOMAIN_SIZE];
+    unsigned i, links;
+    mail_copy(a->name, sizeof a->name, mail_s(name));
+    for (links = 0; !r->bad; links++) {
+        next[0] = 0;
+        r->at = begin;
+        for (i = 0; i < count && !r->bad; i++)
+            dns_record(r, type, a, next);
+        if (a->n || next[0] == 0) return;
+        if (links == DNS_LINKS) a->e = MAIL_ERR_TEMPFAIL;    /* a circle */
+        if (a->e) return;
+        memcpy(a->name, next, sizeof next);
+        a->moved = 1;
+    }
+}
+
+/* Reads a message. PROTOCOL: it is no answer to this question, or broken; it
+   may be a forgery, and the real one may still come. */
+static mail_err dns_read(const unsigned char *p, size_t n, unsigned id,
+                         const char *name, int type, dns_answer *a) {
+    char asked[MAIL_DOMAIN_SIZE];
+    unsigned flags, questions, count, rcode;
+    dns_reader r;
+    memset(a, 0, offsetof(dns_answer, rr));
+    a->n = 0;
+    a->ttl = INT32_MAX;
+    r.begin = r.at = p;
+    r.end = p + n;
+    r.bad = 0;
+    if (dns_number(&r, 2) != id) return MAIL_ERR_PROTOCOL;
+    flags = dns_number(&r, 2);
+    questions = dns_number(&r, 2);
+    count = dns_number(&r, 2);
+    dns_number(&r, 4);
+    dns_name(&r, asked);
+    if ((int)dns_number(&r, 2) != type || dns_number(&r, 2) != DNS_IN ||
+        r.bad || (flags & 0xf800) != 0x8000 || questions != 1 ||
+        !mail_ieq(mail_s(asked), mail_s(name))) return MAIL_ERR_PROTOCOL;
+    a->cut = (flags & 0x0200) != 0;
+    if (a->cut) return MAIL_ERR_OK;
+    rcode = flags & 15;
+    if (rcode != 0 && rcode != 3) {              /* SERVFAIL, REFUSED, ... */
+        a->e = MAIL_ERR_TEMPFAIL;
+        return MAIL_ERR_OK;
+    }
+    dns_records(&r, count, name, type, a);
+    if (rcode == 3 && !a->e) {
+        a->e = MAIL_ERR_NOTFOUND;
+        a->n = 0;
+    }
+    return r.bad ? MAIL_ERR_PROTOCOL : MAIL_ERR_OK;
+}
+
+/* --- the files of this machine ------------------------------------------- */
+
+/* A line of /etc/hosts, "ADDRESS NAME NAME...": is the name on it? */
+static int hosts_line(char *line, const char *name, int type, mail_rr *rr) {
+    net_address a;
+    char host[64];
+    mail_str rest = mail_sn(line, strcspn(line, "#\r\n"));
+    char *p;
+    memset(rr, 0, sizeof *rr);
+    for (p = line; p < rest.p + rest.n; p++)
+        if (*p == '\t') *p = ' ';
+    while (rest.n) {
+        mail_str word = mail_cut(&rest, ' ');
+        if (word.n == 0) continue;
+        if (rr->data[0] == 0) {
+            if (!mail_copy(host, sizeof host, word) ||
+                !address_set(&a, host, 0)) return 0;
+            if ((a.at.ss_family == AF_INET6) == (type == MAIL_RR_AAAA))
+                rr->type = type;
+            mail_copy(rr->data, sizeof rr->data, word);
+        } else if (mail_ieq(word, mail_s(name))) return 1;
+    }
+    return 0;
+}
+
+/* Does this machine know the name by itself? Then its addresses of that type
+   are in rr, which may be none. localhost is never asked for (RFC 6761). */
+static int hosts_find(const char *file, const char *name, int type,
+                      mail_rr *rr, size_t cap, size_t *n) {
+    size_t k = strlen(name);
+    char line[1024];
+    int there = 0;
+    FILE *f;
+    *n = 0;
+    if (mail_ieq(mail_s(name), mail_s("localhost")) ||
+        (k > 10 && mail_ieq(mail_s(name + k - 10), mail_s(".localhost")))) {
+        if (type != MAIL_RR_MX) {
+            memset(rr, 0, sizeof *rr);
+            rr->type = type;
+            mail_copy(rr->data, sizeof rr->data,
+                      mail_s(type == MAIL_RR_A ? "127.0.0.1" : "::1"));
+            *n = 1;
+        }
+        return 1;
+    }
+    f = type == MAIL_RR_MX ? NULL : fopen(file, "r");
+    while (f && *n < cap && fgets(line, sizeof line, f))
+        if (hosts_line(line, name, type, &rr[*n])) {
+            there = 1;
+            *n += rr[*n].type != 0;
+        }
+    if (f) fclose(f);
+    return there;
+}
+
+/* The "nameserver ADDRESS" lines of /etc/resolv.conf; without one it is this
+   machine. Sealed, those beyond it are left out. */
+static void servers_read(dns *d, const char *file, int unsealed) {
+    char line[1024];
+    int any = 0;
+    FILE *f = fopen(file, "r");
+    d->nservers = 0;
+    while (d->nservers < DNS_SERVERS && f && fgets(line, sizeof line, f)) {
+        net_address *a = &d->servers[d->nservers];
+        mail_str s = mail_trim(mail_sn(line, strcspn(line, "\r\n")));
+        if (!mail_starts(s, "nameserver") || s.n < 11 || s.p[10] > ' ')
+            continue;
+        any = 1;
+        s = mail_trim(mail_sn(s.p + 10, s.n - 10));
+        if (address_read(a, s, 53) &&
+            (unsealed || is_loopback((struct sockaddr *)&a->at)))
+            d->nservers++;
+    }
+    if (f) fclose(f);
+    if (!any) d->nservers = (size_t)address_set(&d->servers[0],
+                                                "127.0.0.1", 53);
+}
+
+/* --- answers that are kept ------------------------------------------------ */
+
+enum {
+    DNS_KEEP = 3600,                /* s at most                            */
+    DNS_KEEP_NO = 60,               /* that there is none: it may come soon */
+    DNS_KEEP_RECORDS = 32           /* longer answers are asked for again   */
+};
+
+static dns_entry *dns_kept(dns *d, const char *name, int type) {
+    size_t i;
+    for (i = 0; i < DNS_ENTRIES && d->entries; i++) {
+        dns_entry *k = &d->entries[i];
+        if (k->type == type && mail_ieq(mail_s(k->name), mail_s(name)) &&
+            k->until > sys_clock(NULL)) return k;
+    }
+    return NULL;
+}
+
+/* Into the place of an older answer, a free one, or the one that would be
+   the next to go. */
+static void dns_keep(dns *d, const char *name, int type,
+                     const dns_answer *a) {
+    int64_t ttl = a->e || a->n == 0 ? DNS_KEEP_NO :
+                  a->ttl < DNS_KEEP ? a->ttl : DNS_KEEP;
+    dns_entry *to;
+    mail_rr *rr;
+    size_t i;
+    if (d->entries == NULL) d->entries = calloc(DNS_ENTRIES, sizeof *to);
+    if (d->entries == NULL || ttl == 0 || a->n > DNS_KEEP_RECORDS) return;
+    if ((to = dns_kept(d, name, type)) == NULL)
+        for (to = d->entries, i = 1; i < DNS_ENTRIES; i++)
+            if (d->entries[i].until < to->until) to = &d->entries[i];
+    rr = a->n ? malloc(a->n * sizeof *rr) : NULL;
+    if (a->n && rr == NULL) return;
+    if (a->n) memcpy(rr, a->rr, a->n * sizeof *rr);
+    free(to->rr);
+    mail_copy(to->name, sizeof to->name, mail_s(name));
+    to->type = type;
+    to->until = sys_clock(NULL) + ttl * 1000;
+    to->e = a->e;
+    to->rr = rr;
+    to->n = a->n;
+}
+
+/* --- questions ------------------------------------------------------------ */
+
+enum { DNS_ROUNDS = 3, DNS_TRY_MS = 3000, DNS_ALL_MS = 20000 };
+
+struct dns_query {
+    dns_query *next;
+    void *ticket;
+    char first[MAIL_DOMAIN_SIZE];   /* the name that we were asked for */
+    char name[MAIL_DOMAIN_SIZE];    /* where CNAMEs have led           */
+    int type, links;
+    int over;                       /* answered: */
+    mail_err e; mail_rr *rr; size_t n;
+    int fd, tcp;
+    unsigned id;
+    size_t tries, refused;
+    int64_t until, end;             /* of this try; of all of them     */
+    unsigned char out[2 + 512]; size_t out_n, sent;
+    unsigned char *in; size_t in_n; /* TCP: two octets length, message */
+};
+
+static void dns_hangup(machine *m, dns_query *q) {
+    if (q->fd >= 0) {
+        wire_of(m, q->fd)->query = NULL;
+        close(q->fd);
+    }
+    q->fd = -1;
+    free(q->in);
+    q->in = NULL;
+}
+
+/* The answer: it is handed over in the next turn of the loop. */
+static void dns_end(machine *m, dns_query *q, mail_err e, const mail_rr *rr,
+                    size_t n) {
+    dns_hangup(m, q);
+    q->rr = n ? malloc(n * sizeof *rr) : NULL;
+    if (n && q->rr == NULL) e = MAIL_ERR_NOMEM;
+    q->e = e;
+    q->n = q->rr ? n : 0;
+    if (q->n) memcpy(q->rr, rr, n * sizeof *rr);
+    q->over = 1;
+}
+
+/* Puts the question to a server: a new id and a new socket, whose port
+   nobody knows. 0: it cannot be sent. */
+static int dns_put(machine *m, dns_query *q, size_t server, int tcp) {
+    unsigned char r[2];
+    size_t n;
+    wire *w;
+    dns_hangup(m, q);
+    sys_random(NULL, r, sizeof r);
+    q->id = (unsigned)r[0] << 8 | r[1];
+    n = dns_question(q->out + 2, sizeof q->out - 2, q->id, q->name, q->type);
+    q->out[0] = (unsigned char)(n >> 8);
+    q->out[1] = (unsigned char)n;
+    q->out_n = n + 2;
+    q->sent = q->in_n = 0;
+    q->tcp = tcp;
+    q->until = sys_clock(NULL) + DNS_TRY_MS;
+    if (tcp && (q->in = malloc(2 + 65535)) == NULL) return 0;
+    q->fd = socket_to(&m->dns.servers[server], tcp ? SOCK_STREAM
+                                                   : SOCK_DGRAM);
+    w = q->fd >= 0 ? wire_of(m, q->fd) : NULL;
+    if (w == NULL) {
+        if (q->fd >= 0) close(q->fd);
+        q->fd = -1;
+        return 0;
+    }
+    w->query = q;
+    return tcp || send(q->fd, q->out + 2, n, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+/* The next try, each at the next server, as long as there is time. Once all
+   of them have said that they cannot, it is enough. */
+static void dns_next(machine *m, dns_query *q) {
+    dns *d = &m->dns;
+    for (;;) {
+        if (q->tries >= DNS_ROUNDS * d->nservers ||
+            q->refused >= d->nservers || sys_clock(NULL) >= q->end) {
+            dns_end(m, q, q->refused ? MAIL_ERR_TEMPFAIL : MAIL_ERR_TIMEOUT,
+                    NULL, 0);
+            return;
+        }
+        if (dns_put(m, q, q->tries++ % d->nservers, 0)) return;
+    }
+}
+
+/* A message has come. 0: it is not for us, or nothing we can read. */
+static int dns_take(machine *m, dns_query *q, const unsigned char *p,
+                    size_t n) {
+    dns *d = &m->dns;
+    dns_answer a;
+    if (dns_read(p, n, q->id, q->name, q->type, &a)) return 0;
+    if (a.cut) {
+        if (q->tcp || !dns_put(m, q, (q->tries - 1) % d->nservers, 1))
+            dns_next(m, q);
+    } else if (a.e == MAIL_ERR_TEMPFAIL) {
+        q->refused++;
+        dns_next(m, q);
+    } else if (!a.e && !a.n && a.moved && q->links++ < DNS_LINKS) {
+        mail_copy(q->name, sizeof q->name, mail_s(a.name));
+        q->tries = 0;         /* what a CNAME leads to was not in the answer */
+        dns_next(m, q);
+    } else {
+        if (q->links > DNS_LINKS) a.e = MAIL_ERR_TEMPFAIL;     /* a circle */
+        else dns_keep(d, q->first, q->type, &a);
+        dns_end(m, q, a.e, a.rr, a.n);
+    }
+    return 1;
+}
+
+static void dns_tcp(machine *m, dns_query *q) {
+    int writing = q->sent < q->out_n;
+    int64_t k = writing
+        ? net_send(NULL, q->fd, q->out + q->sent, q->out_n - q->sent)
+        : net_recv(NULL, q->fd, q->in + q->in_n, 2 + 65535 - q->in_n);
+    size_t n;
+    if (k == -1) return;
+    if (k <= 0) {                   /* refused, broken, or too short */
+        dns_next(m, q);
+        return;
+    }
+    if (writing) q->sent += (size_t)k;
+    else q->in_n += (size_t)k;
+    n = q->in_n < 2 ? 65536 : (size_t)q->in[0] << 8 | q->in[1];
+    if (q->in_n >= 2 + n && !dns_take(m, q, q->in + 2, n)) dns_next(m, q);
+}
+
+static void dns_event(machine *m, dns_query *q) {
+    unsigned char p[4096];
+    int64_t k;
+    if (q->tcp) {
+        dns_tcp(m, q);
+        return;
+    }
+    k = net_recv(NULL, q->fd, p, sizeof p);
+    if (k == -2) dns_next(m, q);           /* nobody listens there */
+    if (k > 0) dns_take(m, q, p, (size_t)k);
+}
+
+static int dns_wants(const dns_query *q) {
+    return q->tcp && q->sent < q->out_n ? MAIL_WANT_WRITE : MAIL_WANT_READ;
+}
+
+static int64_t dns_due(const machine *m) {
+    const dns_query *q = m->dns.queries;
+    int64_t due = INT64_MAX;
+    for (; q; q = q->next) {
+        int64_t t = q->over ? 0 : q->until;
+        if (t < due) due = t;
+    }
+    return due;
+}
+
+/* Goes on with what has waited in vain, and hands over what is answered:
+   who gets it may well ask for more. */
+static void dns_turn(machine *m) {
+    dns_query **at = &m->dns.queries, *q;
+    int64_t now = sys_clock(NULL);
+    for (q = *at; q; q = q->next)
+        if (!q->over && q->until <= now) dns_next(m, q);
+    while ((q = *at) != NULL) {
+        if (!q->over) {
+            at = &q->next;
+            continue;
+        }
+        *at = q->next;
+        mail_server_found(m->server, q->ticket, q->e, q->rr, q->n);
+        free(q->rr);
+        free(q);
+        at = &m->dns.queries;
+    }
+}
+
+/* sys->lookup: this machine's own names, then what is known, then a server.
+   The files are small, and what they say may change: they are read anew. */
+static mail_err dns_lookup(void *ctx, const char *name, int type,
+                           void *ticket) {
+    machine *m = ctx;
+    dns *d = &m->dns;
+    dns_query *q = calloc(1, sizeof *q);
+    mail_rr rr[16];
+    dns_entry *kept;
+    size_t n;
+    if (q == NULL) return MAIL_ERR_NOMEM;
+    q->fd = -1;
+    q->ticket = ticket;
+    q->type = type;
+    mail_copy(q->first, sizeof q->first, mail_s(name));
+    mail_copy(q->name, sizeof q->name, mail_s(name));
+    q->next = d->queries;
+    d->queries = q;
+    if (!d->chosen) servers_read(d, "/etc/resolv.conf", m->unsealed);
+    if (hosts_find("/etc/hosts", name, type, rr, 16, &n))
+        dns_end(m, q, MAIL_ERR_OK, rr, n);
+    else if ((kept = dns_kept(d, name, type)) != NULL)
+        dns_end(m, q, kept->e, kept->rr, kept->n);
+    else if (d->nservers == 0) dns_end(m, q, MAIL_ERR_SEALED, NULL, 0);
+    else if (!dns_question(q->out, sizeof q->out, 0, name, type))
+        dns_end(m, q, MAIL_ERR_NOTFOUND, NULL, 0);
+    else {
+        q->end = sys_clock(NULL) + DNS_ALL_MS;
+        dns_next(m, q);
+    }
+    return MAIL_ERR_OK;
+}
+
+/* The name server that was chosen (--resolver), or NULL. 0: it is sealed
+   off. */
+static int dns_open(machine *m, const char *resolver) {
+    dns *d = &m->dns;
+    d->chosen = resolver != NULL;
+    if (!resolver) return 1;
+    d->nservers = (size_t)address_read(&d->servers[0], mail_s(resolver), 53);
+    return m->unsealed ||
+           is_loopback((const struct sockaddr *)&d->servers[0].at);
+}
+
+/* Whoever asked is gone. */
+static void dns_close(machine *m) {
+    dns *d = &m->dns;
+    size_t i;
+    while (d->queries) {
+        dns_query *q = d->queries;
+        d->queries = q->next;
+        dns_hangup(m, q);
+        free(q->rr);
+        free(q);
+    }
+    for (i = 0; i < DNS_ENTRIES && d->entries; i++) free(d->entries[i].rr);
+    free(d->entries);
+    d->entries = NULL;
+}
+
+/* ======================================================================
+   [NET] sockets, and the loop                                      ch.14
+   One process, one loop: it waits for whatever can move, moves it, makes
+   durable what is to be durable, and waits again. One thing blocks: the
+   flush, which is shared.
+   ====================================================================== */
+
+/* The addresses of "host:port"; NULL with a reason. It may wait for a name
+   server: for the start of a server and for client programs only. */
 static struct addrinfo *net_find(const char *host_port, int passive,
                                  const char **why) {
     char host[MAIL_NAME_SIZE], service[8];
@@ -439,80 +1057,42 @@ static struct addrinfo *net_find(const char *host_port, int passive,
     return e ? NULL : found;
 }
 
-static wire *wire_of(machine *m, int fd) {
-    if ((size_t)fd >= m->nwires) {
-        size_t n = (size_t)fd + 64;
-        wire *w = realloc(m->wires, n * sizeof *w);
-        if (w == NULL) return NULL;
-        memset(w + m->nwires, 0, (n - m->nwires) * sizeof *w);
-        m->wires = w;
-        m->nwires = n;
-    }
-    return &m->wires[fd];
-}
-
-/* Begins to connect to the first address in the list that may be tried.
-   Sealed, that is a loopback address and no other. */
-static int connect_next(machine *m, struct addrinfo **next) {
-    for (; *next; *next = (*next)->ai_next) {
-        struct addrinfo *a = *next;
-        int fd;
-        if (!m->unsealed && !is_loopback(a->ai_addr)) continue;
-        fd = socket(a->ai_family, SOCK_STREAM, 0);
-        if (fd < 0) continue;
-        socket_ready(fd);
-        if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
-            errno == EINPROGRESS) {
-            *next = a->ai_next;
-            return fd;
-        }
-        close(fd);
-    }
-    return -1;
-}
-
-static int net_connect(void *ctx, const char *host_port, void *conn) {
+/* Begins to connect. Sealed, to a loopback address and no other. */
+static int net_connect(void *ctx, const char *at, void *conn) {
     machine *m = ctx;
-    const char *why;
-    struct addrinfo *found = net_find(host_port, 0, &why), *next = found;
-    int fd = found ? connect_next(m, &next) : -1;
-    wire *w = fd >= 0 ? wire_of(m, fd) : NULL;
+    net_address a;
+    int fd;
+    wire *w;
+    if (!address_read(&a, mail_s(at), 0)) return -1 - (int)MAIL_ERR_NOTFOUND;
+    if (!m->unsealed && !is_loopback((struct sockaddr *)&a.at))
+        return -1 - (int)MAIL_ERR_SEALED;
+    fd = socket_to(&a, SOCK_STREAM);
+    w = fd >= 0 ? wire_of(m, fd) : NULL;
     if (w == NULL) {
         if (fd >= 0) close(fd);
-        if (found) freeaddrinfo(found);
-        return -1 - (int)MAIL_ERR_NOTFOUND;
+        return -1 - (int)MAIL_ERR_IO;
     }
     w->conn = conn;
-    w->found = found;
-    w->next = next;
+    w->connecting = 1;
     return fd;
 }
 
 static void net_hangup(void *ctx, int fd) {
     machine *m = ctx;
     wire *w = wire_of(m, fd);
-    if (w && w->found) freeaddrinfo(w->found);
     if (w) memset(w, 0, sizeof *w);
     close(fd);
 }
 
-/* An outgoing connection has been made or refused. Another address of the
-   same host takes over the number of the wire. */
+/* An outgoing connection has been made or refused. */
 static void net_connected(machine *m, int fd) {
     wire *w = wire_of(m, fd);
     struct pollfd p = { fd, POLLOUT, 0 };
-    int e = 0, other;
+    int e = 0;
     socklen_t n = sizeof e;
     if (poll(&p, 1, 0) <= 0) return;    /* that was an earlier owner's event */
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n);
-    if (e && (other = connect_next(m, &w->next)) >= 0) {
-        dup2(other, fd);
-        close(other);
-        socket_ready(fd);
-        return;
-    }
-    freeaddrinfo(w->found);
-    w->found = NULL;
+    w->connecting = 0;
     mail_server_connected(m->server, w->conn, e ? MAIL_ERR_IO : MAIL_ERR_OK,
                           e ? strerror(e) : NULL);
 }
@@ -649,7 +1229,9 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
         p[i].revents = 0;
     }
     for (i = 0; i < m->nwires; i++) {
-        int want = m->wires[i].conn ? mail_conn_wants(m->wires[i].conn) : 0;
+        const wire *w = &m->wires[i];
+        int want = w->conn ? mail_conn_wants(w->conn) :
+                   w->query ? dns_wants(w->query) : 0;
         if (want == 0) continue;
         p[n].fd = (int)i;
         p[n].revents = 0;
@@ -661,15 +1243,17 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
 
 static void net_event(machine *m, const struct pollfd *p) {
     wire *w = wire_of(m, p->fd);
-    if (w == NULL || w->conn == NULL) return;
-    if (w->found) net_connected(m, p->fd);
+    if (w == NULL) return;
+    if (w->query) dns_event(m, w->query);
+    else if (w->conn == NULL) return;
+    else if (w->connecting) net_connected(m, p->fd);
     else mail_server_ready(m->server, w->conn);
 }
 
 static void net_turn(machine *m, const listener *ls, size_t nls,
                      int may_login, int64_t at_most) {
     int64_t due = mail_server_tick(m->server), now = sys_clock(NULL);
-    int64_t wait = due - now;
+    int64_t names = dns_due(m), wait = (names < due ? names : due) - now;
     size_t n = polls_fill(m, ls, nls), i;
     if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
@@ -681,6 +1265,7 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
             else if (m->polls[i].fd == signal_pipe[0]) drain_signals();
             else net_event(m, &m->polls[i]);
         }
+    dns_turn(m);
     flush_all(m);
 }
 
@@ -703,6 +1288,7 @@ static void machine_sys(machine *m, mail_sys *s) {
     s->flush = disk_flush;
     s->recv = net_recv;
     s->send = net_send;
+    s->lookup = dns_lookup;
     s->connect = net_connect;
     s->hangup = net_hangup;
 }
@@ -770,7 +1356,29 @@ typedef struct vwire {              /* end 0 has called end 1 */
     size_t cut_after; int cut;      /* the wire is cut after so many    */
 } vwire;
 
-enum { WORLD_HOSTS = 4, WORLD_WIRES = 256 };
+/* A record of the virtual name system, or what is wrong with a name. */
+typedef struct vrecord {
+    const char *name;
+    int type, preference;           /* MAIL_RR_, DNS_CNAME, or WRONG_     */
+    const char *data;               /* a name, an address, "" for no name */
+} vrecord;
+
+enum {
+    WRONG_SERVFAIL = -1,            /* the name server cannot say         */
+    WRONG_SILENCE = -2,             /* no answer comes                    */
+    WRONG_ID = -3,                  /* answers come, but to another's id  */
+    WRONG_CUT = -4                  /* too long for one datagram          */
+};
+
+typedef struct vquestion {
+    world_host *host;               /* who asks; NULL: free               */
+    void *ticket;
+    char name[MAIL_DOMAIN_SIZE];
+    int type, tcp, late;
+    int64_t at;                     /* when the answer comes              */
+} vquestion;
+
+enum { WORLD_HOSTS = 4, WORLD_WIRES = 256, WORLD_QUESTIONS = 64 };
 
 struct world {
     int64_t ms, epoch;              /* clock; s since 1970 at ms 0      */
@@ -779,6 +1387,9 @@ struct world {
     world_host hosts[WORLD_HOSTS];
     size_t nhosts;
     vwire wires[WORLD_WIRES];
+    const vrecord *names; size_t nnames; /* besides those of the hosts  */
+    vquestion questions[WORLD_QUESTIONS];
+    int64_t name_ms;                /* how long a look-up takes         */
     long fail_alloc;                /* the allocation that fails, or 0  */
 };
 
@@ -1150,7 +1761,8 @@ static world_host *world_find(world *w, const char *host_port, int *port) {
     size_t i;
     if (mail_host_port(mail_s(host_port), &host, port)) return NULL;
     for (i = 0; i < w->nhosts; i++)
-        if (mail_eq(host, mail_s(w->hosts[i].name))) return &w->hosts[i];
+        if (mail_eq(host, mail_s(w->hosts[i].name)) ||
+            mail_eq(host, mail_s(w->hosts[i].address))) return &w->hosts[i];
     return NULL;
 }
 
@@ -1160,7 +1772,7 @@ static int world_port(int port) {
 }
 
 /* The other end answers in the next step, as a real one would: -1 - error
-   if there is no such name. */
+   if there is no such address. */
 static int vwire_connect(void *ctx, const char *host_port, void *conn) {
     world_host *h = ctx;
     int port;
@@ -1172,6 +1784,137 @@ static int vwire_connect(void *ctx, const char *host_port, void *conn) {
     x->conn[0] = conn;
     x->pending = port;
     return (int)(x - h->w->wires) * 2;
+}
+
+/* --- names --------------------------------------------------------------- */
+
+/* The name server of the world. Its answers are octets, which dns_read reads
+   as it reads those of a real one. */
+static int vrecord_put(unsigned char *p, size_t n, const vrecord *v) {
+    unsigned char data[512];
+    int k = dn_comp(v->name, p, (int)n, NULL, NULL), size = 0;
+    if (v->type == MAIL_RR_MX) {
+        data[0] = (unsigned char)(v->preference >> 8);
+        data[1] = (unsigned char)v->preference;
+        size = 2 + dn_comp(v->data, data + 2, 255, NULL, NULL);
+    } else if (v->type == DNS_CNAME)
+        size = dn_comp(v->data, data, 255, NULL, NULL);
+    else if (v->type == MAIL_RR_A && inet_pton(AF_INET, v->data, data) == 1)
+        size = 4;
+    else if (inet_pton(AF_INET6, v->data, data) == 1) size = 16;
+    if (k < 0 || size <= 0 || n < (size_t)(k + 10 + size)) return 0;
+    p += k;
+    memset(p, 0, 10);
+    p[1] = (unsigned char)v->type;
+    p[3] = DNS_IN;
+    p[6] = 1;                                     /* true for 256 s */
+    p[9] = (unsigned char)size;
+    memcpy(p + 10, data, (size_t)size);
+    return k + 10 + size;
+}
+
+/* Adds the records of a name. Whoever is asked for is there if it has any;
+   a CNAME is followed. Returns what is wrong with the name, or 0. */
+static int vname_find(world *w, const char *name, int type, int links,
+                      unsigned char *p, size_t cap, size_t *n, int *there) {
+    size_t i;
+    int wrong = 0;
+    for (i = 0; i < w->nnames + w->nhosts && !wrong; i++) {
+        const world_host *h = i < w->nnames ? NULL : &w->hosts[i - w->nnames];
+        vrecord v = { NULL, MAIL_RR_A, 0, NULL };
+        int k;
+        if (h) v.name = h->name, v.data = h->address;
+        else v = w->names[i];
+        if (!mail_ieq(mail_s(v.name), mail_s(name))) continue;
+        *there = 1;
+        if (v.type < 0) wrong = v.type;
+        if (v.type != type && v.type != DNS_CNAME) continue;
+        if ((k = vrecord_put(p + *n, cap - *n, &v)) == 0) continue;
+        *n += (size_t)k;
+        if (++p[7] == 0) p[6]++;                  /* one record more */
+        if (v.type == DNS_CNAME && links < 20) {
+            *there = 0;
+            wrong = vname_find(w, v.data, type, links + 1, p, cap, n, there);
+        }
+    }
+    return wrong;
+}
+
+static mail_err vname_lookup(void *ctx, const char *name, int type,
+                             void *ticket) {
+    world *w = ((world_host *)ctx)->w;
+    size_t i;
+    for (i = 0; i < WORLD_QUESTIONS; i++) {
+        vquestion *q = &w->questions[i];
+        if (q->host) continue;
+        q->host = ctx;
+        q->ticket = ticket;
+        q->type = type;
+        q->tcp = q->late = 0;
+        q->at = w->ms + w->name_ms;
+        mail_copy(q->name, sizeof q->name, mail_s(name));
+        return MAIL_ERR_OK;
+    }
+    return MAIL_ERR_BUSY;
+}
+
+static void vname_answer(world *w, vquestion *q) {
+    static unsigned char p[65536];
+    static dns_answer a;
+    world_host *h = q->host;
+    size_t n = dns_question(p, sizeof p, 1, q->name, q->type);
+    int there = 0, wrong = n ? vname_find(w, q->name, q->type, 0, p, sizeof p,
+                                          &n, &there) : 0;
+    mail_err e = MAIL_ERR_NOTFOUND;
+    p[2] = (unsigned char)(wrong == WRONG_CUT && !q->tcp ? 0x82 : 0x80);
+    p[3] = wrong == WRONG_SERVFAIL ? 2 : there ? 0 : 3;   /* the rcode */
+    if (wrong == WRONG_ID) p[1] = 99;
+    if (n) e = dns_read(p, n, 1, q->name, q->type, &a);
+    if (wrong == WRONG_SILENCE) e = MAIL_ERR_PROTOCOL;
+    if (!e && a.cut && !q->tcp++) {               /* once more, over TCP */
+        q->at = w->ms + w->name_ms;
+        return;
+    }
+    if (e == MAIL_ERR_PROTOCOL && !q->late) {     /* waited for in vain */
+        q->late = 1;
+        q->at = w->ms + DNS_ALL_MS;
+        return;
+    }
+    q->host = NULL;
+    if (e == MAIL_ERR_PROTOCOL) e = MAIL_ERR_TIMEOUT;
+    mail_server_found(h->server, q->ticket, e ? e : a.e, a.rr,
+                      e ? 0 : a.n);
+}
+
+/* Its server is another one now. */
+static void names_forget(world_host *h) {
+    size_t i;
+    for (i = 0; i < WORLD_QUESTIONS; i++)
+        if (h->w->questions[i].host == h) h->w->questions[i].host = NULL;
+}
+
+static int64_t names_due(const world *w) {
+    int64_t due = INT64_MAX;
+    size_t i;
+    for (i = 0; i < WORLD_QUESTIONS; i++)
+        if (w->questions[i].host && w->questions[i].at < due)
+            due = w->questions[i].at;
+    return due;
+}
+
+/* The answers that have come by now. */
+static int names_turn(world *w) {
+    size_t i;
+    int moved = 0;
+    for (i = 0; i < WORLD_QUESTIONS; i++) {
+        vquestion *q = &w->questions[i];
+        if (q->host && q->host->server == NULL) q->host = NULL;
+        if (q->host && q->at <= w->ms) {
+            vname_answer(w, q);
+            moved = 1;
+        }
+    }
+    return moved;
 }
 
 /* --- time, chance, memory ----------------------------------------------- */
@@ -1237,6 +1980,7 @@ static world_host *world_host_add(world *w, const char *name,
     s->flush = vdisk_flush;
     s->recv = vwire_recv;
     s->send = vwire_send;
+    s->lookup = vname_lookup;
     s->connect = vwire_connect;
     s->hangup = vwire_hangup;
     return h;
@@ -1244,6 +1988,7 @@ static world_host *world_host_add(world *w, const char *name,
 
 static mail_err world_boot(world_host *h) {
     mail_err e;
+    names_forget(h);
     h->server = mail_server_open(&h->sys, &h->opts, &e);
     return e;
 }
@@ -1397,6 +2142,7 @@ static void world_settle(world *w) {
         for (i = 0; i < WORLD_WIRES; i++)
             if (w->wires[i].used) moved |= wire_turn(w, &w->wires[i]);
         for (i = 0; i < w->nhosts; i++) moved |= host_turn(&w->hosts[i]);
+        moved |= names_turn(w);
         for (i = 0; i < w->nhosts && !moved; i++)
             if (w->hosts[i].server &&
                 mail_server_due(w->hosts[i].server) <= w->ms) {
@@ -1418,6 +2164,8 @@ static void world_run(world *w, int64_t until) {
             t = mail_server_tick(w->hosts[i].server);
             if (t < next) next = t;
         }
+        t = names_due(w);
+        if (t < next) next = t;
         for (i = 0; i < WORLD_WIRES; i++)
             if (w->wires[i].used && w->wires[i].agent) {
                 t = w->wires[i].agent->tick(w->wires[i].agent, w->ms);
@@ -2520,6 +3268,7 @@ static int cmd_demo(int argc, char **argv) {
 
 typedef struct serve_opts {
     const char *dir, *host, *smtp, *submission, *pop3, *smarthost;
+    const char *resolver;
     const char *bare_lf, *catch_all, *retry;
     text_list domains, routes;
     int64_t max_size, expire, max_rcpts, max_conns;
@@ -2545,7 +3294,9 @@ static const opt serve_table[] = {
     { "route", OPT_LIST, &serve.routes,
       "DOMAIN=HOST:PORT: where that domain's mail goes" },
     { "smarthost", OPT_TEXT, &serve.smarthost,
-      "HOST:PORT: where all other mail goes" },
+      "HOST:PORT: where all other mail goes (default: its MX)" },
+    { "resolver", OPT_TEXT, &serve.resolver,
+      "ADDR: the name server to ask (those of /etc/resolv.conf)" },
     { "catch-all", OPT_TEXT, &serve.catch_all,
       "USER: gets the mail for unknown users" },
     { "bare-lf", OPT_TEXT, &serve.bare_lf,
@@ -2652,6 +3403,7 @@ static const char *serve_host(void) {
 
 static int serve_check(mail_server_opts *o) {
     static const char *own[1];
+    net_address resolver;
     mail_str text, host;
     int port, e;
     size_t i;
@@ -2670,6 +3422,10 @@ static int serve_check(mail_server_opts *o) {
     if (serve.smarthost && mail_host_port(mail_s(serve.smarthost), &host,
                                           &port))
         return usage_error("serve", "write HOST:PORT, not", serve.smarthost);
+    if (serve.resolver && !address_read(&resolver, mail_s(serve.resolver),
+                                        53))
+        return usage_error("serve", "--resolver is an address, a port or "
+                           "both, not", serve.resolver);
     if (serve.bare_lf && strcmp(serve.bare_lf, "reject") != 0 &&
         strcmp(serve.bare_lf, "normalise") != 0)
         return usage_error("serve", "--bare-lf is normalise or reject, not",
@@ -2757,6 +3513,11 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     int ok = 1;
     machine_sys(m, &sys);
     m->unsealed = serve.unsealed;
+    if (!dns_open(m, serve.resolver)) {
+        fprintf(stderr, "mail: --resolver %s is not a loopback address: say "
+                "--unsealed if the network may be asked\n", serve.resolver);
+        return 1;
+    }
     catch_signals();
     m->server = mail_server_open(&sys, o, &e);
     if (m->server == NULL) {
@@ -2798,6 +3559,7 @@ static int cmd_serve(int argc, char **argv) {
     umask(077);
     if (!machine_open(&m, serve.dir)) return 1;
     e = serve_run(&m, &o);
+    dns_close(&m);
     machine_close(&m);
     return e;
 }

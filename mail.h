@@ -73,8 +73,8 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
-            in parts: STORE USERS ITEM ROUND DELIVER RELAY RECEIVE
-            HAND OUT CONN LIFE
+            in parts: STORE USERS ITEM ROUND DELIVER LOOKUP RELAY
+            RECEIVE HAND OUT CONN LIFE
 
    House rules
 
@@ -125,7 +125,10 @@
    command      a line from client to server; response or reply: from server
    envelope     who sends and who gets it, as MAIL and RCPT said
    forward-path who gets it; reverse-path: who is told when it fails
+   look-up      a question to the name system (DNS), and its answer
    maildrop     a mailbox, as POP3 sees it
+   MX           mail exchanger: the record that names a domain's mail hosts,
+                each with a preference; the lowest is tried first
    next hop     the mail server that is tried next
    report       the DSN: what comes back when mail cannot be delivered
    transaction  MAIL, RCPT, DATA: one message; a connection may carry several
@@ -205,6 +208,7 @@ extern "C" {
     X(EXISTS,   "it exists already") \
     X(NOSPACE,  "no space left on the disk") \
     X(NOMEM,    "out of memory") \
+    X(SEALED,   "sealed to loopback addresses: see --unsealed, --resolver") \
     X(IO,       "the disk or the network failed")
 
 typedef enum mail_err {
@@ -1068,7 +1072,19 @@ MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first, int64_t max);
 MAIL_DEF int mail_id_ok(mail_str name);
 
 /* ======================================================================
-   [ROUTE] local, next hop, or refused             RFC 5321 3.6, 7 | ch.9
+   [ROUTE] local, next hop, or refused             RFC 5321 3.6, 5 | ch.9
+
+   Whose mail is it? A mailbox's here, or another domain's; then it goes to a
+   next hop. Somebody may have said which (a route, the smarthost); else the
+   domain itself says so in the name system, with up to three kinds of record:
+
+       b.example.     MX    10 mx1.b.example.     its mail hosts; the lowest
+       b.example.     MX    20 mx2.b.example.     preference is tried first
+       mx1.b.example. A     192.0.2.1             where a host is: IPv4
+       mx1.b.example. AAAA  2001:db8::1                            IPv6
+
+   The functions here are given the answers and decide. Asking, and waiting
+   for the answers, is done by [SERVER LOOKUP].
    ====================================================================== */
 
 typedef struct mail_route { const char *domain, *hop; } mail_route;
@@ -1096,15 +1112,69 @@ typedef enum mail_route_kind {
 } mail_route_kind;
 
 /* Where does this forward-path go? LOCAL fills to with the user's name,
-   RELAY with "host:port" (the domain's own name and port 25, if no route
-   says otherwise). to has MAIL_NAME_SIZE + 8 octets. */
+   RELAY with the next hop: "host:port" of a route, of the smarthost or of an
+   address literal; else the domain, whose mail hosts are to be found. to has
+   MAIL_NAME_SIZE + 8 octets. */
 MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to);
 
+/* Is this next hop "host:port", to be called as it stands? If not it is a
+   domain: no domain has a colon. */
+MAIL_DEF int mail_hop_is_host(const char *hop);
+
 /* "HOST:PORT", "[::1]:PORT", ":PORT" or "PORT": host is "" if there is
    none. SYNTAX, or OK. */
 MAIL_DEF mail_err mail_host_port(mail_str s, mail_str *host, int *port);
+
+/* One record of an answer, by its number in RFC 1035 and RFC 3596. */
+enum { MAIL_RR_A = 1, MAIL_RR_MX = 15, MAIL_RR_AAAA = 28 };
+
+typedef struct mail_rr {
+    int  type, preference;        /* MAIL_RR_; of an MX: 0..65535        */
+    char data[MAIL_DOMAIN_SIZE];  /* MX: a host's name, "" for the root;
+                                     A, AAAA: an address as text         */
+} mail_rr;
+
+/* What comes of looking for a domain's mail hosts. 4yz: tried again later;
+   5yz: for ever, and the sender is told. */
+#define MAIL_VERDICTS(X) \
+    X(HOSTS,      250, "2.0.0 here they are") \
+    X(LATER,      451, "4.4.3 the name cannot be looked up now") \
+    X(NO_ROUTE,   451, "4.3.5 the host that a route names has no address") \
+    X(NO_DOMAIN,  550, "5.1.2 there is no such domain") \
+    X(NO_ADDRESS, 550, "5.1.2 the domain has no MX and no address") \
+    X(NO_HOST,    550, "5.4.4 no MX of the domain is a host with an address") \
+    X(NULL_MX,    556, "5.1.10 the domain takes no mail: its MX is null") \
+    X(LOOP,       554, "5.4.6 the MX of the domain lead back to this server")
+
+typedef enum mail_verdict {
+#define MAIL__X(name, code, text) MAIL_VERDICT_##name,
+    MAIL_VERDICTS(MAIL__X)
+#undef MAIL__X
+    MAIL_VERDICT_COUNT
+} mail_verdict;
+
+/* The reply code, and the words behind it. Never NULL. */
+MAIL_DEF int         mail_verdict_code(mail_verdict v);
+MAIL_DEF const char *mail_verdict_text(mail_verdict v);
+
+#define MAIL_HOSTS 8              /* of one domain; more are not tried */
+
+typedef struct mail_hosts {
+    size_t n;
+    int  implicit;                /* no MX: the domain is its own host   */
+    char name[MAIL_HOSTS][MAIL_DOMAIN_SIZE]; /* in the order of the tries */
+} mail_hosts;
+
+/* The mail hosts of a domain, from the answer to the question for its MX: e
+   is OK (n may be 0), NOTFOUND (there is no such name), or why there was no
+   answer. Equal preferences are shuffled; chance is a random number. own is
+   our name: hosts that are no better than we are left out (RFC 5321 5.1). */
+MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
+                                      const char *own, uint32_t chance,
+                                      mail_err e, const mail_rr *rr,
+                                      size_t n);
 
 /* ======================================================================
    [DSN] the report that comes back                RFC 3464, 6522 | ch.9
@@ -1179,7 +1249,10 @@ typedef struct mail_sys {
     /* Octets; 0: the peer has ended; -1: not now; -2: broken. */
     int64_t  (*recv)(void *ctx, int wire, void *p, size_t n);
     int64_t  (*send)(void *ctx, int wire, const void *p, size_t n);
-    /* Begins to connect to "host:port"; mail_server_connected says how it
+    /* Looks a name up, by a MAIL_RR_ type. Answered later, never from here,
+       by mail_server_found with the ticket. */
+    mail_err (*lookup)(void *ctx, const char *name, int type, void *ticket);
+    /* Begins to connect to "address:port"; mail_server_connected says how it
        went, with the conn. A wire, or -1 - error at once. */
     int      (*connect)(void *ctx, const char *host_port, void *conn);
     void     (*hangup)(void *ctx, int wire);
@@ -1227,6 +1300,11 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v);
    may it give its password? */
 MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                                        const char *peer, int local);
+/* The answer to sys->lookup: OK and the records of that type, wherever a
+   CNAME led; n = 0: the name is there, but no such record. NOTFOUND: there is
+   no such name. Any other error: no answer for now. rr is borrowed. */
+MAIL_DEF void mail_server_found(mail_server *v, void *ticket, mail_err e,
+                                const mail_rr *rr, size_t n);
 /* An outgoing connection is made, or has failed. */
 MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
                                     mail_err err, const char *why);
@@ -4878,6 +4956,8 @@ MAIL_DEF int mail_id_ok(mail_str name) {
    [ROUTE]
    ====================================================================== */
 
+enum { MAIL__HOP_SIZE = MAIL_NAME_SIZE + 8 };
+
 MAIL_DEF mail_err mail_host_port(mail_str s, mail_str *host, int *port) {
     mail_str rest = s;
     int64_t v;
@@ -4919,19 +4999,123 @@ static mail_route_kind mail__local_user(const mail_routing *r,
 MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to) {
-    size_t i, cap = MAIL_NAME_SIZE + 8;
+    const char *hop = r->smarthost;
+    size_t i;
     to[0] = 0;
     if (mail__our_domain(r, rcpt->domain))
         return mail__local_user(r, rcpt->local, to);
     if (!may_relay) return MAIL_ROUTE_DENIED;
     for (i = 0; i < r->nroutes; i++)
         if (mail_ieq(mail_s(rcpt->domain), mail_s(r->routes[i].domain))) {
-            mail_copy(to, cap, mail_s(r->routes[i].hop));
-            return MAIL_ROUTE_RELAY;
+            hop = r->routes[i].hop;
+            break;
         }
-    if (r->smarthost) mail_copy(to, cap, mail_s(r->smarthost));
-    else snprintf(to, cap, "%s:25", rcpt->domain);
+    if (hop)                                  /* a port alone is here */
+        snprintf(to, MAIL__HOP_SIZE, "%s%s", hop[0] == ':' ? "127.0.0.1" :
+                 strchr(hop, ':') ? "" : "127.0.0.1:", hop);
+    else if (mail_starts(mail_s(rcpt->domain), "[IPv6:"))
+        snprintf(to, MAIL__HOP_SIZE, "[%s:25", rcpt->domain + 6);
+    else if (rcpt->domain[0] == '[')
+        snprintf(to, MAIL__HOP_SIZE, "%.*s:25",
+                 (int)strlen(rcpt->domain) - 2, rcpt->domain + 1);
+    else mail_copy(to, MAIL__HOP_SIZE, mail_s(rcpt->domain));
     return MAIL_ROUTE_RELAY;
+}
+
+MAIL_DEF int mail_hop_is_host(const char *hop) {
+    return strchr(hop, ':') != NULL;
+}
+
+static const struct { int code; const char *text; } mail__verdicts[] = {
+#define MAIL__X(name, code, text) { code, text },
+    MAIL_VERDICTS(MAIL__X)
+#undef MAIL__X
+};
+
+MAIL_DEF int mail_verdict_code(mail_verdict v) {
+    return (unsigned)v < MAIL_VERDICT_COUNT ? mail__verdicts[v].code : 451;
+}
+
+MAIL_DEF const char *mail_verdict_text(mail_verdict v) {
+    return (unsigned)v < MAIL_VERDICT_COUNT ? mail__verdicts[v].text : "?";
+}
+
+/* A number that nobody can foresee without chance: which of the hosts with
+   one preference comes first. */
+static uint32_t mail__shuffle(uint32_t chance, uint32_t i) {
+    uint32_t x = chance + i * 0x9E3779B9u;
+    x = (x ^ x >> 16) * 0x85EBCA6Bu;
+    x = (x ^ x >> 13) * 0xC2B2AE35u;
+    return x ^ x >> 16;
+}
+
+static int mail__mx_usable(const mail_rr *r) {
+    return r->type == MAIL_RR_MX && r->data[0] != '[' &&
+           mail_domain_ok(mail_s(r->data));
+}
+
+/* Our own place among the hosts: preferences from there on are not for us,
+   or mail would go round in circles. */
+static int mail__mx_own(const mail_rr *rr, size_t n, const char *own) {
+    int limit = 65536;
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (rr[i].type == MAIL_RR_MX && rr[i].preference < limit &&
+            mail_ieq(mail_s(rr[i].data), mail_s(own)))
+            limit = rr[i].preference;
+    return limit;
+}
+
+/* The best hosts, best first: whatever their number, in one pass. A key is
+   the preference, then chance. */
+static void mail__mx_sort(mail_hosts *h, const mail_rr *rr, size_t n,
+                          int limit, uint32_t chance) {
+    uint64_t key[MAIL_HOSTS], k;
+    size_t best[MAIL_HOSTS], count = 0, i, j;
+    for (i = 0; i < n; i++) {
+        if (!mail__mx_usable(&rr[i]) || rr[i].preference >= limit) continue;
+        k = (uint64_t)rr[i].preference << 32 |
+            mail__shuffle(chance, (uint32_t)i);
+        for (j = 0; j < count && key[j] <= k; j++) {}
+        if (j == MAIL_HOSTS) continue;
+        if (count < MAIL_HOSTS) count++;
+        memmove(key + j + 1, key + j, (count - 1 - j) * sizeof key[0]);
+        memmove(best + j + 1, best + j, (count - 1 - j) * sizeof best[0]);
+        key[j] = k;
+        best[j] = i;
+    }
+    for (i = 0; i < count; i++) {
+        const char *name = rr[best[i]].data;
+        for (j = 0; j < h->n; j++)                    /* twice is once */
+            if (mail_ieq(mail_s(h->name[j]), mail_s(name))) break;
+        if (j == h->n) mail_copy(h->name[h->n++], MAIL_DOMAIN_SIZE,
+                                 mail_s(name));
+    }
+}
+
+MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
+                                      const char *own, uint32_t chance,
+                                      mail_err e, const mail_rr *rr,
+                                      size_t n) {
+    size_t i, mx = 0, root = 0;
+    int limit = mail__mx_own(rr, n, own);
+    memset(h, 0, sizeof *h);
+    if (e == MAIL_ERR_NOTFOUND) return MAIL_VERDICT_NO_DOMAIN;
+    if (e) return MAIL_VERDICT_LATER;
+    for (i = 0; i < n; i++) {
+        mx += rr[i].type == MAIL_RR_MX;
+        root += rr[i].type == MAIL_RR_MX && rr[i].data[0] == 0;
+    }
+    if (mx == 0) {                         /* RFC 5321 5.1: implicit MX */
+        h->implicit = 1;
+        if (mail_ieq(mail_s(domain), mail_s(own))) return MAIL_VERDICT_LOOP;
+        mail_copy(h->name[h->n++], MAIL_DOMAIN_SIZE, mail_s(domain));
+        return MAIL_VERDICT_HOSTS;
+    }
+    if (root == mx) return MAIL_VERDICT_NULL_MX;         /* RFC 7505 */
+    mail__mx_sort(h, rr, n, limit, chance);
+    return h->n ? MAIL_VERDICT_HOSTS :
+           limit < 65536 ? MAIL_VERDICT_LOOP : MAIL_VERDICT_NO_HOST;
 }
 
 /* ======================================================================
@@ -5022,6 +5206,7 @@ enum {
 
 typedef struct mail__item mail__item;
 typedef struct mail__store mail__store;
+typedef struct mail__lookup mail__lookup;
 
 typedef struct mail__user {
     char name[MAIL_USER_SIZE];
@@ -5123,6 +5308,8 @@ struct mail_conn {
     mail__box *box;
     char stamp[128];              /* of APOP                             */
     char hop[MAIL_NAME_SIZE + 8];
+    mail__lookup *lookup;         /* of the hop: who can be called       */
+    size_t called;                /* how many of them have been          */
     size_t next_rcpt;
     int asked_data;
 };
@@ -5135,6 +5322,7 @@ struct mail_server {
     mail__item *walk;             /* the next one, while tick goes along */
     mail__delivery *deliveries;
     mail__store *stores;
+    mail__lookup *lookups;
     mail__user *users;
     size_t nusers, nconns, nout, nqueue;
     char *users_text;
@@ -5147,10 +5335,11 @@ struct mail_server {
     char *in, *block, *gather;    /* from a wire, from a file, to a wire */
 };
 
-/* The three ways up: a round is over; a connection can move; the dead are
+/* The ways up: a round is over; a connection can move, or ends; the dead are
    buried. Everything else is called from below. */
 static void mail__item_settle(mail_server *v, mail__item *m);
 static void mail__conn_go(mail_server *v, mail_conn *c);
+static void mail__conn_kill(mail_server *v, mail_conn *c);
 static void mail__reap(mail_server *v);
 
 static void *mail__alloc(mail_server *v, size_t n) {
@@ -6070,6 +6259,202 @@ static void mail__commit_done(mail_server *v, mail__store *st, mail_err e) {
 }
 
 /* ======================================================================
+   [SERVER LOOKUP] from a next hop to addresses          RFC 5321 5 | ch.9
+
+   A hop goes in, and out comes a list of candidates, in the order in which
+   they are to be called, or the reason why there is none:
+
+       b.example        MX?  mx1.b.example, then mx2.b.example
+                          A?  AAAA?  of mx1 --> 192.0.2.1:25
+                          A?  AAAA?  of mx2 --> 192.0.2.2:25, [2001:db8::2]:25
+       mail.b:2525      A?  AAAA?           --> 198.51.100.25:2525
+       127.0.0.1:2525   nothing to be asked
+
+   One question at a time, each answered whenever it may be. Others use four
+   names: mail__lookup_start, its callback, mail__lookup_free, and the list.
+   ====================================================================== */
+
+enum {
+    MAIL__CANDIDATES = 16,        /* addresses, of all hosts together    */
+    MAIL__LOOKUP_MS = 60000       /* then it goes on with what it has    */
+};
+
+typedef struct mail__candidate {
+    const char *host;             /* "mx1.b.example"                     */
+    char at[64];                  /* "192.0.2.1:25", for sys->connect    */
+} mail__candidate;
+
+/* Called once, and never from mail__lookup_start. */
+typedef void mail__lookup_done(mail_server *v, mail__lookup *l, void *arg);
+
+struct mail__lookup {
+    size_t n;                     /* the result: candidates,             */
+    mail__candidate list[MAIL__CANDIDATES];
+    int code;                     /* or (n = 0) what is to be said       */
+    char words[500];
+
+    mail__lookup *next;           /* the rest is private                 */
+    mail__lookup_done *done;      /* NULL: it knows, or it has gone      */
+    void *arg;
+    mail_hosts hosts;
+    size_t host;                  /* whose addresses are asked for       */
+    int is_host, port;
+    int type;                     /* the question that is out; 0: none   */
+    int over, freed;
+    mail_err failed;              /* a question that had no answer       */
+    int64_t until;
+};
+
+static void mail__lookup_unlink(mail_server *v, mail__lookup *l) {
+    mail__lookup **at = &v->lookups;
+    while (*at && *at != l) at = &(*at)->next;
+    if (*at) *at = l->next;
+    mail__free(v, l);
+}
+
+/* From now on nobody is called back. A ticket that is still out keeps the
+   memory until it is answered. */
+static void mail__lookup_free(mail_server *v, mail__lookup *l) {
+    if (l == NULL) return;
+    l->done = NULL;
+    l->freed = 1;
+    if (l->type == 0) mail__lookup_unlink(v, l);
+}
+
+static void mail__lookup_tell(mail_server *v, mail__lookup *l) {
+    mail__lookup_done *done = l->done;
+    l->done = NULL;
+    if (done) done(v, l, l->arg);
+}
+
+static void mail__lookup_fail(mail__lookup *l, mail_verdict verdict) {
+    snprintf(l->words, sizeof l->words, "%s (%.260s)%s%s",
+             mail_verdict_text(verdict), l->hosts.name[l->host],
+             verdict == MAIL_VERDICT_LATER ? ": " : "",
+             verdict == MAIL_VERDICT_LATER ? mail_err_text(l->failed) : "");
+    l->code = mail_verdict_code(verdict);
+    l->over = 1;
+}
+
+/* All has been asked, or there is no time for more. Without an address, one
+   question that failed is reason enough to try again. A host that we were
+   told of by name is not the sender's fault. */
+static void mail__lookup_end(mail__lookup *l) {
+    l->over = 1;
+    if (l->n) return;
+    if (l->host == l->hosts.n) l->host = 0;
+    mail__lookup_fail(l, l->failed ? MAIL_VERDICT_LATER :
+                         l->is_host ? MAIL_VERDICT_NO_ROUTE :
+                         l->hosts.implicit ? MAIL_VERDICT_NO_ADDRESS
+                                           : MAIL_VERDICT_NO_HOST);
+}
+
+/* One more candidate; whatever is no address is not one. */
+static void mail__lookup_add(mail__lookup *l, mail_str address) {
+    mail__candidate *c = &l->list[l->n];
+    int v6 = mail__ipv6_ok(address);
+    if (!v6 && !mail__ipv4_ok(address)) return;
+    if (l->n == MAIL__CANDIDATES || address.n > 45) return;
+    c->host = l->hosts.name[l->host];
+    snprintf(c->at, sizeof c->at, v6 ? "[%.*s]:%d" : "%.*s:%d",
+             MAIL_ARG(address), l->port);
+    l->n++;
+}
+
+static void mail__lookup_answer(mail_server *v, mail__lookup *l, int type,
+                                mail_err e, const mail_rr *rr, size_t n);
+
+static void mail__lookup_ask(mail_server *v, mail__lookup *l, int type) {
+    mail_err e;
+    l->type = type;
+    e = v->sys.lookup(v->sys.ctx, l->hosts.name[l->host], type, l);
+    if (e) mail__lookup_answer(v, l, type, e, NULL, 0);
+}
+
+/* MX; then A and AAAA of each host in turn. IPv4 comes first: it is what the
+   most mail servers can be reached by, still. */
+static void mail__lookup_answer(mail_server *v, mail__lookup *l, int type,
+                                mail_err e, const mail_rr *rr, size_t n) {
+    size_t i;
+    l->type = 0;
+    if (type == MAIL_RR_MX) {
+        mail_hosts found;
+        uint32_t chance;
+        mail_verdict verdict;
+        v->sys.random(v->sys.ctx, &chance, sizeof chance);
+        verdict = mail_hosts_find(&found, l->hosts.name[0], v->opts.host,
+                                  chance, e, rr, n);
+        l->failed = e;
+        if (verdict == MAIL_VERDICT_HOSTS) l->hosts = found;
+        else mail__lookup_fail(l, verdict);
+        type = MAIL_RR_A;
+    } else {
+        if (e && e != MAIL_ERR_NOTFOUND) l->failed = e;
+        for (i = 0; i < n && e == MAIL_ERR_OK; i++)
+            if (rr[i].type == type) mail__lookup_add(l, mail_s(rr[i].data));
+        if (type == MAIL_RR_AAAA) l->host++;
+        type = type == MAIL_RR_A ? MAIL_RR_AAAA : MAIL_RR_A;
+    }
+    if (l->over) return;
+    if (l->host == l->hosts.n || l->n == MAIL__CANDIDATES)
+        mail__lookup_end(l);
+    else mail__lookup_ask(v, l, type);
+}
+
+/* Begins. done is called later, with what was found; what start returns is
+   yours until you free it, before or after that. NULL: no memory. */
+static mail__lookup *mail__lookup_start(mail_server *v, const char *hop,
+                                        mail__lookup_done *done, void *arg) {
+    mail__lookup *l = (mail__lookup *)mail__alloc(v, sizeof *l);
+    mail_str host = mail_s(hop);
+    if (l == NULL) return NULL;
+    l->done = done;
+    l->arg = arg;
+    l->until = mail__now(v) + MAIL__LOOKUP_MS;
+    l->next = v->lookups;
+    v->lookups = l;
+    l->is_host = mail_hop_is_host(hop);
+    l->port = 25;
+    if (l->is_host) mail_host_port(host, &host, &l->port);
+    mail_copy(l->hosts.name[0], MAIL_DOMAIN_SIZE, host);
+    l->hosts.n = 1;
+    if (l->is_host) mail__lookup_add(l, host);
+    if (l->n) l->over = 1;
+    else mail__lookup_ask(v, l, l->is_host ? MAIL_RR_A : MAIL_RR_MX);
+    mail__due(v, l->over ? mail__now(v) : l->until);
+    return l;
+}
+
+MAIL_DEF void mail_server_found(mail_server *v, void *ticket, mail_err e,
+                                const mail_rr *rr, size_t n) {
+    mail__lookup *l = (mail__lookup *)ticket;
+    int type = l->type;
+    if (l->over || l->freed) l->type = 0;        /* it has gone on without */
+    else mail__lookup_answer(v, l, type, e, rr, n);
+    if (l->freed) mail__lookup_unlink(v, l);
+    else if (l->over) mail__lookup_tell(v, l);
+    mail__reap(v);
+}
+
+/* Those that have waited long enough, and those that had nothing to ask. */
+static void mail__lookups(mail_server *v, int64_t now) {
+    mail__lookup *l = v->lookups;
+    while (l) {
+        if (!l->over && !l->freed && l->until <= now) {
+            l->failed = MAIL_ERR_TIMEOUT;
+            mail__lookup_end(l);
+        }
+        if (l->over && l->done) {
+            mail__lookup_tell(v, l);
+            l = v->lookups;                      /* the list has changed */
+        } else {
+            if (!l->over && !l->freed) mail__due(v, l->until);
+            l = l->next;
+        }
+    }
+}
+
+/* ======================================================================
    [SERVER RELAY] on to the next hop                                 ch.9
    ====================================================================== */
 
@@ -6120,14 +6505,54 @@ static void mail__relay_end(mail_server *v, mail_conn *c, int code,
             mail__rcpt_set(v, r, code / 100 == 2 ? MAIL_FATE_SENT :
                            code / 100 == 5 ? MAIL_FATE_FAILED :
                            MAIL_FATE_DUE, code, mail_s(words));
+        if (c->connecting) r->code = 0;      /* that is us, no peer said so */
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s", m->id,
                    r->fate == MAIL_FATE_SENT ? "is sent to" :
                    r->fate == MAIL_FATE_FAILED ? "has failed for"
                    : "waits for", mail__show(&r->path, path), c->hop,
-                   r->code, r->words ? r->words : "");
+                   r->code ? r->code : code, r->words ? r->words : "");
     }
     m->busy--;
     mail__item_settle(v, m);
+}
+
+/* Nobody can be called, now or ever. */
+static void mail__relay_none(mail_server *v, mail_conn *c, int code,
+                             const char *words) {
+    mail__relay_end(v, c, code, words);
+    mail__conn_kill(v, c);
+}
+
+/* Calls the next candidate. A host that cannot be reached is no reason to
+   give up while there are others (RFC 5321 5.1); with none left, e and why
+   are those of the last one. */
+static void mail__relay_call(mail_server *v, mail_conn *c, mail_err e,
+                             const char *why) {
+    char words[400];
+    mail__lookup *l = c->lookup;
+    mail__candidate *to = NULL;
+    if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
+    c->wire = -1;
+    while (c->wire < 0 && l && c->called < l->n) {
+        to = &l->list[c->called++];
+        mail_copy(c->peer, sizeof c->peer, mail_s(to->at));
+        mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s (%s)", to->at, to->host);
+        c->at = mail__now(v) + 30000;   /* a connection is made by then */
+        mail__due(v, c->at);
+        c->wire = v->sys.connect(v->sys.ctx, to->at, c);
+        if (c->wire < 0) e = (mail_err)(-1 - c->wire), why = NULL;
+    }
+    if (c->wire >= 0) return;
+    c->wire = -1;
+    snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
+             why ? why : mail_err_text(e));
+    mail__relay_none(v, c, 451, words);
+}
+
+static void mail__relay_found(mail_server *v, mail__lookup *l, void *arg) {
+    mail_conn *c = (mail_conn *)arg;
+    if (l->n) mail__relay_call(v, c, MAIL_ERR_OK, NULL);
+    else mail__relay_none(v, c, l->code, l->words);
 }
 
 /* The i-th recipient given to this connection. */
@@ -6263,14 +6688,11 @@ static void mail__relay_open(mail_server *v, mail__item *m,
     }
     c->item = m;
     c->connecting = 1;
-    c->at = mail__now(v) + 30000;       /* a connection is made by then */
-    mail__due(v, c->at);
+    c->at = INT64_MAX;                  /* a look-up has its own end */
     m->busy++;
     v->nout++;
-    mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", hop);
-    c->wire = v->sys.connect(v->sys.ctx, hop, c);
-    if (c->wire >= 0) return;
-    mail_server_connected(v, c, (mail_err)(-1 - c->wire), NULL);
+    c->lookup = mail__lookup_start(v, hop, mail__relay_found, c);
+    if (c->lookup == NULL) mail__relay_none(v, c, 451, "4.3.0 out of memory");
 }
 
 /* Is there a connection to spare for this hop? One that is silent may not
@@ -6743,6 +7165,8 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
         v->nout--;
         mail__due(v, mail__now(v));            /* another may have its turn */
     }
+    mail__lookup_free(v, c->lookup);
+    c->lookup = NULL;
     mail__tell(v, c, MAIL_NOTE_CLOSE, "", "%s", c->peer);
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
     c->wire = -1;
@@ -7005,19 +7429,14 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
 
 MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
                                     mail_err err, const char *why) {
-    char words[300];
     if (c->dead) return;
-    c->connecting = 0;
     if (err) {
-        snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
-                 why ? why : mail_err_text(err));
-        if (c->wire < 0) c->wire = -1;
-        mail__relay_end(v, c, 451, words);
-        mail__conn_kill(v, c);
-    } else {
-        mail__due(v, mail__conn_tick(c, mail__now(v)));
-        mail__conn_go(v, c);
+        mail__relay_call(v, c, err, why);
+        return;
     }
+    c->connecting = 0;
+    mail__due(v, mail__conn_tick(c, mail__now(v)));
+    mail__conn_go(v, c);
 }
 
 /* ======================================================================
@@ -7031,6 +7450,7 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     if (now < v->due) return v->due;
     v->due = INT64_MAX;
     mail__deliveries(v);
+    mail__lookups(v, now);
     for (m = v->queue; m; m = v->walk) {
         v->walk = m->next;
         if (m->busy) continue;
@@ -7275,6 +7695,7 @@ MAIL_DEF void mail_server_close(mail_server *v) {
             mail__item_free(v, st->item);
         mail__store_free(v, st);
     }
+    while (v->lookups) mail__lookup_unlink(v, v->lookups);
     while (v->queue) {
         mail__item *m = v->queue;
         mail__item_unlink(v, m);
@@ -7298,6 +7719,8 @@ MAIL_DEF int mail_server_stop(mail_server *v) {
             mail_smtpd_bye(&c->u.smtpd, NULL);
         if (c->role == 'p' && !c->u.pop3d.wait && c->file < 0)
             mail_pop3d_bye(&c->u.pop3d, NULL);
+        if (c->role == 'c' && c->connecting)   /* nobody is waited for */
+            mail__relay_none(v, c, 451, "4.3.2 this server stops");
         mail__conn_go(v, c);
     }
     mail__reap(v);

@@ -155,7 +155,7 @@ static unsigned t_random(unsigned below) {
    <+> at the end: no CRLF. "..." at the end of what the session says:
    whatever follows in that line. */
 
-enum { T_ANY = 1 };                 /* stands for "..." in t_script.want */
+enum { T_DOTS = 1 };                 /* stands for "..." in t_script.want */
 
 typedef struct t_step {
     char what;                      /* Feed, eXpect, Tick, Hang up */
@@ -198,7 +198,7 @@ static size_t t_escape(t_text *to, const char *p, size_t n, int *open) {
 static size_t t_decode(t_text *to, mail_str s, int expected) {
     size_t i = 0, was = to->n, k;
     int open = 0;
-    char any = T_ANY;
+    char any = T_DOTS;
     while (i < s.n) {
         if (expected && s.n - i == 3 && memcmp(s.p + i, "...", 3) == 0) {
             t_add(to, mail_sn(&any, 1));
@@ -259,11 +259,11 @@ static void t_script_free(t_script *s) {
     t_free(&s->log);
 }
 
-/* Does all of got match all of want, T_ANY being the rest of a line? */
+/* Does all of got match all of want, T_DOTS being the rest of a line? */
 static int t_match(mail_str want, mail_str got) {
     size_t i = 0, k = 0;
     while (i < want.n) {
-        if (want.p[i] == T_ANY) {
+        if (want.p[i] == T_DOTS) {
             while (k < got.n && got.p[k] != '\r') k++;
             i++;
         } else if (k < got.n && want.p[i] == got.p[k]) i++, k++;
@@ -3313,7 +3313,21 @@ static void test_route_relay(void) {
     r.ndomains = 1;
     r.is_user = t_is_user;
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
-    CHECK_STR(mail_s(to), "d.example:25");
+    CHECK_STR(mail_s(to), "d.example");
+    CHECK(!mail_hop_is_host(to));
+    CHECK(t_route(&r, "<v@25>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK(!mail_hop_is_host(to));                     /* no port: a domain */
+    CHECK(t_route(&r, "<v@[10.0.0.1]>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "10.0.0.1:25");
+    CHECK(t_route(&r, "<v@[IPv6:2001:db8::1]>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "[2001:db8::1]:25");
+    CHECK(mail_hop_is_host(to));
+    r.smarthost = "2525";
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "127.0.0.1:2525");
+    r.smarthost = ":2525";
+    CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
+    CHECK_STR(mail_s(to), "127.0.0.1:2525");
     r.smarthost = "hub.example:25";
     CHECK(t_route(&r, "<v@d.example>", 1, to) == MAIL_ROUTE_RELAY);
     CHECK_STR(mail_s(to), "hub.example:25");
@@ -3326,7 +3340,7 @@ static void test_route_relay(void) {
     p.local[0] = 'v';
     for (i = 0; i < 255; i++) p.domain[i] = i % 2 ? '.' : 'x';
     CHECK(mail_route_find(&r, &p, 1, to) == MAIL_ROUTE_RELAY);
-    CHECK(strlen(to) == 258);
+    CHECK(strlen(to) == 255);
 }
 
 static void test_route_host_port(void) {
@@ -3349,6 +3363,101 @@ static void test_route_host_port(void) {
         CHECK_STR(host, t[i].host);
         CHECK(port == t[i].port);
     }
+}
+
+/* An answer to "MX of d.example?", as "10 mx1.example, 20 mx2.example"; we
+   are own.example. want: the hosts, one after the other, or the verdict. */
+static void t_mx(int line, const char *records, mail_err e,
+                 mail_verdict verdict, const char *want) {
+    mail_rr rr[20];
+    mail_hosts h;
+    char got[1000] = "";
+    size_t n = 0, i;
+    mail_str rest = mail_s(records);
+    mail_buf b = mail_buf_on(got, sizeof got);
+    while (rest.n && n < 20) {
+        mail_str one = mail_cut(&rest, ','), number;
+        int64_t v = 0;
+        one = mail_trim(one);
+        number = mail_cut(&one, ' ');
+        CHECK(mail_number(number, 65535, &v) == MAIL_ERR_OK);
+        memset(&rr[n], 0, sizeof rr[n]);
+        rr[n].type = MAIL_RR_MX;
+        rr[n].preference = (int)v;
+        mail_copy(rr[n++].data, MAIL_DOMAIN_SIZE, one);
+    }
+    if (mail_hosts_find(&h, "d.example", "own.example", 1, e, rr, n) !=
+        verdict) t_fail(line, records);
+    for (i = 0; i < h.n; i++) mail_buf_fmt(&b, i ? " %s" : "%s", h.name[i]);
+    t_same(line, mail_buf_str(&b), mail_s(want));
+}
+
+/* RFC 5321 5.1, RFC 7505: 5321-119..128. */
+static void test_route_mx(void) {
+    static const struct {
+        const char *records;
+        mail_err e;
+        mail_verdict verdict;
+        const char *want;
+    } t[] = {
+        { "20 b, 10 a, 30 c", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a b c" },
+        { "65535 b, 0 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a b" },
+        { "", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "d.example" },
+        { "10 d.example", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "d.example" },
+        { "", MAIL_ERR_NOTFOUND, MAIL_VERDICT_NO_DOMAIN, "" },
+        { "", MAIL_ERR_TIMEOUT, MAIL_VERDICT_LATER, "" },
+        { "", MAIL_ERR_TEMPFAIL, MAIL_VERDICT_LATER, "" },
+        { "", MAIL_ERR_SEALED, MAIL_VERDICT_LATER, "" },
+        { "0 ", MAIL_ERR_OK, MAIL_VERDICT_NULL_MX, "" },
+        { "0 , 0 ", MAIL_ERR_OK, MAIL_VERDICT_NULL_MX, "" },
+        { "0 , 10 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a" },
+        { "10 own.example", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "10 OWN.Example, 20 b", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "10 own.example, 10 b", MAIL_ERR_OK, MAIL_VERDICT_LOOP, "" },
+        { "5 a, 10 own.example, 10 b, 20 c", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a" },
+        { "5 a, 10 own.example, 20 own.example", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a" },
+        { "10 -a, 20 b", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "b" },
+        { "10 [127.0.0.1], 10 a b, 10 x.", MAIL_ERR_OK,
+          MAIL_VERDICT_NO_HOST, "" },
+        { "10 a, 10 A, 20 a", MAIL_ERR_OK, MAIL_VERDICT_HOSTS, "a" },
+        { "9 i, 8 h, 7 g, 6 f, 5 e, 4 d, 3 c, 2 b, 1 a, 10 j", MAIL_ERR_OK,
+          MAIL_VERDICT_HOSTS, "a b c d e f g h" }
+    };
+    mail_hosts h;
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++)
+        t_mx(__LINE__, t[i].records, t[i].e, t[i].verdict, t[i].want);
+    CHECK(mail_hosts_find(&h, "own.example", "Own.Example", 1, MAIL_ERR_OK,
+                          NULL, 0) == MAIL_VERDICT_LOOP);
+    for (i = 0; i < MAIL_VERDICT_COUNT; i++)
+        CHECK(mail_verdict_text((mail_verdict)i)[0] - '0' ==
+              mail_verdict_code((mail_verdict)i) / 100);
+}
+
+/* 5321-123: of three equals each comes first, now and then. */
+static void test_route_mx_shuffle(void) {
+    static const char *const names[] = { "a", "b", "c" };
+    int first[3] = { 0, 0, 0 };
+    uint32_t chance;
+    size_t i;
+    mail_rr rr[4];
+    mail_hosts h;
+    memset(rr, 0, sizeof rr);
+    for (i = 0; i < 4; i++) {
+        rr[i].type = MAIL_RR_MX;
+        rr[i].preference = i == 3 ? 5 : 10;
+        mail_copy(rr[i].data, 9, mail_s(i == 3 ? "best" : names[i]));
+    }
+    for (chance = 0; chance < 3000; chance++) {
+        CHECK(mail_hosts_find(&h, "d", "own", chance, MAIL_ERR_OK, rr, 4) ==
+              MAIL_VERDICT_HOSTS && h.n == 4);
+        CHECK(strcmp(h.name[0], "best") == 0);
+        for (i = 0; i < 3; i++)
+            first[i] += strcmp(h.name[1], names[i]) == 0;
+    }
+    for (i = 0; i < 3; i++) CHECK(first[i] > 900 && first[i] < 1100);
 }
 
 /* ==== [DSN] ============================================================== */
@@ -4266,6 +4375,302 @@ static int t_engine(const char *what, const char *number) {
 
 #ifndef MAIL_H_ONLY
 
+/* ==== [DNS] answers, good and hostile ==================================== */
+
+/* A message: the question "name type?" with id 7, flags, and records. */
+static mail_str t_message(const char *name, int type, unsigned flags,
+                          const vrecord *v, size_t n) {
+    static unsigned char p[65536];
+    size_t at = dns_question(p, sizeof p, 7, name, type), i;
+    CHECK(at > 12);
+    p[2] = (unsigned char)(flags >> 8);
+    p[3] = (unsigned char)flags;
+    for (i = 0; i < n; i++) {
+        int k = vrecord_put(p + at, sizeof p - at, &v[i]);
+        CHECK(k > 0);
+        at += (size_t)k;
+    }
+    p[6] = (unsigned char)(n >> 8);
+    p[7] = (unsigned char)n;
+    return mail_sn((const char *)p, at);
+}
+
+static dns_answer t_answer;
+
+/* From memory of its exact size, so that a sanitizer sees what is read. */
+static mail_err t_dns_read(mail_str s, const char *name, int type) {
+    char *p = t_copy(s.p, s.n);
+    mail_err e = dns_read((const unsigned char *)p, s.n, 7, name, type,
+                          &t_answer);
+    free(p);
+    return e;
+}
+
+static const vrecord t_mx_records[] = {
+    { "d.example", MAIL_RR_MX, 10, "mx1.d.example" },
+    { "evil.example", MAIL_RR_MX, 1, "mx.evil.example" },
+    { "d.example", MAIL_RR_MX, 256, "mx2.d.example" },
+    { "d.example", MAIL_RR_A, 0, "192.0.2.1" }
+};
+
+static void test_dns_answers(void) {
+    static const vrecord to[] = {
+        { "b.example", MAIL_RR_A, 0, "192.0.2.7" },      /* in any order */
+        { "A.Example", DNS_CNAME, 0, "b.example" },
+        { "d.example", DNS_CNAME, 0, "a.example" }
+    };
+    static const vrecord six = { "d", MAIL_RR_AAAA, 0, "2001:db8::1" };
+    static const vrecord null = { "d", MAIL_RR_MX, 0, "" };
+    mail_str s = t_message("D.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_OK && t_answer.n == 2 && !t_answer.cut);
+    CHECK(t_answer.rr[0].preference == 10 &&
+          t_answer.rr[1].preference == 256 && t_answer.ttl == 256);
+    CHECK_STR(mail_s(t_answer.rr[1].data), "mx2.d.example");
+    s = t_message("d.example", MAIL_RR_A, 0x8180, to, 3);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.n == 1 && t_answer.moved);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "192.0.2.7");
+    CHECK_STR(mail_s(t_answer.name), "b.example");
+    s = t_message("d.example", MAIL_RR_MX, 0x8180, to, 3);
+    CHECK(t_dns_read(s, "d.example", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.n == 0 && t_answer.moved && !t_answer.e);
+    s = t_message("d", MAIL_RR_AAAA, 0x8180, &six, 1);
+    CHECK(t_dns_read(s, "d", MAIL_RR_AAAA) == MAIL_ERR_OK);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "2001:db8::1");
+    s = t_message("d", MAIL_RR_MX, 0x8180, &null, 1);
+    CHECK(t_dns_read(s, "d", MAIL_RR_MX) == MAIL_ERR_OK && t_answer.n == 1);
+    CHECK_STR(mail_s(t_answer.rr[0].data), "");
+}
+
+static void test_dns_verdicts(void) {
+    static const struct { unsigned flags; mail_err e, what; int cut; } t[] = {
+        { 0x8180, MAIL_ERR_OK, MAIL_ERR_OK, 0 },
+        { 0x8000, MAIL_ERR_OK, MAIL_ERR_OK, 0 },
+        { 0x8183, MAIL_ERR_OK, MAIL_ERR_NOTFOUND, 0 },
+        { 0x8182, MAIL_ERR_OK, MAIL_ERR_TEMPFAIL, 0 },   /* SERVFAIL */
+        { 0x8185, MAIL_ERR_OK, MAIL_ERR_TEMPFAIL, 0 },   /* REFUSED  */
+        { 0x8380, MAIL_ERR_OK, MAIL_ERR_OK, 1 },         /* truncated */
+        { 0x0100, MAIL_ERR_PROTOCOL, MAIL_ERR_OK, 0 },   /* a question */
+        { 0x8980, MAIL_ERR_PROTOCOL, MAIL_ERR_OK, 0 }    /* not a query */
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++) {
+        mail_str s = t_message("d", MAIL_RR_A, t[i].flags, NULL, 0);
+        CHECK(t_dns_read(s, "d", MAIL_RR_A) == t[i].e);
+        if (t[i].e) continue;
+        CHECK(t_answer.e == t[i].what && t_answer.cut == t[i].cut);
+        CHECK(t_answer.n == 0);
+    }
+}
+
+/* What answers another question is no answer, whoever sent it. */
+static void test_dns_forgeries(void) {
+    mail_str s = t_message("d.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    unsigned char *p = (unsigned char *)t_alloc(s.n);
+    memcpy(p, s.p, s.n);
+    CHECK(dns_read(p, s.n, 8, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    CHECK(dns_read(p, s.n, 7, "e.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_A, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 2;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 0;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_PROTOCOL);
+    p[5] = 1;
+    CHECK(dns_read(p, s.n, 7, "d.example", MAIL_RR_MX, &t_answer) ==
+          MAIL_ERR_OK);
+    free(p);
+}
+
+/* A name that points to itself, to another that points back, beyond the
+   end; a record that is longer than its message. */
+static void test_dns_hostile(void) {
+    static const struct { const char *tail; size_t n; } t[] = {
+        { "\xc0\x1b\0\1\0\1\0\0\0\1\0\4zzzz", 16 },
+        { "\xc0\x1d\xc0\x1b\0\1\0\0\0\1\0\0", 12 },
+        { "\xff\xff\0\1\0\1\0\0\0\1\0\4zzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\0\5zzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\xff\xffzzzz", 16 },
+        { "\xc0\x0c\0\1\0\1\0\0\0\1\0\3zzz", 15 },
+        { "\xc0\x0c\0\5\0\1\0\0\0\1\0\2\xc0\x27", 14 },
+        { "\xc0\x0c\0\5\0\1\0\0\0\1\0\1\1z\0", 15 },
+        { "\x3fshort", 6 }, { "\x80", 1 }, { "\xc0", 1 }, { "", 0 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++) {
+        mail_str s = t_message("d.example", MAIL_RR_A, 0x8180, NULL, 0);
+        char *p = (char *)t_alloc(s.n + t[i].n);
+        memcpy(p, s.p, s.n);
+        memcpy(p + s.n, t[i].tail, t[i].n);
+        p[7] = 1;
+        CHECK(s.n == 0x1b);
+        CHECK(t_dns_read(mail_sn(p, s.n + t[i].n), "d.example", MAIL_RR_A) ==
+              MAIL_ERR_PROTOCOL);
+        free(p);
+    }
+}
+
+static void test_dns_circles(void) {
+    static const vrecord round[] = {
+        { "d", DNS_CNAME, 0, "e" }, { "e", DNS_CNAME, 0, "d" }
+    };
+    static vrecord many[200];
+    static char names[200][24];
+    mail_str s = t_message("d", MAIL_RR_A, 0x8180, round, 2);
+    size_t i;
+    CHECK(t_dns_read(s, "d", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_TEMPFAIL && t_answer.n == 0);
+    s = t_message("d", MAIL_RR_A, 0x8183, round, 2);
+    CHECK(t_dns_read(s, "d", MAIL_RR_A) == MAIL_ERR_OK);
+    CHECK(t_answer.e == MAIL_ERR_TEMPFAIL);
+    for (i = 0; i < 200; i++) {
+        snprintf(names[i], sizeof names[i], "mx%lu.d", (unsigned long)i);
+        many[i].name = "d";
+        many[i].type = MAIL_RR_MX;
+        many[i].preference = (int)i;
+        many[i].data = names[i];
+    }
+    s = t_message("d", MAIL_RR_MX, 0x8180, many, 200);
+    CHECK(t_dns_read(s, "d", MAIL_RR_MX) == MAIL_ERR_OK);
+    CHECK(t_answer.n == DNS_RECORDS && t_answer.rr[99].preference == 99);
+}
+
+/* Cut anywhere, with any octet another: a verdict, and nothing read that is
+   not there (the sanitizers look on). */
+static void test_dns_every_cut_and_many_changes(void) {
+    mail_str s = t_message("d.example", MAIL_RR_MX, 0x8180, t_mx_records, 4);
+    char *p = t_copy(s.p, s.n);
+    size_t i;
+    int k;
+    for (i = 0; i < s.n; i++)
+        CHECK(t_dns_read(mail_sn(p, i), "d.example", MAIL_RR_MX) ==
+              MAIL_ERR_PROTOCOL);
+    for (k = 0; k < 20000; k++) {
+        unsigned at[3];
+        char old[3];
+        for (i = 0; i < 3; i++) {
+            at[i] = 12 + t_random((unsigned)s.n - 12);
+            old[i] = p[at[i]];
+            p[at[i]] = (char)(i ? t_random(256) : 0xc0);
+        }
+        if (t_dns_read(mail_sn(p, s.n), "d.example", MAIL_RR_MX) ==
+            MAIL_ERR_OK) CHECK(t_answer.n <= 4);
+        for (i = 3; i-- > 0;) p[at[i]] = old[i];
+    }
+    free(p);
+}
+
+static void t_file(const char *name, const char *text) {
+    FILE *f = fopen(name, "w");
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    fputs(text, f);
+    fclose(f);
+}
+
+static void t_hosts(const char *name, int type, int there, const char *want) {
+    mail_rr rr[4];
+    char got[200] = "";
+    mail_buf b = mail_buf_on(got, sizeof got);
+    size_t n, i;
+    CHECK(hosts_find("build/hosts", name, type, rr, 4, &n) == there);
+    for (i = 0; i < n; i++) mail_buf_fmt(&b, "%s ", rr[i].data);
+    t_same(__LINE__, mail_buf_str(&b), mail_s(want));
+}
+
+static void test_dns_hosts_file(void) {
+    t_file("build/hosts", "# mail\n127.0.0.1 localhost\n"
+           "192.0.2.1\tmail.b  b # c.example\r\n2001:db8::1 mail.b\n"
+           "192.0.2.2 mail.b\nx y z\n\n   \n192.0.2.3\n \v\x01\xff\n"
+           "192.0.2.4 last.b");
+    t_hosts("mail.b", MAIL_RR_A, 1, "192.0.2.1 192.0.2.2 ");
+    t_hosts("MAIL.B", MAIL_RR_AAAA, 1, "2001:db8::1 ");
+    t_hosts("b", MAIL_RR_AAAA, 1, "");
+    t_hosts("c.example", MAIL_RR_A, 0, "");
+    t_hosts("z", MAIL_RR_A, 0, "");
+    t_hosts("last.b", MAIL_RR_A, 1, "192.0.2.4 ");
+    t_hosts("mail.b", MAIL_RR_MX, 0, "");
+    t_hosts("localhost", MAIL_RR_AAAA, 1, "::1 ");
+    t_hosts("www.LOCALHOST", MAIL_RR_A, 1, "127.0.0.1 ");
+    t_hosts("localhost", MAIL_RR_MX, 1, "");
+    remove("build/hosts");
+    t_hosts("mail.b", MAIL_RR_A, 0, "");
+}
+
+static void test_dns_servers_file(void) {
+    dns d;
+    memset(&d, 0, sizeof d);
+    t_file("build/resolv", "; x\nnameserver 192.0.2.53\nnameserverx ::1\n"
+           "nameserver\t127.0.0.53 \nnameserver name\nnameserver ::1\n"
+           "nameserver 192.0.2.54\noptions edns0\n");
+    servers_read(&d, "build/resolv", 1);
+    CHECK(d.nservers == 3 && d.servers[0].at.ss_family == AF_INET &&
+          d.servers[2].at.ss_family == AF_INET6);
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 2);
+    t_file("build/resolv", "nameserver 192.0.2.53\n");
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 0);                                 /* sealed off */
+    remove("build/resolv");
+    servers_read(&d, "build/resolv", 0);
+    CHECK(d.nservers == 1);
+}
+
+static void test_dns_addresses(void) {
+    static const struct { const char *s; int port, ok; } t[] = {
+        { "127.0.0.1", 53, 1 }, { "127.0.0.1:5353", 53, 1 }, { "::1", 53, 1 },
+        { "[::1]:5353", 0, 1 }, { "5353", 53, 1 }, { ":5353", 0, 1 },
+        { "127.0.0.1", 0, 0 }, { "::1", 0, 0 }, { "localhost:53", 53, 0 },
+        { "name", 53, 0 }, { "", 53, 0 }, { "127.0.0.1:x", 53, 0 },
+        { "127.0.0.256:1", 53, 0 }, { "[127.0.0.1", 53, 0 }
+    };
+    net_address a;
+    size_t i;
+    for (i = 0; i < T_COUNT(t); i++)
+        if (address_read(&a, mail_s(t[i].s), t[i].port) != t[i].ok)
+            t_fail(__LINE__, t[i].s);
+}
+
+/* The cache is bounded, forgets what is over, and keeps each question's. */
+static void test_dns_answers_are_kept(void) {
+    machine m;
+    dns *d = &m.dns;
+    char name[24];
+    int i, kept = 0;
+    memset(&m, 0, sizeof m);
+    memset(&t_answer, 0, sizeof t_answer);
+    t_answer.n = 1;
+    CHECK(dns_kept(d, "d", MAIL_RR_A) == NULL);
+    dns_keep(d, "d", MAIL_RR_A, &t_answer);                  /* ttl 0 */
+    CHECK(dns_kept(d, "d", MAIL_RR_A) == NULL);
+    for (i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        t_answer.ttl = 100 + i;
+        dns_keep(d, name, MAIL_RR_A, &t_answer);
+        dns_keep(d, name, MAIL_RR_A, &t_answer);
+        CHECK(dns_kept(d, name, MAIL_RR_A) != NULL);
+        CHECK(dns_kept(d, name, MAIL_RR_MX) == NULL);
+    }
+    for (i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "N%d", i);
+        kept += dns_kept(d, name, MAIL_RR_A) != NULL;
+    }
+    CHECK(kept == DNS_ENTRIES);
+    t_answer.ttl = 1 << 30;
+    dns_keep(d, "long", MAIL_RR_A, &t_answer);
+    CHECK(dns_kept(d, "long", MAIL_RR_A)->until <=
+          sys_clock(NULL) + 3600 * 1000);
+    t_answer.n = 33;
+    dns_keep(d, "wide", MAIL_RR_A, &t_answer);
+    CHECK(dns_kept(d, "wide", MAIL_RR_A) == NULL);
+    dns_close(&m);
+}
+
 /* ==== [WORLD] the whole pipeline, without a network ======================
 
    mail.a (domain a.example: alice, carol) and mail.b (b.example: bob, dora)
@@ -4915,6 +5320,242 @@ static void test_world_every_allocation_fails(void) {
         p->w.fail_alloc = k;
         e = world_boot(p->a);
         CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
+        t_end(p);
+    }
+}
+
+/* --- next hops: what the name system may say, and what becomes of mail --- */
+
+/* A world whose mail.a has no routes: it must ask. mail.c, at 192.0.2.77,
+   is switched off; 192.0.2.99 is nobody's. */
+static t_world *t_begin_names(const vrecord *names, size_t n) {
+    t_world *p = t_begin(0);
+    p->w.names = names;
+    p->w.nnames = n;
+    p->w.name_ms = 50;
+    p->a->server->opts.routing.nroutes = 0;
+    world_host_add(&p->w, "mail.c", "192.0.2.77");
+    return p;
+}
+
+#define T_NAMES 6
+typedef struct t_hop {
+    const char *name;
+    vrecord names[T_NAMES];       /* up to the first without a name         */
+    const char *says;             /* NULL: Bob has it; else: the log has it */
+    const char *report;           /* NULL: it waits; else: Alice is told    */
+} t_hop;
+
+static const t_hop t_hops[] = {
+    { "no MX: the domain is its own host",
+      { { "b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "MX",
+      { { "b.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "the better MX is nowhere, the second off, the third works",
+      { { "b.example", MAIL_RR_MX, 30, "mail.b" },
+        { "b.example", MAIL_RR_MX, 20, "mail.c" },
+        { "b.example", MAIL_RR_MX, 10, "dead.b.example" },
+        { "dead.b.example", MAIL_RR_A, 0, "192.0.2.99" } }, NULL, NULL },
+    { "an MX without address is passed over",
+      { { "b.example", MAIL_RR_MX, 1, "none.b.example" },
+        { "b.example", MAIL_RR_MX, 2, "mail.b" } }, NULL, NULL },
+    { "a name server that fails for one host of two",
+      { { "b.example", MAIL_RR_MX, 1, "bad.b.example" },
+        { "bad.b.example", WRONG_SERVFAIL, 0, "" },
+        { "b.example", MAIL_RR_MX, 2, "mail.b" } }, NULL, NULL },
+    { "two addresses of one host",
+      { { "b.example", MAIL_RR_MX, 1, "two.b.example" },
+        { "two.b.example", MAIL_RR_A, 0, "192.0.2.77" },
+        { "two.b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "IPv6 that leads nowhere, then IPv4",
+      { { "b.example", MAIL_RR_AAAA, 0, "2001:db8::1" },
+        { "b.example", MAIL_RR_A, 0, "198.51.100.25" } }, NULL, NULL },
+    { "a CNAME to a domain with MX",
+      { { "b.example", DNS_CNAME, 0, "c.example" },
+        { "c.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "an answer too long for a datagram",
+      { { "b.example", MAIL_RR_MX, 10, "mail.b" },
+        { "b.example", WRONG_CUT, 0, "" } }, NULL, NULL },
+    { "we are the second MX",
+      { { "b.example", MAIL_RR_MX, 20, "mail.a" },
+        { "b.example", MAIL_RR_MX, 10, "mail.b" } }, NULL, NULL },
+    { "never the domain's own A where there is an MX (5321-121)",
+      { { "b.example", MAIL_RR_MX, 10, "none.b.example" },
+        { "b.example", MAIL_RR_A, 0, "198.51.100.25" } },
+      "5.4.4 no MX of the domain", "Status: 5.4.4\r\n" },
+    { "no such domain",
+      { { NULL, 0, 0, NULL } },
+      "550 5.1.2 there is no such domain (b.example)", "Status: 5.1.2\r\n" },
+    { "a CNAME to a domain that is not there",
+      { { "b.example", DNS_CNAME, 0, "c.example" } },
+      "550 5.1.2 there is no such domain", "Status: 5.1.2\r\n" },
+    { "a domain with neither MX nor address",
+      { { "b.example", 16, 0, "a text" } },
+      "5.1.2 the domain has no MX and no address", "Status: 5.1.2\r\n" },
+    { "null MX (RFC 7505)",
+      { { "b.example", MAIL_RR_MX, 0, "" } },
+      "556 5.1.10 the domain takes no mail", "Status: 5.1.10\r\n" },
+    { "we are the best MX",
+      { { "b.example", MAIL_RR_MX, 10, "mail.a" },
+        { "b.example", MAIL_RR_MX, 20, "mail.b" } },
+      "554 5.4.6 the MX of the domain lead back", "Status: 5.4.6\r\n" },
+    { "a name server that fails",
+      { { "b.example", WRONG_SERVFAIL, 0, "" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "a name server that fails for the only host",
+      { { "b.example", MAIL_RR_MX, 1, "bad.b.example" },
+        { "bad.b.example", WRONG_SERVFAIL, 0, "" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "no answer",
+      { { "b.example", WRONG_SILENCE, 0, "" } },
+      "4.4.3 the name cannot be looked up now (b.example): the peer was "
+      "silent", NULL },
+    { "answers to somebody else's question",
+      { { "b.example", MAIL_RR_MX, 1, "mail.b" },
+        { "b.example", WRONG_ID, 0, "" } },
+      "4.4.3 the name cannot be looked up now", NULL },
+    { "CNAMEs in a circle",
+      { { "b.example", DNS_CNAME, 0, "c.example" },
+        { "c.example", DNS_CNAME, 0, "b.example" } },
+      "451 4.4.3 the name cannot be looked up", NULL },
+    { "every host is down",
+      { { "b.example", MAIL_RR_MX, 10, "dead.b.example" },
+        { "dead.b.example", MAIL_RR_A, 0, "192.0.2.99" },
+        { "b.example", MAIL_RR_MX, 20, "mail.c" } },
+      "451 4.4.1 no connection: connection refused", NULL }
+};
+
+static void t_hop_now(const t_hop *t) {
+    static const vrecord good = { "b.example", MAIL_RR_MX, 0, "mail.b" };
+    static t_inbox b;
+    t_world *p;
+    size_t n = 0;
+    while (n < T_NAMES && t->names[n].name) n++;
+    p = t_begin_names(t->names, n);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
+    world_run(&p->w, p->w.ms + 70000);
+    CHECK((t_files(p->b, "mail/bob/new") == 1) == (t->says == NULL));
+    if (t->says) CHECK(t_contains(mail_s(p->log), t->says));
+    if (t->report) {
+        CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) ==
+              MAIL_ERR_OK && b.count == 1);
+        CHECK(t_contains(t_str(&b.text), t->report));
+        CHECK(t_contains(t_str(&b.text), "    b.example: 5."));
+        CHECK(!t_contains(t_str(&b.text), "Remote-MTA"));    /* none spoke */
+    }
+    CHECK(mail_server_queued(p->a->server) == (t->says && !t->report));
+    p->w.names = &good;                   /* for now is not for ever */
+    p->w.nnames = 1;
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == (t->report == NULL));
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(mail_server_conns(p->a->server) == 0 &&
+          p->a->server->lookups == NULL);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* 5321-119..128, 5321-137: each verdict, with what it leads to. */
+static void test_world_next_hops(void) {
+    size_t i;
+    for (i = 0; i < T_COUNT(t_hops); i++) {
+        int bad = t_now.bad;
+        t_hop_now(&t_hops[i]);
+        if (t_now.bad > bad) t_fail(__LINE__, t_hops[i].name);
+    }
+}
+
+/* What a route names is our own affair: a typing error there returns no
+   mail. An address literal needs no name, and no answer. */
+static void test_world_routes_and_literals(void) {
+    static const mail_route typo = { "b.example", "mail.bb:25" };
+    t_world *p = t_begin_names(NULL, 0);
+    p->a->server->opts.routing.routes = &typo;
+    p->a->server->opts.routing.nroutes = 1;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    CHECK(t_contains(mail_s(p->log), "451 4.3.5 the host that a route names "
+                                     "has no address (mail.bb)"));
+    CHECK(mail_server_queued(p->a->server) == 1);
+    p->a->server->opts.routing.routes = demo_routes;
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    p->w.name_ms = 100000000;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@[198.51.100.25]");
+    CHECK(t_contains(mail_s(p->log), "has failed for <bob@[198.51.100.25]>: "
+                                     "198.51.100.25:25: 550 5.7.1"));
+    t_end(p);
+}
+
+/* Eight hosts whose names nobody answers for: it ends, the late answers hurt
+   nobody, and 200 records are not too many. */
+static void test_world_many_silent_hosts(void) {
+    static vrecord names[208];
+    static char text[8][16];
+    t_world *p;
+    size_t i;
+    for (i = 0; i < 200; i++) {
+        names[i].name = "b.example";
+        names[i].type = MAIL_RR_MX;
+        names[i].preference = (int)(200 - i);
+        names[i].data = text[i % 8];
+    }
+    for (i = 0; i < 8; i++) {
+        snprintf(text[i], sizeof text[i], "mx%d.b", (int)i);
+        names[200 + i].name = text[i];
+        names[200 + i].type = WRONG_SILENCE;
+        names[200 + i].data = "";
+    }
+    p = t_begin_names(names, 208);
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    world_run(&p->w, p->w.ms + 55000);
+    CHECK(!t_contains(mail_s(p->log), "4.4.3"));
+    world_run(&p->w, p->w.ms + 6000);
+    CHECK(t_contains(mail_s(p->log), "451 4.4.3 the name cannot be looked"));
+    CHECK(mail_server_conns(p->a->server) == 0);
+    world_run(&p->w, p->w.ms + 30000);
+    CHECK(p->a->server->lookups == NULL);
+    names[199].data = "mail.b";                 /* the best of the 200 */
+    names[199].preference = 0;
+    names[0] = names[199];
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end(p);
+}
+
+/* Each allocation fails in turn, and the power goes at every step, while
+   names are looked up: what was answered with 250 arrives. */
+static void test_world_look_ups_and_faults(void) {
+    static const vrecord names[] = {
+        { "b.example", MAIL_RR_MX, 10, "mail.c" },
+        { "b.example", MAIL_RR_MX, 20, "mail.b" }
+    };
+    long k;
+    for (k = 1; k < 40; k++) {
+        t_world *p = t_begin_names(names, 2);
+        int code;
+        p->w.fail_alloc = k;
+        code = t_send(p, mail_s(t_letter), "alice@a.example",
+                      "bob@b.example");
+        p->w.fail_alloc = 0;
+        world_run(&p->w, p->w.ms + 20000 * 1000);
+        if (code == 250) CHECK(t_files(p->b, "mail/bob/new") >= 1);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        t_end(p);
+    }
+    for (k = 0; k < 5000; k += 250) {           /* between any two answers */
+        t_world *p = t_begin_names(names, 2);
+        p->w.name_ms = 700;
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+        world_run(&p->w, p->w.ms + k);
+        world_crash(p->a);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        p->a->server->opts.routing.nroutes = 0;
+        world_run(&p->w, p->w.ms + 20000 * 1000);
+        CHECK(t_files(p->b, "mail/bob/new") == 1);
+        CHECK(mail_server_queued(p->a->server) == 0);
         t_end(p);
     }
 }
@@ -5699,6 +6340,9 @@ static void test_cli_usage(void) {
     t_cli("./mail serve --route nonsense", 2, "DOMAIN=HOST:PORT");
     t_cli("./mail serve --bare-lf maybe", 2, "normalise or reject");
     t_cli("./mail serve --domain 'a b'", 2, "not a domain: a b");
+    t_cli("./mail serve --resolver name", 2, "is an address, a port");
+    t_cli("./mail serve --dir build/c --resolver 192.0.2.53", 1,
+          "--unsealed");
     t_cli("./mail serve --dir /nonexistent/x", 1, "cannot be made");
     t_cli("./mail send --to a@b", 2, "--from");
     t_cli("./mail send --from a@b --to 'c d' </dev/null", 1,
@@ -5826,6 +6470,8 @@ static const t_test t_tests[] = {
     T(test_route_no_open_relay),
     T(test_route_relay),
     T(test_route_host_port),
+    T(test_route_mx),
+    T(test_route_mx_shuffle),
     T(test_dsn),
     T(test_dsn_longest),
     T(test_misuse_init),
@@ -5843,6 +6489,16 @@ static const t_test t_tests[] = {
     T(test_kind_one_mebibyte),
     T(test_order_of_commands),
 #ifndef MAIL_H_ONLY
+    T(test_dns_answers),
+    T(test_dns_verdicts),
+    T(test_dns_forgeries),
+    T(test_dns_hostile),
+    T(test_dns_circles),
+    T(test_dns_every_cut_and_many_changes),
+    T(test_dns_hosts_file),
+    T(test_dns_servers_file),
+    T(test_dns_addresses),
+    T(test_dns_answers_are_kept),
     T(test_world_message_kinds),
     T(test_world_message_sizes),
     T(test_world_one_recipient_of_two_is_refused),
@@ -5862,6 +6518,10 @@ static const t_test t_tests[] = {
     T(test_world_taken_names_are_left_alone),
     T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
+    T(test_world_next_hops),
+    T(test_world_routes_and_literals),
+    T(test_world_many_silent_hosts),
+    T(test_world_look_ups_and_faults),
     T(test_world_slow_reader_gets_everything),
     T(test_world_quit_of_a_peer_that_reads_nothing),
     T(test_world_files_whose_names_lie),
