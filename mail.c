@@ -3130,7 +3130,14 @@ static void sink_accept(bench *b, int port) {
     }
 }
 
-/* An SMTP server that takes everything and keeps nothing, until a signal. */
+static void sink_tell(const bench *b) {
+    printf("%lld messages, %lld octets\n", (long long)b->done,
+           (long long)b->octets);
+    fflush(stdout);
+}
+
+/* An SMTP server that takes everything and keeps nothing, until a signal.
+   SIGHUP asks how much it has taken so far. */
 static int bench_sink(const char *where, int unsealed, int64_t conns) {
     static bench b;
     machine m;
@@ -3151,9 +3158,11 @@ static int bench_sink(const char *where, int unsealed, int64_t conns) {
         bench_turn(&b);
         if (b.polls[BENCH_LISTENER].revents) sink_accept(&b, l.fd);
         if (b.polls[BENCH_SIGNAL].revents) drain_signals();
+        if (!signal_reload) continue;
+        signal_reload = 0;
+        sink_tell(&b);
     }
-    printf("%lld messages, %lld octets\n", (long long)b.done,
-           (long long)b.octets);
+    sink_tell(&b);
     close(l.fd);
     bench_free(&b);
     return 0;

@@ -5430,8 +5430,8 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo serve send fetch user bench; do ./mail help $c; done | "
-          "awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("for c in demo serve send fetch user bench; do ./mail help $c; "
+          "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
 }
 
