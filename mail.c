@@ -2801,13 +2801,19 @@ static void bench_ready(bench_conn *c, int revents) {
     if (c->b->over) c->b->over(c);
 }
 
-/* Once a second: who has been silent for too long; how far are we? */
+/* Once a second: who has been silent for too long; how far are we? A server
+   with a short queue at its door greets some of us never: when there is no
+   work left for them, they need not wait. */
 static void bench_second(bench *b, int64_t now) {
     size_t i;
     b->told = now;
     for (i = 0; i < b->top; i++) {
         bench_conn *c = &b->conns[i];
         if (c->fd < 0) continue;
+        if (b->over && !c->heard && !b->o.pop3 && b->left == 0) {
+            bench_close(c);
+            continue;
+        }
         c->a.tick(&c->a, now / 1000);
         bench_ready(c, 0);
     }
