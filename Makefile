@@ -4,6 +4,7 @@
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
+# make crash     servers under load, killed again and again
 # make bench     beside Postfix, OpenSMTPD, Dovecot (root), as far as there
 
 CC      = cc
@@ -37,10 +38,13 @@ check: mail build/test
 interop: mail
 	@python3 .ci/interop
 
+crash: mail
+	@python3 .ci/crash
+
 bench: mail build/test
 	@python3 .ci/bench
 
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop bench clean
+.PHONY: all demo test tutorial check interop crash bench clean
