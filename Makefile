@@ -4,7 +4,8 @@
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
-# make bench     what a message costs, in instructions (needs valgrind)
+# make crash     servers under load, killed again and again
+# make bench     beside Postfix, OpenSMTPD, Dovecot (root), as far as there
 
 CC      = cc
 CFLAGS  = -O2 -g
@@ -39,10 +40,13 @@ check: mail build/test
 interop: mail
 	@python3 .ci/interop
 
+crash: mail
+	@python3 .ci/crash
+
 bench: mail build/test
-	@sh .ci/bench
+	@python3 .ci/bench
 
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop bench clean
+.PHONY: all demo test tutorial check interop crash bench clean

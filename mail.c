@@ -10,7 +10,7 @@
    NET     sockets, and the loop
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    TRACE   one list of events              DEMO   its views
-   CLI     the program; main is last
+   BENCH   a load generator, and a sink    CLI    the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
 
@@ -3064,6 +3064,866 @@ static void view_full(const demo *d, uint64_t seed) {
 }
 
 /* ======================================================================
+   [BENCH] a load generator, and a sink                             ch.14
+   Many client programs in one loop. It shares the machine with the server
+   it measures and so must cost little: the text is made once, in the form
+   in which it is sent; a turn reads a socket once and writes what has come
+   together once; while it runs nothing is allocated.
+   ====================================================================== */
+
+typedef struct bench_opts {
+    int64_t clients, messages, size, per_conn;  /* 0: as many as there are */
+    int64_t pipeline, logins;       /* POP3: commands under way; 0: fetch  */
+    int     pop3, no_pipelining, del, json, unsealed;
+    const char *from, *password;
+    const char *const *to, *const *users; size_t nto, nusers;
+} bench_opts;
+
+typedef struct bench_times {        /* microseconds, one for each event */
+    uint32_t *us;
+    size_t n, cap;
+} bench_times;
+
+typedef struct bench bench;
+
+typedef struct bench_conn {
+    agent  a;
+    bench *b;
+    int    fd;                      /* -1: none                          */
+    union { mail_smtpc smtp; mail_pop3c pop; mail_smtpd sink; } s;
+    int64_t since;                  /* connected, or the final dot sent  */
+    int64_t taken;                  /* messages begun on this connection */
+    int     heard, busy, asked_rcpt;
+    size_t  to;                     /* SMTP: which recipient             */
+    mail_str text;                  /* still to be sent, of b->text      */
+    int     direct, in_text;        /* POP3: answers are read here       */
+    int64_t count, asked, got;      /* of count messages, or of commands */
+    mail_line line;
+    mail_dot_in dot;
+} bench_conn;
+
+struct bench {
+    bench_opts o;
+    struct sockaddr_storage at; socklen_t at_n;
+    bench_conn *conns; struct pollfd *polls; size_t nconns, open;
+    size_t top;                     /* no connection from here on        */
+    mail_path from, *to; size_t next_to;
+    char  *text; size_t text_n;     /* on the wire, with the final dot   */
+    int64_t size;                   /* without it                        */
+    int64_t left;                   /* messages, or logins, not begun    */
+    int64_t sessions;               /* POP3: connections not begun       */
+    int64_t done, failed, octets, logged_in;
+    int64_t begun, first, last;     /* first RETR, last message: us      */
+    int64_t told;                   /* the last look at clocks           */
+    bench_times dots, logins;
+    char   words[600];              /* of the first failure              */
+    const char *why;                /* it cannot go on                   */
+    void (*over)(bench_conn *c);
+    char   buf[65536];
+};
+
+static int64_t bench_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void bench_time(bench_times *t, int64_t us) {
+    if (t->n < t->cap) t->us[t->n++] = us > UINT32_MAX ? UINT32_MAX
+                                                       : (uint32_t)us;
+}
+
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* In ms; the times are sorted by then. 100 per cent is the longest. */
+static double bench_percentile(const bench_times *t, size_t percent) {
+    return t->n ? t->us[(t->n - 1) * percent / 100] / 1000.0 : 0;
+}
+
+/* The first answer that was none we wanted is shown. */
+static void bench_words(bench *b, int code, const char *words) {
+    if (b->words[0]) return;
+    if (code) snprintf(b->words, sizeof b->words, "%d %s", code, words);
+    else mail_copy(b->words, sizeof b->words, mail_s(words));
+}
+
+static void bench_fail(bench *b, int code, const char *words) {
+    b->failed++;
+    bench_words(b, code, words);
+}
+
+static void bench_done(bench *b, int64_t octets) {
+    b->done++;
+    b->octets += octets;
+    b->last = bench_now();
+}
+
+/* --- SMTP: mail after mail ------------------------------------------------ */
+
+/* May this connection begin another message? */
+static int bench_take(bench_conn *c) {
+    bench *b = c->b;
+    if (b->left == 0 || (b->o.per_conn && c->taken == b->o.per_conn))
+        return 0;
+    b->left--;
+    c->taken++;
+    return 1;
+}
+
+/* The next message, if there is one; else QUIT. */
+static void bench_smtp_next(bench_conn *c) {
+    bench *b = c->b;
+    mail_err e = MAIL_ERR_OK;
+    c->asked_rcpt = 0;
+    while (bench_take(c)) {
+        e = mail_smtpc_mail(&c->s.smtp, &b->from, b->size, 0);
+        if (e == MAIL_ERR_OK) {
+            c->to = b->next_to;
+            b->next_to = (b->next_to + 1) % b->o.nto;
+            c->busy = 1;
+            return;
+        }
+        bench_fail(b, 0, mail_err_text(e));     /* larger than it takes */
+    }
+    mail_smtpc_quit(&c->s.smtp);
+}
+
+/* Asks for whatever can be asked for now: with PIPELINING a whole group. */
+static void bench_smtp_ask(bench_conn *c) {
+    mail_smtpc *s = &c->s.smtp;
+    if (s->state == MAIL_SMTPC_READY) bench_smtp_next(c);
+    if (s->state != MAIL_SMTPC_MAIL || c->asked_rcpt) return;
+    if (mail_smtpc_rcpt(s, &c->b->to[c->to])) return;
+    c->asked_rcpt = 1;
+    mail_smtpc_data(s);
+}
+
+/* The text waits ready with its final dot: the session's own is dropped. */
+static void bench_smtp_text(bench_conn *c) {
+    mail_smtpc_end(&c->s.smtp);
+    mail_smtpc_sent(&c->s.smtp, mail_smtpc_out(&c->s.smtp).n);
+    c->text = mail_sn(c->b->text, c->b->text_n);
+}
+
+static void bench_smtp_answer(bench_conn *c, const mail_event *ev) {
+    bench *b = c->b;
+    char words[512];
+    mail_copy(words, sizeof words, ev->text);
+    c->busy = 0;
+    if (ev->code / 100 != 2) {
+        bench_fail(b, ev->code, words);
+        return;
+    }
+    bench_done(b, b->size);
+    bench_time(&b->dots, b->last - c->since);
+}
+
+/* A connection that ends with no message under way has cost one, too, or a
+   server that refuses us would be asked for ever. */
+static void bench_smtp_closed(bench_conn *c) {
+    mail_smtpc *s = &c->s.smtp;
+    c->a.over = 1;
+    if (!c->busy && (s->err == MAIL_ERR_OK || !bench_take(c))) return;
+    if (s->words[0] && s->code >= 400) bench_fail(c->b, s->code, s->words);
+    else bench_fail(c->b, 0, mail_err_text(s->err));
+    c->busy = 0;
+}
+
+static void bench_smtp_event(bench_conn *c, const mail_event *ev) {
+    switch (ev->kind) {
+    case MAIL_EV_READY:
+        if (c->b->o.no_pipelining)
+            c->s.smtp.ext &= ~(unsigned)MAIL_EXT_PIPELINING;
+        break;
+    case MAIL_EV_RCPT:
+        if (ev->code >= 400) bench_words(c->b, ev->code, c->s.smtp.words);
+        break;
+    case MAIL_EV_DATA:
+        bench_smtp_text(c);
+        break;
+    case MAIL_EV_DONE:
+        bench_smtp_answer(c, ev);
+        break;
+    case MAIL_EV_CLOSED:
+        bench_smtp_closed(c);
+        break;
+    default:
+        break;
+    }
+}
+
+static int bench_smtp_move(bench_conn *c) {
+    mail_event ev;
+    int moved = 0;
+    while (mail_smtpc_next(&c->s.smtp, &ev)) {
+        bench_smtp_event(c, &ev);
+        moved = 1;
+    }
+    bench_smtp_ask(c);
+    return moved;
+}
+
+static size_t bench_smtp_feed(agent *a, const char *in, size_t n) {
+    bench_conn *c = (bench_conn *)a;
+    size_t used = 0, k;
+    do {
+        k = mail_smtpc_feed(&c->s.smtp, in + used, n - used);
+        used += k;
+    } while ((bench_smtp_move(c) || k) && used < n);
+    return used;
+}
+
+static mail_str bench_smtp_out(agent *a) {
+    bench_conn *c = (bench_conn *)a;
+    return c->text.n ? c->text : mail_smtpc_out(&c->s.smtp);
+}
+
+static void bench_smtp_sent(agent *a, size_t n) {
+    bench_conn *c = (bench_conn *)a;
+    if (c->text.n == 0) {
+        mail_smtpc_sent(&c->s.smtp, n);
+        return;
+    }
+    c->text = mail_sn(c->text.p + n, c->text.n - n);
+    c->s.smtp.active = 1;               /* a long text is not silence */
+    if (c->text.n == 0) c->since = bench_now();
+}
+
+static int64_t bench_smtp_tick(agent *a, int64_t now) {
+    bench_conn *c = (bench_conn *)a;
+    int64_t due = mail_smtpc_tick(&c->s.smtp, now);
+    bench_smtp_move(c);
+    return due;
+}
+
+static void bench_smtp_eof(agent *a) {
+    bench_conn *c = (bench_conn *)a;
+    mail_smtpc_eof(&c->s.smtp);
+    bench_smtp_move(c);
+}
+
+static void bench_smtp_begin(bench_conn *c) {
+    static const agent smtp = { bench_smtp_feed, bench_smtp_out,
+        bench_smtp_sent, bench_smtp_tick, bench_smtp_eof, 0 };
+    mail_smtpc_opts o;
+    memset(&o, 0, sizeof o);
+    o.helo = "localhost";
+    o.user = c->b->o.nusers ? c->b->o.users[(size_t)(c - c->b->conns) %
+                                            c->b->o.nusers] : NULL;
+    o.password = o.user ? c->b->o.password : NULL;
+    c->a = smtp;
+    c->text = mail_sn(NULL, 0);
+    mail_smtpc_init(&c->s.smtp, o);
+}
+
+/* --- POP3: many answers under way ----------------------------------------- */
+
+/* The session asks for one thing at a time and waits. Here it only writes
+   the commands, and the answers are read below: so it is told, after each
+   one, that it may go on. */
+static void bench_pop_ask(bench_conn *c) {
+    mail_pop3c *s = &c->s.pop;
+    int64_t each = c->b->o.del ? 2 : 1;
+    while (c->asked < c->count * each &&
+           c->asked - c->got < c->b->o.pipeline * each) {
+        int64_t number = c->asked / each + 1;
+        if (c->asked % each ? mail_pop3c_dele(s, number)
+                            : mail_pop3c_retr(s, number)) return;
+        s->state = MAIL_POP3C_READY;
+        c->asked++;
+    }
+    if (c->got < c->count * each) return;
+    c->direct = 0;
+    mail_pop3c_quit(s);
+}
+
+/* A status line: the text of a message follows, or that was all. */
+static void bench_pop_line(bench_conn *c) {
+    int64_t each = c->b->o.del ? 2 : 1;
+    mail_str words;
+    int ok, text = c->got % each == 0;
+    char copy[512];
+    if (mail_status_line(mail_line_text(&c->line), &ok, &words)) {
+        bench_fail(c->b, 0, mail_err_text(MAIL_ERR_PROTOCOL));
+        c->a.over = 1;
+    } else if (!ok) {
+        mail_copy(copy, sizeof copy, words);
+        bench_fail(c->b, 0, copy);
+    }
+    c->in_text = ok && text;
+    if (!c->in_text) c->got++;
+    memset(&c->dot, 0, sizeof c->dot);
+    mail_line_reset(&c->line);
+}
+
+static size_t bench_pop_answers(bench_conn *c, const char *in, size_t n) {
+    size_t used = 0;
+    mail_str text;
+    while (used < n && c->got < c->asked && !c->a.over)
+        if (c->in_text) {
+            used += mail_dot_read(&c->dot, in + used, n - used, &text);
+            c->b->octets += (int64_t)text.n;
+            if (!c->dot.end) continue;
+            c->in_text = 0;
+            c->got++;
+            bench_done(c->b, 0);
+        } else {
+            used += mail_line_feed(&c->line, in + used, n - used, 1);
+            if (c->line.done) bench_pop_line(c);
+        }
+    return used;
+}
+
+/* STAT has answered: the login is over, the fetching may begin. */
+static void bench_pop_counted(bench_conn *c, const mail_event *ev) {
+    bench *b = c->b;
+    int64_t now = bench_now();
+    c->busy = 0;
+    if (!ev->code || ev->number < 0)
+        bench_fail(b, 0, mail_err_text(MAIL_ERR_PROTOCOL));
+    bench_time(&b->logins, now - c->since);
+    b->logged_in++;
+    c->count = b->o.logins || !ev->code || ev->number < 0 ? 0 : ev->number;
+    if (b->o.messages && c->count > b->left) c->count = b->left;
+    if (b->o.messages) b->left -= c->count;
+    if (!b->first) b->first = now;
+    c->direct = c->count > 0;
+    if (!c->direct) mail_pop3c_quit(&c->s.pop);
+}
+
+static void bench_pop_closed(bench_conn *c) {
+    mail_pop3c *s = &c->s.pop;
+    c->a.over = 1;
+    if (s->err == MAIL_ERR_OK) return;
+    bench_fail(c->b, 0, s->words[0] && s->err != MAIL_ERR_CLOSED
+                        ? s->words : mail_err_text(s->err));
+}
+
+static int bench_pop_move(bench_conn *c) {
+    mail_event ev;
+    int moved = 0;
+    while (mail_pop3c_next(&c->s.pop, &ev)) {
+        moved = 1;
+        if (ev.kind == MAIL_EV_READY) mail_pop3c_stat(&c->s.pop);
+        if (ev.kind == MAIL_EV_DONE) bench_pop_counted(c, &ev);
+        if (ev.kind == MAIL_EV_CLOSED) bench_pop_closed(c);
+    }
+    if (c->direct) bench_pop_ask(c);
+    return moved;
+}
+
+static size_t bench_pop_feed(agent *a, const char *in, size_t n) {
+    bench_conn *c = (bench_conn *)a;
+    size_t used = 0, k;
+    do {
+        k = c->direct ? bench_pop_answers(c, in + used, n - used)
+                      : mail_pop3c_feed(&c->s.pop, in + used, n - used);
+        used += k;
+    } while ((bench_pop_move(c) || k) && used < n);
+    return used;
+}
+
+static mail_str bench_pop_out(agent *a) {
+    return mail_pop3c_out(&((bench_conn *)a)->s.pop);
+}
+
+static void bench_pop_sent(agent *a, size_t n) {
+    bench_conn *c = (bench_conn *)a;
+    mail_pop3c_sent(&c->s.pop, n);
+    if (c->direct) bench_pop_ask(c);
+}
+
+static int64_t bench_pop_tick(agent *a, int64_t now) {
+    bench_conn *c = (bench_conn *)a;
+    int64_t due = mail_pop3c_tick(&c->s.pop, now);
+    bench_pop_move(c);
+    return due;
+}
+
+static void bench_pop_eof(agent *a) {
+    bench_conn *c = (bench_conn *)a;
+    c->direct = 0;
+    mail_pop3c_eof(&c->s.pop);
+    bench_pop_move(c);
+}
+
+static void bench_pop_begin(bench_conn *c) {
+    static const agent pop = { bench_pop_feed, bench_pop_out, bench_pop_sent,
+        bench_pop_tick, bench_pop_eof, 0 };
+    mail_pop3c_opts o;
+    memset(&o, 0, sizeof o);
+    o.user = c->b->o.users[(size_t)(c - c->b->conns) % c->b->o.nusers];
+    o.password = c->b->o.password;
+    o.timeout = 600000;
+    c->a = pop;
+    c->direct = c->in_text = 0;
+    c->count = c->asked = c->got = 0;
+    memset(&c->line, 0, sizeof c->line);
+    mail_pop3c_init(&c->s.pop, o);
+    c->b->sessions--;
+}
+
+/* --- the loop ------------------------------------------------------------- */
+
+enum { BENCH_SIGNAL, BENCH_LISTENER, BENCH_FIRST };     /* places in polls */
+
+static void bench_close(bench_conn *c) {
+    bench *b = c->b;
+    close(c->fd);
+    c->fd = -1;
+    b->polls[BENCH_FIRST + (c - b->conns)].fd = -1;
+    b->open--;
+}
+
+/* The descriptor is watched; the connection's fields are still to be set. */
+static void bench_watch(bench_conn *c, int fd) {
+    bench *b = c->b;
+    struct pollfd *p = &b->polls[BENCH_FIRST + (c - b->conns)];
+    socket_ready(fd);
+    c->fd = p->fd = fd;
+    p->events = POLLIN;
+    p->revents = 0;
+    c->heard = c->busy = 0;
+    c->taken = 0;
+    b->open++;
+    if ((size_t)(c - b->conns) >= b->top)
+        b->top = (size_t)(c - b->conns) + 1;
+}
+
+/* A client connects, if there is work left for it. */
+static void bench_connect(bench_conn *c) {
+    bench *b = c->b;
+    int fd;
+    if (b->why || (b->o.pop3 ? b->sessions : b->left) == 0) return;
+    fd = socket(b->at.ss_family, SOCK_STREAM, 0);
+    if (fd < 0) {
+        b->why = strerror(errno);
+        return;
+    }
+    bench_watch(c, fd);
+    c->since = bench_now();
+    if (b->o.pop3) bench_pop_begin(c);
+    else bench_smtp_begin(c);
+    if (connect(fd, (struct sockaddr *)&b->at, b->at_n) &&
+        errno != EINPROGRESS) {
+        b->why = strerror(errno);
+        bench_close(c);
+    }
+}
+
+static void bench_read(bench_conn *c) {
+    bench *b = c->b;
+    int64_t k = net_recv(NULL, c->fd, b->buf, sizeof b->buf);
+    if (k == -1) return;
+    if (k == -2 && !c->heard && errno == ECONNREFUSED) {
+        b->why = strerror(errno);
+        c->a.over = 1;
+    } else if (k <= 0) c->a.eof(&c->a);
+    else {
+        c->heard = 1;
+        if (c->a.feed(&c->a, b->buf, (size_t)k) < (size_t)k && !c->a.over)
+            c->a.eof(&c->a);            /* it says what nobody asked for */
+    }
+}
+
+static void bench_write(bench_conn *c) {
+    struct pollfd *p = &c->b->polls[BENCH_FIRST + (c - c->b->conns)];
+    mail_str out;
+    int64_t k = 0;
+    while ((out = c->a.out(&c->a)).n) {
+        k = net_send(NULL, c->fd, out.p, out.n);
+        if (k < 0) break;
+        c->a.sent(&c->a, (size_t)k);
+    }
+    p->events = (short)(out.n ? POLLIN | POLLOUT : POLLIN);
+    if (k == -2 && !c->a.over) c->a.eof(&c->a);
+}
+
+static void bench_ready(bench_conn *c, int revents) {
+    if (revents & (POLLIN | POLLHUP | POLLERR)) bench_read(c);
+    if (!c->a.over || c->a.out(&c->a).n) bench_write(c);
+    if (!c->a.over) return;
+    bench_close(c);
+    if (c->b->over) c->b->over(c);
+}
+
+/* Once a second: who has been silent for too long; how far are we? A server
+   with a short queue at its door greets some of us never: when there is no
+   work left for them, they need not wait. */
+static void bench_second(bench *b, int64_t now) {
+    size_t i;
+    b->told = now;
+    for (i = 0; i < b->top; i++) {
+        bench_conn *c = &b->conns[i];
+        if (c->fd < 0) continue;
+        if (b->over && !c->heard && !b->o.pop3 && b->left == 0) {
+            bench_close(c);
+            continue;
+        }
+        c->a.tick(&c->a, now / 1000);
+        bench_ready(c, 0);
+    }
+    if (b->over == NULL || b->o.json || !isatty(2)) return;
+    fprintf(stderr, "\r%lld messages, %lld logins, %lld failed ",
+            (long long)b->done, (long long)b->logged_in,
+            (long long)b->failed);
+}
+
+static void bench_turn(bench *b) {
+    size_t i;
+    int64_t now;
+    int n = poll(b->polls, (nfds_t)(BENCH_FIRST + b->top), 1000);
+    for (i = 0; i < b->top && n > 0; i++) {
+        struct pollfd *p = &b->polls[BENCH_FIRST + i];
+        int revents = p->fd >= 0 ? p->revents : 0;
+        if (revents == 0) continue;
+        p->revents = 0;
+        n--;
+        bench_ready(&b->conns[i], revents);
+    }
+    now = bench_now();
+    if (now - b->told >= 1000000) bench_second(b, now);
+}
+
+static int bench_room(bench *b, size_t n) {
+    size_t i;
+    b->conns = calloc(n, sizeof *b->conns);
+    b->polls = calloc(BENCH_FIRST + n, sizeof *b->polls);
+    if (b->conns == NULL || b->polls == NULL) return 0;
+    b->nconns = n;
+    for (i = 0; i < BENCH_FIRST + n; i++) b->polls[i].fd = -1;
+    for (i = 0; i < n; i++) {
+        b->conns[i].b = b;
+        b->conns[i].fd = -1;
+    }
+    return 1;
+}
+
+static int bench_times_room(bench_times *t, int64_t n) {
+    t->cap = (size_t)n;
+    t->us = calloc(t->cap + 1, sizeof *t->us);
+    return t->us != NULL;
+}
+
+static void bench_free(bench *b) {
+    free(b->conns);
+    free(b->polls);
+    free(b->to);
+    free(b->text);
+    free(b->dots.us);
+    free(b->logins.us);
+}
+
+/* --- mail bench smtp, mail bench pop3 ------------------------------------- */
+
+/* A header, then lines that fill up the size; then the final dot. */
+static mail_err bench_text(bench *b) {
+    size_t cap = (size_t)b->o.size + 2048, i;
+    mail_dot_out dot;
+    mail_buf t;
+    mail_compose m;
+    mail_err e;
+    b->text = malloc(cap);
+    if (b->text == NULL) return MAIL_ERR_NOMEM;
+    t = mail_buf_on(b->text, cap - 8);
+    memset(&m, 0, sizeof m);
+    memset(&dot, 0, sizeof dot);
+    m.from = b->o.from;
+    m.to = b->o.to[0];
+    m.subject = "bench";
+    m.message_id = "<bench@localhost>";
+    m.time = sys_time(NULL, &m.zone);
+    e = mail_compose_head(&t, &m);
+    while (!e && t.n + 2 < (size_t)b->o.size) {
+        size_t left = (size_t)b->o.size - t.n, line = left < 78 ? left : 78;
+        if (left - line == 1) line--;       /* the last one needs its CRLF */
+        for (i = 0; i + 2 < line; i++) t.p[t.n++] = (char)('a' + i % 26);
+        t.p[t.n++] = '\r';
+        t.p[t.n++] = '\n';
+    }
+    b->size = (int64_t)t.n;
+    b->text_n = t.n + mail_dot_close(&dot, b->text + t.n, 8);
+    return e;
+}
+
+static mail_err bench_paths(bench *b) {
+    size_t i;
+    mail_err e = mail_path_mailbox(mail_s(b->o.from), &b->from);
+    b->to = calloc(b->o.nto, sizeof *b->to);
+    if (b->to == NULL) return MAIL_ERR_NOMEM;
+    for (i = 0; i < b->o.nto && !e; i++)
+        e = mail_path_mailbox(mail_s(b->o.to[i]), &b->to[i]);
+    return e;
+}
+
+/* The address all of them connect to. Sealed, it is on this machine. */
+static int bench_find(bench *b, const char *server) {
+    const char *why = "";
+    struct addrinfo *found = net_find(server, 0, &why), *a = found;
+    while (a && !b->o.unsealed && !is_loopback(a->ai_addr)) a = a->ai_next;
+    if (a) {
+        memcpy(&b->at, a->ai_addr, a->ai_addrlen);
+        b->at_n = a->ai_addrlen;
+    } else
+        fprintf(stderr, "mail bench: %s %s%s\n", server, found
+                ? "is not on this machine: say --unsealed if that is meant"
+                : "is no address: ", found ? "" : why);
+    if (found) freeaddrinfo(found);
+    return a != NULL;
+}
+
+/* A string of JSON, without its quotes; peers' words are printable. */
+static void json_text(FILE *f, const char *s) {
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\') fputc('\\', f);
+        fputc(*s, f);
+    }
+}
+
+static void bench_json(const bench *b, double seconds, double login_s) {
+    printf("{\"bench\":\"%s\",\"clients\":%lld,\"messages\":%lld,"
+           "\"failed\":%lld,\"octets\":%lld,\"seconds\":%.6f,"
+           "\"messages_per_s\":%.2f,\"mib_per_s\":%.3f,",
+           b->o.pop3 ? "pop3" : "smtp", (long long)b->o.clients,
+           (long long)b->done, (long long)b->failed, (long long)b->octets,
+           seconds, (double)b->done / seconds,
+           (double)b->octets / 1048576 / seconds);
+    printf("\"dot_p50_ms\":%.3f,\"dot_p99_ms\":%.3f,\"dot_max_ms\":%.3f,",
+           bench_percentile(&b->dots, 50), bench_percentile(&b->dots, 99),
+           bench_percentile(&b->dots, 100));
+    printf("\"logins\":%lld,\"logins_per_s\":%.2f,\"login_p50_ms\":%.3f,"
+           "\"login_p99_ms\":%.3f,\"login_max_ms\":%.3f,\"first_error\":\"",
+           (long long)b->logged_in, (double)b->logged_in / login_s,
+           bench_percentile(&b->logins, 50),
+           bench_percentile(&b->logins, 99),
+           bench_percentile(&b->logins, 100));
+    json_text(stdout, b->words);
+    printf("\"}\n");
+}
+
+static void bench_row_ms(const char *name, const bench_times *t) {
+    printf("%-16s p50 %.2f   p99 %.2f   max %.2f\n", name,
+           bench_percentile(t, 50), bench_percentile(t, 99),
+           bench_percentile(t, 100));
+}
+
+static void bench_tell(const bench *b, double seconds, double login_s) {
+    if (!b->o.logins) {
+        printf("%-16s %lld\n", "messages", (long long)b->done);
+        printf("%-16s %.3f\n", "seconds", seconds);
+        printf("%-16s %.0f\n", "messages/s", (double)b->done / seconds);
+        printf("%-16s %.2f\n", "MiB/s",
+               (double)b->octets / 1048576 / seconds);
+    }
+    if (!b->o.pop3) bench_row_ms("final dot, ms", &b->dots);
+    if (b->o.logins) {
+        printf("%-16s %lld\n", "logins", (long long)b->logged_in);
+        printf("%-16s %.3f\n", "seconds", login_s);
+        printf("%-16s %.0f\n", "logins/s", (double)b->logged_in / login_s);
+    }
+    if (b->o.pop3) bench_row_ms("login+STAT, ms", &b->logins);
+}
+
+/* The figures; 0 if every message went well. */
+static int bench_result(bench *b, int64_t ended) {
+    int64_t from = b->first ? b->first : b->begun;
+    double seconds = (double)(b->last - from) / 1e6;
+    double login_s = (double)(ended - b->begun) / 1e6;
+    if (seconds <= 0) seconds = 1e-6;
+    if (login_s <= 0) login_s = 1e-6;
+    qsort(b->dots.us, b->dots.n, sizeof *b->dots.us, by_number);
+    qsort(b->logins.us, b->logins.n, sizeof *b->logins.us, by_number);
+    if (b->o.json) bench_json(b, seconds, login_s);
+    else bench_tell(b, seconds, login_s);
+    if (b->failed) {
+        fprintf(stderr, "mail bench: %lld failed; the first: ",
+                (long long)b->failed);
+        show_safe(stderr, mail_s(b->words), 400);
+        fputc('\n', stderr);
+    }
+    return b->failed != 0;
+}
+
+static int bench_setup(bench *b, const char *server) {
+    mail_err e = MAIL_ERR_OK;
+    int64_t n = b->o.pop3 ? 0 : b->o.messages;
+    if (!b->o.pop3 && b->o.clients > n) b->o.clients = n;
+    b->left = b->o.messages;
+    b->sessions = b->o.logins ? b->o.logins : b->o.clients;
+    if (b->o.clients > b->sessions) b->o.clients = b->sessions;
+    if (!b->o.pop3) e = bench_paths(b);
+    if (e) fprintf(stderr, "mail bench: --from or --to is no address (write "
+                   "user@domain)\n");
+    if (!e && !b->o.pop3 && (e = bench_text(b)) != MAIL_ERR_OK)
+        fprintf(stderr, "mail bench: the text cannot be made: %s\n",
+                mail_err_text(e));
+    if (e || !bench_find(b, server)) return 0;
+    if (bench_room(b, (size_t)b->o.clients) &&
+        bench_times_room(&b->dots, n) &&
+        bench_times_room(&b->logins, b->sessions)) return 1;
+    fprintf(stderr, "mail bench: out of memory: fewer --clients, --messages\n");
+    return 0;
+}
+
+/* Runs the whole load. 0: every message went well. */
+static int bench_run(const bench_opts *o, const char *server) {
+    static bench b;
+    size_t i;
+    int e = 1;
+    memset(&b, 0, sizeof b);
+    b.o = *o;
+    b.over = bench_connect;
+    if (bench_setup(&b, server)) {
+        b.begun = b.told = b.last = bench_now();
+        for (i = 0; i < b.nconns; i++) bench_connect(&b.conns[i]);
+        while (b.open && !b.why) bench_turn(&b);
+        if (!b.o.json && isatty(2)) fprintf(stderr, "\r\033[K");
+        if (b.why)
+            fprintf(stderr, "mail bench: %s: %s; does the server run, and "
+                    "there?\n", server, b.why);
+        else e = bench_result(&b, bench_now());
+    }
+    bench_free(&b);
+    return e;
+}
+
+/* --- mail bench sink ------------------------------------------------------ */
+
+/* Everything is welcome, and nothing is kept. */
+static void sink_event(bench_conn *c, const mail_event *ev) {
+    mail_smtpd *s = &c->s.sink;
+    switch (ev->kind) {
+    case MAIL_EV_TEXT:
+        c->b->octets += (int64_t)ev->text.n;
+        break;
+    case MAIL_EV_DATA:
+        mail_smtpd_reply(s, 354, NULL);
+        break;
+    case MAIL_EV_END:
+        c->b->done++;
+        mail_smtpd_reply(s, 250, NULL);
+        break;
+    case MAIL_EV_CLOSED:
+        c->a.over = 1;
+        break;
+    case MAIL_EV_ABORT:
+        break;
+    default:
+        mail_smtpd_reply(s, 250, NULL);
+        break;
+    }
+}
+
+static int sink_move(bench_conn *c) {
+    mail_event ev;
+    int moved = 0;
+    while (mail_smtpd_next(&c->s.sink, &ev)) {
+        sink_event(c, &ev);
+        moved = 1;
+    }
+    return moved;
+}
+
+/* What waits for the peer when its commands outrun our answers is sent in
+   between: else a full output would keep the rest of them out. */
+static size_t sink_feed(agent *a, const char *in, size_t n) {
+    bench_conn *c = (bench_conn *)a;
+    size_t used = 0, k;
+    do {
+        k = mail_smtpd_feed(&c->s.sink, in + used, n - used);
+        used += k;
+        if (!sink_move(c) && k == 0) {
+            if (mail_smtpd_out(&c->s.sink).n == 0) break;
+            bench_write(c);
+            if (mail_smtpd_out(&c->s.sink).n) break;
+        }
+    } while (used < n && !c->a.over);
+    return used;
+}
+
+static mail_str sink_out(agent *a) {
+    return mail_smtpd_out(&((bench_conn *)a)->s.sink);
+}
+
+static void sink_sent(agent *a, size_t n) {
+    mail_smtpd_sent(&((bench_conn *)a)->s.sink, n);
+}
+
+static int64_t sink_tick(agent *a, int64_t now) {
+    bench_conn *c = (bench_conn *)a;
+    int64_t due = mail_smtpd_tick(&c->s.sink, now);
+    sink_move(c);
+    return due;
+}
+
+static void sink_eof(agent *a) { a->over = 1; }
+
+static void sink_accept(bench *b, int port) {
+    static const agent sink = { sink_feed, sink_out, sink_sent, sink_tick,
+                                sink_eof, 0 };
+    mail_smtpd_opts o;
+    size_t i;
+    int fd;
+    memset(&o, 0, sizeof o);
+    o.host = "localhost";
+    o.max_size = (int64_t)1 << 40;
+    while ((fd = accept(port, NULL, NULL)) >= 0) {
+        bench_conn *c;
+        for (i = 0; i < b->nconns && b->conns[i].fd >= 0; i++) {}
+        if (i == b->nconns) {
+            close(fd);
+            continue;
+        }
+        c = &b->conns[i];
+        bench_watch(c, fd);
+        c->a = sink;
+        mail_smtpd_init(&c->s.sink, o);
+        bench_write(c);
+    }
+}
+
+static void sink_tell(const bench *b) {
+    printf("%lld messages, %lld octets\n", (long long)b->done,
+           (long long)b->octets);
+    fflush(stdout);
+}
+
+/* An SMTP server that takes everything and keeps nothing, until a signal.
+   SIGHUP asks how much it has taken so far. */
+static int bench_sink(const char *where, int unsealed, int64_t conns) {
+    static bench b;
+    machine m;
+    listener l = { -1, 0, "smtp", NULL };
+    l.where = where;
+    memset(&m, 0, sizeof m);
+    memset(&b, 0, sizeof b);
+    m.unsealed = unsealed;
+    catch_signals();
+    if (!bench_room(&b, (size_t)conns)) return 1;
+    if (!listen_on(&m, &l)) return 1;
+    printf("ready\n");
+    fflush(stdout);
+    b.polls[BENCH_LISTENER].fd = l.fd;
+    b.polls[BENCH_SIGNAL].fd = signal_pipe[0];
+    b.polls[BENCH_LISTENER].events = b.polls[BENCH_SIGNAL].events = POLLIN;
+    while (!signal_stop) {
+        bench_turn(&b);
+        if (b.polls[BENCH_LISTENER].revents) sink_accept(&b, l.fd);
+        if (b.polls[BENCH_SIGNAL].revents) drain_signals();
+        if (!signal_reload) continue;
+        signal_reload = 0;
+        sink_tell(&b);
+    }
+    sink_tell(&b);
+    close(l.fd);
+    bench_free(&b);
+    return 0;
+}
+
+/* ======================================================================
    [CLI] the program                                                ch.14
    Every command: 0 done, 1 failed (one line that says what to do), 2 wrong
    usage.
@@ -4535,6 +5395,115 @@ static int cmd_fetch(int argc, char **argv) {
     return e;
 }
 
+/* --- mail bench ----------------------------------------------------------- */
+
+typedef struct bench_cli {
+    bench_opts o;
+    text_list to, users, rest;
+    const char *password_file;
+} bench_cli;
+
+static bench_cli bench_line;
+
+static const opt bench_table[] = {
+    { "clients", OPT_NUMBER, &bench_line.o.clients,
+      "N: connections at once (10; pop3: one a user)" },
+    { "messages", OPT_NUMBER, &bench_line.o.messages,
+      "N: in all (1000; pop3: all there are)" },
+    { "size", OPT_NUMBER, &bench_line.o.size,
+      "N: octets of the text, header and all (1024)" },
+    { "per-connection", OPT_NUMBER, &bench_line.o.per_conn,
+      "N: messages, then QUIT (0: no such limit)" },
+    { "from", OPT_TEXT, &bench_line.o.from, "A: the sender" },
+    { "to", OPT_LIST, &bench_line.to,
+      "A: a recipient (again: more, in turn)" },
+    { "no-pipelining", OPT_FLAG, &bench_line.o.no_pipelining,
+      ": smtp: one command at a time" },
+    { "user", OPT_LIST, &bench_line.users,
+      "U: log in (again: more, in turn)" },
+    { "password-file", OPT_TEXT, &bench_line.password_file,
+      "FILE: its first line" },
+    { "pipeline", OPT_NUMBER, &bench_line.o.pipeline,
+      "N: pop3: messages asked for ahead (16)" },
+    { "delete", OPT_FLAG, &bench_line.o.del,
+      ": pop3: what was fetched is removed" },
+    { "logins", OPT_NUMBER, &bench_line.o.logins,
+      "N: pop3: only log in, N times" },
+    { "json", OPT_FLAG, &bench_line.o.json, ": the figures on one line" },
+    { "unsealed", OPT_FLAG, &bench_line.o.unsealed,
+      ": the server is not on this machine" },
+    { NULL, OPT_FLAG, NULL, NULL }
+};
+
+static void bench_help(void) {
+    printf("mail bench smtp HOST:PORT   send mail, as fast as it is taken\n"
+           "mail bench pop3 HOST:PORT   fetch mail, as fast as it comes\n"
+           "mail bench sink [ADDR]      a server that takes all, keeps none "
+           "(2500)\n");
+    opts_help(bench_table);
+    printf("The password: MAIL_PASSWORD, --password-file, or a prompt.\n");
+}
+
+static int bench_check(bench_cli *c) {
+    bench_opts *o = &c->o;
+    const char *what = c->rest.n ? c->rest.p[0] : "";
+    o->pop3 = strcmp(what, "pop3") == 0;
+    if (!o->pop3 && strcmp(what, "smtp") != 0 && strcmp(what, "sink") != 0)
+        return usage_error("bench", "write", "smtp|pop3 HOST:PORT, or sink");
+    if (what[0] == 's' && what[1] == 'i')
+        return c->rest.n > 2 ? usage_error("bench", "what is", c->rest.p[2])
+                             : 0;
+    if (c->rest.n != 2)
+        return usage_error("bench", "which server? write", "HOST:PORT");
+    if (o->pop3 && c->users.n == 0)
+        return usage_error("bench", "whose mail? give", "--user");
+    if (!o->pop3 && (o->from == NULL || c->to.n == 0))
+        return usage_error("bench", "at least", "--from and one --to");
+    if (o->clients < 0) o->clients = o->pop3 ? (int64_t)c->users.n : 10;
+    if (o->messages < 0) o->messages = o->pop3 ? 0 : 1000;
+    if (o->clients == 0 || o->clients > 100000 || o->pipeline == 0)
+        return usage_error("bench", "1 to 100000 is wanted for",
+                           "--clients, --pipeline");
+    if ((o->messages == 0 && !o->pop3) || o->messages > 100000000 ||
+        o->logins > 100000000)
+        return usage_error("bench", "1 to 100 million is wanted for",
+                           "--messages, --logins");
+    if (o->size > 1024 * 1024 * 1024)
+        return usage_error("bench", "1024m is the most for", "--size");
+    return 0;
+}
+
+static int cmd_bench(int argc, char **argv) {
+    bench_cli *c = &bench_line;
+    char password[256] = "";
+    int e;
+    memset(c, 0, sizeof *c);
+    c->o.clients = c->o.messages = -1;
+    c->o.size = 1024;
+    c->o.pipeline = 16;
+    e = opts_read("bench", bench_table, argc, argv, &c->rest);
+    if (e < 0) {
+        bench_help();
+        return 0;
+    }
+    if (!e) e = bench_check(c);
+    if (e) return e;
+    if (strcmp(c->rest.p[0], "sink") == 0)
+        return bench_sink(c->rest.n > 1 ? c->rest.p[1] : "127.0.0.1:2500",
+                          c->o.unsealed, c->o.clients > 0 ? c->o.clients
+                                                          : 1000);
+    if (c->users.n && !get_password(c->password_file, password,
+                                    sizeof password)) return 1;
+    c->o.to = c->to.p;
+    c->o.nto = c->to.n;
+    c->o.users = c->users.p;
+    c->o.nusers = c->users.n;
+    c->o.password = password;
+    e = bench_run(&c->o, c->rest.p[1]);
+    mail_wipe(password, sizeof password);
+    return e;
+}
+
 /* --- mail states, mail help ----------------------------------------------- */
 
 static void states_rows(int (*row)(size_t i, mail_row *r)) {
@@ -4600,6 +5569,7 @@ static const struct command {
     { "send",   cmd_send,   "send a message" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },
     { "user",   cmd_user,   "add, change, remove, list users" },
+    { "bench",  cmd_bench,  "how fast is a server? a load, and a sink" },
     { "states", cmd_states, "the tables that run the four sessions" }
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

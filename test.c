@@ -6370,8 +6370,8 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo serve send fetch user; do ./mail help $c; done | "
-          "awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
+    t_cli("for c in demo serve send fetch user bench; do ./mail help $c; "
+          "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
 }
 
@@ -6403,6 +6403,82 @@ static void test_cli_users(void) {
              "./mail user --dir build/u list", setup);
     t_cli(c, 0, "sue                      APOP");
     t_cli("grep -c . build/u/users", 0, "2\n");
+}
+
+static void test_cli_bench_usage(void) {
+    t_cli("./mail bench", 2, "smtp|pop3 HOST:PORT, or sink");
+    t_cli("./mail bench imap 1", 2, "smtp|pop3 HOST:PORT, or sink");
+    t_cli("./mail bench smtp --from a@b --to c@d", 2, "which server?");
+    t_cli("./mail bench smtp 1 2 --from a@b --to c@d", 2, "which server?");
+    t_cli("./mail bench sink 1 2", 2, "what is 2");
+    t_cli("./mail bench smtp 1", 2, "--from and one --to");
+    t_cli("./mail bench pop3 1", 2, "--user");
+    t_cli("./mail bench smtp 1 --from a@b --to c@d --clients 0", 2,
+          "--clients");
+    t_cli("./mail bench smtp 1 --from a@b --to c@d --messages 0", 2,
+          "--messages");
+    t_cli("./mail bench smtp 1 --from a@b --to c@d --size 2048m", 2,
+          "--size");
+    t_cli("./mail bench smtp 1 --from a@b --to 'c d'", 1, "user@domain");
+    t_cli("./mail bench smtp 192.0.2.1:25 --from a@b --to c@d", 1,
+          "--unsealed");
+    t_cli("./mail bench smtp 127.0.0.1:1 --from a@b --to c@d", 1,
+          "does the server run");
+}
+
+/* Runs a command against something that has said "ready"; $p is its first
+   port, build/b its directory. SIGTERM ends it, and its exit status counts. */
+static void t_cli_with(const char *server, const char *command,
+                       const char *says) {
+    char line[1200];
+    snprintf(line, sizeof line,
+             "export MAIL_PASSWORD=x; rm -f build/b.out; "
+             "%s > build/b.out 2> build/b.err & s=$!; "
+             "until grep -q ready build/b.out; do "
+             "kill -0 $s || exit 9; sleep 0.02; done; "
+             "p=$(sed -n '1s/.*://p' build/b.out); %s; e=$?; "
+             "kill $s; wait $s || e=8; cat build/b.out; exit $e",
+             server, command);
+    t_cli(line, 0, says);
+}
+
+static void test_cli_bench_sink(void) {
+    static const char *const sink = "./mail bench sink 0";
+    t_cli_with(sink, "./mail bench smtp $p --from a@b --to c@d --to e@f "
+               "--messages 50 --size 2000", "50 messages, 100000 octets");
+    t_cli_with(sink, "./mail bench smtp $p --from a@b --to c@d --messages 7 "
+               "--clients 3 --per-connection 1 --json",
+               "\"messages\":7,\"failed\":0,\"octets\":7168,");
+    t_cli_with(sink, "./mail bench smtp $p --from a@b --to c@d --messages 3 "
+               "--no-pipelining", "final dot, ms    p50 ");
+    t_cli_with(sink, "./mail bench smtp $p --from a@b --to c@d --messages 2 "
+               "--size 3m", "2 messages, 6291456 octets");
+}
+
+/* What was sent is fetched again; what is refused is counted and shown. */
+static void test_cli_bench_server(void) {
+    static const char *const run =
+        "rm -rf build/b; ./mail user --dir build/b add u >/dev/null; "
+        "exec ./mail serve --dir build/b --domain b --smtp 0 --submission 0 "
+        "--pop3 0";
+    char group[400];
+    snprintf(group, sizeof group, "{ %s; }", run);
+    t_cli_with(group, "q=$(sed -n '3s/.*://p' build/b.out); "
+               "./mail bench smtp $p --from a@b --to u@b --messages 40 && "
+               "./mail bench pop3 $q --user u --logins 2 && "
+               "./mail bench pop3 $q --user u --pipeline 3 --delete && "
+               "./mail bench pop3 $q --user u --json",
+               "\"messages\":0,\"failed\":0,\"octets\":0,");
+    t_cli_with(group, "q=$(sed -n '3s/.*://p' build/b.out); "
+               "./mail bench smtp $p --from a@b --to u@b --messages 40 && "
+               "./mail bench pop3 $q --user u --pipeline 1 --json",
+               "\"messages\":40,\"failed\":0,");
+    t_cli_with(group, "./mail bench smtp $p --from a@b --to v@b "
+               "--messages 3 || test $? = 1",
+               "3 failed; the first: 550 5.1.1 no such user");
+    t_cli_with(group, "q=$(sed -n '3s/.*://p' build/b.out); "
+               "MAIL_PASSWORD=y ./mail bench pop3 $q --user u || "
+               "test $? = 1", "1 failed; the first: [AUTH]");
 }
 
 #endif /* MAIL_H_ONLY */
@@ -6540,7 +6616,10 @@ static const t_test t_tests[] = {
     T(test_lockstep_sections),
     T(test_cli_usage),
     T(test_cli_demo_is_the_same_twice),
-    T(test_cli_users)
+    T(test_cli_users),
+    T(test_cli_bench_usage),
+    T(test_cli_bench_sink),
+    T(test_cli_bench_server)
 #endif
 };
 
