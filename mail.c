@@ -800,10 +800,10 @@ typedef struct world_host {
     flush_ask *asks; size_t nasks, asks_cap;
 } world_host;
 
-typedef struct vpipe { char *p; size_t n, cap; int closed; } vpipe;
+typedef struct vpipe { char *p; size_t at, n, cap; int closed; } vpipe;
 
 typedef struct vwire {              /* end 0 has called end 1 */
-    int used, pending;
+    int used, pending, port;
     vpipe to[2];                    /* octets on their way to each end  */
     int gone[2];                    /* that end has hung up             */
     world_host *host[2];            /* whose end it is, with its conn   */
@@ -1512,6 +1512,10 @@ static void vdisk_put(vdisk *d, const char *path, mail_str text) {
 /* --- wires -------------------------------------------------------------- */
 
 static int vpipe_add(vpipe *p, const void *data, size_t n) {
+    if (p->at && p->at + p->n + n > p->cap) {
+        memmove(p->p, p->p + p->at, p->n);
+        p->at = 0;
+    }
     if (p->n + n > p->cap) {
         size_t cap = (p->n + n) * 2;
         char *q = realloc(p->p, cap);
@@ -1519,14 +1523,14 @@ static int vpipe_add(vpipe *p, const void *data, size_t n) {
         p->p = q;
         p->cap = cap;
     }
-    memcpy(p->p + p->n, data, n);
+    memcpy(p->p + p->at + p->n, data, n);
     p->n += n;
     return 1;
 }
 
 static void vpipe_drop(vpipe *p, size_t n) {
-    memmove(p->p, p->p + n, p->n - n);
     p->n -= n;
+    p->at = p->n ? p->at + n : 0;
 }
 
 /* How much of n octets comes at once? */
@@ -1560,7 +1564,7 @@ static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
     if (in->n == 0) return in->closed ? 0 : -1;
     if (n > in->n) n = in->n;
     n = world_piece(w, n);
-    memcpy(p, in->p, n);
+    memcpy(p, in->p + in->at, n);
     vpipe_drop(in, n);
     return (int64_t)n;
 }
@@ -1589,13 +1593,13 @@ static int64_t vwire_put(world *w, int number, const void *p, size_t n) {
     vpipe *to = &x->to[other];
     if (x->gone[other] || x->broken) return -2;
     if (to->n > 256 * 1024) return -1;
-    if (w->tap) w->tap(w->watch_ctx, x, 1 - other, p, n);
+    if (to->closed) return (int64_t)n;
+    if (!x->mute || other) n = vwire_cut(x, 1 - other, n);
+    if (w->tap && n) w->tap(w->watch_ctx, x, 1 - other, p, n);
     if (x->mute && other == 0) {
         vwire_break(x);
         return (int64_t)n;
     }
-    if (to->closed) return (int64_t)n;
-    n = vwire_cut(x, 1 - other, n);
     if (to->n == 0 && x->late) x->at[other] = w->ms + x->late;
     return n == 0 || vpipe_add(to, p, n) ? (int64_t)n : -2;
 }
@@ -1660,7 +1664,7 @@ static int vwire_connect(void *ctx, const char *host_port, void *conn) {
     x->host[0] = h;
     x->host[1] = to;
     x->conn[0] = conn;
-    x->pending = port;
+    x->pending = x->port = port;
     if (h->w->wired) h->w->wired(h->w->watch_ctx, x);
     return (int)(x - h->w->wires) * 2;
 }
@@ -1741,14 +1745,19 @@ static mail_err world_boot(world_host *h) {
 }
 
 #ifdef MAIL_TEST     /* what only the tests do to a world, for now */
+/* The server ends; what it asked for is forgotten. */
+static void world_stop(world_host *h) {
+    mail_server *v = h->server;
+    h->server = NULL;
+    mail_server_close(v);
+    h->nasks = 0;
+}
+
 /* The host stops in the middle of everything: its wires break, and only
    what was flushed is on its disk when it boots again. */
 static void world_crash(world_host *h) {
-    mail_server *v = h->server;
-    h->server = NULL;
     h->disk.dead = 1;
-    h->nasks = 0;
-    mail_server_close(v);
+    world_stop(h);
     vdisk_power_cut(&h->disk);
 }
 #endif
@@ -1777,6 +1786,7 @@ static vwire *world_call(world *w, agent *a, const char *host_port,
     vwire *x = h && h->server ? world_wire(w) : NULL;
     if (x == NULL) return NULL;
     x->agent = a;
+    x->port = port;
     x->host[1] = h;
     if (w->wired) w->wired(w->watch_ctx, x);
     if (x->answer) {
@@ -1834,7 +1844,7 @@ static int agent_turn(world *w, vwire *x) {
         moved = 1;
     }
     if (in->n && vwire_sees(w, x, 0)) {
-        size_t k = a->feed(a, in->p, world_piece(w, in->n));
+        size_t k = a->feed(a, in->p + in->at, world_piece(w, in->n));
         vpipe_drop(in, k);
         moved |= k > 0;
     } else if (((in->closed && in->n == 0) || broken) && !a->over) {
