@@ -5051,7 +5051,9 @@ static void test_demo_trace_has_no_password(void) {
 
 /* ==== [SIM] the world with faults ========================================
 
-   ./test --sim SEED [--hash]    one world: what went wrong, and its history
+   ./test --sim SEED             one world: what went wrong, and its history
+              [--hash]           the hash of everything that has happened
+              [--verbose]        what the servers say about it, too
    ./test --sims N [FROM]        N worlds
    ./test --soak MINUTES         worlds until the time is over
 
@@ -5182,7 +5184,8 @@ typedef struct sim {
     sim_talk talks[WORLD_WIRES];
     long live[WORLD_HOSTS];         /* allocations not freed             */
     int64_t end, epoch_max;
-    int mails, sessions;
+    int mails, sessions, verbose;
+    int about, told, modes[2];      /* the message that is looked at, or -1 */
     char why[300];
 } sim;
 
@@ -5236,6 +5239,7 @@ static void sim_wrong(sim *s, const char *name, const char *fmt, ...) {
     va_list ap;
     size_t n;
     if (s->bad++) return;
+    s->told = s->about;
     n = (size_t)snprintf(s->why, sizeof s->why, "%s: ", name);
     va_start(ap, fmt);
     vsnprintf(s->why + n, sizeof s->why - n, fmt, ap);
@@ -5482,7 +5486,7 @@ static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
             !mail_number(mail_sn(name.p + 1, name.n - 1), 999, &v))
             t->user = t->host * 1000 + (int)v;
     }
-    if (what == 'D' && !t->script && v != t->stored && !t->gone[v])
+    if (what == 'D' && v && !t->script && v != t->stored && !t->gone[v])
         sim_wrong(s, "I10", "DELE %d before it was stored", (int)v);
     if (what == 'Q' && t->dest >= 0) {
         t->quit = 1;
@@ -5921,6 +5925,12 @@ static void sim_report(sim *s, mail_str t, int dest, uint64_t uid) {
     int id = sim_id(t), kinds = 0;
     mail_str rest = t, line;
     while (sim_after(&rest, "report-type=", &line)) kinds++;
+    if (kinds == 1 && id < 0 && (s->rates[FAULT_READ] ||
+                                 s->rates[FAULT_OPEN])) {
+        while (sim_after(&t, "Final-Recipient: rfc822; ", &line))
+            sim_note(s, FACT_BOUNCE, -1, sim_dest(line), uid);
+        return;           /* the header could not be read: about anything */
+    }
     if (kinds != 1 || id < 0 || id >= s->nmsgs) {
         sim_wrong(s, "I7", "a report about %d, %d times a report", id, kinds);
         return;
@@ -6058,9 +6068,16 @@ static void sim_talk_sent(agent *a, size_t n) {
     ((struct sim_script *)a)->said += n;
 }
 
+/* I15: who is silent for long is hung up on. */
 static int64_t sim_talk_tick(agent *a, int64_t now) {
     struct sim_script *t = (struct sim_script *)a;
-    if (now >= t->until) a->over = 1;
+    sim_client *c = (sim_client *)((char *)t - offsetof(sim_client, t));
+    int64_t kept = now - c->since;
+    if (now < t->until) return t->until;
+    a->over = 1;
+    if (kept >= 1300000 && !sim_one.w.wires[c->wire].gone[1])
+        sim_wrong(&sim_one, "I15", "a silent client is kept for %ld s",
+                  (long)kept / 1000);
     return t->until;
 }
 
@@ -6106,13 +6123,6 @@ static void sim_talk_start(sim *s) {
         s->talks[c->wire].script = 1;
 }
 
-/* I15: who is silent for long is hung up on. */
-static void sim_talked(sim *s, const sim_client *c) {
-    if (s->w.ms - c->since >= 1300000)
-        sim_wrong(s, "I15", "a silent client is kept for %ld s",
-                  (long)(s->w.ms - c->since) / 1000);
-}
-
 static int sim_clients_turn(sim *s) {
     int i, any = 0;
     for (i = 0; i < SIM_CLIENTS; i++) {
@@ -6122,7 +6132,6 @@ static int sim_clients_turn(sim *s) {
         c->a = NULL;
         if (c->kind == 's') sim_sent(s, c);
         else if (c->kind == 'f') sim_fetched(s, c);
-        else sim_talked(s, c);
         any = 1;
     }
     return any;
@@ -6261,6 +6270,18 @@ static const mail_route sim_routes[] = {
     { "a.example", "mail.a:25" }
 };
 
+/* --verbose: what the servers' logs and disks say. */
+static void sim_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                      mail_str text, const char *state) {
+    world_host *h = (world_host *)ctx;
+    (void)role;
+    (void)state;
+    if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_DISK) return;
+    printf("%12.3f  %s %u ", (double)h->w->ms / 1000, h->name, conn);
+    show_safe(stdout, text, 200);
+    putchar('\n');
+}
+
 static void sim_host(sim *s, int i, const char *name, const char *address) {
     world_host *h = world_host_add(&s->w, name, address);
     t_text users;
@@ -6273,10 +6294,13 @@ static void sim_host(sim *s, int i, const char *name, const char *address) {
     h->opts.routing.nroutes = i ? 1 : 2;
     h->opts.relay_from = i ? NULL : sim_address_of_clients;
     h->sys.alloc = sim_alloc;
+    if (s->verbose) h->opts.watch = sim_watch;
+    h->opts.watch_ctx = h;
     h->disk.watch = sim_disk;
     h->disk.watch_ctx = h;
     h->disk.style = -1;
     h->disk.mode = sim_luck(s, 8) ? 1 + (int)sim_luck(s, 3) : VDISK_SIMPLE;
+    s->modes[i] = h->disk.mode;
     h->disk.luck = luck_next(&s->luck);
     for (k = 0; k < s->users[i]; k++) t_addf(&users, "%c%d:{PLAIN}p\n",
                                              'a' + i, k);
@@ -6349,6 +6373,7 @@ static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
     s->hash = s->replies = seed;
     s->faults = s->calm = s->bad = s->nplans = 0;
     s->mails = s->sessions = 0;
+    s->about = -1;
     s->nfacts = 0;
     memset(s->live, 0, sizeof s->live);
     memset(s->places, 0, sizeof s->places);
@@ -6362,7 +6387,8 @@ static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
     s->nmsgs = 1 + (int)sim_luck(s, sim_luck(s, 5) ? 8 : SIM_MSGS);
     for (i = 0; i < 2; i++)
         s->users[i] = 1 + (int)sim_luck(s, sim_luck(s, 10) ? 4 : 60);
-    s->end = spans[sim_luck(s, 3)];
+    s->end = s->sequential ? 2000 * s->nmsgs + 60000
+                           : (int64_t)spans[sim_luck(s, 3)];
     for (i = 0; i < s->nmsgs; i++) sim_letter(s, i);
     sim_plan_mail(s);
     sim_plan_faults(s);
@@ -6595,14 +6621,24 @@ static void sim_check_exactly(sim *s, int m, int dest, const sim_count *c) {
                   "reports", m, dest, c->copies, c->bounces);
 }
 
+/* Is there a report about that one that does not say which message? */
+static int sim_about_any(const sim *s, int dest) {
+    size_t i;
+    for (i = 0; i < s->nfacts; i++)
+        if (s->facts[i].kind == FACT_BOUNCE && s->facts[i].msg < 0 &&
+            s->facts[i].who == dest) return 1;
+    return 0;
+}
+
 static void sim_check_mail(sim *s) {
     int m, i;
     for (m = 0; m < s->nmsgs; m++) {
+        s->about = m;
         for (i = 0; i < s->msgs[m].nrcpts; i++) {
             const sim_count *c = &sim_checked.c[m][i];
             int dest = s->msgs[m].rcpts[i];
             if (c->sure && !c->copies && !c->bounces && !c->dead &&
-                !sim_checked.all_dead[m])
+                !sim_checked.all_dead[m] && !sim_about_any(s, dest))
                 sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
@@ -6663,7 +6699,7 @@ static void sim_check_uids(sim *s, int dest) {
 /* I12: the times between tries do not become less, the last try is when the
    five days are over. Looked at where one message is all there is. */
 static void sim_check_tries(sim *s) {
-    int64_t last = -1, gap = 0, first = -1;
+    int64_t last = -1, before = -1, gap = 0, first = -1;
     int m, i, n = 0;
     size_t k;
     for (m = 0; m < s->nmsgs; m++)
@@ -6677,12 +6713,13 @@ static void sim_check_tries(sim *s) {
     if (n != 1 || sim_checked.clock) return;
     for (k = 0; k < s->nfacts; k++) {
         int64_t now = s->facts[k].ms;
+        if (s->facts[k].kind == FACT_BOOT) before = -1, gap = 0;
         if (s->facts[k].kind != FACT_TRY) continue;
-        if (last >= 0 && now - last + 1500 < gap)
+        if (before >= 0 && now - before + 1500 < gap)
             sim_wrong(s, "I12", "a try after %ld s, and the next after %ld",
-                      (long)gap / 1000, (long)(now - last) / 1000);
-        if (last >= 0) gap = now - last;
-        last = now;
+                      (long)gap / 1000, (long)(now - before) / 1000);
+        if (before >= 0) gap = now - before;
+        last = before = now;
     }
     if (s->faults == 0 &&
         (last < first + 417600000 || last > first + 446460000))
@@ -6703,6 +6740,7 @@ static void sim_judge(sim *s) {
     sim_count_mails(s);
     sim_count_all(s);
     sim_check_mail(s);
+    s->about = -1;
     sim_check_twice(s);
     sim_check_tries(s);
     for (i = 0; i < 2; i++)
@@ -6763,24 +6801,36 @@ static void sim_show_fact(const sim_fact *f) {
     putchar('\n');
 }
 
+/* Has it to do with what went wrong? */
+static int sim_telling(const sim *s, const sim_fact *f) {
+    int host = f->kind == FACT_CRASH || f->kind == FACT_BOOT ||
+               f->kind == FACT_UPSET || f->kind == FACT_CALM;
+    return s->told < 0 || f->msg == s->told || host;
+}
+
 static void sim_show(const sim *s) {
     static const char *const names[] = {
 #define SIM_X(name) #name,
         SIM_FAULTS(SIM_X)
 #undef SIM_X
     };
-    size_t i = s->nfacts > 30 ? s->nfacts - 30 : 0;
+    static const char *const modes[] = { "simple", "strict", "ordered",
+                                         "ext4" };
+    size_t i, n = 0;
     int k;
     printf("seed %llu: %s (%d in all)\n", (unsigned long long)s->seed, s->why,
            s->bad);
-    printf("  disks %d %d; %d messages; faults:", s->w.hosts[0].disk.mode,
-           s->w.hosts[1].disk.mode, s->nmsgs);
+    printf("  disks %s %s; %d messages; faults:", modes[s->modes[0]],
+           modes[s->modes[1]], s->nmsgs);
     for (k = 0; k < SIM_FAULT_COUNT; k++)
         if (s->rates[k]) printf(" %s/%d", names[k], s->rates[k]);
     printf("\n  the last of its history (who: 0.. is mail.a's user, 1000.. "
            "mail.b's,\n  2000.. and 3000.. nobody's, 4000.. a host that is "
            "never there):\n");
-    for (; i < s->nfacts; i++) sim_show_fact(&s->facts[i]);
+    for (i = s->nfacts; i && n < 40; i--)
+        n += (size_t)sim_telling(s, &s->facts[i - 1]);
+    for (; i < s->nfacts; i++)
+        if (sim_telling(s, &s->facts[i])) sim_show_fact(&s->facts[i]);
     printf("  again: ./build/test --sim %llu\n", (unsigned long long)s->seed);
 }
 
@@ -6843,6 +6893,7 @@ static int sim_main(int argc, char **argv) {
     if (strcmp(argv[1], "--sims") == 0) return sim_many(from, n, 0);
     if (strcmp(argv[1], "--soak") == 0)
         return sim_many((uint64_t)time(NULL) * 1000, 0, (long)n);
+    sim_one.verbose = argc > 3 && strcmp(argv[3], "--verbose") == 0;
     if (!sim_seed(n)) {
         sim_show(&sim_one);
         return 1;
