@@ -5065,7 +5065,8 @@ static void test_demo_trace_has_no_password(void) {
    history, and nothing else: a list of what was said, delivered and lost.
    The invariants I1 to I18 are named where they are checked. */
 
-enum { SIM_MSGS = 50, SIM_RCPTS = 120, SIM_CLIENTS = 12, SIM_PLANS = 512 };
+enum { SIM_MSGS = 50, SIM_RCPTS = 120, SIM_CLIENTS = 12, SIM_PLANS = 512,
+       SIM_UIDS = 1024 };
 
 /* Where mail can go: 1,000 * kind + number. */
 enum { DEST_A, DEST_B, DEST_GHOST_A, DEST_GHOST_B, DEST_TEMP, DEST_KINDS };
@@ -5097,6 +5098,7 @@ enum {
     X(BOUNCE, "a report about message %d says that %d failed (UID %lx)") \
     X(DEAD,   "message %d is set aside for %d (-1: all)") \
     X(CRASH,  "the power goes at host %d") \
+    X(STOP,   "host %d is stopped in the middle of its work") \
     X(BOOT,   "host %d boots: %ld") \
     X(UPSET,  "host %d: a fault of the disk or of memory is armed (%ld)") \
     X(LOGIN,  "%d logs in, session %ld") \
@@ -5143,10 +5145,10 @@ typedef struct sim_talk {
     int nrcpts, answered, rcpts[130], codes[130];
     int dest, session, stored, user, deles, quit, over;
     int64_t octets, stat_n, stat_octets, taken, taken_octets;
-    int nuids, nsizes, gone[512];
+    int nuids, nsizes, gone[SIM_UIDS];
     char cline[1100], sline[1100];
-    uint64_t uids[512];
-    int64_t sizes[512];
+    uint64_t uids[SIM_UIDS];
+    int64_t sizes[SIM_UIDS];
 } sim_talk;
 
 typedef struct sim_client {
@@ -5159,7 +5161,7 @@ typedef struct sim_client {
     send_rcpt *rcpts;
     size_t at;
     t_text text;
-    uint64_t now[512];              /* UIDs of the session               */
+    uint64_t now[SIM_UIDS];              /* UIDs of the session               */
     struct sim_script { agent a; t_text say; size_t said; int64_t until; } t;
 } sim_client;
 
@@ -5168,7 +5170,7 @@ typedef struct sim_plan { int64_t ms; int kind, who; } sim_plan;
 /* A client's Maildir and what it remembers of a user's mail. */
 typedef struct sim_place {
     int used, keep, ledger, nseen;
-    uint64_t seen[512];
+    uint64_t seen[SIM_UIDS];
 } sim_place;
 
 typedef struct sim {
@@ -5184,7 +5186,7 @@ typedef struct sim {
     sim_talk talks[WORLD_WIRES];
     long live[WORLD_HOSTS];         /* allocations not freed             */
     int64_t end, epoch_max;
-    int mails, sessions, verbose;
+    int mails, sessions, verbose, crowded;
     int about, told, modes[2];      /* the message that is looked at, or -1 */
     char why[300];
 } sim;
@@ -5475,7 +5477,7 @@ static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
     int64_t v = 0;
     mail_str rest = l, word = mail_cut(&rest, ' ');
     char what = l.n ? l.p[0] : '?';
-    if (mail_number(rest, 511, &v)) v = 0;
+    if (mail_number(rest, SIM_UIDS - 1, &v)) v = 0;
     if (mail_eq(word, mail_s("APOP"))) what = 'P';
     if (mail_eq(word, mail_s("USER"))) what = 'u';
     if (mail_eq(word, mail_s("RSET"))) what = 'N';
@@ -5570,7 +5572,7 @@ static void sim_quit_ok(sim *s, sim_talk *t) {
     int i;
     t->over = 1;
     if (t->nuids == 0) return;
-    for (i = 1; i < 512; i++)
+    for (i = 1; i < SIM_UIDS; i++)
         if (t->gone[i] == 2)
             sim_note(s, FACT_GONE, -1, t->dest, t->uids[i]);
 }
@@ -5605,7 +5607,7 @@ static void sim_multi_end(sim *s, sim_talk *t) {
             sim_note(s, FACT_UID, -1, t->dest, t->uids[i]);
         sim_note(s, FACT_LISTED, -1, t->dest, (uint64_t)t->nuids);
     }
-    if (t->multi == 'R' && n > 0 && n < 512) {
+    if (t->multi == 'R' && n > 0 && n < SIM_UIDS) {
         if (n <= t->nsizes && t->sizes[n] != t->octets)
             sim_wrong(s, "I9", "message %d of %d: LIST %ld, RETR %ld", n,
                       t->dest, (long)t->sizes[n], (long)t->octets);
@@ -5624,7 +5626,7 @@ static void sim_listing(sim *s, sim_talk *t, mail_str l) {
     int64_t n = 0, v = 0;
     if (mail_number(mail_cut(&rest, ' '), 100000, &n) || n < 1)
         sim_wrong(s, "I13", "not a line of a listing: %.*s", MAIL_ARG(l));
-    if (n > 511) return;
+    if (n >= SIM_UIDS) return;
     if (t->multi == 'U') {
         t->uids[n] = sim_hash(rest) >> 1;
         t->nuids = (int)n;
@@ -5874,7 +5876,7 @@ static void sim_sent(sim *s, sim_client *c) {
     free(c->rcpts);
     if (code == 250) m->done = 1;
     else if (code >= 500) m->done = 2;
-    else if (++m->tries < 10)
+    else if (++m->tries < 5)
         sim_plan_add(s, 1000 + sim_luck(s, 900000), PLAN_SEND, c->msg);
 }
 
@@ -5976,7 +5978,10 @@ static int sim_have(void *ctx, int64_t number, mail_str uid) {
     sim_client *c = (sim_client *)ctx;
     sim_place *p = sim_place_of(&sim_one, c);
     int i;
-    if (number > 511) return 1;
+    if (number >= SIM_UIDS) {             /* more than this model can hold */
+        sim_one.crowded = 1;
+        return 1;
+    }
     c->now[number] = sim_hash(uid) >> 1;
     for (i = 0; i < p->nseen; i++)
         if (p->seen[i] == c->now[number]) {
@@ -6007,7 +6012,7 @@ static mail_err sim_store(void *ctx, int64_t number) {
         c->g.a.over = 1;
         return MAIL_ERR_IO;
     }
-    if (uid && p->nseen < 512) p->seen[p->nseen++] = uid;
+    if (uid && p->nseen < SIM_UIDS) p->seen[p->nseen++] = uid;
     return MAIL_ERR_OK;
 }
 
@@ -6314,7 +6319,8 @@ static void sim_swarm(sim *s) {
     int i, none = sim_luck(s, 8) == 0 && s->forced < 0;
     for (i = 0; i < SIM_FAULT_COUNT; i++) {
         unsigned most = i <= FAULT_SILENT ? 10 : 20;
-        s->rates[i] = none || sim_luck(s, 3) ? 0 : 1 + (int)sim_luck(s, most);
+        int least = i == FAULT_MUTE || i == FAULT_BACK ? 2 : 1;
+        s->rates[i] = none || sim_luck(s, 3) ? 0 : least + (int)sim_luck(s, most);
         s->faults += s->rates[i] > 0;
     }
     s->sequential = none && sim_luck(s, 2);
@@ -6372,7 +6378,7 @@ static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
     s->forced = forced;
     s->hash = s->replies = seed;
     s->faults = s->calm = s->bad = s->nplans = 0;
-    s->mails = s->sessions = 0;
+    s->mails = s->sessions = s->crowded = 0;
     s->about = -1;
     s->nfacts = 0;
     memset(s->live, 0, sizeof s->live);
@@ -6420,7 +6426,10 @@ static void sim_calm(sim *s) {
         d->cut_at = 0;
         if (d->dead) sim_crash(s, (int)i);
         for (k = 0; k < d->nnodes; k++) d->nodes[k]->bad = 0;
-        if (s->faults) world_stop(h);
+        if (s->faults && h->server) {
+            sim_note(s, FACT_STOP, -1, (int)i, 0);
+            world_stop(h);
+        }
         if (h->server == NULL) sim_boot(s, (int)i);
     }
 }
@@ -6586,6 +6595,7 @@ static int sim_count_since(const sim *s, sim_kind kind, int who, int64_t ms) {
 /* How often may a host do twice what it does once? */
 static int sim_trouble(const sim *s, int msg, int host) {
     return 1 + sim_checked.upsets[host] +
+           sim_count_since(s, FACT_STOP, host, sim_checked.first[msg][host]) +
            sim_count_since(s, FACT_CRASH, host, sim_checked.first[msg][host]);
 }
 
@@ -6667,7 +6677,7 @@ static void sim_check_twice(sim *s) {
 /* I9: what is listed stays, until it is marked and QUIT said; what is gone
    stays away. The facts of one user, in their order. */
 static void sim_check_uids(sim *s, int dest) {
-    uint64_t was[512], now[512], gone[512];
+    uint64_t was[SIM_UIDS], now[SIM_UIDS], gone[SIM_UIDS];
     size_t i;
     int nwas = 0, nnow = 0, ngone = 0, deles = 0, crash = 0, k, j, missing;
     for (i = 0; i < s->nfacts; i++) {
@@ -6676,8 +6686,8 @@ static void sim_check_uids(sim *s, int dest) {
             crash = 1, ngone = 0;
         if (f->who != dest) continue;
         if (f->kind == FACT_DELE) deles += (int)f->a;
-        if (f->kind == FACT_GONE && ngone < 512) gone[ngone++] = f->a;
-        if (f->kind == FACT_UID && nnow < 512) now[nnow++] = f->a;
+        if (f->kind == FACT_GONE && ngone < SIM_UIDS) gone[ngone++] = f->a;
+        if (f->kind == FACT_UID && nnow < SIM_UIDS) now[nnow++] = f->a;
         if (f->kind != FACT_LISTED) continue;
         for (k = missing = 0; k < nwas; k++) {
             for (j = 0; j < nnow && now[j] != was[k]; j++) {}
@@ -6700,16 +6710,19 @@ static void sim_check_uids(sim *s, int dest) {
    five days are over. Looked at where one message is all there is. */
 static void sim_check_tries(sim *s) {
     int64_t last = -1, before = -1, gap = 0, first = -1;
-    int m, i, n = 0;
+    int m, i, n = 0, last_m = -1;
     size_t k;
-    for (m = 0; m < s->nmsgs; m++)
+    for (m = 0; m < s->nmsgs; m++) {
+        if (s->msgs[m].from / 1000 == DEST_TEMP) n = 2;  /* a report, too */
         for (i = 0; i < s->msgs[m].nrcpts; i++)
             if (s->msgs[m].rcpts[i] / 1000 == DEST_TEMP &&
                 sim_checked.c[m][i].maybe) {
-                if (first != sim_checked.first[m][0]) n++;
+                n += m != last_m;
+                last_m = m;
                 first = sim_checked.first[m][0];
-                n += sim_trouble(s, m, 0) > 1;
+                n += sim_checked.c[m][i].maybe > 1;
             }
+    }
     if (n != 1 || sim_checked.clock) return;
     for (k = 0; k < s->nfacts; k++) {
         int64_t now = s->facts[k].ms;
@@ -6765,7 +6778,7 @@ static void sim_world(sim *s, uint64_t seed, size_t chunk) {
         sim_fetch_all(s);
         for (i = 0; i < 2; i++) sim_nothing_left(s, i);
         sim_dead_letters(s);
-        sim_judge(s);
+        if (!s->crowded) sim_judge(s);
     }
     for (i = 0; i < 2; i++) sim_boxes(s, &s->w.hosts[i].disk);
     world_free(&s->w);
@@ -6804,6 +6817,7 @@ static void sim_show_fact(const sim_fact *f) {
 /* Has it to do with what went wrong? */
 static int sim_telling(const sim *s, const sim_fact *f) {
     int host = f->kind == FACT_CRASH || f->kind == FACT_BOOT ||
+               f->kind == FACT_STOP ||
                f->kind == FACT_UPSET || f->kind == FACT_CALM;
     return s->told < 0 || f->msg == s->told || host;
 }
