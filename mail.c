@@ -1312,25 +1312,68 @@ struct agent {
     int over;
 };
 
+enum { VBLOCK = 512 };
+
+/* What of the unflushed survives a power loss. Names: of one name's changes
+   always a beginning, and a rename is never half undone (the old name may
+   stay). Content: each block for itself is old, new or zero, the size old or
+   new. */
+enum {
+    VDISK_SIMPLE,                   /* nothing: exactly what was flushed  */
+    VDISK_STRICT,                   /* any subset of names, any blocks    */
+    VDISK_ORDERED,                  /* names as they came, up to a point  */
+    VDISK_EXT4                      /* so, too; a flush of a file keeps its
+                                       name; appended blocks before sizes */
+};
+
+enum { VBLOCK_CLEAN, VBLOCK_DIRTY, VBLOCK_LOST };  /* lost: a flush failed */
+
 typedef struct vnode {              /* a file's content */
     char  *data; size_t n, cap;
-    char  *safe; size_t nsafe;      /* what survives: flushed */
+    char  *safe; size_t nsafe, safe_cap;  /* what survives: flushed    */
+    unsigned char *marks; size_t nmarks;  /* a VBLOCK_ for each block  */
+    size_t lo, hi;                  /* blocks from lo to hi - 1 may be dirty */
+    size_t refs, names, safes;      /* users; names now; durable names */
+    size_t at;                      /* its place among the nodes       */
+    unsigned long serial;
+    int    bad;                     /* cannot be read: a bad sector    */
 } vnode;
 
 typedef struct vname {              /* a name in a directory */
     char   path[MAIL_NAME_SIZE];
-    vnode *node, *safe;             /* now; and after a power loss */
-    int    dir;
+    vnode *node, *safe;             /* now; and after a power loss     */
+    int    dir, safe_dir;
+    int    next;                    /* with the same hash; -1: none    */
+    unsigned pending, kept, seen;   /* changes not flushed             */
 } vname;
 
-typedef struct vdisk {
-    vname  *names; size_t n, cap;
+typedef struct vop {                /* a change of a name, not flushed */
+    int    name;
+    vnode *node;                    /* NULL: it is gone                */
+    int    dir;
+    int    pair;                    /* the op before renamed it to that */
+    int    lost, take;
+} vop;
+
+typedef struct vdisk vdisk;
+struct vdisk {
+    vname  *names; size_t n, cap;   /* path "": a free place           */
+    int    *heads; size_t nheads;   /* of hash chains                  */
+    int     spare;                  /* free places, chained; 0: none   */
     vnode **nodes; size_t nnodes, nodes_cap;
-    vnode  *files[64];              /* open ones, by number */
-    int64_t used, limit;            /* octets; limit 0: endless */
+    vop    *ops; size_t nops, ops_cap;
+    vnode  *files[64];              /* open ones, by number            */
+    int64_t used, limit;            /* octets; limit 0: endless        */
     unsigned long steps, cut_at;    /* operations; power goes at this one */
-    int     dead;                   /* power has gone */
-} vdisk;
+    unsigned long serials;
+    int     dead;                   /* power has gone                  */
+    int     mode, style;            /* VDISK_; what survives: see below */
+    uint64_t luck;
+    long    fail_flush, fail_space, fail_open, fail_read; /* that one fails */
+    void  (*watch)(void *ctx, vdisk *d, int op, const char *path,
+                   vnode *node);
+    void   *watch_ctx;
+};
 
 typedef struct world world;
 
@@ -1344,17 +1387,26 @@ typedef struct world_host {
     flush_ask *asks; size_t nasks, asks_cap;
 } world_host;
 
-typedef struct vpipe { char *p; size_t n, cap; int closed; } vpipe;
+typedef struct vpipe { char *p; size_t at, n, cap; int closed; } vpipe;
 
 typedef struct vwire {              /* end 0 has called end 1 */
-    int used, pending;
+    int used, pending, port;
     vpipe to[2];                    /* octets on their way to each end  */
     int gone[2];                    /* that end has hung up             */
     world_host *host[2];            /* whose end it is, with its conn   */
     mail_conn *conn[2];
     agent *agent;                   /* or, end 0, a client program      */
     size_t cut_after; int cut;      /* the wire is cut after so many    */
+    size_t back_after; int back;    /* the same, counted from end 1     */
+    int half;                       /* end 0's cut: it only says no more */
+    int broken, mute;               /* mute: what end 1 says is lost, and
+                                       the wire with it                 */
+    int64_t late, at[2];            /* ms under way; when that end sees */
+    int64_t deaf[2];                /* that end reads nothing until then */
+    int answer;                     /* to a call: WIRE_                 */
 } vwire;
+
+enum { WIRE_ANSWERED, WIRE_REFUSED, WIRE_SILENT };
 
 /* A record of the virtual name system, or what is wrong with a name. */
 typedef struct vrecord {
@@ -1382,18 +1434,33 @@ enum { WORLD_HOSTS = 4, WORLD_WIRES = 256, WORLD_QUESTIONS = 64 };
 
 struct world {
     int64_t ms, epoch;              /* clock; s since 1970 at ms 0      */
-    uint64_t seed;
+    int64_t still;                  /* the wall clock stands at this    */
+    uint64_t seed, luck;
     size_t chunk;                   /* octets a recv gives at most      */
+    size_t pieces;                  /* or by chance 1 to so many        */
+    /* Who breaks wires: a new one; octets that an end puts on it. */
+    void (*wired)(void *ctx, vwire *x);
+    void (*tap)(void *ctx, vwire *x, int end, const char *p, size_t n);
+    void *watch_ctx;
     world_host hosts[WORLD_HOSTS];
     size_t nhosts;
     vwire wires[WORLD_WIRES];
     const vrecord *names; size_t nnames; /* besides those of the hosts  */
     vquestion questions[WORLD_QUESTIONS];
     int64_t name_ms;                /* how long a look-up takes         */
+    size_t nwires;                  /* those behind were never used     */
     long fail_alloc;                /* the allocation that fails, or 0  */
 };
 
-/* --- the disk ----------------------------------------------------------- */
+/* --- the disk: names and contents --------------------------------------- */
+
+/* splitmix64: a disk's own chances, apart from the servers' random numbers */
+static uint64_t luck_next(uint64_t *luck) {
+    uint64_t x = *luck += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
 
 /* Each operation counts as a step; at the chosen one the power goes, and
    nothing that comes after it happens. */
@@ -1402,64 +1469,222 @@ static int vdisk_on(vdisk *d) {
     return !d->dead;
 }
 
-static vname *vdisk_find(vdisk *d, const char *path) {
-    size_t i;
-    for (i = 0; i < d->n; i++)
-        if (strcmp(d->names[i].path, path) == 0) return &d->names[i];
-    return NULL;
+/* The k-th one fails, then no more. */
+static int vdisk_fails(long *k) { return *k > 0 && --*k == 0; }
+
+static void vdisk_tell(vdisk *d, int op, const char *path, vnode *node) {
+    if (d->watch) d->watch(d->watch_ctx, d, op, path, node);
 }
 
-static vname *vdisk_name(vdisk *d, const char *path) {
-    vname *e = vdisk_find(d, path);
-    if (e) return e;
-    if (d->n == d->cap) {
-        size_t cap = d->cap ? d->cap * 2 : 32;
-        vname *p = realloc(d->names, cap * sizeof *p);
-        if (p == NULL) return NULL;
-        d->names = p;
-        d->cap = cap;
-    }
-    e = &d->names[d->n++];
-    memset(e, 0, sizeof *e);
-    mail_copy(e->path, sizeof e->path, mail_s(path));
-    return e;
+/* The last who used it is gone: so is the content. */
+static void vnode_drop(vdisk *d, vnode *node) {
+    if (node == NULL || --node->refs) return;
+    d->nodes[node->at] = d->nodes[--d->nnodes];
+    d->nodes[node->at]->at = node->at;
+    free(node->data);
+    free(node->safe);
+    free(node->marks);
+    free(node);
 }
 
 static vnode *vdisk_node(vdisk *d) {
-    vnode *node = calloc(1, sizeof *node);
+    vnode *node;
     if (d->nnodes == d->nodes_cap) {
         size_t cap = d->nodes_cap ? d->nodes_cap * 2 : 32;
         vnode **p = realloc(d->nodes, cap * sizeof *p);
-        if (p == NULL) {
-            free(node);
-            return NULL;
-        }
+        if (p == NULL) return NULL;
         d->nodes = p;
         d->nodes_cap = cap;
     }
-    if (node) d->nodes[d->nnodes++] = node;
-    return node;
+    node = calloc(1, sizeof *node);
+    if (node == NULL) return NULL;
+    node->serial = ++d->serials;
+    node->at = d->nnodes;
+    return d->nodes[d->nnodes++] = node;
+}
+
+static int *vdisk_head(vdisk *d, const char *path) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);            /* FNV-1a */
+    while (*path) h = (h ^ (unsigned char)*path++) * UINT64_C(0x100000001b3);
+    return &d->heads[(h ^ (h >> 32)) & (d->nheads - 1)];
+}
+
+static int vdisk_index(vdisk *d, const char *path) {
+    int i = d->nheads ? *vdisk_head(d, path) : -1;
+    while (i >= 0 && strcmp(d->names[i].path, path) != 0)
+        i = d->names[i].next;
+    return i;
+}
+
+static vname *vdisk_find(vdisk *d, const char *path) {
+    int i = vdisk_index(d, path);
+    return i < 0 ? NULL : &d->names[i];
+}
+
+static int vdisk_grow(vdisk *d) {
+    size_t cap = d->cap ? d->cap * 2 : 32, i;
+    vname *p = realloc(d->names, cap * sizeof *p);
+    int *heads;
+    if (p) d->names = p;
+    heads = p ? realloc(d->heads, cap * 2 * sizeof *heads) : NULL;
+    if (heads == NULL) return 0;
+    d->cap = cap;
+    d->heads = heads;
+    d->nheads = cap * 2;
+    for (i = 0; i < d->nheads; i++) heads[i] = -1;
+    for (i = 0; i < d->n; i++)
+        if (d->names[i].path[0]) {
+            int *head = vdisk_head(d, d->names[i].path);
+            d->names[i].next = *head;
+            *head = (int)i;
+        }
+    return 1;
+}
+
+/* The name's place; made if need be. -1: no memory. */
+static int vdisk_name(vdisk *d, const char *path) {
+    int i = vdisk_index(d, path), *head;
+    vname *e;
+    if (i >= 0) return i;
+    if (d->spare == 0 && d->n == d->cap && !vdisk_grow(d)) return -1;
+    i = d->spare ? d->spare - 1 : (int)d->n++;
+    e = &d->names[i];
+    if (d->spare) d->spare = e->next;
+    memset(e, 0, sizeof *e);
+    mail_copy(e->path, sizeof e->path, mail_s(path));
+    head = vdisk_head(d, path);
+    e->next = *head;
+    *head = i;
+    return i;
+}
+
+/* A name that nothing remembers leaves its place to another. */
+static void vdisk_forget(vdisk *d, int i) {
+    vname *e = &d->names[i];
+    int *at;
+    if (!e->path[0] || e->node || e->safe || e->dir || e->safe_dir ||
+        e->pending) return;
+    for (at = vdisk_head(d, e->path); *at != i; at = &d->names[*at].next) {}
+    *at = e->next;
+    e->path[0] = 0;
+    e->next = d->spare;
+    d->spare = i + 1;
+}
+
+static void vname_keep(vdisk *d, int i, vnode *node) {      /* durable */
+    vnode *old = d->names[i].safe;
+    d->names[i].safe = node;
+    if (node) node->refs++, node->safes++;
+    if (old) old->safes--;
+    vnode_drop(d, old);
+}
+
+static void vname_now(vdisk *d, int i, vnode *node) {
+    vnode *old = d->names[i].node;
+    d->names[i].node = node;
+    if (node) {
+        node->refs++;
+        if (node->names++ == 0) d->used += (int64_t)node->n;
+    }
+    if (old && --old->names == 0) d->used -= (int64_t)old->n;
+    vnode_drop(d, old);
+}
+
+/* An op is over: applied, or it never was. */
+static void vdisk_op_end(vdisk *d, vop *o, int apply) {
+    vname *e = &d->names[o->name];
+    if (apply && !o->lost) {
+        if (o->dir) e->safe_dir = 1;
+        else vname_keep(d, o->name, o->node);
+    }
+    e->pending--;
+    vnode_drop(d, o->node);
+    vdisk_forget(d, o->name);
+}
+
+/* The first n ops become durable, as the kernel does it in its own time. */
+static void vdisk_ops_keep(vdisk *d, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) vdisk_op_end(d, &d->ops[i], 1);
+    d->nops -= n;
+    memmove(d->ops, d->ops + n, d->nops * sizeof *d->ops);
+    if (d->nops) d->ops[0].pair = 0;
+}
+
+/* The name is that file now; durable when its directory is flushed. pair:
+   it gave its file to the name of the op before. */
+static void vdisk_set(vdisk *d, int i, vnode *node, int dir, int pair) {
+    vop *o;
+    if (dir) d->names[i].dir = 1;
+    else vname_now(d, i, node);
+    if (d->mode == VDISK_SIMPLE) {
+        vdisk_forget(d, i);
+        return;
+    }
+    if (d->nops == 4096) vdisk_ops_keep(d, 2048);
+    if (d->nops == d->ops_cap) {
+        size_t cap = d->ops_cap ? d->ops_cap * 2 : 64;
+        o = realloc(d->ops, cap * sizeof *o);
+        if (o == NULL) return;
+        d->ops = o;
+        d->ops_cap = cap;
+    }
+    o = &d->ops[d->nops++];
+    memset(o, 0, sizeof *o);
+    o->name = i;
+    o->node = node;
+    o->dir = dir;
+    o->pair = pair;
+    if (node) node->refs++;
+    d->names[i].pending++;
+}
+
+/* Are the directories above a name there? In the simple mode always. */
+static int vdisk_home(vdisk *d, const char *path) {
+    char dir[MAIL_NAME_SIZE];
+    const char *slash = strchr(path, '/');
+    for (; slash && d->mode; slash = strchr(slash + 1, '/')) {
+        vname *e;
+        mail_copy(dir, sizeof dir, mail_sn(path, (size_t)(slash - path)));
+        e = vdisk_find(d, dir);
+        if (e == NULL || !e->dir) return 0;
+    }
+    return 1;
+}
+
+/* --- the disk: mail_sys ------------------------------------------------- */
+
+static mail_err vdisk_create(vdisk *d, const char *name, vnode **node) {
+    int i;
+    if (vdisk_fails(&d->fail_space) || (d->limit && d->used >= d->limit))
+        return MAIL_ERR_NOSPACE;
+    if (!vdisk_home(d, name)) return MAIL_ERR_NOTFOUND;
+    i = vdisk_name(d, name);
+    *node = i >= 0 ? vdisk_node(d) : NULL;
+    if (*node == NULL) return MAIL_ERR_NOMEM;
+    vdisk_set(d, i, *node, 0, 0);
+    vdisk_tell(d, 'n', name, *node);
+    return MAIL_ERR_OK;
 }
 
 static int vdisk_open(void *ctx, const char *name, int how) {
     vdisk *d = &((world_host *)ctx)->disk;
     vname *e = vdisk_find(d, name);
+    vnode *node = e ? e->node : NULL;
+    mail_err err = MAIL_ERR_OK;
     int i;
-    if (!vdisk_on(d)) return -1 - (int)MAIL_ERR_IO;
+    if (!vdisk_on(d) || vdisk_fails(&d->fail_open))
+        return -1 - (int)MAIL_ERR_IO;
     for (i = 0; i < 64 && d->files[i]; i++) {}
     if (i == 64) return -1 - (int)MAIL_ERR_IO;
-    if (how == MAIL_OPEN_BOTH && e && e->node) how = MAIL_OPEN_READ;
+    if (how == MAIL_OPEN_BOTH && node) how = MAIL_OPEN_READ;
     if (how == MAIL_OPEN_READ) {
-        if (e == NULL || e->node == NULL) return -1 - (int)MAIL_ERR_NOTFOUND;
-    } else {
-        if (e && e->node) return -1 - (int)MAIL_ERR_EXISTS;
-        if (d->limit && d->used >= d->limit)
-            return -1 - (int)MAIL_ERR_NOSPACE;
-        e = vdisk_name(d, name);
-        if (e) e->node = vdisk_node(d);
-        if (e == NULL || e->node == NULL) return -1 - (int)MAIL_ERR_NOMEM;
-    }
-    d->files[i] = e->node;
+        if (node == NULL) err = MAIL_ERR_NOTFOUND;
+    } else if (node) err = MAIL_ERR_EXISTS;
+    else err = vdisk_create(d, name, &node);
+    if (err) return -1 - (int)err;
+    node->refs++;
+    d->files[i] = node;
     return i;
 }
 
@@ -1468,62 +1693,94 @@ static int64_t vdisk_read(void *ctx, int file, int64_t at, void *p,
     vdisk *d = &((world_host *)ctx)->disk;
     vnode *node = d->files[file];
     size_t left = (size_t)at < node->n ? node->n - (size_t)at : 0;
-    if (d->dead) return -1;
+    if (vdisk_fails(&d->fail_read)) node->bad = 1;
+    if (d->dead || node->bad) return -1;
     if (n > left) n = left;
     if (n) memcpy(p, node->data + at, n);
     return (int64_t)n;
 }
 
+/* Room for size octets, and a mark for each block of them. */
+static int vnode_room(vnode *node, size_t size) {
+    size_t blocks;
+    char *q;
+    unsigned char *marks;
+    if (size <= node->cap) return 1;
+    size = (size * 2 + VBLOCK - 1) / VBLOCK * VBLOCK;
+    blocks = size / VBLOCK;
+    q = realloc(node->data, size);
+    if (q) node->data = q;
+    marks = q ? realloc(node->marks, blocks) : NULL;
+    if (marks == NULL) return 0;
+    memset(marks + node->nmarks, VBLOCK_CLEAN, blocks - node->nmarks);
+    node->marks = marks;
+    node->nmarks = blocks;
+    node->cap = size;
+    return 1;
+}
+
+static void vnode_put(vnode *node, size_t at, const void *p, size_t n) {
+    size_t first = at < node->n ? at : node->n, end = at + n;
+    if (n == 0) return;
+    if (at > node->n)                              /* a hole reads as NUL */
+        memset(node->data + node->n, 0, at - node->n);
+    memcpy(node->data + at, p, n);
+    if (end > node->n) node->n = end;
+    first /= VBLOCK;
+    end = (end + VBLOCK - 1) / VBLOCK;
+    memset(node->marks + first, VBLOCK_DIRTY, end - first);
+    if (node->lo >= node->hi) {
+        node->lo = first;
+        node->hi = end;
+    }
+    if (first < node->lo) node->lo = first;
+    if (end > node->hi) node->hi = end;
+}
+
+/* Power that goes in the middle of it leaves its first blocks, or fewer. */
 static mail_err vdisk_write(void *ctx, int file, int64_t at, const void *p,
                             size_t n) {
     vdisk *d = &((world_host *)ctx)->disk;
     vnode *node = d->files[file];
     size_t end = (size_t)at + n, more = end > node->n ? end - node->n : 0;
-    if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (more && d->limit && d->used + (int64_t)more > d->limit)
+    int was = d->dead, on = vdisk_on(d);
+    if (was) return MAIL_ERR_IO;
+    if (vdisk_fails(&d->fail_space) ||
+        (more && d->limit && d->used + (int64_t)more > d->limit))
         return MAIL_ERR_NOSPACE;
-    if (end > node->cap) {
-        char *q = realloc(node->data, end * 2);
-        if (q == NULL) return MAIL_ERR_NOMEM;
-        node->data = q;
-        node->cap = end * 2;
-    }
-    if ((size_t)at > node->n)                      /* a hole reads as NUL */
-        memset(node->data + node->n, 0, (size_t)at - node->n);
-    if (n) memcpy(node->data + at, p, n);
-    node->n += more;
-    d->used += (int64_t)more;
-    return MAIL_ERR_OK;
+    if (!vnode_room(node, end)) return MAIL_ERR_NOMEM;
+    if (!on) n = (size_t)(luck_next(&d->luck) % (n / VBLOCK + 1)) * VBLOCK;
+    more = node->n;
+    vnode_put(node, (size_t)at, p, n);
+    if (node->names) d->used += (int64_t)(node->n - more);
+    vdisk_tell(d, 'w', "", node);
+    return on ? MAIL_ERR_OK : MAIL_ERR_IO;
 }
 
 static mail_err vdisk_close(void *ctx, int file) {
-    ((world_host *)ctx)->disk.files[file] = NULL;
+    vdisk *d = &((world_host *)ctx)->disk;
+    vnode_drop(d, d->files[file]);
+    d->files[file] = NULL;
     return MAIL_ERR_OK;
-}
-
-/* Has this content a name still? */
-static int vdisk_named(const vdisk *d, const vnode *node) {
-    size_t i;
-    for (i = 0; i < d->n; i++)
-        if (d->names[i].node == node) return 1;
-    return 0;
 }
 
 static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
                              int replace) {
     vdisk *d = &((world_host *)ctx)->disk;
     vname *old = vdisk_find(d, from), *e = vdisk_find(d, to);
-    vnode *node, *gone;
+    vnode *node;
+    int i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (old == NULL || old->node == NULL) return MAIL_ERR_NOTFOUND;
+    if (old == NULL || old->node == NULL || !vdisk_home(d, to))
+        return MAIL_ERR_NOTFOUND;
     if (e && e->node && !replace) return MAIL_ERR_EXISTS;
+    if (e == old) return MAIL_ERR_OK;
     node = old->node;
-    old->node = NULL;
-    e = vdisk_name(d, to);              /* may move the table: old is gone */
-    if (e == NULL) return MAIL_ERR_NOMEM;
-    gone = e->node;
-    e->node = node;
-    if (gone && !vdisk_named(d, gone)) d->used -= (int64_t)gone->n;
+    i = vdisk_name(d, to);              /* may move the table: old is gone */
+    if (i < 0) return MAIL_ERR_NOMEM;
+    vdisk_set(d, i, node, 0, 0);
+    vdisk_set(d, vdisk_index(d, from), NULL, 0, 1);
+    vdisk_tell(d, 'r', to, node);
     return MAIL_ERR_OK;
 }
 
@@ -1531,25 +1788,26 @@ static mail_err vdisk_link(void *ctx, const char *from, const char *to) {
     vdisk *d = &((world_host *)ctx)->disk;
     vname *old = vdisk_find(d, from), *e = vdisk_find(d, to);
     vnode *node;
+    int i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (old == NULL || old->node == NULL) return MAIL_ERR_NOTFOUND;
+    if (old == NULL || old->node == NULL || !vdisk_home(d, to))
+        return MAIL_ERR_NOTFOUND;
     if (e && e->node) return MAIL_ERR_EXISTS;
     node = old->node;
-    e = vdisk_name(d, to);              /* may move the table: old is gone */
-    if (e == NULL) return MAIL_ERR_NOMEM;
-    e->node = node;
+    i = vdisk_name(d, to);
+    if (i < 0) return MAIL_ERR_NOMEM;
+    vdisk_set(d, i, node, 0, 0);
+    vdisk_tell(d, 'l', to, node);
     return MAIL_ERR_OK;
 }
 
 static mail_err vdisk_remove(void *ctx, const char *name) {
     vdisk *d = &((world_host *)ctx)->disk;
-    vname *e = vdisk_find(d, name);
-    vnode *node;
+    int i = vdisk_index(d, name);
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (e == NULL || e->node == NULL) return MAIL_ERR_NOTFOUND;
-    node = e->node;
-    e->node = NULL;
-    if (!vdisk_named(d, node)) d->used -= (int64_t)node->n;
+    if (i < 0 || d->names[i].node == NULL) return MAIL_ERR_NOTFOUND;
+    vdisk_tell(d, 'x', name, d->names[i].node);
+    vdisk_set(d, i, NULL, 0, 0);
     return MAIL_ERR_OK;
 }
 
@@ -1560,15 +1818,18 @@ static int64_t vdisk_space(void *ctx) {
 
 static mail_err vdisk_mkdir(void *ctx, const char *name) {
     vdisk *d = &((world_host *)ctx)->disk;
-    vname *e = vdisk_name(d, name);
+    int i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (e) e->dir = 1;
-    return e ? MAIL_ERR_OK : MAIL_ERR_NOMEM;
+    if (!vdisk_home(d, name)) return MAIL_ERR_NOTFOUND;
+    i = vdisk_name(d, name);
+    if (i >= 0 && !d->names[i].dir) vdisk_set(d, i, NULL, 1, 0);
+    return i >= 0 ? MAIL_ERR_OK : MAIL_ERR_NOMEM;
 }
 
 /* Is path a name in dir itself? Then its last part, else NULL. */
 static const char *vdisk_in(const char *path, const char *dir) {
     size_t n = strlen(dir);
+    if (strcmp(dir, ".") == 0) return strchr(path, '/') ? NULL : path;
     if (strncmp(path, dir, n) != 0 || path[n] != '/') return NULL;
     return strchr(path + n + 1, '/') ? NULL : path + n + 1;
 }
@@ -1604,46 +1865,224 @@ static mail_err vdisk_flush(void *ctx, int file, const char *dir,
     return MAIL_ERR_OK;
 }
 
-static mail_err vnode_flush(vnode *node) {
-    char *safe = node ? malloc(node->n + 1) : NULL;
-    if (safe == NULL) return MAIL_ERR_IO;
-    if (node->n) memcpy(safe, node->data, node->n);
-    free(node->safe);
-    node->safe = safe;
-    node->nsafe = node->n;
-    return MAIL_ERR_OK;
+/* --- the disk: flushes -------------------------------------------------- */
+
+/* Its dirty blocks are durable now. A failed flush says so once, and leaves
+   pages behind that look clean: no later flush writes them. */
+static mail_err vnode_flush(vdisk *d, vnode *node, int fails) {
+    size_t i;
+    if (!fails) vdisk_tell(d, 'f', "", node);
+    if (!fails && node->safe_cap < node->n) {
+        char *p = realloc(node->safe, node->cap);
+        if (p == NULL) return MAIL_ERR_IO;
+        memset(p + node->safe_cap, 0, node->cap - node->safe_cap);
+        node->safe = p;
+        node->safe_cap = node->cap;
+    }
+    for (i = node->lo; i < node->hi; i++) {
+        size_t at = i * VBLOCK, n = node->n - at;
+        if (node->marks[i] != VBLOCK_DIRTY) continue;
+        node->marks[i] = fails ? VBLOCK_LOST : VBLOCK_CLEAN;
+        if (!fails) memcpy(node->safe + at, node->data + at,
+                           n < VBLOCK ? n : VBLOCK);
+    }
+    node->lo = node->hi = 0;
+    if (!fails) node->nsafe = node->n;
+    return fails ? MAIL_ERR_IO : MAIL_ERR_OK;
+}
+
+/* Which ops a flush of dir takes: all of its names; and what a rename took
+   away there is not durable before what it put elsewhere. */
+static void vdisk_take(vdisk *d, const char *dir) {
+    size_t i;
+    for (i = 0; i < d->nops; i++) {
+        vname *e = &d->names[d->ops[i].name];
+        e->seen = dir[0] == 0 || vdisk_in(e->path, dir) != NULL;
+    }
+    for (i = d->nops; i--; ) {
+        vop *o = &d->ops[i];
+        o->take = d->names[o->name].seen > 0;
+        if (o->take && o->pair) d->names[d->ops[i - 1].name].seen = 1;
+    }
+}
+
+/* An ordered disk keeps everything up to the last of them. */
+static void vdisk_take_before(vdisk *d) {
+    size_t i = d->nops;
+    while (i && !d->ops[i - 1].take) i--;
+    while (i) d->ops[--i].take = 1;
+}
+
+static mail_err vdisk_ops_flush(vdisk *d, int fails) {
+    size_t i, n = 0;
+    for (i = 0; i < d->nops; i++) {
+        vop *o = &d->ops[i];
+        if (o->take && fails) o->lost = 1;
+        if (o->take && !fails) vdisk_op_end(d, o, 1);
+        else {
+            if (!fails && i && d->ops[i - 1].take) o->pair = 0;
+            d->ops[n++] = *o;
+        }
+    }
+    if (!fails) d->nops = n;
+    return fails ? MAIL_ERR_IO : MAIL_ERR_OK;
+}
+
+static mail_err vdisk_flush_dir(vdisk *d, const char *dir, int fails) {
+    size_t i;
+    if (d->mode) {
+        vdisk_take(d, dir);
+        if (d->mode != VDISK_STRICT) vdisk_take_before(d);
+        return vdisk_ops_flush(d, fails);
+    }
+    for (i = 0; i < d->n && !fails; i++) {
+        vname *e = &d->names[i];
+        if (e->safe == e->node || (dir[0] && !vdisk_in(e->path, dir)))
+            continue;
+        vname_keep(d, (int)i, e->node);
+        vdisk_forget(d, (int)i);
+    }
+    return fails ? MAIL_ERR_IO : MAIL_ERR_OK;
+}
+
+/* ext4 keeps the name of a file with its content. */
+static void vdisk_flush_entry(vdisk *d, const vnode *node) {
+    size_t i;
+    for (i = 0; i < d->nops; i++) d->ops[i].take = d->ops[i].node == node;
+    vdisk_take_before(d);
+    vdisk_ops_flush(d, 0);
 }
 
 static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
     mail_err e = MAIL_ERR_OK;
+    int fails;
     size_t i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
-    if (a->file >= 0) return vnode_flush(d->files[a->file]);
-    for (i = 0; i < d->n; i++)
-        if (a->dir[0] == 0 || vdisk_in(d->names[i].path, a->dir))
-            d->names[i].safe = d->names[i].node;
-    for (i = 0; i < d->nnodes && a->dir[0] == 0 && !e; i++)
-        e = vnode_flush(d->nodes[i]);
-    return e;
+    fails = vdisk_fails(&d->fail_flush);
+    if (a->file >= 0) {
+        vnode *node = d->files[a->file];
+        if (node == NULL) return MAIL_ERR_IO;
+        e = vnode_flush(d, node, fails);
+        if (!e && d->mode == VDISK_EXT4) vdisk_flush_entry(d, node);
+        return e;
+    }
+    if (!fails) vdisk_tell(d, 'd', a->dir, NULL);
+    for (i = 0; i < d->nnodes && a->dir[0] == 0; i++)
+        e = vnode_flush(d, d->nodes[i], fails);
+    return e ? e : vdisk_flush_dir(d, a->dir, fails);
 }
 
 #ifdef MAIL_TEST
-/* The power goes and comes back: what was flushed is there, nothing else. */
-static void vdisk_power_cut(vdisk *d) {
+/* --- the disk: the power goes ------------------------------------------- */
+
+static int vdisk_chance(vdisk *d, unsigned below) {
+    return (int)(luck_next(&d->luck) % below);
+}
+
+/* What survives of the unflushed: 0 nothing, 1 all of it, 2 by chance. */
+static int vdisk_survives(vdisk *d, int style) {
+    return style == 2 ? vdisk_chance(d, 2) : style;
+}
+
+static void vnode_cut_block(vdisk *d, vnode *node, size_t i, size_t size,
+                            int style) {
+    size_t at = i * VBLOCK, n = size > at ? size - at : 0;
+    int added = at + VBLOCK > node->nsafe;
+    if (n > VBLOCK) n = VBLOCK;
+    if (node->marks[i] != VBLOCK_DIRTY || n == 0) return;
+    if (vdisk_survives(d, style) || (added && d->mode == VDISK_EXT4))
+        memcpy(node->safe + at, node->data + at, n);
+    else if (d->mode == VDISK_STRICT && vdisk_chance(d, 2))
+        memset(node->safe + at, 0, n);
+}
+
+/* Its content is what survives: block by block old, new or zero. */
+static void vnode_cut(vdisk *d, vnode *node, int style) {
+    size_t size = node->nsafe, i;
+    int longer = vdisk_survives(d, style == 0 ? 2 : style);
+    if (d->mode && longer) size = node->n;
+    if (size > node->safe_cap) {
+        char *p = realloc(node->safe, size);
+        if (p == NULL) return;
+        memset(p + node->safe_cap, 0, size - node->safe_cap);
+        node->safe = p;
+        node->safe_cap = size;
+    }
+    for (i = node->lo; i < node->hi && d->mode; i++)
+        vnode_cut_block(d, node, i, size, style);
+    if (node->names) d->used += (int64_t)size - (int64_t)node->n;
+    node->n = node->nsafe = size;
+    if (size) memcpy(node->data, node->safe, size);
+    if (node->nmarks) memset(node->marks, VBLOCK_CLEAN, node->nmarks);
+    node->lo = node->hi = 0;
+}
+
+/* Of each name a beginning of its changes; a rename that took a name away
+   has given the other one. */
+static void vdisk_cut_strict(vdisk *d, int style) {
     size_t i;
-    d->used = 0;
-    for (i = 0; i < d->nnodes; i++) {
-        vnode *node = d->nodes[i];
-        free(node->data);
-        node->data = node->nsafe ? malloc(node->nsafe) : NULL;
-        node->n = node->cap = node->data ? node->nsafe : 0;
-        if (node->n) memcpy(node->data, node->safe, node->n);
+    int again = 1;
+    for (i = 0; i < d->nops; i++) d->names[d->ops[i].name].seen = 0;
+    for (i = 0; i < d->nops; i++) {
+        vname *e = &d->names[d->ops[i].name];
+        if (e->seen == 0)
+            e->kept = style == 2 ? (unsigned)vdisk_chance(d, e->pending + 1)
+                                 : style ? e->pending : 0;
+        d->ops[i].take = e->seen++ < e->kept;
     }
+    while (again) {
+        again = 0;
+        for (i = d->nops; i--; ) {
+            vop *o = &d->ops[i], *to = i ? o - 1 : o;
+            size_t k;
+            if (!o->take || !o->pair || to->take) continue;
+            again = 1;
+            for (k = 0; k < i; k++)
+                if (d->ops[k].name == to->name) d->ops[k].take = 1;
+        }
+    }
+}
+
+static void vdisk_cut_ordered(vdisk *d, int style) {
+    size_t n = style == 2 ? (size_t)vdisk_chance(d, (unsigned)d->nops + 1)
+                          : style ? d->nops : 0, i;
+    while (n && n < d->nops && d->ops[n].pair) n++;
+    for (i = 0; i < d->nops; i++) d->ops[i].take = i < n;
+}
+
+/* A name without its directory is lost. */
+static void vdisk_cut_homeless(vdisk *d) {
+    size_t i;
+    for (i = 0; i < d->n && d->mode; i++)
+        d->names[i].dir = d->names[i].safe_dir;
     for (i = 0; i < d->n; i++) {
-        d->names[i].node = d->names[i].safe;
-        if (d->names[i].node) d->used += (int64_t)d->names[i].node->n;
+        vname *e = &d->names[i];
+        if (e->path[0] && !vdisk_home(d, e->path)) {
+            e->dir = e->safe_dir = 0;
+            vname_keep(d, (int)i, NULL);
+        }
+        if (e->node != e->safe) vname_now(d, (int)i, e->safe);
+        vdisk_forget(d, (int)i);
     }
-    memset(d->files, 0, sizeof d->files);
+}
+
+/* The power goes and comes back: what was flushed is there, and of the rest
+   what the mode and chance leave. style: 3 * names + contents, each 0
+   nothing, 1 all, 2 by chance; negative: any. */
+static void vdisk_power_cut(vdisk *d) {
+    int style = d->style < 0 ? vdisk_chance(d, 9) : d->style;
+    size_t i;
+    for (i = 0; i < 64; i++) {
+        if (d->files[i]) vnode_drop(d, d->files[i]);
+        d->files[i] = NULL;
+    }
+    for (i = 0; i < d->nnodes; i++) vnode_cut(d, d->nodes[i], style % 3);
+    if (d->mode == VDISK_STRICT) vdisk_cut_strict(d, style / 3);
+    else vdisk_cut_ordered(d, style / 3);
+    for (i = 0; i < d->nops; i++)
+        vdisk_op_end(d, &d->ops[i], d->ops[i].take);
+    d->nops = 0;
+    vdisk_cut_homeless(d);
     d->dead = 0;
     d->cut_at = 0;
 }
@@ -1654,30 +2093,42 @@ static void vdisk_free(vdisk *d) {
     for (i = 0; i < d->nnodes; i++) {
         free(d->nodes[i]->data);
         free(d->nodes[i]->safe);
+        free(d->nodes[i]->marks);
         free(d->nodes[i]);
     }
     free(d->nodes);
     free(d->names);
+    free(d->heads);
+    free(d->ops);
     memset(d, 0, sizeof *d);
 }
 
-/* A file put there from outside, as a person would; durable at once. */
+/* A file put there from outside, as a person would; durable at once, as are
+   the directories above it. */
 static void vdisk_put(vdisk *d, const char *path, mail_str text) {
-    vname *e = vdisk_name(d, path);
-    vnode *node = e ? vdisk_node(d) : NULL;
-    if (node == NULL) return;
-    node->data = malloc(text.n + 1);
-    node->safe = malloc(text.n + 1);
-    if (node->data == NULL || node->safe == NULL) return;
-    memcpy(node->data, text.p, text.n);
-    memcpy(node->safe, text.p, text.n);
-    node->n = node->nsafe = node->cap = text.n;
-    e->node = e->safe = node;
+    int i = vdisk_name(d, path);
+    vnode *node = i >= 0 ? vdisk_node(d) : NULL;
+    const char *slash = strchr(path, '/');
+    char dir[MAIL_NAME_SIZE];
+    if (node == NULL || !vnode_room(node, text.n)) return;
+    vnode_put(node, 0, text.p, text.n);
+    vname_now(d, i, node);
+    vname_keep(d, i, node);
+    vnode_flush(d, node, 0);
+    for (; slash; slash = strchr(slash + 1, '/')) {
+        mail_copy(dir, sizeof dir, mail_sn(path, (size_t)(slash - path)));
+        i = vdisk_name(d, dir);
+        if (i >= 0) d->names[i].dir = d->names[i].safe_dir = 1;
+    }
 }
 
 /* --- wires -------------------------------------------------------------- */
 
 static int vpipe_add(vpipe *p, const void *data, size_t n) {
+    if (p->at && p->at + p->n + n > p->cap) {
+        memmove(p->p, p->p + p->at, p->n);
+        p->at = 0;
+    }
     if (p->n + n > p->cap) {
         size_t cap = (p->n + n) * 2;
         char *q = realloc(p->p, cap);
@@ -1685,47 +2136,91 @@ static int vpipe_add(vpipe *p, const void *data, size_t n) {
         p->p = q;
         p->cap = cap;
     }
-    memcpy(p->p + p->n, data, n);
+    memcpy(p->p + p->at + p->n, data, n);
     p->n += n;
     return 1;
 }
 
 static void vpipe_drop(vpipe *p, size_t n) {
-    memmove(p->p, p->p + n, p->n - n);
     p->n -= n;
+    p->at = p->n ? p->at + n : 0;
+}
+
+/* How much of n octets comes at once? */
+static size_t world_piece(world *w, size_t n) {
+    size_t most = w->chunk;
+    if (w->pieces) most = 1 + (size_t)(luck_next(&w->luck) % w->pieces);
+    return most && n > most ? most : n;
+}
+
+/* Does that end see what has come? When it next may: */
+static int vwire_sees(const world *w, const vwire *x, int end) {
+    return w->ms >= x->at[end] && w->ms >= x->deaf[end];
+}
+
+static int64_t vwire_next(const world *w, const vwire *x) {
+    int64_t next = INT64_MAX, t;
+    int end;
+    for (end = 0; end < 2; end++) {
+        t = x->at[end] > x->deaf[end] ? x->at[end] : x->deaf[end];
+        if (t > w->ms && t < next) next = t;
+    }
+    return next;
 }
 
 /* A wire's number, seen from an end: twice its index, plus the end. */
 static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
     world *w = ((world_host *)ctx)->w;
-    vpipe *in = &w->wires[number / 2].to[number % 2];
+    vwire *x = &w->wires[number / 2];
+    vpipe *in = &x->to[number % 2];
+    if (!vwire_sees(w, x, number % 2)) return -1;
     if (in->n == 0) return in->closed ? 0 : -1;
     if (n > in->n) n = in->n;
-    if (w->chunk && n > w->chunk) n = w->chunk;
-    memcpy(p, in->p, n);
+    n = world_piece(w, n);
+    memcpy(p, in->p + in->at, n);
     vpipe_drop(in, n);
     return (int64_t)n;
 }
 
-/* A wire that is cut takes what fits before the cut and is dead then. */
+static void vwire_break(vwire *x) {
+    x->broken = x->to[0].closed = x->to[1].closed = 1;
+}
+
+/* A wire that is cut takes what fits before the cut and is dead then; one
+   end may also only fall silent. */
+static size_t vwire_cut(vwire *x, int end, size_t n) {
+    size_t *left = end ? &x->back_after : &x->cut_after;
+    if (!(end ? x->back : x->cut)) return n;
+    if (n >= *left) {
+        n = *left;
+        if (!end && x->half) x->to[1].closed = 1;
+        else vwire_break(x);
+    }
+    *left -= n;
+    return n;
+}
+
 static int64_t vwire_put(world *w, int number, const void *p, size_t n) {
     vwire *x = &w->wires[number / 2];
     int other = 1 - number % 2;
     vpipe *to = &x->to[other];
-    if (x->gone[other] || x->to[number % 2].closed) return -2;
+    if (x->gone[other] || x->broken) return -2;
     if (to->n > 256 * 1024) return -1;
-    if (x->cut && number % 2 == 0) {
-        if (n >= x->cut_after) {
-            n = x->cut_after;
-            x->to[0].closed = x->to[1].closed = 1;
-        }
-        x->cut_after -= n;
+    if (to->closed) return (int64_t)n;
+    if (!x->mute || other) n = vwire_cut(x, 1 - other, n);
+    if (w->tap && n) w->tap(w->watch_ctx, x, 1 - other, p, n);
+    if (x->mute && other == 0) {
+        vwire_break(x);
+        return (int64_t)n;
     }
+    if (to->n == 0 && x->late) x->at[other] = w->ms + x->late;
     return n == 0 || vpipe_add(to, p, n) ? (int64_t)n : -2;
 }
 
+/* A machine without power says nothing more. */
 static int64_t vwire_send(void *ctx, int number, const void *p, size_t n) {
-    return vwire_put(((world_host *)ctx)->w, number, p, n);
+    world_host *h = ctx;
+    return h->disk.dead ? -2 : vwire_put(h->w, number, p, n);
 }
 
 static void vwire_end(world *w, int number) {
@@ -1751,6 +2246,7 @@ static vwire *world_wire(world *w) {
         if (!w->wires[i].used) {
             memset(&w->wires[i], 0, sizeof w->wires[i]);
             w->wires[i].used = 1;
+            if (i == w->nwires) w->nwires++;
             return &w->wires[i];
         }
     return NULL;
@@ -1782,7 +2278,8 @@ static int vwire_connect(void *ctx, const char *host_port, void *conn) {
     x->host[0] = h;
     x->host[1] = to;
     x->conn[0] = conn;
-    x->pending = port;
+    x->pending = x->port = port;
+    if (h->w->wired) h->w->wired(h->w->watch_ctx, x);
     return (int)(x - h->w->wires) * 2;
 }
 
@@ -1924,7 +2421,7 @@ static int64_t world_clock(void *ctx) { return ((world_host *)ctx)->w->ms; }
 static int64_t world_time(void *ctx, int *zone) {
     world *w = ((world_host *)ctx)->w;
     *zone = 540;                                  /* Seoul */
-    return w->epoch + w->ms / 1000;
+    return w->still ? w->still : w->epoch + w->ms / 1000;
 }
 
 static void world_random(void *ctx, void *p, size_t n) {
@@ -1952,6 +2449,7 @@ static void *world_alloc(void *ctx, void *p, size_t n) {
 static void world_init(world *w, uint64_t seed) {
     memset(w, 0, sizeof *w);
     w->seed = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    w->luck = seed;
     w->epoch = 1767225600;                        /* 2026-01-01 UTC */
 }
 
@@ -1994,14 +2492,19 @@ static mail_err world_boot(world_host *h) {
 }
 
 #ifdef MAIL_TEST     /* what only the tests do to a world, for now */
+/* The server ends; what it asked for is forgotten. */
+static void world_stop(world_host *h) {
+    mail_server *v = h->server;
+    h->server = NULL;
+    mail_server_close(v);
+    h->nasks = 0;
+}
+
 /* The host stops in the middle of everything: its wires break, and only
    what was flushed is on its disk when it boots again. */
 static void world_crash(world_host *h) {
-    mail_server *v = h->server;
-    h->server = NULL;
     h->disk.dead = 1;
-    h->nasks = 0;
-    mail_server_close(v);
+    world_stop(h);
     vdisk_power_cut(&h->disk);
 }
 #endif
@@ -2030,7 +2533,13 @@ static vwire *world_call(world *w, agent *a, const char *host_port,
     vwire *x = h && h->server ? world_wire(w) : NULL;
     if (x == NULL) return NULL;
     x->agent = a;
+    x->port = port;
     x->host[1] = h;
+    if (w->wired) w->wired(w->watch_ctx, x);
+    if (x->answer) {
+        x->used = 0;
+        return NULL;
+    }
     x->conn[1] = mail_server_accept(h->server, (int)(x - w->wires) * 2 + 1,
                                     world_port(port), from, 1);
     if (x->conn[1] == NULL) {
@@ -2047,7 +2556,11 @@ static void world_answer(world *w, vwire *x) {
     int port = x->pending, number = (int)(x - w->wires) * 2;
     mail_conn *c = NULL;
     x->pending = 0;
-    if (to->server)
+    if (x->answer == WIRE_SILENT) {          /* until the caller gives up */
+        x->gone[1] = 1;
+        return;
+    }
+    if (to->server && !x->answer)
         c = mail_server_accept(to->server, number + 1, world_port(port),
                                from->address, 1);
     if (c == NULL) {
@@ -2077,12 +2590,11 @@ static int agent_turn(world *w, vwire *x) {
         a->sent(a, (size_t)k);
         moved = 1;
     }
-    if (in->n) {
-        size_t n = w->chunk && in->n > w->chunk ? w->chunk : in->n;
-        size_t k = a->feed(a, in->p, n);
+    if (in->n && vwire_sees(w, x, 0)) {
+        size_t k = a->feed(a, in->p + in->at, world_piece(w, in->n));
         vpipe_drop(in, k);
         moved |= k > 0;
-    } else if ((in->closed || broken) && !a->over) {
+    } else if (((in->closed && in->n == 0) || broken) && !a->over) {
         a->eof(a);
         moved = 1;
     }
@@ -2104,7 +2616,8 @@ static int wire_turn(world *w, vwire *x) {
     for (end = 0; end < 2; end++) {
         mail_conn *c = x->conn[end];
         int want = c ? mail_conn_wants(c) : 0;
-        int input = x->to[end].n > 0 || x->to[end].closed;
+        int input = (x->to[end].n > 0 || x->to[end].closed) &&
+                    vwire_sees(w, x, end);
         if (c == NULL || x->pending) continue;
         if ((want & MAIL_WANT_WRITE) ||
             ((want & MAIL_WANT_READ) && input)) {
@@ -2133,44 +2646,52 @@ static int host_turn(world_host *h) {
     return 1;
 }
 
-/* Everything that can move without time passing, moves. */
-static void world_settle(world *w) {
-    int moved = 1;
+/* Everything that can move without time passing, moves once. */
+static int world_turn(world *w) {
+    int moved = 0;
     size_t i;
-    while (moved) {
-        moved = 0;
-        for (i = 0; i < WORLD_WIRES; i++)
-            if (w->wires[i].used) moved |= wire_turn(w, &w->wires[i]);
-        for (i = 0; i < w->nhosts; i++) moved |= host_turn(&w->hosts[i]);
-        moved |= names_turn(w);
-        for (i = 0; i < w->nhosts && !moved; i++)
-            if (w->hosts[i].server &&
-                mail_server_due(w->hosts[i].server) <= w->ms) {
-                mail_server_tick(w->hosts[i].server);
-                moved = 1;
-            }
+    for (i = 0; i < w->nwires; i++)
+        if (w->wires[i].used) moved |= wire_turn(w, &w->wires[i]);
+    for (i = 0; i < w->nhosts; i++) moved |= host_turn(&w->hosts[i]);
+    moved |= names_turn(w);
+    for (i = 0; i < w->nhosts && !moved; i++)
+        if (w->hosts[i].server &&
+            mail_server_due(w->hosts[i].server) <= w->ms) {
+            mail_server_tick(w->hosts[i].server);
+            moved = 1;
+        }
+    return moved;
+}
+
+static void world_settle(world *w) { while (world_turn(w)) {} }
+
+/* When does something happen by itself? */
+static int64_t world_next(world *w) {
+    int64_t next = names_due(w), t;
+    size_t i;
+    for (i = 0; i < w->nhosts; i++) {
+        if (w->hosts[i].server == NULL) continue;
+        t = mail_server_tick(w->hosts[i].server);
+        if (t < next) next = t;
     }
+    for (i = 0; i < w->nwires; i++) {
+        vwire *x = &w->wires[i];
+        if (!x->used) continue;
+        t = vwire_next(w, x);
+        if (t < next) next = t;
+        t = x->agent ? x->agent->tick(x->agent, w->ms) : next;
+        if (t < next) next = t;
+    }
+    return next;
 }
 
 /* Lets the world run until nothing is due before that time (ms): the clock
    jumps from one deadline to the next. */
 static void world_run(world *w, int64_t until) {
     for (;;) {
-        int64_t next = INT64_MAX, t;
-        size_t i;
+        int64_t next;
         world_settle(w);
-        for (i = 0; i < w->nhosts; i++) {
-            if (w->hosts[i].server == NULL) continue;
-            t = mail_server_tick(w->hosts[i].server);
-            if (t < next) next = t;
-        }
-        t = names_due(w);
-        if (t < next) next = t;
-        for (i = 0; i < WORLD_WIRES; i++)
-            if (w->wires[i].used && w->wires[i].agent) {
-                t = w->wires[i].agent->tick(w->wires[i].agent, w->ms);
-                if (t < next) next = t;
-            }
+        next = world_next(w);
         if (next > until) break;
         if (next > w->ms) w->ms = next;
     }

@@ -7521,6 +7521,8 @@ static void mail__item_state(mail_server *v, mail__item *m) {
             (uint64_t)s.n >= m->nrcpts) continue;
         m->tries = s.tries;
         mail__rcpt_set(v, &m->rcpts[s.n], s.fate, (int)s.code, s.words);
+        if (s.fate == MAIL_FATE_TOLD && mail_path_null(&m->from))
+            m->dead = 1;               /* nobody was told: it is set aside */
     }
     mail__free(v, text);
 }

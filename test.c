@@ -5986,6 +5986,1886 @@ static void test_demo_trace_has_no_password(void) {
     demo_free(&d);
 }
 
+/* ==== [SIM] the world with faults ========================================
+
+   ./test --sim SEED             one world: what went wrong, and its history
+              [--hash]           the hash of everything that has happened
+              [--verbose]        what the servers say about it, too
+   ./test --sims N [FROM]        N worlds
+   ./test --soak MINUTES         worlds until the time is over
+
+   One number decides everything: how many messages, how large, for whom,
+   which faults there are and how often. Clients hand mail to mail.a, which
+   relays it to mail.b; others fetch it. Wires break, replies are lost, the
+   power goes, disks fill up, clocks jump. Then the faults end, the world
+   runs on for days, everything is fetched, and the checker reads the
+   history, and nothing else: a list of what was said, delivered and lost.
+   The invariants I1 to I18 are named where they are checked. */
+
+enum { SIM_MSGS = 50, SIM_RCPTS = 120, SIM_CLIENTS = 12, SIM_PLANS = 512,
+       SIM_UIDS = 1024 };
+
+/* Where mail can go: 1,000 * kind + number. */
+enum { DEST_A, DEST_B, DEST_GHOST_A, DEST_GHOST_B, DEST_TEMP, DEST_KINDS };
+
+static const char *const sim_dest_forms[DEST_KINDS] = {
+    "a%d@a.example", "b%d@b.example", "ghost%d@a.example",
+    "ghost%d@b.example", "x%d@t.example"
+};
+
+#define SIM_FAULTS(X) \
+    X(PIECES) X(LATE) X(CUT) X(BACK) X(MUTE) X(HALF) X(DEAF) X(REFUSE) \
+    X(SILENT) X(CRASH) X(CRASH250) X(RECRASH) X(FLUSH) X(SPACE) X(FULL) \
+    X(OPEN) X(READ) X(CLOCK) X(STILL) X(ALLOC) X(CLIENT)
+
+enum {
+#define SIM_X(name) FAULT_##name,
+    SIM_FAULTS(SIM_X)
+#undef SIM_X
+    SIM_FAULT_COUNT
+};
+
+#define SIM_FACTS(X) \
+    X(SENT,   "a client begins to send message %d (try %ld)") \
+    X(DOT,    "the end of message %d was said (host %d, mail %ld)") \
+    X(TO,     "message %d is for %d in mail %ld") \
+    X(REPLY,  "reply to the end of message %d: by host %d: %ld") \
+    X(SAW,    "the client of message %d saw its reply %ld") \
+    X(COPY,   "a copy of message %d is fetched by %d, UID %lx") \
+    X(BOUNCE, "a report about message %d says that %d failed (UID %lx)") \
+    X(DEAD,   "message %d is set aside for %d (-1: all)") \
+    X(CRASH,  "the power goes at host %d") \
+    X(STOP,   "host %d is stopped in the middle of its work") \
+    X(BOOT,   "host %d boots: %ld") \
+    X(UPSET,  "host %d: a fault of the disk or of memory is armed (%ld)") \
+    X(LOGIN,  "%d logs in, session %ld") \
+    X(LISTED, "%d: UIDs listed: %ld") \
+    X(UID,    "%d: UID %lx is listed") \
+    X(DELE,   "%d: marks %ld messages, and says QUIT") \
+    X(GONE,   "%d: UID %lx is gone, says +OK to QUIT") \
+    X(FORGOT, "the client of %d crashes before it notes a UID") \
+    X(UNSURE, "a session of %d without a last +OK") \
+    X(TRY,    "mail.a calls the host that is never there") \
+    X(CLOCK,  "the wall clock jumps by %ld s") \
+    X(CALM,   "the faults end")
+
+typedef enum sim_kind {
+#define SIM_X(name, text) FACT_##name,
+    SIM_FACTS(SIM_X)
+#undef SIM_X
+    SIM_FACT_COUNT
+} sim_kind;
+
+/* -1 where a fact has no message, or nobody whom it concerns. */
+typedef struct sim_fact {
+    sim_kind kind;
+    int msg, who;
+    int64_t ms;
+    uint64_t a;
+} sim_fact;
+
+typedef struct sim_msg {
+    t_text text, want;              /* as given; as it must arrive: CRLF */
+    int from;                       /* dest, or -1: null                 */
+    int nrcpts, rcpts[SIM_RCPTS];
+    int tries, done;
+    unsigned long held[2][4]; int nheld[2]; /* durable in these files    */
+} sim_msg;
+
+/* What an observer of one wire knows of the conversation on it. */
+typedef struct sim_talk {
+    int pop3, host, relay, script;  /* host: whose server; index         */
+    unsigned head, tail;            /* commands not yet answered         */
+    char ask[512]; int arg[512];
+    size_t cn, sn; int cr;          /* of the lines under way; CR seen   */
+    int data, msg, report, mail, code, multi, faulty;
+    int nrcpts, answered, rcpts[130], codes[130];
+    int dest, session, stored, user, deles, quit, over;
+    int64_t octets, stat_n, stat_octets, taken, taken_octets;
+    int nuids, nsizes, gone[SIM_UIDS];
+    char cline[1100], sline[1100];
+    uint64_t uids[SIM_UIDS];
+    int64_t sizes[SIM_UIDS];
+} sim_talk;
+
+typedef struct sim_client {
+    agent *a;                       /* NULL: free                        */
+    int kind, msg, dest, wire;      /* kind: 's'end, 'f'etch, 't'alk     */
+    char user[16];
+    int64_t since, until;
+    sender s;
+    fetcher g;
+    send_rcpt *rcpts;
+    size_t at;
+    t_text text;
+    uint64_t now[SIM_UIDS];              /* UIDs of the session               */
+    struct sim_script { agent a; t_text say; size_t said; int64_t until; } t;
+} sim_client;
+
+typedef struct sim_plan { int64_t ms; int kind, who; } sim_plan;
+
+/* A client's Maildir and what it remembers of a user's mail. */
+typedef struct sim_place {
+    int used, keep, ledger, nseen;
+    uint64_t seen[SIM_UIDS];
+} sim_place;
+
+typedef struct sim {
+    world w;
+    uint64_t seed, luck, hash, replies;
+    int faults, rates[SIM_FAULT_COUNT], calm, forced, bad, sequential;
+    sim_msg msgs[SIM_MSGS]; int nmsgs;
+    int users[2];
+    sim_place places[2][64];
+    sim_fact *facts; size_t nfacts, facts_cap;
+    sim_plan plans[SIM_PLANS]; int nplans;
+    sim_client clients[SIM_CLIENTS];
+    sim_talk talks[WORLD_WIRES];
+    long live[WORLD_HOSTS];         /* allocations not freed             */
+    int64_t end, epoch_max;
+    int mails, sessions, verbose, crowded;
+    int about, told, modes[2];      /* the message that is looked at, or -1 */
+    char why[300];
+} sim;
+
+static sim sim_one;
+
+static unsigned sim_luck(sim *s, unsigned below) {
+    return (unsigned)(luck_next(&s->luck) % below);
+}
+
+static int sim_fault(sim *s, int fault) {
+    return !s->calm && s->rates[fault] &&
+           sim_luck(s, (unsigned)s->rates[fault]) == 0;
+}
+
+static void sim_mix(uint64_t *hash, const char *p, size_t n) {
+    uint64_t h = *hash ^ n, v;
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&v, p, 8);
+        h = (h ^ v) * UINT64_C(0x9fb21c651e98df25);
+        h ^= h >> 32;
+    }
+    while (n--) h = (h ^ (unsigned char)*p++) * UINT64_C(0x100000001b3);
+    *hash = h ^ (h >> 29);
+}
+
+static uint64_t sim_hash(mail_str t) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    sim_mix(&h, t.p, t.n);
+    return h;
+}
+
+static void sim_note(sim *s, sim_kind kind, int msg, int who, uint64_t a) {
+    sim_fact *f;
+    if (s->nfacts == s->facts_cap) {
+        s->facts_cap = s->facts_cap ? s->facts_cap * 2 : 1024;
+        f = (sim_fact *)realloc(s->facts, s->facts_cap * sizeof *f);
+        if (f == NULL) exit(1);
+        s->facts = f;
+    }
+    f = &s->facts[s->nfacts++];
+    f->kind = kind;
+    f->msg = msg;
+    f->who = who;
+    f->a = a;
+    f->ms = s->w.ms;
+}
+
+/* The first violation is kept; the others are counted. */
+MAIL_PRINTF(3, 4)
+static void sim_wrong(sim *s, const char *name, const char *fmt, ...) {
+    va_list ap;
+    size_t n;
+    if (s->bad++) return;
+    s->told = s->about;
+    n = (size_t)snprintf(s->why, sizeof s->why, "%s: ", name);
+    va_start(ap, fmt);
+    vsnprintf(s->why + n, sizeof s->why - n, fmt, ap);
+    va_end(ap);
+}
+
+static void sim_address(int dest, char text[40]) {
+    snprintf(text, 40, sim_dest_forms[dest / 1000], dest % 1000);
+}
+
+/* The dest of an address, -1 if it is none of ours. */
+static int sim_dest(mail_str s) {
+    static const char *const domain[] = { "a.example", "b.example",
+                                          "t.example" };
+    mail_str local = mail_cut(&s, '@');
+    int64_t v = 0;
+    int i, ghost = mail_starts(local, "ghost");
+    for (i = 0; i < 3 && !mail_eq(s, mail_s(domain[i])); i++) {}
+    if (i == 3 || local.n < 2) return -1;
+    local.p += ghost ? 5 : 1;
+    local.n -= ghost ? 5 : 1;
+    if (mail_number(local, 999, &v)) return -1;
+    return (i == 2 ? DEST_TEMP : ghost ? DEST_GHOST_A + i : DEST_A + i) *
+           1000 + (int)v;
+}
+
+/* --- what is sent -------------------------------------------------------- */
+
+static const size_t sim_sizes[] = {
+    0, 1, 2, 3, 10, 100, 510, 511, 512, 513, 514, 998, 999, 1000, 1001, 1002,
+    4095, 4096, 4097, 8191, 8192, 16383, 16385, 65535, 65536, 65537, 200000
+};
+
+static size_t sim_size(sim *s) {
+    unsigned n = sim_luck(s, 100);
+    if (n < 60) return sim_sizes[sim_luck(s, 16)];
+    if (n < 80) return sim_luck(s, 3000);
+    if (n < 97 || s->sequential) return sim_sizes[16 + sim_luck(s, 5)];
+    return sim_sizes[21 + sim_luck(s, sim_luck(s, 8) ? 5 : 6)];
+}
+
+/* n octets in which lines begin with dots, end in any way, or do not. */
+static void sim_body(sim *s, t_text *t, size_t n) {
+    static const char *const parts_[] = {
+        "\r\n", "\r\n.", "\r\n.\r\n", ".", "..", "\r", "\n", "\n.\n", "\n.\r\n",
+        "\r.\r", "\r\n..\r\n", "From ", "a", "\xec\x95\x88"
+    };
+    size_t end = t->n + n;
+    unsigned style = sim_luck(s, 4);
+    while (t->n < end) {
+        char word[64];
+        size_t k = 1 + sim_luck(s, style ? 60 : 4), i;
+        for (i = 0; i < k; i++) word[i] = (char)('a' + (i * 7 + t->n) % 26);
+        if (style != 1 && sim_luck(s, style == 2 ? 8 : 2) == 0) {
+            const char *p = parts_[sim_luck(s, T_COUNT(parts_))];
+            k = strlen(p);
+            memcpy(word, p, k);
+        }
+        if (k > end - t->n) k = end - t->n;
+        t_add(t, mail_sn(word, k));
+    }
+}
+
+/* As it must arrive: every line end CRLF, the last line ended. */
+static void sim_crlf(const t_text *from, t_text *to) {
+    size_t i, k;
+    to->n = 0;
+    for (i = 0; i < from->n; i = k) {
+        char c;
+        for (k = i; k < from->n && from->p[k] != '\r' && from->p[k] != '\n';
+             k++) {}
+        t_add(to, mail_sn(from->p + i, k - i));
+        if (k == from->n && k == i) break;
+        t_add(to, mail_sn("\r\n", 2));
+        if (k == from->n) break;
+        c = from->p[k++];
+        if (c == '\r' && k < from->n && from->p[k] == '\n') k++;
+    }
+}
+
+static int sim_has(const int *p, int n, int what) {
+    while (n--) if (p[n] == what) return 1;
+    return 0;
+}
+
+static int sim_some_dest(sim *s) {
+    unsigned n = sim_luck(s, 20);
+    int kind = n < 7 ? DEST_A : n < 16 ? DEST_B : n < 17 ? DEST_GHOST_A :
+               n < 19 ? DEST_GHOST_B : DEST_TEMP;
+    if (kind <= DEST_B)
+        return kind * 1000 + (int)sim_luck(s, (unsigned)s->users[kind]);
+    return kind * 1000 + (int)sim_luck(s, 2);
+}
+
+static void sim_place_use(sim *s, int dest) {
+    if (dest >= 0 && dest / 1000 <= DEST_B)
+        s->places[dest / 1000][dest % 1000].used = 1;
+}
+
+static void sim_letter(sim *s, int i) {
+    sim_msg *m = &s->msgs[i];
+    int want = sim_luck(s, 8) ? 1 + (int)sim_luck(s, 4)
+                              : 1 + (int)sim_luck(s, SIM_RCPTS), tries = 0;
+    char head[40];
+    m->from = sim_luck(s, 10) == 0 ? -1 : (int)sim_luck(s, 4)
+              ? DEST_A * 1000 + (int)sim_luck(s, (unsigned)s->users[0])
+              : sim_some_dest(s);
+    sim_place_use(s, m->from);
+    m->tries = m->done = m->nrcpts = 0;
+    m->nheld[0] = m->nheld[1] = 0;
+    while (m->nrcpts < want && tries++ < 400) {
+        int d = sim_some_dest(s);
+        if (sim_has(m->rcpts, m->nrcpts, d)) continue;
+        m->rcpts[m->nrcpts++] = d;
+        sim_place_use(s, d);
+    }
+    m->text.n = 0;
+    snprintf(head, sizeof head, "X-Sim: %06d\r\n%s\r\n", i,
+             sim_luck(s, 2) ? "Subject: t\r\n" : "");
+    t_add(&m->text, mail_s(head));
+    sim_body(s, &m->text, sim_size(s));
+    sim_crlf(&m->text, &m->want);
+}
+
+/* --- plans --------------------------------------------------------------- */
+
+enum { PLAN_SEND, PLAN_FETCH, PLAN_TALK, PLAN_BOOT, PLAN_CRASH, PLAN_DISK,
+       PLAN_FULL, PLAN_ROOM, PLAN_MEMORY, PLAN_CLOCK, PLAN_STILL, PLAN_MOVE };
+
+static void sim_plan_add(sim *s, int64_t ms, int kind, int who) {
+    sim_plan *p = &s->plans[s->nplans];
+    if (s->nplans == SIM_PLANS) return;
+    s->nplans++;
+    p->ms = s->w.ms + ms;
+    p->kind = kind;
+    p->who = who;
+}
+
+static int64_t sim_plan_next(const sim *s) {
+    int64_t next = INT64_MAX;
+    int i;
+    for (i = 0; i < s->nplans; i++)
+        if (s->plans[i].ms < next) next = s->plans[i].ms;
+    return next;
+}
+
+/* --- an observer on every wire ------------------------------------------- */
+
+static sim_talk *sim_talk_of(sim *s, const vwire *x) {
+    return &s->talks[x - s->w.wires];
+}
+
+static size_t sim_some_octets(sim *s) {
+    static const unsigned most[] = { 30, 300, 2000, 70000 };
+    return sim_luck(s, most[sim_luck(s, 4)]);
+}
+
+/* A new wire: its faults are drawn. */
+static void sim_wired(void *ctx, vwire *x) {
+    sim *s = (sim *)ctx;
+    sim_talk *t = sim_talk_of(s, x);
+    memset(t, 0, offsetof(sim_talk, cline));
+    t->host = (int)(x->host[1] - s->w.hosts);
+    t->relay = x->host[0] != NULL;
+    t->msg = t->dest = t->user = -1;
+    t->pop3 = x->port == 110;
+    t->ask[t->head++] = 'G';
+    if (t->host == 2) sim_note(s, FACT_TRY, -1, -1, 0);
+    if (sim_fault(s, FAULT_LATE)) x->late = 1 + sim_luck(s, 3000);
+    if (sim_fault(s, FAULT_CUT)) x->cut = 1, x->cut_after = sim_some_octets(s);
+    if (x->cut) x->half = sim_fault(s, FAULT_HALF);
+    if (sim_fault(s, FAULT_BACK))
+        x->back = 1, x->back_after = sim_some_octets(s);
+    if (sim_fault(s, FAULT_DEAF))
+        x->deaf[sim_luck(s, 2)] = s->w.ms + sim_luck(s, 2000000);
+    if (sim_fault(s, FAULT_REFUSE)) x->answer = WIRE_REFUSED;
+    if (t->relay && sim_fault(s, FAULT_SILENT)) x->answer = WIRE_SILENT;
+    t->faulty = x->late || x->cut || x->back || x->deaf[0] || x->deaf[1] ||
+                x->answer;
+}
+
+static void sim_ask(sim *s, sim_talk *t, char what, int arg) {
+    if (t->head - t->tail >= 500) {
+        sim_wrong(s, "I13", "500 commands without a reply");
+        return;
+    }
+    t->ask[t->head % 512] = what;
+    t->arg[t->head++ % 512] = arg;
+}
+
+/* Everything of the mail has been said: who may get it. */
+static void sim_dot(sim *s, sim_talk *t, vwire *x) {
+    int i;
+    t->data = 0;
+    t->mail = ++s->mails;
+    sim_ask(s, t, '.', 0);
+    if (t->msg < 0) return;
+    if (t->report) t->msg = -1;
+    if (t->msg < 0 || t->msg >= s->nmsgs) return;
+    sim_note(s, FACT_DOT, t->msg, t->host, (uint64_t)t->mail);
+    for (i = 0; i < t->nrcpts; i++)
+        if (t->codes[i] == 250)
+            sim_note(s, FACT_TO, t->msg, t->rcpts[i], (uint64_t)t->mail);
+    if (sim_fault(s, FAULT_MUTE)) x->mute = t->faulty = 1;
+}
+
+static void sim_smtp_command(sim *s, sim_talk *t, mail_str l) {
+    mail_str path = l;
+    char what = l.n ? l.p[0] : '?';
+    if (mail_starts(l, "RSET") || mail_starts(l, "NOOP")) what = 'N';
+    if (what == 'M') {
+        t->nrcpts = t->answered = t->report = 0;
+        t->msg = -1;
+    }
+    if (what == 'R' && t->nrcpts < 130) {
+        mail_cut(&path, '<');
+        t->codes[t->nrcpts] = 0;
+        t->rcpts[t->nrcpts++] = sim_dest(mail_cut(&path, '>'));
+    }
+    sim_ask(s, t, what, 0);
+}
+
+static void sim_data_line(sim *s, sim_talk *t, vwire *x, mail_str l) {
+    int64_t v;
+    if (l.n == 1 && l.p[0] == '.') sim_dot(s, t, x);
+    else if (mail_starts(l, "Content-Type: multipart/report")) t->report = 1;
+    else if (mail_starts(l, "X-Sim: ") && l.n == 13 &&
+             mail_number(mail_sn(l.p + 7, 6), 999999, &v) == MAIL_ERR_OK)
+        t->msg = t->msg < 0 || t->report ? (int)v : t->msg;
+}
+
+static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
+    int64_t v = 0;
+    mail_str rest = l, word = mail_cut(&rest, ' ');
+    char what = l.n ? l.p[0] : '?';
+    if (mail_number(rest, SIM_UIDS - 1, &v)) v = 0;
+    if (mail_eq(word, mail_s("APOP"))) what = 'P';
+    if (mail_eq(word, mail_s("USER"))) what = 'u';
+    if (mail_eq(word, mail_s("RSET"))) what = 'N';
+    if (mail_eq(word, mail_s("STAT"))) what = '#';
+    if (what == 'u' || mail_eq(word, mail_s("APOP"))) {
+        mail_str name = mail_cut(&rest, ' ');
+        if (name.n > 1 &&
+            !mail_number(mail_sn(name.p + 1, name.n - 1), 999, &v))
+            t->user = t->host * 1000 + (int)v;
+    }
+    if (what == 'D' && v && !t->script && v != t->stored && !t->gone[v])
+        sim_wrong(s, "I10", "DELE %d before it was stored", (int)v);
+    if (what == 'Q' && t->dest >= 0) {
+        t->quit = 1;
+        if (t->deles) sim_note(s, FACT_DELE, -1, t->dest,
+                               (uint64_t)t->deles);
+    }
+    sim_ask(s, t, what, (int)v);
+}
+
+/* One line of a client, without its CRLF. */
+static void sim_client_line(sim *s, sim_talk *t, vwire *x, mail_str l) {
+    if (t->data) sim_data_line(s, t, x, l);
+    else if (t->pop3) sim_pop3_command(s, t, l);
+    else sim_smtp_command(s, t, l);
+}
+
+/* The final reply to a mail. 250 means: on disk (I6). */
+static void sim_accepted(sim *s, sim_talk *t, vwire *x) {
+    vdisk *d = &x->host[1]->disk;
+    sim_msg *m = &s->msgs[t->msg];
+    int i, h = t->host, held = 0;
+    size_t k;
+    for (i = 0; i < m->nheld[h] && i < 4; i++)
+        for (k = 0; k < d->nnodes; k++)
+            held |= d->nodes[k]->serial == m->held[h][i] &&
+                    d->nodes[k]->safes > 0;
+    if (!held)
+        sim_wrong(s, "I6", "250 for message %d before it is durable at host "
+                  "%d", t->msg, h);
+    if (sim_fault(s, FAULT_CRASH250)) d->dead = 1;
+}
+
+static void sim_smtp_reply(sim *s, sim_talk *t, vwire *x, int code) {
+    char what;
+    if (t->head == t->tail) {
+        if (code != 421) sim_wrong(s, "I13", "a reply %d to nothing", code);
+        return;
+    }
+    what = t->ask[t->tail % 512];
+    if (code == 334) return;
+    t->tail++;
+    if (what == 'R' && t->answered < t->nrcpts)
+        t->codes[t->answered++] = code;
+    if (what == 'D' && code == 354) t->data = 1;
+    if (what == '.' && t->msg >= 0 && t->msg < s->nmsgs) {
+        sim_note(s, FACT_REPLY, t->msg, t->host,
+                 (uint64_t)code | (uint64_t)t->mail << 10 |
+                 (uint64_t)t->faulty << 40);
+        if (code == 250) sim_accepted(s, t, x);
+    }
+}
+
+static void sim_smtp_said(sim *s, sim_talk *t, vwire *x, mail_str l) {
+    int64_t code = 0;
+    if (l.n < 3 || mail_number(mail_sn(l.p, 3), 599, &code) || code < 200 ||
+        (l.n > 3 && l.p[3] != ' ' && l.p[3] != '-') || l.n > 510)
+        sim_wrong(s, "I13", "not a reply: %.*s", MAIL_ARG(l));
+    if (t->code && t->code != code)
+        sim_wrong(s, "I13", "two codes in one reply: %.*s", MAIL_ARG(l));
+    t->code = l.n > 3 && l.p[3] == '-' ? (int)code : 0;
+    if (t->code == 0) sim_smtp_reply(s, t, x, (int)code);
+}
+
+/* I11: one session to a maildrop. */
+static void sim_login(sim *s, sim_talk *t, const vwire *x) {
+    size_t i;
+    for (i = 0; i < s->w.nwires; i++) {
+        const sim_talk *o = &s->talks[i];
+        const vwire *y = &s->w.wires[i];
+        if (y != x && y->used && !y->gone[1] && o->pop3 && !o->over &&
+            o->dest == t->user && t->user >= 0)
+            sim_wrong(s, "I11", "two sessions of %d", t->user);
+    }
+    t->dest = t->user;
+    t->session = ++s->sessions;
+    sim_note(s, FACT_LOGIN, -1, t->dest, (uint64_t)t->session);
+}
+
+/* +OK to QUIT: what was marked is gone, and that is durable. */
+static void sim_quit_ok(sim *s, sim_talk *t) {
+    int i;
+    t->over = 1;
+    if (t->nuids == 0) return;
+    for (i = 1; i < SIM_UIDS; i++)
+        if (t->gone[i] == 2)
+            sim_note(s, FACT_GONE, -1, t->dest, t->uids[i]);
+}
+
+static void sim_pop3_ok(sim *s, sim_talk *t, vwire *x, char what, int arg,
+                        mail_str l) {
+    mail_str rest = mail_sn(l.p + 3, l.n - 3);
+    if (what == 'P') sim_login(s, t, x);
+    if (what == '#') {
+        mail_cut(&rest, ' ');
+        mail_number(mail_cut(&rest, ' '), 100000, &t->stat_n);
+        mail_number(mail_cut(&rest, ' '), INT64_MAX, &t->stat_octets);
+    }
+    if (what == 'D') t->deles++, t->gone[arg] = 2;
+    if (what == 'N') {
+        t->deles = 0;
+        memset(t->gone, 0, sizeof t->gone);
+    }
+    if (what == 'Q' && t->dest >= 0) sim_quit_ok(s, t);
+    if (what == 'R' || what == 'T' || what == 'C' ||
+        ((what == 'L' || what == 'U') && arg == 0)) t->multi = what;
+    t->octets = 0;
+    t->stored = what == 'R' ? -arg : t->stored;
+}
+
+/* I9: the sizes of the listings are the sizes of the messages. */
+static void sim_multi_end(sim *s, sim_talk *t) {
+    int n = -t->stored;
+    if (t->multi == 'U') {
+        int i;
+        for (i = 1; i <= t->nuids; i++)
+            sim_note(s, FACT_UID, -1, t->dest, t->uids[i]);
+        sim_note(s, FACT_LISTED, -1, t->dest, (uint64_t)t->nuids);
+    }
+    if (t->multi == 'R' && n > 0 && n < SIM_UIDS) {
+        if (n <= t->nsizes && t->sizes[n] != t->octets)
+            sim_wrong(s, "I9", "message %d of %d: LIST %ld, RETR %ld", n,
+                      t->dest, (long)t->sizes[n], (long)t->octets);
+        t->taken++;
+        t->taken_octets += t->octets;
+        if (t->taken == t->stat_n && t->taken_octets != t->stat_octets &&
+            !t->script)
+            sim_wrong(s, "I9", "%d: STAT %ld, all of RETR %ld", t->dest,
+                      (long)t->stat_octets, (long)t->taken_octets);
+    }
+    t->multi = 0;
+}
+
+static void sim_listing(sim *s, sim_talk *t, mail_str l) {
+    mail_str rest = l;
+    int64_t n = 0, v = 0;
+    if (mail_number(mail_cut(&rest, ' '), 100000, &n) || n < 1)
+        sim_wrong(s, "I13", "not a line of a listing: %.*s", MAIL_ARG(l));
+    if (n >= SIM_UIDS) return;
+    if (t->multi == 'U') {
+        t->uids[n] = sim_hash(rest) >> 1;
+        t->nuids = (int)n;
+    } else if (mail_number(rest, INT64_MAX, &v) == MAIL_ERR_OK) {
+        t->sizes[n] = v;
+        t->nsizes = (int)n;
+    }
+}
+
+static void sim_pop3_said(sim *s, sim_talk *t, vwire *x, mail_str l,
+                          size_t n) {
+    char what;
+    int arg;
+    if (t->multi) {
+        if (l.n == 1 && l.p[0] == '.') sim_multi_end(s, t);
+        else if (t->multi == 'L' || t->multi == 'U') sim_listing(s, t, l);
+        else t->octets += (int64_t)(n + 2 - (l.n && l.p[0] == '.'));
+        return;
+    }
+    if (!mail_starts(l, "+OK") && !mail_starts(l, "-ERR"))
+        sim_wrong(s, "I13", "not a reply: %.*s", MAIL_ARG(l));
+    if (t->head == t->tail) {
+        if (l.n && l.p[0] == '+')
+            sim_wrong(s, "I13", "a reply to nothing: %.*s", MAIL_ARG(l));
+        return;
+    }
+    what = t->ask[t->tail % 512];
+    arg = t->arg[t->tail++ % 512];
+    if (l.p[0] == '+') sim_pop3_ok(s, t, x, what, arg, l);
+}
+
+static void sim_line(sim *s, vwire *x, int end, mail_str l, size_t n) {
+    sim_talk *t = sim_talk_of(s, x);
+    if (end == 0) sim_client_line(s, t, x, l);
+    else if (t->pop3) sim_pop3_said(s, t, x, l, n);
+    else sim_smtp_said(s, t, x, l);
+}
+
+/* I13: k octets of a line, lf its end or NULL: is there a CR or LF alone? */
+static int sim_bare(const sim_talk *t, int end, const char *p, size_t k,
+                    const char *lf) {
+    const char *cr = (const char *)memchr(p, '\r', k);
+    int cr_before = t->cr >> end & 1;
+    if (lf == p) return !cr_before;
+    if (cr_before) return 1;
+    if (lf) return cr != lf - 1;
+    return cr && cr != p + k - 1;
+}
+
+/* Octets cut into lines; of a long one the beginning is kept. */
+static void sim_octets(sim *s, vwire *x, int end, const char *p, size_t n) {
+    sim_talk *t = sim_talk_of(s, x);
+    char *line = end ? t->sline : t->cline;
+    size_t *len = end ? &t->sn : &t->cn, keep = sizeof t->sline;
+    while (n) {
+        const char *lf = (const char *)memchr(p, '\n', n);
+        size_t k = lf ? (size_t)(lf - p) + 1 : n;
+        size_t room = *len < keep ? keep - *len : 0;
+        memcpy(line + keep - room, p, k < room ? k : room);
+        if ((!t->script || end) && sim_bare(t, end, p, k, lf))
+            sim_wrong(s, "I13", "a bare CR or LF, from end %d", end);
+        t->cr &= ~(1 << end);
+        if (p[k - 1] == '\r') t->cr |= 1 << end;
+        *len += k;
+        p += k;
+        n -= k;
+        if (lf) {
+            size_t all = *len > 1 ? *len - 2 : 0;
+            *len = 0;
+            sim_line(s, x, end, mail_sn(line, all < keep ? all : keep), all);
+        }
+    }
+}
+
+static void sim_tap(void *ctx, vwire *x, int end, const char *p, size_t n) {
+    sim *s = (sim *)ctx;
+    char mark[2];
+    mark[0] = (char)(x - s->w.wires);
+    mark[1] = (char)end;
+    sim_mix(&s->hash, mark, 2);
+    sim_mix(&s->hash, p, n);
+    if (end) {
+        size_t i;
+        for (i = 0; i < n; i++)
+            s->replies = (s->replies ^ (unsigned char)p[i]) *
+                         UINT64_C(0x100000001b3);
+    }
+    sim_octets(s, x, end, p, n);
+}
+
+/* --- an observer on every disk ------------------------------------------- */
+
+/* Which messages begin in the octets from p? They are durable now. */
+static void sim_held(sim *s, int host, const vnode *node, const char *p,
+                     const char *end) {
+    while (end - p >= 13 &&
+           (p = (const char *)memchr(p, 'X', (size_t)(end - p) - 12))) {
+        int64_t v;
+        if (memcmp(p, "X-Sim: ", 7) == 0 &&
+            mail_number(mail_sn(p + 7, 6), SIM_MSGS - 1, &v) == 0) {
+            sim_msg *m = &s->msgs[v];
+            if (m->nheld[host] == 0 ||
+                m->held[host][(m->nheld[host] - 1) % 4] != node->serial)
+                m->held[host][m->nheld[host]++ % 4] = node->serial;
+        }
+        p++;
+    }
+}
+
+/* I5: what has a name in new or cur is whole. */
+static void sim_whole(sim *s, const char *path, const vnode *node) {
+    mail_str text = mail_sn(node->data, node->n);
+    if (!strstr(path, "/new/") && !strstr(path, "/cur/")) return;
+    if (mail_box_size(mail_s(path), 'S') != (int64_t)node->n ||
+        (text.n && text.p[text.n - 1] != '\n') || text.n == 0 ||
+        memchr(text.p, 0, text.n))
+        sim_wrong(s, "I5", "%s has %lu octets", path,
+                  (unsigned long)node->n);
+}
+
+static void sim_disk(void *ctx, vdisk *d, int op, const char *path,
+                     vnode *node) {
+    sim *s = (sim *)((world_host *)ctx)->w->watch_ctx;
+    int host = (int)((world_host *)ctx - s->w.hosts);
+    char mark[3];
+    (void)d;
+    mark[0] = (char)op;
+    mark[1] = (char)host;
+    mark[2] = (char)(node ? node->serial : 0);
+    sim_mix(&s->hash, mark, 3);
+    sim_mix(&s->hash, path, strlen(path));
+    if (op == 'f' && node->lo < node->hi && host < 2) {
+        size_t from = node->lo * VBLOCK, to = node->hi * VBLOCK;
+        from -= from < 16 ? from : 16;
+        sim_held(s, host, node, node->data + from,
+                 node->data + (to < node->n ? to : node->n));
+    }
+    if (op == 'r' || op == 'l') sim_whole(s, path, node);
+}
+
+static void sim_boxes(sim *s, vdisk *d) {
+    size_t i;
+    for (i = 0; i < d->n; i++)
+        if (d->names[i].node) sim_whole(s, d->names[i].path,
+                                        d->names[i].node);
+}
+
+static void *sim_alloc(void *ctx, void *p, size_t n) {
+    world_host *h = (world_host *)ctx;
+    sim *s = (sim *)h->w->watch_ctx;
+    void *q = world_alloc(ctx, p, n);
+    s->live[h - s->w.hosts] += (q && !p) - (p && !n);
+    return q;
+}
+
+/* --- clients ------------------------------------------------------------- */
+
+static const char sim_address_of_clients[] = "192.0.2.77";
+
+static sim_client *sim_client_new(sim *s, int kind) {
+    int i;
+    for (i = 0; i < SIM_CLIENTS; i++) {
+        sim_client *c = &s->clients[i];
+        if (c->a) continue;
+        c->kind = kind;
+        c->at = c->text.n = 0;
+        c->since = s->w.ms;
+        return c;
+    }
+    return NULL;
+}
+
+static int sim_call(sim *s, sim_client *c, agent *a, int host, int port) {
+    char to[40];
+    vwire *x;
+    snprintf(to, sizeof to, "%s:%d", host ? "mail.b" : "mail.a", port);
+    c->a = a;
+    x = world_call(&s->w, a, to, sim_address_of_clients);
+    if (x == NULL) c->a = NULL;
+    else c->wire = (int)(x - s->w.wires);
+    return x != NULL;
+}
+
+static int64_t sim_read(void *ctx, void *p, size_t n) {
+    sim_client *c = (sim_client *)ctx;
+    const t_text *t = &sim_one.msgs[c->msg].text;
+    if (n > t->n - c->at) n = t->n - c->at;
+    memcpy(p, t->p + c->at, n);
+    c->at += n;
+    return (int64_t)n;
+}
+
+static const char *sim_user(int dest) {
+    static char name[16];
+    snprintf(name, sizeof name, "%c%d", 'a' + dest / 1000, dest % 1000);
+    return name;
+}
+
+static void sim_send_fill(sim *s, sim_client *c, sim_msg *m, int login) {
+    mail_smtpc_opts o;
+    char address[40];
+    int i;
+    memset(&o, 0, sizeof o);
+    memset(&c->s, 0, sizeof c->s);
+    o.helo = "client.a.example";
+    o.user = login ? "a0" : NULL;
+    o.password = login ? "p" : NULL;
+    sender_init(&c->s, o);
+    c->rcpts = (send_rcpt *)t_alloc((size_t)m->nrcpts * sizeof *c->rcpts);
+    memset(c->rcpts, 0, (size_t)m->nrcpts * sizeof *c->rcpts);
+    for (i = 0; i < m->nrcpts; i++) {
+        sim_address(m->rcpts[i], address);
+        mail_path_mailbox(mail_s(address), &c->rcpts[i].path);
+    }
+    if (m->from >= 0) {
+        sim_address(m->from, address);
+        mail_path_mailbox(mail_s(address), &c->s.from);
+    }
+    c->s.rcpts = c->rcpts;
+    c->s.nrcpts = (size_t)m->nrcpts;
+    c->s.read = sim_read;
+    c->s.ctx = c;
+    c->s.size = sim_luck(s, 2) ? -1 : (int64_t)m->want.n;
+    c->s.has_8bit = mail__is_8bit(t_str(&m->text));
+}
+
+static void sim_send(sim *s, int i) {
+    sim_msg *m = &s->msgs[i];
+    sim_client *c = m->done || s->calm ? NULL : sim_client_new(s, 's');
+    int login = (int)sim_luck(s, 2);
+    if (m->done || s->calm) return;
+    if (c) {
+        c->msg = i;
+        sim_send_fill(s, c, m, login);
+        sim_note(s, FACT_SENT, i, -1, (uint64_t)m->tries);
+        if (sim_call(s, c, &c->s.a, 0, login ? 587 : 25)) return;
+        free(c->rcpts);
+    }
+    sim_plan_add(s, 1000 + sim_luck(s, 60000), PLAN_SEND, i);
+}
+
+/* Not accepted, not refused for good: a client tries again. */
+static void sim_sent(sim *s, sim_client *c) {
+    sim_msg *m = &s->msgs[c->msg];
+    int code = c->s.code;
+    sim_note(s, FACT_SAW, c->msg, -1, (uint64_t)code);
+    free(c->rcpts);
+    if (code == 250) m->done = 1;
+    else if (code >= 500) m->done = 2;
+    else if (++m->tries < 5)
+        sim_plan_add(s, 1000 + sim_luck(s, 900000), PLAN_SEND, c->msg);
+}
+
+/* --- what is fetched ----------------------------------------------------- */
+
+static mail_str sim_without_trace(mail_str t) {
+    while (mail_starts(t, "Return-Path:") || mail_starts(t, "Received:")) {
+        do {
+            const char *lf = (const char *)memchr(t.p, '\n', t.n);
+            size_t k = lf ? (size_t)(lf - t.p) + 1 : t.n;
+            t.p += k;
+            t.n -= k;
+        } while (t.n && (t.p[0] == ' ' || t.p[0] == '\t'));
+    }
+    return t;
+}
+
+/* What stands behind the next such mark, up to the end of its line. */
+static int sim_after(mail_str *t, const char *mark, mail_str *line) {
+    size_t n = strlen(mark);
+    while (t->n >= n) {
+        const char *p = (const char *)memchr(t->p, mark[0], t->n - n + 1);
+        if (p == NULL) return 0;
+        t->n -= (size_t)(p - t->p) + 1;
+        t->p = p + 1;
+        if (memcmp(p, mark, n) != 0) continue;
+        *t = mail_sn(p + n, t->n + 1 - n);
+        *line = *t;
+        *line = mail_cut(line, '\n');
+        if (line->n && line->p[line->n - 1] == '\r') line->n--;
+        return 1;
+    }
+    return 0;
+}
+
+static int sim_id(mail_str t) {
+    mail_str line;
+    int64_t v = -1;
+    int id = -1;
+    while (sim_after(&t, "X-Sim: ", &line))
+        if (mail_number(line, 999999, &v) == MAIL_ERR_OK) id = (int)v;
+    return id;
+}
+
+/* I7: a report reaches the sender, and is never about a report. dest -1: it
+   is found among the dead letters. */
+static void sim_report(sim *s, mail_str t, int dest, uint64_t uid) {
+    int id = sim_id(t), kinds = 0;
+    mail_str rest = t, line;
+    while (sim_after(&rest, "report-type=", &line)) kinds++;
+    if (kinds == 1 && id < 0 && (s->rates[FAULT_READ] ||
+                                 s->rates[FAULT_OPEN])) {
+        while (sim_after(&t, "Final-Recipient: rfc822; ", &line))
+            sim_note(s, FACT_BOUNCE, -1, sim_dest(line), uid);
+        return;           /* the header could not be read: about anything */
+    }
+    if (kinds != 1 || id < 0 || id >= s->nmsgs) {
+        sim_wrong(s, "I7", "a report about %d, %d times a report", id, kinds);
+        return;
+    }
+    if (dest >= 0 && s->msgs[id].from != dest)
+        sim_wrong(s, "I7", "a report about message %d goes to %d", id, dest);
+    while (sim_after(&t, "Final-Recipient: rfc822; ", &line))
+        sim_note(s, dest < 0 ? FACT_DEAD : FACT_BOUNCE, id, sim_dest(line),
+                 uid);
+}
+
+/* I3: what is delivered is what was sent. */
+static void sim_got(sim *s, mail_str t, int dest, uint64_t uid) {
+    mail_str rest = sim_without_trace(t);
+    int id = sim_id(mail_sn(rest.p, rest.n < 15 ? rest.n : 15));
+    size_t i = 0;
+    if (id < 0 && mail_starts(rest, "From: Mail Delivery System")) {
+        sim_report(s, rest, dest, uid);
+        return;
+    }
+    if (id < 0 || id >= s->nmsgs) {
+        sim_wrong(s, id < 0 ? "I3" : "I2", "message %d, %lu octets, has come "
+                  "to %d", id, (unsigned long)t.n, dest);
+        return;
+    }
+    if (!sim_has(s->msgs[id].rcpts, s->msgs[id].nrcpts, dest))
+        sim_wrong(s, "I3", "message %d was not for %d", id, dest);
+    if (!mail_eq(rest, t_str(&s->msgs[id].want))) {
+        mail_str want = t_str(&s->msgs[id].want);
+        while (i < rest.n && i < want.n && rest.p[i] == want.p[i]) i++;
+        sim_wrong(s, "I3", "message %d at %d: %lu octets for %lu, another "
+                  "from octet %lu on", id, dest, (unsigned long)rest.n,
+                  (unsigned long)want.n, (unsigned long)i);
+    }
+    sim_note(s, FACT_COPY, id, dest, uid);
+}
+
+static sim_place *sim_place_of(sim *s, const sim_client *c) {
+    return &s->places[c->dest / 1000][c->dest % 1000];
+}
+
+static int sim_have(void *ctx, int64_t number, mail_str uid) {
+    sim_client *c = (sim_client *)ctx;
+    sim_place *p = sim_place_of(&sim_one, c);
+    int i;
+    if (number >= SIM_UIDS) {             /* more than this model can hold */
+        sim_one.crowded = 1;
+        return 1;
+    }
+    c->now[number] = sim_hash(uid) >> 1;
+    for (i = 0; i < p->nseen; i++)
+        if (p->seen[i] == c->now[number]) {
+            sim_one.talks[c->wire].gone[number] = 1;
+            return 1;
+        }
+    return 0;
+}
+
+static mail_err sim_text(void *ctx, mail_str text) {
+    t_add(&((sim_client *)ctx)->text, text);
+    return MAIL_ERR_OK;
+}
+
+/* Durable: the message, then its UID. A client may crash in between. */
+static mail_err sim_store(void *ctx, int64_t number) {
+    sim_client *c = (sim_client *)ctx;
+    sim *s = &sim_one;
+    sim_place *p = sim_place_of(s, c);
+    uint64_t uid = p->keep || p->ledger ? c->now[number] : 0;
+    t_text text = c->text;
+    c->text.n = 0;
+    if (sim_fault(s, FAULT_CLIENT)) return MAIL_ERR_NOSPACE;
+    sim_got(s, t_str(&text), c->dest, uid);
+    s->talks[c->wire].stored = (int)number;
+    if (sim_fault(s, FAULT_CLIENT)) {
+        sim_note(s, FACT_FORGOT, -1, c->dest, 0);
+        c->g.a.over = 1;
+        return MAIL_ERR_IO;
+    }
+    if (uid && p->nseen < SIM_UIDS) p->seen[p->nseen++] = uid;
+    return MAIL_ERR_OK;
+}
+
+static void sim_fetch(sim *s, int dest) {
+    sim_client *c = sim_client_new(s, 'f');
+    sim_place *p;
+    mail_fetch_opts o;
+    if (c == NULL) {
+        sim_plan_add(s, 1000, PLAN_FETCH, dest);
+        return;
+    }
+    c->dest = dest;
+    p = sim_place_of(s, c);
+    memset(&o, 0, sizeof o);
+    memset(&c->g, 0, sizeof c->g);
+    mail_copy(c->user, sizeof c->user, mail_s(sim_user(dest)));
+    o.pop3.user = c->user;
+    o.pop3.password = "p";
+    o.pop3.apop = sim_luck(s, 3) == 0;
+    o.keep = p->keep;
+    o.ledger = p->ledger;
+    if (!s->calm && sim_luck(s, 4) == 0) o.max_size = 3000;
+    fetcher_init(&c->g, o);
+    c->g.have = sim_have;
+    c->g.text = sim_text;
+    c->g.store = sim_store;
+    c->g.ctx = c;
+    if (!sim_call(s, c, &c->g.a, dest / 1000, 110) && s->calm)
+        sim_wrong(s, "I16", "%d cannot fetch its mail in the end", dest);
+}
+
+static void sim_fetched(sim *s, const sim_client *c) {
+    if (c->g.f.err == MAIL_ERR_OK) return;
+    sim_note(s, FACT_UNSURE, -1, c->dest, 0);
+    if (s->calm && c->since > s->end)
+        sim_wrong(s, "I16", "%d cannot fetch its mail in the end: %s %s",
+                  c->dest, mail_err_text(c->g.f.err), c->g.f.words);
+}
+
+/* --- clients that say what they like ------------------------------------- */
+
+static size_t sim_talk_feed(agent *a, const char *in, size_t n) {
+    struct sim_script *t = (struct sim_script *)a;
+    if (t->said < t->say.n && t->say.p[t->said] == '\f' &&
+        memchr(in, '4', n)) t->said++;           /* 354 has come */
+    return n;
+}
+
+static mail_str sim_talk_out(agent *a) {
+    struct sim_script *t = (struct sim_script *)a;
+    mail_str rest;
+    if (a->over || t->said == t->say.n) return mail_sn("", 0);
+    rest = mail_sn(t->say.p + t->said, t->say.n - t->said);
+    return mail_cut(&rest, '\f');
+}
+
+static void sim_talk_sent(agent *a, size_t n) {
+    ((struct sim_script *)a)->said += n;
+}
+
+/* I15: who is silent for long is hung up on. */
+static int64_t sim_talk_tick(agent *a, int64_t now) {
+    struct sim_script *t = (struct sim_script *)a;
+    sim_client *c = (sim_client *)((char *)t - offsetof(sim_client, t));
+    int64_t kept = now - c->since;
+    if (now < t->until) return t->until;
+    a->over = 1;
+    if (kept >= 1300000 && !sim_one.w.wires[c->wire].gone[1])
+        sim_wrong(&sim_one, "I15", "a silent client is kept for %ld s",
+                  (long)kept / 1000);
+    return t->until;
+}
+
+static void sim_talk_eof(agent *a) { a->over = 1; }
+
+/* Half a mail, a mail that ends in LF . LF, DELE without QUIT, silence. */
+static const struct { int port; const char *say; } sim_scripts[] = {
+    { 25, "" }, { 110, "" }, { 587, "EHLO x\r\n" }, { 110, "USER " },
+    { 25, "EHLO x\r\nMAIL FROM:<%s@%s>\r\nRCPT TO:<%s@%s>\r\nDATA\r\n"
+          "\fX-Sim: 900001\r\n\r\nhalf\r\n" },
+    { 25, "EHLO x\r\nMAIL FROM:<%s@%s>\r\nRCPT TO:<%s@%s>\r\nDATA\r\n"
+          "\fX-Sim: 900002\r\n\r\ntext\n.\nMAIL\n.\r\n\r\n.\nx\r\n." },
+    { 110, "USER %s\r\nPASS p\r\nSTAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nTOP 1 3\r\n"
+           "RETR 2\r\nDELE 1\r\nDELE 2\r\nDELE 3\r\n" },
+    { 110, "USER %s\r\nPASS p\r\nLIST\r\nUIDL\r\nDELE 1\r\nRETR 2\r\nRSET\r\n"
+           "UIDL\r\nQUIT\r\n" }
+};
+
+static void sim_talk_start(sim *s) {
+    unsigned k = sim_luck(s, T_COUNT(sim_scripts)), host = sim_luck(s, 2);
+    int dest = (int)(host * 1000 + sim_luck(s, (unsigned)s->users[host]));
+    const char *domain = host ? "b.example" : "a.example";
+    sim_client *c = sim_client_new(s, 't');
+    char user[16], say[400];
+    if (c == NULL) return;
+    mail_copy(user, sizeof user, mail_s(sim_user(dest)));
+    if (sim_scripts[k].port == 110)
+        snprintf(say, sizeof say, sim_scripts[k].say, user);
+    else snprintf(say, sizeof say, sim_scripts[k].say, user, domain, user,
+                  domain);
+    c->dest = dest;
+    c->t.say.n = 0;
+    t_add(&c->t.say, mail_s(say));
+    c->t.said = 0;
+    c->t.a.over = 0;
+    c->t.a.feed = sim_talk_feed;
+    c->t.a.out = sim_talk_out;
+    c->t.a.sent = sim_talk_sent;
+    c->t.a.tick = sim_talk_tick;
+    c->t.a.eof = sim_talk_eof;
+    c->t.until = s->w.ms + (sim_luck(s, 2) ? 5000 : 1300000);
+    if (sim_call(s, c, &c->t.a, (int)host, sim_scripts[k].port))
+        s->talks[c->wire].script = 1;
+}
+
+static int sim_clients_turn(sim *s) {
+    int i, any = 0;
+    for (i = 0; i < SIM_CLIENTS; i++) {
+        sim_client *c = &s->clients[i];
+        if (c->a == NULL || !c->a->over || s->w.wires[c->wire].agent == c->a)
+            continue;
+        c->a = NULL;
+        if (c->kind == 's') sim_sent(s, c);
+        else if (c->kind == 'f') sim_fetched(s, c);
+        any = 1;
+    }
+    return any;
+}
+
+/* --- hosts --------------------------------------------------------------- */
+
+/* The power is gone: what is on the disk must be whole before anybody has
+   looked after it, and the dead program must not have lost memory. */
+static void sim_crash(sim *s, int i) {
+    world_host *h = &s->w.hosts[i];
+    sim_note(s, FACT_CRASH, -1, i, 0);
+    world_crash(h);
+    if (s->live[i])
+        sim_wrong(s, "I14", "host %d: %ld allocations are left after its "
+                  "end", i, s->live[i]);
+    sim_boxes(s, &h->disk);
+    sim_plan_add(s, s->calm ? 1000 : (int64_t)sim_luck(s, 3) *
+                    sim_luck(s, 3600000), PLAN_BOOT, i);
+}
+
+static int sim_falls(sim *s) {
+    int i, any = 0;
+    for (i = 0; i < 2; i++)
+        if (s->w.hosts[i].disk.dead) {
+            sim_crash(s, i);
+            any = 1;
+        }
+    return any;
+}
+
+static void sim_boot(sim *s, int i) {
+    world_host *h = &s->w.hosts[i];
+    mail_err e;
+    if (h->server) return;
+    if (sim_fault(s, FAULT_RECRASH))
+        h->disk.cut_at = h->disk.steps + 1 + sim_luck(s, 40);
+    e = world_boot(h);
+    sim_note(s, FACT_BOOT, -1, i, (uint64_t)e);
+    if (e && !h->disk.dead) sim_plan_add(s, 60000, PLAN_BOOT, i);
+    if (e && s->calm)
+        sim_wrong(s, "I8", "host %d does not boot: %s", i, mail_err_text(e));
+}
+
+static void sim_disk_fault(sim *s, int which, int i) {
+    vdisk *d = &s->w.hosts[i].disk;
+    long k = 1 + (long)sim_luck(s, 25);
+    sim_note(s, FACT_UPSET, -1, i, (uint64_t)which);
+    switch (which) {
+    case FAULT_FLUSH: d->fail_flush = k; break;
+    case FAULT_SPACE: d->fail_space = k; break;
+    case FAULT_OPEN:  d->fail_open = k; break;
+    case FAULT_READ:  d->fail_read = k; break;
+    default:
+        d->limit = d->used + sim_luck(s, 5000) + 1;
+        sim_plan_add(s, sim_luck(s, 3600000), PLAN_ROOM, i);
+        break;
+    }
+}
+
+static void sim_clock_jump(sim *s) {
+    static const int64_t jumps[] = {
+        3600, -3600, 315360000, -315360000, 86400, -60, 0
+    };
+    int64_t by = jumps[sim_luck(s, T_COUNT(jumps))];
+    int64_t now = s->w.epoch + s->w.ms / 1000;
+    if (by == 0) by = 2147483647 - now - (int64_t)sim_luck(s, 100);
+    s->w.epoch += by;
+    if (s->w.epoch > s->epoch_max) s->epoch_max = s->w.epoch;
+    sim_note(s, FACT_CLOCK, -1, -1, (uint64_t)by);
+}
+
+static void sim_plan_do(sim *s, const sim_plan *p) {
+    world *w = &s->w;
+    vdisk *d = &w->hosts[p->who & 1].disk;
+    switch (p->kind) {
+    case PLAN_SEND:   sim_send(s, p->who); break;
+    case PLAN_FETCH:  sim_fetch(s, p->who); break;
+    case PLAN_TALK:   sim_talk_start(s); break;
+    case PLAN_BOOT:   sim_boot(s, p->who); break;
+    case PLAN_CRASH:  d->cut_at = d->steps + 1 + sim_luck(s, 60); break;
+    case PLAN_DISK:   sim_disk_fault(s, p->who / 2, p->who % 2); break;
+    case PLAN_ROOM:   d->limit = 0; break;
+    case PLAN_MEMORY:
+        w->fail_alloc = 1 + (long)sim_luck(s, 300);
+        sim_note(s, FACT_UPSET, -1, 0, FAULT_ALLOC);
+        sim_note(s, FACT_UPSET, -1, 1, FAULT_ALLOC);
+        break;
+    case PLAN_CLOCK:  sim_clock_jump(s); break;
+    case PLAN_STILL:
+        w->still = w->epoch + w->ms / 1000;
+        sim_note(s, FACT_CLOCK, -1, -1, 0);
+        break;
+    default:          w->still = 0; break;
+    }
+}
+
+static void sim_plans_due(sim *s) {
+    int i = 0;
+    while (i < s->nplans) {
+        sim_plan p = s->plans[i];
+        if (p.ms > s->w.ms) i++;
+        else {
+            s->plans[i] = s->plans[--s->nplans];
+            sim_plan_do(s, &p);
+            i = 0;
+        }
+    }
+}
+
+/* Lets everything move, until nothing is due before that time. I16: it does
+   not move for ever. */
+static void sim_run(sim *s, int64_t until) {
+    for (;;) {
+        int64_t next, plan;
+        long turns = 0;
+        sim_plans_due(s);
+        while (sim_falls(s) | sim_clients_turn(s) | world_turn(&s->w))
+            if (++turns == 2000000) {
+                sim_wrong(s, "I16", "the world spins");
+                return;
+            }
+        next = world_next(&s->w);
+        plan = sim_plan_next(s);
+        if (plan < next) next = plan;
+        if (next > until) break;
+        if (next > s->w.ms) s->w.ms = next;
+    }
+    if (s->w.ms < until) s->w.ms = until;
+}
+
+/* --- a world ------------------------------------------------------------- */
+
+static const mail_route sim_routes[] = {
+    { "b.example", "mail.b:25" }, { "t.example", "mail.t:25" },
+    { "a.example", "mail.a:25" }
+};
+
+/* --verbose: what the servers' logs and disks say. */
+static void sim_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                      mail_str text, const char *state) {
+    world_host *h = (world_host *)ctx;
+    (void)role;
+    (void)state;
+    if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_DISK) return;
+    printf("%12.3f  %s %u ", (double)h->w->ms / 1000, h->name, conn);
+    show_safe(stdout, text, 200);
+    putchar('\n');
+}
+
+static void sim_host(sim *s, int i, const char *name, const char *address) {
+    world_host *h = world_host_add(&s->w, name, address);
+    t_text users;
+    int k;
+    memset(&users, 0, sizeof users);
+    h->opts.host = h->name;
+    h->opts.routing.domains = &demo_domains[i];
+    h->opts.routing.ndomains = 1;
+    h->opts.routing.routes = sim_routes + 2 * i;
+    h->opts.routing.nroutes = i ? 1 : 2;
+    h->opts.relay_from = i ? NULL : sim_address_of_clients;
+    h->sys.alloc = sim_alloc;
+    if (s->verbose) h->opts.watch = sim_watch;
+    h->opts.watch_ctx = h;
+    h->disk.watch = sim_disk;
+    h->disk.watch_ctx = h;
+    h->disk.style = -1;
+    h->disk.mode = sim_luck(s, 8) ? 1 + (int)sim_luck(s, 3) : VDISK_SIMPLE;
+    s->modes[i] = h->disk.mode;
+    h->disk.luck = luck_next(&s->luck);
+    for (k = 0; k < s->users[i]; k++) t_addf(&users, "%c%d:{PLAIN}p\n",
+                                             'a' + i, k);
+    vdisk_put(&h->disk, "users", t_str(&users));
+    vdisk_put(&h->disk, "queue/README", mail_s("Hands off.\n"));
+    t_free(&users);
+}
+
+/* Which faults, and how often: one in so many. One world in eight has none. */
+static void sim_swarm(sim *s) {
+    int i, none = sim_luck(s, 8) == 0 && s->forced < 0;
+    for (i = 0; i < SIM_FAULT_COUNT; i++) {
+        unsigned most = i <= FAULT_SILENT ? 10 : 20;
+        int least = i == FAULT_MUTE || i == FAULT_BACK ? 2 : 1;
+        s->rates[i] = none || sim_luck(s, 3) ? 0 : least + (int)sim_luck(s, most);
+        s->faults += s->rates[i] > 0;
+    }
+    s->sequential = none && sim_luck(s, 2);
+    if (s->rates[FAULT_PIECES])
+        s->w.pieces = 1 + sim_luck(s, sim_luck(s, 2) ? 20 : 3000);
+}
+
+static void sim_some_plans(sim *s, int fault, int kind, int who) {
+    int n = s->rates[fault] ? 1 + (int)sim_luck(s, 4) : 0;
+    while (n--)
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), kind,
+                     kind == PLAN_DISK ? who * 2 + (int)sim_luck(s, 2)
+                                       : (int)sim_luck(s, 2));
+}
+
+static void sim_plan_faults(sim *s) {
+    int i;
+    sim_some_plans(s, FAULT_CRASH, PLAN_CRASH, 0);
+    sim_some_plans(s, FAULT_CRASH, PLAN_CRASH, 0);
+    for (i = FAULT_FLUSH; i <= FAULT_READ; i++)
+        sim_some_plans(s, i, PLAN_DISK, i);
+    sim_some_plans(s, FAULT_ALLOC, PLAN_MEMORY, 0);
+    sim_some_plans(s, FAULT_CLOCK, PLAN_CLOCK, 0);
+    sim_some_plans(s, FAULT_STILL, PLAN_STILL, 0);
+    if (s->rates[FAULT_STILL])
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_MOVE, 0);
+}
+
+static void sim_plan_mail(sim *s) {
+    int i, k, n;
+    for (i = 0; i < s->nmsgs; i++)
+        sim_plan_add(s, s->sequential ? (unsigned)i * 2000 :
+                        sim_luck(s, 4) ? sim_luck(s, (unsigned)s->end) : 1000,
+                     PLAN_SEND, i);
+    n = s->sequential ? 0 : (int)sim_luck(s, 12);
+    for (i = 0; i < n; i++) {
+        int host = (int)sim_luck(s, 2);
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_FETCH, host *
+                     1000 + (int)sim_luck(s, (unsigned)s->users[host]));
+    }
+    n = s->sequential ? 0 : (int)sim_luck(s, 4);
+    for (i = 0; i < n; i++)
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_TALK, 0);
+    for (i = 0; i < 2; i++)
+        for (k = 0; k < 64; k++) {
+            s->places[i][k].keep = sim_luck(s, 2) == 0;
+            s->places[i][k].ledger = sim_luck(s, 4) > 0;
+        }
+}
+
+static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
+    static const unsigned spans[] = { 60000, 3600000, 43200000 };
+    int i;
+    s->luck = s->seed = seed;
+    s->forced = forced;
+    s->hash = s->replies = seed;
+    s->faults = s->calm = s->bad = s->nplans = 0;
+    s->mails = s->sessions = s->crowded = 0;
+    s->about = -1;
+    s->nfacts = 0;
+    memset(s->live, 0, sizeof s->live);
+    memset(s->places, 0, sizeof s->places);
+    world_init(&s->w, luck_next(&s->luck));
+    s->epoch_max = s->w.epoch;
+    s->w.watch_ctx = s;
+    s->w.wired = sim_wired;
+    s->w.tap = sim_tap;
+    sim_swarm(s);
+    s->w.chunk = chunk;
+    s->nmsgs = 1 + (int)sim_luck(s, sim_luck(s, 5) ? 8 : SIM_MSGS);
+    for (i = 0; i < 2; i++)
+        s->users[i] = 1 + (int)sim_luck(s, sim_luck(s, 10) ? 4 : 60);
+    s->end = s->sequential ? 2000 * s->nmsgs + 60000
+                           : (int64_t)spans[sim_luck(s, 3)];
+    for (i = 0; i < s->nmsgs; i++) sim_letter(s, i);
+    sim_plan_mail(s);
+    sim_plan_faults(s);
+    sim_host(s, 0, "mail.a", "192.0.2.25");
+    sim_host(s, 1, "mail.b", "192.0.2.26");
+    world_host_add(&s->w, "mail.t", "192.0.2.27");
+    sim_boot(s, 0);
+    sim_boot(s, 1);
+}
+
+/* The faults end; who is down comes up, and who was upset starts anew. */
+static void sim_calm(sim *s) {
+    size_t i, k;
+    sim_note(s, FACT_CALM, -1, -1, 0);
+    s->calm = 1;
+    s->nplans = 0;
+    s->w.still = 0;
+    s->w.fail_alloc = 0;
+    s->w.epoch = s->epoch_max;
+    for (i = 0; i < s->w.nwires; i++) {
+        vwire *x = &s->w.wires[i];
+        x->late = x->deaf[0] = x->deaf[1] = x->mute = x->cut = x->back = 0;
+    }
+    for (i = 0; i < 2; i++) {
+        world_host *h = &s->w.hosts[i];
+        vdisk *d = &h->disk;
+        d->fail_flush = d->fail_space = d->fail_open = d->fail_read = 0;
+        d->limit = 0;
+        d->cut_at = 0;
+        if (d->dead) sim_crash(s, (int)i);
+        for (k = 0; k < d->nnodes; k++) d->nodes[k]->bad = 0;
+        if (s->faults && h->server) {
+            sim_note(s, FACT_STOP, -1, (int)i, 0);
+            world_stop(h);
+        }
+        if (h->server == NULL) sim_boot(s, (int)i);
+    }
+}
+
+static void sim_fetch_all(sim *s) {
+    int i, k, at = 0;
+    for (i = 0; i < 2; i++)
+        for (k = 0; k < 64; k++)
+            if (s->places[i][k].used)
+                sim_plan_add(s, 1 + at++, PLAN_FETCH, i * 1000 + k);
+    sim_run(s, s->w.ms + 60000);
+}
+
+/* What is in queue/dead: the last place where mail may be. */
+static void sim_dead_letters(sim *s) {
+    size_t i, k;
+    for (i = 0; i < 2; i++)
+        for (k = 0; k < s->w.hosts[i].disk.n; k++) {
+            const vname *e = &s->w.hosts[i].disk.names[k];
+            mail_str t, line;
+            if (!e->node || !vdisk_in(e->path, "queue/dead")) continue;
+            t = mail_sn(e->node->data, e->node->n);
+            if (sim_after(&t, "report-type=", &line))
+                sim_report(s, mail_sn(e->node->data, e->node->n), -1, 0);
+            else sim_note(s, FACT_DEAD, sim_id(mail_sn(e->node->data,
+                                                       e->node->n)), -1, 0);
+        }
+}
+
+/* I8, I14, I16: nothing is left: no connection, no queue, no file in tmp, no
+   open file and no memory that a fresh start does not have. */
+static void sim_nothing_left(sim *s, int i) {
+    world_host *h = &s->w.hosts[i];
+    size_t k, open[2] = { 0, 0 };
+    long live;
+    vname *e = vdisk_find(&h->disk, "queue/README");
+    if (h->server == NULL) return;
+    if (mail_server_queued(h->server) || mail_server_conns(h->server))
+        sim_wrong(s, "I16", "host %d: %lu in the queue, %lu connections", i,
+                  (unsigned long)mail_server_queued(h->server),
+                  (unsigned long)mail_server_conns(h->server));
+    for (k = 0; k < h->disk.n; k++)
+        if (h->disk.names[k].node && strstr(h->disk.names[k].path, "tmp/"))
+            sim_wrong(s, "I8", "host %d: %s is left", i,
+                      h->disk.names[k].path);
+    if (!e || !e->node || e->node->n != 11)
+        sim_wrong(s, "I8", "a foreign file is gone");
+    for (k = 0; k < 64; k++) open[0] += h->disk.files[k] != NULL;
+    live = s->live[i];
+    world_stop(h);
+    if (s->live[i])
+        sim_wrong(s, "I14", "host %d: %ld allocations outlive it", i,
+                  s->live[i]);
+    sim_boot(s, i);
+    sim_run(s, s->w.ms + 1);
+    for (k = 0; k < 64; k++) open[1] += h->disk.files[k] != NULL;
+    if (open[0] > open[1] || live > s->live[i])
+        sim_wrong(s, "I14", "host %d: %lu files and %ld allocations, after a "
+                  "fresh start %lu and %ld", i, (unsigned long)open[0], live,
+                  (unsigned long)open[1], s->live[i]);
+}
+
+/* --- the checker: it sees the history and what was sent, nothing else ---- */
+
+typedef struct sim_count {
+    int sure, maybe;                /* mails that mail.a took, or may have */
+    int sure_b, maybe_b;            /* the same of mail.b                  */
+    int copies, plain, bounces, dead;
+} sim_count;
+
+typedef struct sim_check {
+    sim_count c[SIM_MSGS][SIM_RCPTS];
+    struct { int msg, host, code, faulty; } mail[20000];
+    int dots[SIM_MSGS], all_dead[SIM_MSGS];
+    int64_t first[SIM_MSGS][2];     /* when a host first got it, or -1    */
+    int clock, upsets[2];
+} sim_check;
+
+static sim_check sim_checked;
+
+static sim_count *sim_count_of(const sim *s, int msg, int dest) {
+    int i;
+    for (i = 0; msg >= 0 && msg < s->nmsgs && i < s->msgs[msg].nrcpts; i++)
+        if (s->msgs[msg].rcpts[i] == dest) return &sim_checked.c[msg][i];
+    return NULL;
+}
+
+static void sim_count_mails(const sim *s) {
+    sim_check *k = &sim_checked;
+    size_t i;
+    for (i = 0; i < s->nfacts; i++) {
+        const sim_fact *f = &s->facts[i];
+        int mail = (int)(f->kind == FACT_DOT ? f->a : f->a >> 10 & 0xfffffff);
+        if ((f->kind != FACT_DOT && f->kind != FACT_REPLY) || mail >= 20000)
+            continue;
+        k->mail[mail].msg = f->msg;
+        k->mail[mail].host = f->who;
+        if (f->kind == FACT_REPLY) {
+            k->mail[mail].code = (int)(f->a & 1023);
+            k->mail[mail].faulty = (int)(f->a >> 40);
+            continue;
+        }
+        if (f->who == 0) k->dots[f->msg]++;
+        if (k->first[f->msg][f->who] < 0) k->first[f->msg][f->who] = f->ms;
+    }
+}
+
+static void sim_count_to(const sim *s, const sim_fact *f) {
+    sim_count *c = sim_count_of(s, f->msg, f->who);
+    int mail = (int)f->a, code;
+    if (c == NULL || mail >= 20000) return;
+    code = sim_checked.mail[mail].code;
+    if (sim_checked.mail[mail].host == 0) {
+        c->sure += code == 250;
+        c->maybe += code < 400;
+    } else if (code == 250 && !sim_checked.mail[mail].faulty) c->sure_b++;
+    else c->maybe_b += code < 400;
+}
+
+/* Is this the first fact of its kind about that UID? */
+static int sim_first_of(const sim *s, size_t i) {
+    const sim_fact *f = &s->facts[i];
+    size_t k;
+    for (k = 0; k < i; k++) {
+        const sim_fact *g = &s->facts[k];
+        if (g->kind == f->kind && g->a == f->a && g->msg == f->msg &&
+            g->who == f->who) return 0;
+    }
+    return 1;
+}
+
+static void sim_count_all(const sim *s) {
+    size_t i;
+    for (i = 0; i < s->nfacts; i++) {
+        const sim_fact *f = &s->facts[i];
+        sim_count *c;
+        if (f->kind == FACT_CLOCK) sim_checked.clock++;
+        if (f->kind == FACT_UPSET) sim_checked.upsets[f->who]++;
+        if (f->kind == FACT_TO) sim_count_to(s, f);
+        if (f->kind == FACT_DEAD && f->who == -1 && f->msg >= 0 &&
+            f->msg < s->nmsgs) sim_checked.all_dead[f->msg] = 1;
+        if (f->kind != FACT_COPY && f->kind != FACT_BOUNCE &&
+            f->kind != FACT_DEAD) continue;
+        c = sim_count_of(s, f->msg, f->who);
+        if (c == NULL || (f->a && !sim_first_of(s, i))) continue;
+        if (f->kind == FACT_COPY) {
+            c->copies++;
+            c->plain += f->a == 0;
+        } else if (f->kind == FACT_BOUNCE) c->bounces++;
+        else c->dead++;
+    }
+}
+
+static int sim_count_since(const sim *s, sim_kind kind, int who, int64_t ms) {
+    int n = 0;
+    size_t i;
+    for (i = 0; i < s->nfacts; i++)
+        n += s->facts[i].kind == kind && s->facts[i].who == who &&
+             s->facts[i].ms >= ms;
+    return n;
+}
+
+/* How often may a host do twice what it does once? */
+static int sim_trouble(const sim *s, int msg, int host) {
+    return 1 + sim_checked.upsets[host] +
+           sim_count_since(s, FACT_STOP, host, sim_checked.first[msg][host]) +
+           sim_count_since(s, FACT_CRASH, host, sim_checked.first[msg][host]);
+}
+
+static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
+    int again = sim_count_since(s, FACT_UNSURE, dest, 0) +
+                sim_count_since(s, FACT_FORGOT, dest, 0);
+    int most = c->maybe * sim_trouble(s, m, 0);
+    if (dest / 1000 == DEST_B) {
+        if (c->sure_b > most)
+            sim_wrong(s, "I4", "message %d was relayed %d times for %d, at "
+                      "most %d would do", m, c->sure_b, dest, most);
+        most = (c->sure_b + c->maybe_b) * sim_trouble(s, m, 1);
+    }
+    if (c->plain) most += again;
+    if (c->copies > most)
+        sim_wrong(s, "I4", "message %d came %d times to %d, at most %d would "
+                  "do", m, c->copies, dest, most);
+    if (c->copies && sim_checked.dots[m] == 0)
+        sim_wrong(s, "I2", "message %d has come, and was never ended", m);
+    if (!sim_checked.clock && c->bounces && dest / 1000 <= DEST_B)
+        sim_wrong(s, "I12", "message %d is reported as failed for %d", m,
+                  dest);
+}
+
+/* Without faults: each to whom it is for exactly once, and one report about
+   each whom it cannot reach. */
+static void sim_check_exactly(sim *s, int m, int dest, const sim_count *c) {
+    int good = dest / 1000 <= DEST_B;
+    if (c->sure == 0 && c->maybe == 0) return;
+    if (c->copies != good || c->bounces + c->dead +
+        sim_checked.all_dead[m] < !good || c->bounces > !good)
+        sim_wrong(s, "I4", "without faults: message %d for %d: %d copies, %d "
+                  "reports", m, dest, c->copies, c->bounces);
+}
+
+/* Is there a report about that one that does not say which message? */
+static int sim_about_any(const sim *s, int dest) {
+    size_t i;
+    for (i = 0; i < s->nfacts; i++)
+        if (s->facts[i].kind == FACT_BOUNCE && s->facts[i].msg < 0 &&
+            s->facts[i].who == dest) return 1;
+    return 0;
+}
+
+static void sim_check_mail(sim *s) {
+    int m, i;
+    for (m = 0; m < s->nmsgs; m++) {
+        s->about = m;
+        for (i = 0; i < s->msgs[m].nrcpts; i++) {
+            const sim_count *c = &sim_checked.c[m][i];
+            int dest = s->msgs[m].rcpts[i];
+            if (c->sure && !c->copies && !c->bounces && !c->dead &&
+                !sim_checked.all_dead[m] && !sim_about_any(s, dest))
+                sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
+            sim_check_copies(s, m, dest, c);
+            if (s->faults == 0) sim_check_exactly(s, m, dest, c);
+            if (c->bounces > c->maybe * sim_trouble(s, m, 0) &&
+                s->msgs[m].from / 1000 == DEST_A)
+                sim_wrong(s, "I7", "%d reports about message %d for %d",
+                          c->bounces, m, dest);
+        }
+        if (s->faults == 0 && !s->msgs[m].done)
+            sim_wrong(s, "I16", "nobody took message %d", m);
+    }
+}
+
+/* I10: a client that remembers UIDs stores none twice, unless it crashed. */
+static void sim_check_twice(sim *s) {
+    size_t i;
+    for (i = 0; i < s->nfacts; i++) {
+        const sim_fact *f = &s->facts[i];
+        if (f->kind == FACT_COPY && f->a && !sim_first_of(s, i) &&
+            !sim_count_since(s, FACT_FORGOT, f->who, 0))
+            sim_wrong(s, "I10", "message %d, UID %lx, is stored twice by %d",
+                      f->msg, (unsigned long)f->a, f->who);
+    }
+}
+
+/* I9: what is listed stays, until it is marked and QUIT said; what is gone
+   stays away. The facts of one user, in their order. */
+static void sim_check_uids(sim *s, int dest) {
+    uint64_t was[SIM_UIDS], now[SIM_UIDS], gone[SIM_UIDS];
+    size_t i;
+    int nwas = 0, nnow = 0, ngone = 0, deles = 0, crash = 0, k, j, missing;
+    for (i = 0; i < s->nfacts; i++) {
+        const sim_fact *f = &s->facts[i];
+        if (f->kind == FACT_CRASH && f->who == dest / 1000)
+            crash = 1, ngone = 0;
+        if (f->who != dest) continue;
+        if (f->kind == FACT_DELE) deles += (int)f->a;
+        if (f->kind == FACT_GONE && ngone < SIM_UIDS) gone[ngone++] = f->a;
+        if (f->kind == FACT_UID && nnow < SIM_UIDS) now[nnow++] = f->a;
+        if (f->kind != FACT_LISTED) continue;
+        for (k = missing = 0; k < nwas; k++) {
+            for (j = 0; j < nnow && now[j] != was[k]; j++) {}
+            missing += j == nnow;
+        }
+        for (k = 0; k < ngone; k++)
+            for (j = 0; j < nnow; j++)
+                if (now[j] == gone[k])
+                    sim_wrong(s, "I9", "%d: a UID comes back", dest);
+        if (missing > deles && !crash)
+            sim_wrong(s, "I9", "%d: %d UIDs are gone, %d were deleted", dest,
+                      missing, deles);
+        memcpy(was, now, sizeof was);
+        nwas = nnow;
+        nnow = deles = crash = 0;
+    }
+}
+
+/* I12: the times between tries do not become less, the last try is when the
+   five days are over. Looked at where one message is all there is. */
+static void sim_check_tries(sim *s) {
+    int64_t last = -1, before = -1, gap = 0, first = -1;
+    int m, i, n = 0, last_m = -1;
+    size_t k;
+    for (m = 0; m < s->nmsgs; m++) {
+        if (s->msgs[m].from / 1000 == DEST_TEMP) n = 2;  /* a report, too */
+        for (i = 0; i < s->msgs[m].nrcpts; i++)
+            if (s->msgs[m].rcpts[i] / 1000 == DEST_TEMP &&
+                sim_checked.c[m][i].maybe) {
+                n += m != last_m;
+                last_m = m;
+                first = sim_checked.first[m][0];
+                n += sim_checked.c[m][i].maybe > 1;
+            }
+    }
+    if (n != 1 || sim_checked.clock) return;
+    for (k = 0; k < s->nfacts; k++) {
+        int64_t now = s->facts[k].ms;
+        if (s->facts[k].kind == FACT_BOOT) before = -1, gap = 0;
+        if (s->facts[k].kind != FACT_TRY) continue;
+        if (before >= 0 && now - before + 1500 < gap)
+            sim_wrong(s, "I12", "a try after %ld s, and the next after %ld",
+                      (long)gap / 1000, (long)(now - before) / 1000);
+        if (before >= 0) gap = now - before;
+        last = before = now;
+    }
+    if (s->faults == 0 &&
+        (last < first + 417600000 || last > first + 446460000))
+        sim_wrong(s, "I12", "the last try is %ld s after the first",
+                  (long)(last - first) / 1000);
+}
+
+static void sim_judge(sim *s) {
+    sim_check *k = &sim_checked;
+    int i, n;
+    memset(k->c, 0, (size_t)s->nmsgs * sizeof k->c[0]);
+    memset(k->mail, 0, (size_t)(s->mails < 19999 ? s->mails + 1 : 20000) *
+                       sizeof k->mail[0]);
+    memset(k->dots, 0, sizeof k->dots);
+    memset(k->all_dead, 0, sizeof k->all_dead);
+    memset(k->first, -1, sizeof k->first);
+    k->clock = k->upsets[0] = k->upsets[1] = 0;
+    sim_count_mails(s);
+    sim_count_all(s);
+    sim_check_mail(s);
+    s->about = -1;
+    sim_check_twice(s);
+    sim_check_tries(s);
+    for (i = 0; i < 2; i++)
+        for (n = 0; n < s->users[i] && k->upsets[i] == 0; n++)
+            if (s->places[i][n].used) sim_check_uids(s, i * 1000 + n);
+}
+
+/* --- the driver ---------------------------------------------------------- */
+
+static void sim_world(sim *s, uint64_t seed, size_t chunk) {
+    int i, days;
+    sim_begin(s, seed, chunk, -1);
+    sim_run(s, s->end);
+    sim_calm(s);
+    for (days = 0; days < 16 && !s->bad; days++) {
+        sim_run(s, s->w.ms + 86400000);
+        if (days >= 5 && mail_server_queued(s->w.hosts[0].server) == 0 &&
+            mail_server_queued(s->w.hosts[1].server) == 0) break;
+    }
+    if (!s->bad) {
+        sim_fetch_all(s);
+        sim_fetch_all(s);
+        for (i = 0; i < 2; i++) sim_nothing_left(s, i);
+        sim_dead_letters(s);
+        if (!s->crowded) sim_judge(s);
+    }
+    for (i = 0; i < 2; i++) sim_boxes(s, &s->w.hosts[i].disk);
+    world_free(&s->w);
+    for (i = 0; i < SIM_CLIENTS; i++) {
+        if (s->clients[i].a && s->clients[i].kind == 's')
+            free(s->clients[i].rcpts);
+        s->clients[i].a = NULL;
+    }
+    for (i = 0; i < 2 && !s->bad; i++)
+        if (s->live[i])
+            sim_wrong(s, "I14", "host %d: %ld allocations are left", i,
+                      s->live[i]);
+}
+
+static void sim_show_fact(const sim_fact *f) {
+    static const char *const texts[] = {
+#define SIM_X(name, text) text,
+        SIM_FACTS(SIM_X)
+#undef SIM_X
+    };
+    const char *p = texts[f->kind];
+    int numbers = 0, given[2];
+    given[0] = f->msg >= 0 ? f->msg : f->who;
+    given[1] = f->who;
+    printf("%12.3f  ", (double)f->ms / 1000);
+    for (; *p; p++) {
+        if (*p != '%') putchar(*p);
+        else if (p[1] == 'd') printf("%d", given[numbers++ & 1]), p++;
+        else if (p[2] == 'x') printf("%lx", (unsigned long)f->a), p += 2;
+        else printf("%ld", f->kind == FACT_REPLY ? (long)(f->a & 1023)
+                                                 : (long)f->a), p += 2;
+    }
+    putchar('\n');
+}
+
+/* Has it to do with what went wrong? */
+static int sim_telling(const sim *s, const sim_fact *f) {
+    int host = f->kind == FACT_CRASH || f->kind == FACT_BOOT ||
+               f->kind == FACT_STOP ||
+               f->kind == FACT_UPSET || f->kind == FACT_CALM;
+    return s->told < 0 || f->msg == s->told || host;
+}
+
+static void sim_show(const sim *s) {
+    static const char *const names[] = {
+#define SIM_X(name) #name,
+        SIM_FAULTS(SIM_X)
+#undef SIM_X
+    };
+    static const char *const modes[] = { "simple", "strict", "ordered",
+                                         "ext4" };
+    size_t i, n = 0;
+    int k;
+    printf("seed %llu: %s (%d in all)\n", (unsigned long long)s->seed, s->why,
+           s->bad);
+    printf("  disks %s %s; %d messages; faults:", modes[s->modes[0]],
+           modes[s->modes[1]], s->nmsgs);
+    for (k = 0; k < SIM_FAULT_COUNT; k++)
+        if (s->rates[k]) printf(" %s/%d", names[k], s->rates[k]);
+    printf("\n  the last of its history (who: 0.. is mail.a's user, 1000.. "
+           "mail.b's,\n  2000.. and 3000.. nobody's, 4000.. a host that is "
+           "never there):\n");
+    for (i = s->nfacts; i && n < 40; i--)
+        n += (size_t)sim_telling(s, &s->facts[i - 1]);
+    for (; i < s->nfacts; i++)
+        if (sim_telling(s, &s->facts[i])) sim_show_fact(&s->facts[i]);
+    printf("  again: ./build/test --sim %llu\n", (unsigned long long)s->seed);
+}
+
+/* One world; now and then it is run again, to come out the same (I17), and
+   octet by octet (I18). */
+static int sim_seed(uint64_t seed) {
+    sim *s = &sim_one;
+    uint64_t hash, replies;
+    sim_world(s, seed, 0);
+    hash = s->hash;
+    replies = s->replies;
+    if (!s->bad && seed % 16 == 0) {
+        sim_world(s, seed, 0);
+        if (s->hash != hash)
+            sim_wrong(s, "I17", "the same seed, and another history");
+    }
+    if (!s->bad && s->sequential) {
+        sim_world(s, seed, 1);
+        if (s->replies != replies)
+            sim_wrong(s, "I18", "octet by octet the replies are others");
+    }
+    s->hash = hash;
+    return s->bad == 0;
+}
+
+static int64_t sim_now(void) { return sys_clock(NULL); }
+
+/* Worlds from a seed on: n of them, or until minutes are over. Stops at the
+   fifth that fails. */
+static int sim_many(uint64_t from, uint64_t n, long minutes) {
+    int64_t start = sim_now(), shown = start;
+    uint64_t i;
+    int bad = 0;
+    for (i = 0; (minutes ? sim_now() - start < minutes * 60000 : i < n) &&
+                bad < 5; i++) {
+        if (!sim_seed(from + i)) {
+            sim_show(&sim_one);
+            bad++;
+        }
+        if (sim_now() - shown > 500 && isatty(2)) {
+            shown = sim_now();
+            fprintf(stderr, "\r%llu worlds, %d failed ",
+                    (unsigned long long)i + 1, bad);
+        }
+    }
+    if (isatty(2) && shown != start) fputs("\r                         \r",
+                                           stderr);
+    printf("%llu worlds from seed %llu, %d failed, %ld ms\n",
+           (unsigned long long)i, (unsigned long long)from, bad,
+           (long)(sim_now() - start));
+    return bad != 0;
+}
+
+/* What --sim, --sims and --soak do. */
+static int sim_main(int argc, char **argv) {
+    uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 0) : 0;
+    uint64_t from = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
+    alarm(0);
+    if (argc < 3) return 2;
+    if (strcmp(argv[1], "--sims") == 0) return sim_many(from, n, 0);
+    if (strcmp(argv[1], "--soak") == 0)
+        return sim_many((uint64_t)time(NULL) * 1000, 0, (long)n);
+    sim_one.verbose = argc > 3 && strcmp(argv[3], "--verbose") == 0;
+    if (!sim_seed(n)) {
+        sim_show(&sim_one);
+        return 1;
+    }
+    if (argc > 3 && strcmp(argv[3], "--hash") == 0)
+        printf("%016llx\n", (unsigned long long)sim_one.hash);
+    else printf("seed %llu: %lu facts, nothing wrong\n",
+                (unsigned long long)n, (unsigned long)sim_one.nfacts);
+    return 0;
+}
+
+static void test_sim_some_hundred_worlds(void) {
+    uint64_t seed;
+    for (seed = 1; seed <= 300; seed++)
+        if (!sim_seed(seed)) {
+            sim_show(&sim_one);
+            CHECK(!"a world in which a promise is broken");
+            return;
+        }
+}
+
 /* ==== [LOCKSTEP] the text and the code say the same ======================
 
    Every fence of TUTORIAL.md and README.md says in its info string what it
@@ -6608,6 +8488,7 @@ static const t_test t_tests[] = {
     T(test_text_straight_out),
     T(test_a_move_takes_the_event_along),
     T(test_world_apop),
+    T(test_sim_some_hundred_worlds),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
     T(test_lockstep_tutorial),
@@ -6659,6 +8540,11 @@ int main(int argc, char **argv) {
     alarm(300);                            /* a test that hangs has failed */
     if (argc == 4 && strcmp(argv[1], "--engine") == 0)
         return t_engine(argv[2], argv[3]);
+#ifndef MAIL_H_ONLY
+    if (argc > 1 && (strncmp(argv[1], "--sim", 5) == 0 ||
+                     strcmp(argv[1], "--soak") == 0))
+        return sim_main(argc, argv);
+#endif
     for (i = 0; i < T_COUNT(t_tests); i++)
         if (t_wanted(t_tests[i].name, argc, argv)) {
             t_tests[i].run();
