@@ -5227,7 +5227,7 @@ typedef struct mail__rcpt {
 
 /* A message: being received, then in the queue. */
 struct mail__item {
-    mail__item *next;
+    mail__item *next, *prev;
     char id[MAIL_ID_SIZE];
     int64_t time;                 /* of arrival, s since 1970            */
     int64_t due;                  /* of the next try, sys->clock         */
@@ -5311,20 +5311,20 @@ struct mail_conn {
     mail__lookup *lookup;         /* of the hop: who can be called       */
     size_t called;                /* how many of them have been          */
     size_t next_rcpt;
-    int asked_data;
+    int asked_data, served;       /* transactions on this connection */
 };
 
 struct mail_server {
     mail_sys sys;
     mail_server_opts opts;
     mail_conn *conns;
-    mail__item *queue;            /* oldest first                        */
+    mail__item *queue, *newest;   /* oldest first                        */
     mail__item *walk;             /* the next one, while tick goes along */
     mail__delivery *deliveries;
     mail__store *stores;
     mail__lookup *lookups;
     mail__user *users;
-    size_t nusers, nconns, nout, nqueue;
+    size_t nusers, nconns, nout, nqueue, nwaiting;
     char *users_text;
     unsigned numbers, ids;
     uint32_t run;                 /* random: this run of the server */
@@ -5777,21 +5777,27 @@ static void mail__rcpt_set(mail_server *v, mail__rcpt *r, mail_fate fate,
 }
 
 static void mail__item_link(mail_server *v, mail__item *m) {
-    mail__item **at = &v->queue;
-    while (*at) at = &(*at)->next;
-    *at = m;
     m->next = NULL;
+    m->prev = v->newest;
+    if (m->prev) m->prev->next = m;
+    else v->queue = m;
+    v->newest = m;
     v->nqueue++;
 }
 
 static void mail__item_unlink(mail_server *v, mail__item *m) {
-    mail__item **at = &v->queue;
-    while (*at && *at != m) at = &(*at)->next;
     if (v->walk == m) v->walk = m->next;
-    if (*at) {
-        *at = m->next;
-        v->nqueue--;
-    }
+    if (m->prev) m->prev->next = m->next;
+    else v->queue = m->next;
+    if (m->next) m->next->prev = m->prev;
+    else v->newest = m->prev;
+    v->nqueue--;
+}
+
+/* It waits for a connection, or no longer. */
+static void mail__item_wait(mail_server *v, mail__item *m, int waiting) {
+    if (m->waiting != waiting) v->nwaiting += waiting ? 1 : (size_t)-1;
+    m->waiting = waiting;
 }
 
 /* Opens queue/tmp/ID and writes the envelope. NULL: no memory; an error of
@@ -5856,6 +5862,7 @@ static void mail__item_gone(mail_server *v, mail__item *m) {
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
     }
     mail__item_leave(v, m);
+    mail__item_wait(v, m, 0);
     mail__item_unlink(v, m);
     mail__item_free(v, m);
 }
@@ -6065,11 +6072,12 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         mail__conn_go(v, w);
     }
     if (mail__item_untried(v, m)) {        /* the round is not over */
-        m->waiting = 1;
+        mail__item_wait(v, m, 1);
         m->due = mail__now(v) + 1000;
         mail__due(v, m->due);
         return;
     }
+    mail__item_wait(v, m, 0);
     mail__item_expire(v, m);
     if (mail__item_count(m, MAIL_FATE_FAILED) && mail__report(v, m)) return;
     if (!mail__item_count(m, MAIL_FATE_DUE) &&
@@ -6620,6 +6628,38 @@ static void mail__relay_more(mail_conn *c) {
     if (mail_smtpc_data(s) == MAIL_ERR_OK) c->asked_data = 1;
 }
 
+/* Gives this connection the recipients of a message that go its way and
+   have not had their try in this round; returns how many. They go together,
+   in one transaction (RFC 5321 4.5.4.1). */
+static int mail__relay_take(mail_server *v, mail_conn *c, mail__item *m) {
+    char to[MAIL_NAME_SIZE + 8];
+    size_t i;
+    int n = 0;
+    for (i = 0; i < m->nrcpts; i++) {
+        mail__rcpt *r = &m->rcpts[i];
+        if (r->fate != MAIL_FATE_DUE || r->busy || r->round == m->tries ||
+            mail_route_find(&v->opts.routing, &r->path, 1, to) !=
+            MAIL_ROUTE_RELAY || strcmp(c->hop, to) != 0) continue;
+        r->busy = c;
+        r->round = m->tries;
+        r->code = 0;
+        n++;
+    }
+    if (n == 0) return 0;
+    c->item = m;
+    m->busy++;
+    return n;
+}
+
+/* A connection that has done its work takes the next message that waits for
+   one to this hop: no second greeting. After a hundred it has had its turn. */
+static void mail__relay_next(mail_server *v, mail_conn *c) {
+    mail__item *m = v->nwaiting ? v->queue : NULL;
+    if (c->item || ++c->served >= 100 || v->stopping) return;
+    for (; m; m = m->next)
+        if (m->waiting && mail__relay_take(v, c, m)) return;
+}
+
 /* A recipient that is refused has its own code and words. busy stays as it
    is until the end, because the numbers count on it. */
 static void mail__relay_answer(mail_server *v, mail_conn *c,
@@ -6644,7 +6684,8 @@ static void mail__relay_event(mail_server *v, mail_conn *c,
         break;
     case MAIL_EV_DONE:
         mail__relay_end(v, c, ev->code, s->words);
-        mail_smtpc_quit(s);
+        mail__relay_next(v, c);
+        mail__relay_mail(v, c);
         break;
     case MAIL_EV_CLOSED:
         snprintf(words, sizeof words, "%.90s%s%.480s", mail_err_text(s->err),
@@ -6660,14 +6701,10 @@ static void mail__relay_event(mail_server *v, mail_conn *c,
     mail__relay_more(c);
 }
 
-/* The recipients that go to one next hop go together, in one transaction
-   (RFC 5321 4.5.4.1). */
 static void mail__relay_open(mail_server *v, mail__item *m,
                              const char *hop) {
     mail_conn *c = mail__conn_new(v, 'c');
-    char to[MAIL_NAME_SIZE + 8];
     mail_smtpc_opts o;
-    size_t i;
     if (c == NULL) return;
     memset(&o, 0, sizeof o);
     o.helo = v->opts.host;
@@ -6677,19 +6714,9 @@ static void mail__relay_open(mail_server *v, mail__item *m,
     mail_smtpc_init(&c->u.smtpc, o);
     mail_copy(c->hop, sizeof c->hop, mail_s(hop));
     mail_copy(c->peer, sizeof c->peer, mail_s(hop));
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        if (r->fate != MAIL_FATE_DUE || r->busy || r->round == m->tries ||
-            mail_route_find(&v->opts.routing, &r->path, 1, to) !=
-            MAIL_ROUTE_RELAY || strcmp(hop, to) != 0) continue;
-        r->busy = c;
-        r->round = m->tries;
-        r->code = 0;
-    }
-    c->item = m;
+    mail__relay_take(v, c, m);
     c->connecting = 1;
     c->at = INT64_MAX;                  /* a look-up has its own end */
-    m->busy++;
     v->nout++;
     c->lookup = mail__lookup_start(v, hop, mail__relay_found, c);
     if (c->lookup == NULL) mail__relay_none(v, c, 451, "4.3.0 out of memory");
@@ -6724,7 +6751,7 @@ static void mail__item_remote(mail_server *v, mail__item *m) {
 static void mail__item_run(mail_server *v, mail__item *m) {
     m->busy++;
     if (!m->waiting) m->tries++;
-    m->waiting = 0;
+    mail__item_wait(v, m, 0);
     mail__item_local(v, m);
     mail__item_remote(v, m);
     m->busy--;
