@@ -4668,7 +4668,7 @@ typedef struct serve_opts {
     const char *resolver;
     const char *bare_lf, *catch_all, *retry;
     text_list domains, routes;
-    int64_t max_size, expire, max_rcpts, max_conns;
+    int64_t max_size, warn, expire, max_rcpts, max_conns;
     int unsealed, allow_plain, verbose;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
@@ -4706,6 +4706,8 @@ static const opt serve_table[] = {
       "N: at once (1000)" },
     { "retry", OPT_TEXT, &serve.retry,
       "FIRST[,MAX]: seconds between tries (300,14400)" },
+    { "warn", OPT_NUMBER, &serve.warn,
+      "N: seconds until the sender hears of a delay (14400)" },
     { "expire", OPT_NUMBER, &serve.expire,
       "N: seconds until giving up (432000)" },
     { "unsealed", OPT_FLAG, &serve.unsealed,
@@ -4845,7 +4847,9 @@ static int serve_check(mail_server_opts *o) {
                                                   : serve.max_rcpts);
     o->max_conns = (int)(serve.max_conns > 100000 ? 100000
                                                   : serve.max_conns);
+    o->warn = serve.warn;
     o->expire = serve.expire;
+    o->reserve = 1024 * 1024;
     o->any_auth = 1;
     return 0;
 }

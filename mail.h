@@ -1028,6 +1028,7 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
 
 #define MAIL_FATES(X) \
     X(DUE,     "due",     "still to be delivered") \
+    X(LATE,    "late",    "still to be delivered; the sender knows by now") \
     X(SENT,    "sent",    "the next mail server has said 250") \
     X(BOXED,   "boxed",   "in a mailbox here") \
     X(FAILED,  "failed",  "refused for good; the sender is to be told") \
@@ -1189,6 +1190,8 @@ typedef struct mail_dsn {
     const char *queue_id;    /* of the message reported about        */
     const mail_path *to;     /* the reverse-path of that message     */
     int64_t time, arrived; int zone;
+    int64_t until;           /* 0: it has failed. Else it is only late,
+                                and will be tried until then         */
 } mail_dsn;
 
 typedef struct mail_dsn_rcpt {
@@ -1201,7 +1204,8 @@ typedef struct mail_dsn_rcpt {
 MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d);
 MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r);
 MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d);
-MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn_rcpt *r);
+MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
+                             const mail_dsn_rcpt *r);
 MAIL_DEF void mail_dsn_original(mail_buf *b, const mail_dsn *d);
 MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d);
 
@@ -1271,7 +1275,10 @@ typedef struct mail_server_opts {
     const char *relay_from;         /* may relay without a login: one
                                        address, or NULL: nobody        */
     int64_t retry_first, retry_max; /* s: 300, 14,400                  */
+    int64_t warn;                   /* s: 14,400: the sender is told   */
     int64_t expire;                 /* s: 432,000: five days           */
+    int64_t reserve;                /* octets that stay free on the
+                                       disk: with less, 452            */
     void (*watch)(void *ctx, unsigned conn, char role, mail_note kind,
                   mail_str text, const char *state);
     void *watch_ctx;
@@ -5126,8 +5133,9 @@ MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d) {
     mail_buf_fmt(b, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: ",
                  d->host);
     mail_path_write(b, d->to);
-    mail_buf_fmt(b, "\r\nSubject: Undelivered mail: returned to you\r\n"
-                    "Date: ");
+    mail_buf_fmt(b, "\r\nSubject: %s\r\nDate: ",
+                 d->until ? "Delayed mail: still being tried"
+                          : "Undelivered mail: returned to you");
     mail_date(b, d->time, d->zone);
     mail_buf_fmt(b, "\r\nMessage-ID: <%s.report@%s>\r\n"
                     "Auto-Submitted: auto-replied\r\n"
@@ -5138,8 +5146,9 @@ MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d) {
                     "--=_%s\r\nContent-Type: text/plain; charset=us-ascii"
                     "\r\n\r\n"
                     "This is the mail server at %s.\r\n\r\n"
-                    "Your message could not be delivered to:\r\n\r\n",
-                 d->id, d->host, d->id, d->id, d->host);
+                    "Your message %s delivered to:\r\n\r\n",
+                 d->id, d->host, d->id, d->id, d->host,
+                 d->until ? "has not yet been" : "could not be");
 }
 
 MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
@@ -5151,27 +5160,32 @@ MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
 }
 
 MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d) {
-    mail_buf_fmt(b, "Nobody will try again. What follows is for programs, "
+    mail_buf_fmt(b, "%s What follows is for programs, "
                     "and the header\r\nof your message.\r\n\r\n"
                     "--=_%s\r\nContent-Type: message/delivery-status\r\n"
                     "\r\nReporting-MTA: dns; %s\r\nX-Queue-ID: %s\r\n"
-                    "Arrival-Date: ", d->id, d->host, d->queue_id);
+                    "Arrival-Date: ",
+                 d->until ? "It will be tried again; do not send it again."
+                          : "Nobody will try again.",
+                 d->id, d->host, d->queue_id);
     mail_date(b, d->arrived, d->zone);
     mail_buf_add(b, mail_s("\r\n"));
 }
 
 /* per-recipient-fields, RFC 3464 2.3. Status is the peer's own enhanced
    code, if it gave one. */
-MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn_rcpt *r) {
+MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
+                             const mail_dsn_rcpt *r) {
     mail_str words = mail_s(r->words), rest;
     mail_str status = mail_enhanced(words, &rest);
     char path[MAIL_PATH_SIZE];
     mail_buf p = mail_buf_on(path, sizeof path);
     mail_path_write(&p, r->path);
-    if (status.n == 0 || status.p[0] == '2') status = mail_s("5.0.0");
-    mail_buf_fmt(b, "\r\nFinal-Recipient: rfc822; %.*s\r\nAction: failed\r\n"
+    if (status.n == 0 || status.p[0] == '2')
+        status = mail_s(d->until ? "4.0.0" : "5.0.0");
+    mail_buf_fmt(b, "\r\nFinal-Recipient: rfc822; %.*s\r\nAction: %s\r\n"
                     "Status: %.*s\r\n", (int)(p.n - 2), path + 1,
-                 MAIL_ARG(status));
+                 d->until ? "delayed" : "failed", MAIL_ARG(status));
     if (r->code) {
         mail_str host = mail_s(r->hop);
         int port;
@@ -5180,6 +5194,11 @@ MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn_rcpt *r) {
         mail_buf_fmt(b, "Remote-MTA: dns; %.*s\r\n"
                         "Diagnostic-Code: smtp; %d %s\r\n",
                      MAIL_ARG(host), r->code, r->words);
+    }
+    if (d->until) {
+        mail_buf_add(b, mail_s("Will-Retry-Until: "));
+        mail_date(b, d->until, d->zone);
+        mail_buf_add(b, mail_s("\r\n"));
     }
 }
 
@@ -5237,6 +5256,7 @@ struct mail__item {
     int has_8bit, has_state, dead;
     int waiting;                  /* for a connection, in this round     */
     int busy;                     /* tries and stores under way          */
+    mail_fate about;              /* of a report: on those with this fate */
     mail_conn *waiter;            /* who waits for the 250               */
     mail_path from;
     size_t nrcpts, cap;
@@ -5750,6 +5770,10 @@ static void mail__item_free(mail_server *v, mail__item *m) {
     mail__free(v, m);
 }
 
+static int mail__rcpt_due(const mail__rcpt *r) {
+    return r->fate == MAIL_FATE_DUE || r->fate == MAIL_FATE_LATE;
+}
+
 /* One more recipient; the same one twice is one. */
 static mail_err mail__item_rcpt(mail_server *v, mail__item *m,
                                 const mail_path *p) {
@@ -5767,7 +5791,7 @@ static mail_err mail__item_rcpt(mail_server *v, mail__item *m,
 static void mail__rcpt_set(mail_server *v, mail__rcpt *r, mail_fate fate,
                            int code, mail_str words) {
     char *w = (char *)mail__alloc(v, words.n + 1);
-    r->fate = fate;
+    if (fate != MAIL_FATE_DUE || r->fate != MAIL_FATE_LATE) r->fate = fate;
     r->code = code;
     r->busy = NULL;
     if (w == NULL) return;            /* the fate counts, not the words */
@@ -5906,13 +5930,18 @@ static void mail__item_save(mail_server *v, mail__item *m) {
 
 static void mail__commit_done(mail_server *v, mail__store *st, mail_err e);
 
+/* The sender knows of those who had that fate. */
+static void mail__item_told(mail__item *m, mail_fate fate) {
+    size_t i;
+    for (i = 0; i < m->nrcpts; i++)
+        if (m->rcpts[i].fate == fate)
+            m->rcpts[i].fate = fate == MAIL_FATE_DUE ? MAIL_FATE_LATE
+                                                     : MAIL_FATE_TOLD;
+}
+
 static void mail__report_done(mail_server *v, mail__store *st, mail_err e) {
     mail__item *m = (mail__item *)st->arg;   /* the one reported about */
-    size_t i;
-    if (e == MAIL_ERR_OK)
-        for (i = 0; i < m->nrcpts; i++)
-            if (m->rcpts[i].fate == MAIL_FATE_FAILED)
-                m->rcpts[i].fate = MAIL_FATE_TOLD;
+    if (e == MAIL_ERR_OK) mail__item_told(m, st->item->about);
     mail__commit_done(v, st, e);
     m->busy--;
     if (e == MAIL_ERR_OK) mail__item_settle(v, m);
@@ -5953,19 +5982,20 @@ static void mail__report_part(mail_server *v, mail__store *st, mail_buf *b) {
 }
 
 static void mail__report_rcpts(mail_server *v, mail__item *m,
-                               mail__store *st, mail_buf *b, int machine) {
+                               mail__store *st, mail_buf *b,
+                               const mail_dsn *machine) {
     size_t i;
     for (i = 0; i < m->nrcpts; i++) {
         mail_dsn_rcpt r;
         char to[MAIL_NAME_SIZE + 8];
-        if (m->rcpts[i].fate != MAIL_FATE_FAILED) continue;
+        if (m->rcpts[i].fate != st->item->about) continue;
         if (mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) !=
             MAIL_ROUTE_RELAY) to[0] = 0;
         r.path = &m->rcpts[i].path;
         r.hop = to;
         r.code = m->rcpts[i].code;
         r.words = m->rcpts[i].words ? m->rcpts[i].words : "it failed";
-        if (machine) mail_dsn_group(b, &r);
+        if (machine) mail_dsn_group(b, machine, &r);
         else mail_dsn_say(b, &r);
         mail__report_part(v, st, b);
     }
@@ -5973,18 +6003,17 @@ static void mail__report_rcpts(mail_server *v, mail__item *m,
 
 /* The report is a message like any other: in the queue, durable, before the
    failed recipients are marked as told. Never one about a report: <> gets
-   no answer (5321-139). Returns 0 if there is nothing to wait for. */
-static int mail__report(mail_server *v, mail__item *m) {
+   no answer (5321-139). It is about those with that fate: FAILED, or DUE
+   for too long. Returns 0 if there is nothing to wait for. */
+static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
     char text[2400];
     mail_buf b = mail_buf_on(text, sizeof text);
     mail__item *r;
     mail__store *st;
     mail_dsn d;
     if (mail_path_null(&m->from)) {
-        size_t i;
-        for (i = 0; i < m->nrcpts; i++)
-            if (m->rcpts[i].fate == MAIL_FATE_FAILED)
-                m->rcpts[i].fate = MAIL_FATE_TOLD;
+        if (about != MAIL_FATE_FAILED) return 0;
+        mail__item_told(m, about);
         m->dead = 1;
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in "
                    "queue/dead: a report that nobody takes", m->id);
@@ -5997,18 +6026,20 @@ static int mail__report(mail_server *v, mail__item *m) {
         mail__item_free(v, r);
         return 0;
     }
+    r->about = about;
     d.host = v->opts.host;
     d.id = r->id;
     d.queue_id = m->id;
     d.to = &m->from;
     d.arrived = m->time;
     d.time = mail__time(v, &d.zone);
+    d.until = about == MAIL_FATE_DUE ? m->time + v->opts.expire : 0;
     mail_dsn_head(&b, &d);
     mail__report_part(v, st, &b);
-    mail__report_rcpts(v, m, st, &b, 0);
+    mail__report_rcpts(v, m, st, &b, NULL);
     mail_dsn_middle(&b, &d);
     mail__report_part(v, st, &b);
-    mail__report_rcpts(v, m, st, &b, 1);
+    mail__report_rcpts(v, m, st, &b, &d);
     mail_dsn_original(&b, &d);
     mail__report_part(v, st, &b);
     mail__report_header(v, m, st);
@@ -6037,7 +6068,7 @@ static void mail__item_expire(mail_server *v, mail__item *m) {
     for (i = 0; i < m->nrcpts; i++) {
         mail__rcpt *r = &m->rcpts[i];
         char words[600];
-        if (r->fate != MAIL_FATE_DUE || r->busy) continue;
+        if (!mail__rcpt_due(r) || r->busy) continue;
         snprintf(words, sizeof words, "4.4.7 tried for too long; at last: "
                  "%s", r->words ? r->words : "no answer");
         mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0, mail_s(words));
@@ -6046,13 +6077,31 @@ static void mail__item_expire(mail_server *v, mail__item *m) {
     }
 }
 
+/* Has somebody been due for so long that the sender should know? */
+static int mail__item_late(mail_server *v, const mail__item *m) {
+    return m->tries && mail__item_count(m, MAIL_FATE_DUE) &&
+           mail__time(v, NULL) - m->time >= v->opts.warn;
+}
+
+/* Seconds until the next try. Messages that came together would all try
+   together again: each waits up to a tenth longer, always the same share of
+   it, so that its waits never get shorter. */
+static int64_t mail__item_wait_for(const mail_server *v,
+                                   const mail__item *m) {
+    int64_t wait = mail_retry_after(m->tries, v->opts.retry_first,
+                                    v->opts.retry_max);
+    size_t i, share = 0;
+    for (i = 0; m->id[i]; i++) share = share * 31 + (unsigned char)m->id[i];
+    return m->tries ? wait + wait * (int64_t)(share % 101) / 1000 : 0;
+}
+
 /* Is somebody due at another host who has not been tried in this round,
    for want of a connection? */
 static int mail__item_untried(mail_server *v, mail__item *m) {
     char to[MAIL_NAME_SIZE + 8];
     size_t i;
     for (i = 0; i < m->nrcpts && m->tries; i++)
-        if (m->rcpts[i].fate == MAIL_FATE_DUE &&
+        if (mail__rcpt_due(&m->rcpts[i]) &&
             m->rcpts[i].round < m->tries &&
             mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) ==
             MAIL_ROUTE_RELAY) return 1;
@@ -6063,7 +6112,6 @@ static int mail__item_untried(mail_server *v, mail__item *m) {
    told, or is there a next round? */
 static void mail__item_settle(mail_server *v, mail__item *m) {
     mail_conn *w = m->waiter;
-    int64_t wait;
     if (m->busy) return;
     m->waiter = NULL;
     if (w) {
@@ -6079,16 +6127,16 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
     }
     mail__item_wait(v, m, 0);
     mail__item_expire(v, m);
-    if (mail__item_count(m, MAIL_FATE_FAILED) && mail__report(v, m)) return;
+    if (mail__item_count(m, MAIL_FATE_FAILED) &&
+        mail__report(v, m, MAIL_FATE_FAILED)) return;
+    if (mail__item_late(v, m) && mail__report(v, m, MAIL_FATE_DUE)) return;
     if (!mail__item_count(m, MAIL_FATE_DUE) &&
+        !mail__item_count(m, MAIL_FATE_LATE) &&
         !mail__item_count(m, MAIL_FATE_FAILED)) {
         mail__item_gone(v, m);
         return;
     }
-    wait = mail_retry_after(m->tries, v->opts.retry_first,
-                            v->opts.retry_max) * 1000;
-    if (m->tries == 0) wait = 0;
-    m->due = mail__now(v) + wait;
+    m->due = mail__now(v) + mail__item_wait_for(v, m) * 1000;
     mail__due(v, m->due);
     if (m->tries || mail__item_count(m, MAIL_FATE_DUE) < m->nrcpts)
         mail__item_save(v, m);
@@ -6219,7 +6267,7 @@ static void mail__item_local(mail_server *v, mail__item *m) {
     for (i = 0; i < m->nrcpts; i++) {
         mail__rcpt *r = &m->rcpts[i];
         mail__user *u;
-        if (r->fate != MAIL_FATE_DUE || r->busy) continue;
+        if (!mail__rcpt_due(r) || r->busy) continue;
         switch (mail_route_find(&v->opts.routing, &r->path, 1, to)) {
         case MAIL_ROUTE_LOCAL:
             u = mail__user_find(v, mail_s(to));
@@ -6637,7 +6685,7 @@ static int mail__relay_take(mail_server *v, mail_conn *c, mail__item *m) {
     int n = 0;
     for (i = 0; i < m->nrcpts; i++) {
         mail__rcpt *r = &m->rcpts[i];
-        if (r->fate != MAIL_FATE_DUE || r->busy || r->round == m->tries ||
+        if (!mail__rcpt_due(r) || r->busy || r->round == m->tries ||
             mail_route_find(&v->opts.routing, &r->path, 1, to) !=
             MAIL_ROUTE_RELAY || strcmp(c->hop, to) != 0) continue;
         r->busy = c;
@@ -6739,7 +6787,7 @@ static void mail__item_remote(mail_server *v, mail__item *m) {
     size_t i;
     for (i = 0; i < m->nrcpts; i++) {
         mail__rcpt *r = &m->rcpts[i];
-        if (r->fate == MAIL_FATE_DUE && !r->busy && r->round < m->tries &&
+        if (mail__rcpt_due(r) && !r->busy && r->round < m->tries &&
             mail_route_find(&v->opts.routing, &r->path, 1, hop) ==
             MAIL_ROUTE_RELAY && mail__hop_free(v, hop))
             mail__relay_open(v, m, hop);
@@ -6788,8 +6836,19 @@ static void mail__smtpd_on_login(mail_server *v, mail_conn *c,
     mail_smtpd_reply(&c->u.smtpd, ok ? 235 : 535, NULL);
 }
 
+/* Is there room for it on the disk, in the queue and in a mailbox? Better
+   refused now than after the whole text. */
+static int mail__disk_full(mail_server *v, int64_t size) {
+    int64_t space = v->opts.reserve ? v->sys.space(v->sys.ctx) : -1;
+    return space >= 0 && space / 2 < v->opts.reserve / 2 + size;
+}
+
 static void mail__smtpd_on_mail(mail_server *v, mail_conn *c,
                                 const mail_event *ev) {
+    if (mail__disk_full(v, ev->size > 0 ? ev->size : 0)) {
+        mail__say_disk(&c->u.smtpd, MAIL_ERR_NOSPACE);
+        return;
+    }
     c->item = mail__item_new(v);
     if (c->item == NULL) {
         mail_smtpd_reply(&c->u.smtpd, 451, "4.3.0 out of memory");
@@ -7693,6 +7752,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.max_out) v->opts.max_out = 20;
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
+    if (!v->opts.warn) v->opts.warn = 14400;
     if (!v->opts.expire) v->opts.expire = 432000;
     sys->random(sys->ctx, &v->run, sizeof v->run);
     v->in = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);

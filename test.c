@@ -3473,7 +3473,7 @@ static void t_dsn(t_text *all, const mail_dsn *d, const mail_dsn_rcpt *r,
         if (i == 0) mail_dsn_head(&b, d);
         else if (i <= n) mail_dsn_say(&b, &r[i - 1]);
         else if (i == n + 1) mail_dsn_middle(&b, d);
-        else if (i <= 2 * n + 1) mail_dsn_group(&b, &r[i - n - 2]);
+        else if (i <= 2 * n + 1) mail_dsn_group(&b, d, &r[i - n - 2]);
         else if (i == 2 * n + 2) {
             mail_dsn_original(&b, d);
             mail_buf_add(&b, mail_s("Subject: hi\r\n"));
@@ -5002,8 +5002,15 @@ static void test_world_five_days_then_a_report(void) {
     start = p->w.ms;
     world_run(&p->w, start + 432000 * (int64_t)1000 - 2000);
     CHECK(mail_server_queued(p->a->server) == 1);
-    CHECK(t_files(p->a, "mail/alice/new") == 0);
-    world_run(&p->w, start + (432000 + 14400) * (int64_t)1000);
+    CHECK(t_files(p->a, "mail/alice/new") == 1);      /* it is late */
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(t_contains(t_str(&b.text), "Subject: Delayed mail"));
+    CHECK(t_contains(t_str(&b.text), "Action: delayed\r\nStatus: 4."));
+    CHECK(t_contains(t_str(&b.text), "Will-Retry-Until: Tue, 06 Jan 2026"));
+    CHECK(!t_contains(t_str(&b.text), "Action: failed"));
+    t_free(&b.text);
+    memset(&b, 0, sizeof b);
+    world_run(&p->w, start + (432000 + 15840) * (int64_t)1000);
     CHECK(mail_server_queued(p->a->server) == 0);
     CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
     CHECK(b.count == 1);
@@ -5086,6 +5093,22 @@ static void test_world_full_disk_is_452_and_loses_nothing(void) {
     CHECK(b.count == 2 && t_ends_with(&b, t_str(&big)));
     t_free(&big);
     t_free(&b.text);
+    t_end(p);
+}
+
+/* Free space is looked at before: 452 to MAIL, not after the whole text. */
+static void test_world_little_space_is_said_early(void) {
+    t_world *p = t_begin(0);
+    mail_server_close(p->a->server);
+    p->a->opts.reserve = 100000;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    p->a->disk.limit = p->a->disk.used + 90000;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 452);
+    CHECK(!t_contains(mail_s(p->log), "RCPT TO"));
+    p->a->disk.limit = p->a->disk.used + 110000;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "bob@b.example") == 250);
     t_end(p);
 }
 
@@ -6876,6 +6899,8 @@ static void sim_report(sim *s, mail_str t, int dest, uint64_t uid) {
     }
     if (dest >= 0 && s->msgs[id].from != dest)
         sim_wrong(s, "I7", "a report about message %d goes to %d", id, dest);
+    rest = t;
+    if (sim_after(&rest, "Action: delayed", &line)) return;  /* no end yet */
     while (sim_after(&t, "Final-Recipient: rfc822; ", &line))
         sim_note(s, dest < 0 ? FACT_DEAD : FACT_BOUNCE, id, sim_dest(line),
                  uid);
@@ -8464,6 +8489,7 @@ static const t_test t_tests[] = {
     T(test_world_no_report_about_a_report),
     T(test_world_loop_ends),
     T(test_world_full_disk_is_452_and_loses_nothing),
+    T(test_world_little_space_is_said_early),
     T(test_world_full_mailbox_is_waited_for),
     T(test_world_client_vanishes_at_every_octet),
     T(test_world_power_cut_at_every_step),
