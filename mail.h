@@ -5930,6 +5930,26 @@ static void mail__item_save(mail_server *v, mail__item *m) {
 
 static void mail__commit_done(mail_server *v, mail__store *st, mail_err e);
 
+static size_t mail__item_count(const mail__item *m, mail_fate fate) {
+    size_t i, n = 0;
+    for (i = 0; i < m->nrcpts; i++) n += m->rcpts[i].fate == fate;
+    return n;
+}
+
+/* Seconds until the next try. Messages that came together would all try
+   together again: each waits up to a tenth longer, always the same share of
+   it, so that its waits never get shorter. The last try is when it expires:
+   then, and not hours later, the sender knows. */
+static int64_t mail__item_wait_for(mail_server *v, const mail__item *m) {
+    int64_t left = m->time + v->opts.expire - mail__time(v, NULL);
+    int64_t wait = mail_retry_after(m->tries, v->opts.retry_first,
+                                    v->opts.retry_max);
+    size_t i, share = 0;
+    for (i = 0; m->id[i]; i++) share = share * 31 + (unsigned char)m->id[i];
+    wait += wait * (int64_t)(share % 101) / 1000;
+    return m->tries == 0 ? 0 : left > 0 && left < wait ? left : wait;
+}
+
 /* The sender knows of those who had that fate. */
 static void mail__item_told(mail__item *m, mail_fate fate) {
     size_t i;
@@ -5946,7 +5966,11 @@ static void mail__report_done(mail_server *v, mail__store *st, mail_err e) {
     m->busy--;
     if (e == MAIL_ERR_OK) mail__item_settle(v, m);
     else {                            /* the disk is full, perhaps: later */
-        m->due = mail__now(v) + v->opts.retry_first * 1000;
+        m->due = mail__now(v) +
+                 (mail__item_count(m, MAIL_FATE_DUE) ||
+                  mail__item_count(m, MAIL_FATE_LATE)
+                      ? mail__item_wait_for(v, m)
+                      : v->opts.retry_first) * 1000;
         mail__due(v, m->due);
     }
 }
@@ -6054,12 +6078,6 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
     return 1;
 }
 
-static size_t mail__item_count(const mail__item *m, mail_fate fate) {
-    size_t i, n = 0;
-    for (i = 0; i < m->nrcpts; i++) n += m->rcpts[i].fate == fate;
-    return n;
-}
-
 /* Too old: who is still due has failed (RFC 5321 4.5.4.1). */
 static void mail__item_expire(mail_server *v, mail__item *m) {
     char path[MAIL_PATH_SIZE];
@@ -6081,18 +6099,6 @@ static void mail__item_expire(mail_server *v, mail__item *m) {
 static int mail__item_late(mail_server *v, const mail__item *m) {
     return m->tries && mail__item_count(m, MAIL_FATE_DUE) &&
            mail__time(v, NULL) - m->time >= v->opts.warn;
-}
-
-/* Seconds until the next try. Messages that came together would all try
-   together again: each waits up to a tenth longer, always the same share of
-   it, so that its waits never get shorter. */
-static int64_t mail__item_wait_for(const mail_server *v,
-                                   const mail__item *m) {
-    int64_t wait = mail_retry_after(m->tries, v->opts.retry_first,
-                                    v->opts.retry_max);
-    size_t i, share = 0;
-    for (i = 0; m->id[i]; i++) share = share * 31 + (unsigned char)m->id[i];
-    return m->tries ? wait + wait * (int64_t)(share % 101) / 1000 : 0;
 }
 
 /* Is somebody due at another host who has not been tried in this round,
