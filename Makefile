@@ -4,6 +4,8 @@
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
+# make soak      worlds with faults, new ones, for MINUTES=60; the first that
+#                fails is printed, and how to see it again
 # make crash     servers under load, killed again and again
 # make bench     beside Postfix, OpenSMTPD, Dovecot (root), as far as there
 
@@ -40,6 +42,9 @@ check: mail build/test
 interop: mail
 	@python3 .ci/interop
 
+soak: build/test
+	@MINUTES="$(or $(MINUTES),60)" sh .ci/soak
+
 crash: mail
 	@python3 .ci/crash
 
@@ -49,4 +54,5 @@ bench: mail build/test
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop crash bench clean
+.PHONY: all demo test tutorial check interop soak crash bench \
+        clean
