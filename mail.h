@@ -5253,7 +5253,8 @@ struct mail__item {
     int64_t text_at;              /* where the text begins in queue/ID   */
     int64_t size;                 /* of the text; -1: not known          */
     int64_t tries;
-    int has_8bit, has_state, dead;
+    int has_8bit, has_state;
+    int dead, aside;              /* nobody takes it; it is in queue/dead */
     int waiting;                  /* for a connection, in this round     */
     int busy;                     /* tries and stores under way          */
     mail_fate about;              /* of a report: on those with this fate */
@@ -5871,20 +5872,59 @@ static void mail__item_leave(mail_server *v, mail__item *m) {
     } else v->sys.flush(v->sys.ctx, -1, "queue", NULL);
 }
 
+static void mail__item_gone(mail_server *v, mail__item *m);
+
+/* A flush that failed may have lost the name: it is given again later, and
+   until one is durable the message stays in the queue. */
+static void mail__aside_done(mail_server *v, mail__store *st, mail_err e) {
+    mail__item *m = st->item;
+    char name[MAIL_NAME_SIZE];
+    m->busy--;
+    if (e == MAIL_ERR_OK) {
+        m->aside = 1;
+        mail__item_gone(v, m);
+        return;
+    }
+    snprintf(name, sizeof name, "queue/dead/%s", m->id);
+    v->sys.remove(v->sys.ctx, name);
+    m->due = mail__now(v) + v->opts.retry_first * 1000;
+    mail__due(v, m->due);
+}
+
+/* A second name in queue/dead, made durable before the first one goes. */
+static void mail__item_set_aside(mail_server *v, mail__item *m) {
+    mail__store *st = mail__store_link(v);
+    char name[MAIL_NAME_SIZE], other[MAIL_NAME_SIZE];
+    mail_err e;
+    m->due = mail__now(v) + v->opts.retry_first * 1000;
+    mail__due(v, m->due);
+    if (st == NULL) return;
+    m->busy++;
+    st->item = m;
+    st->step = 2;
+    st->more = 1;                  /* queue/dead, then queue: it is in there */
+    st->done = mail__aside_done;
+    mail_copy(st->dir, sizeof st->dir, mail_s("queue"));
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    snprintf(other, sizeof other, "queue/dead/%s", m->id);
+    e = v->sys.mkdir(v->sys.ctx, "queue/dead");
+    if (e == MAIL_ERR_OK) e = v->sys.link(v->sys.ctx, name, other);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", name, other);
+    if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;      /* before a crash */
+    if (e == MAIL_ERR_OK) e = v->sys.flush(v->sys.ctx, -1, "queue/dead", st);
+    if (e) mail__store_end(v, st, e);
+}
+
 /* The message has left, or is set aside. See [QUEUE] for the order. */
 static void mail__item_gone(mail_server *v, mail__item *m) {
-    char name[MAIL_NAME_SIZE], other[MAIL_NAME_SIZE];
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    if (m->dead) {
-        v->sys.mkdir(v->sys.ctx, "queue/dead");
-        snprintf(other, sizeof other, "queue/dead/%s", m->id);
-        v->sys.rename(v->sys.ctx, name, other, 0);
-        v->sys.flush(v->sys.ctx, -1, "queue/dead", NULL);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", name, other);
-    } else {
-        v->sys.remove(v->sys.ctx, name);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
+    char name[MAIL_NAME_SIZE];
+    if (m->dead && !m->aside) {
+        mail__item_set_aside(v, m);
+        return;
     }
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    v->sys.remove(v->sys.ctx, name);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
     mail__item_leave(v, m);
     mail__item_wait(v, m, 0);
     mail__item_unlink(v, m);
