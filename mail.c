@@ -4883,14 +4883,72 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     fputc('\n', stderr);
 }
 
+/* --- what `mail queue` asks ---------------------------------------------- */
+
+/* The names that `mail queue` makes; "x.new" and "x.answer" are not. */
+static int ask_name_ok(const char *name) {
+    return strlen(name) < 100 && name[strspn(name, "0123456789abcdef-")] == 0;
+}
+
+static void ask_sweep_one(void *arg, const char *name) {
+    char path[MAIL_NAME_SIZE];
+    snprintf(path, sizeof path, "queue/ask/%.200s", name);
+    disk_remove(arg, path);
+}
+
+/* Left from before this start: who asked waits no longer. */
+static void ask_sweep(machine *m) {
+    disk_mkdir(m, "queue");
+    disk_mkdir(m, "queue/ask");
+    disk_list(m, "queue/ask", ask_sweep_one, m);
+}
+
+/* A space before each line of text; the last line has none: how it went. */
+static void ask_line(void *ctx, mail_str line) {
+    fprintf(ctx, " %.*s\n", MAIL_ARG(line));
+}
+
+static void ask_one(void *arg, const char *name) {
+    machine *m = arg;
+    char path[MAIL_NAME_SIZE], tmp[MAIL_NAME_SIZE], done[MAIL_NAME_SIZE];
+    char request[100];
+    int64_t n;
+    int fd;
+    FILE *out;
+    if (!ask_name_ok(name)) return;
+    snprintf(path, sizeof path, "queue/ask/%.100s", name);
+    snprintf(tmp, sizeof tmp, "queue/ask/%.100s.tmp", name);
+    snprintf(done, sizeof done, "queue/ask/%.100s.answer", name);
+    fd = disk_open(m, path, MAIL_OPEN_READ);
+    if (fd < 0) return;
+    n = disk_read(m, fd, 0, request, sizeof request);
+    close(fd);
+    disk_remove(m, path);              /* before: it is obeyed once at most */
+    fd = n < 0 ? -1 : disk_open(m, tmp, MAIL_OPEN_NEW);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out == NULL) {
+        if (fd >= 0) close(fd);
+        return;
+    }
+    fprintf(out, "%s\n", mail_err_name(mail_server_ask(
+            m->server, mail_sn(request, (size_t)n), ask_line, out)));
+    if (m->nasks) flush_all(m);        /* "removed" is said when it is */
+    if (fclose(out) || disk_rename(m, tmp, done, 1)) disk_remove(m, tmp);
+}
+
+/* Names that come while we go through them are seen, or bring a SIGHUP. */
+static void ask_all(machine *m) { disk_list(m, "queue/ask", ask_one, m); }
+
 static int serve_loop(machine *m, const listener *ls, size_t n) {
     int64_t until = 0;
     while (!until || sys_clock(NULL) < until) {
         if (signal_reload) {
-            mail_err e = mail_server_reload(m->server);
-            signal_reload = 0;
+            mail_err e;
+            signal_reload = 0;       /* before: the next one is not lost */
+            e = mail_server_reload(m->server);
             if (e) fprintf(stderr, "mail serve: users: %s; the old ones stay"
                            "\n", mail_err_text(e));
+            ask_all(m);
         }
         if (signal_stop) {
             if (!until) until = sys_clock(NULL) + 10000;
@@ -4913,6 +4971,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     size_t i;
     int ok = 1;
     machine_sys(m, &sys);
+    ask_sweep(m);
     m->unsealed = serve.unsealed;
     if (!dns_open(m, serve.resolver)) {
         fprintf(stderr, "mail: --resolver %s is not a loopback address: say "
@@ -5035,17 +5094,25 @@ static int users_look(machine *m, const char *name, int list) {
     return found;
 }
 
-/* A server that runs on this directory reads users again. */
-static void users_tell(machine *m) {
+/* The process that holds the lock: a server. 0: there is none; 1: one that
+   cannot be named (another PID namespace). */
+static long server_pid(machine *m) {
     struct flock l;
+    long pid = 0;
     int fd = openat(m->dir, "lock", O_RDWR | O_CLOEXEC);
     memset(&l, 0, sizeof l);
     l.l_type = F_WRLCK;
     l.l_whence = SEEK_SET;
-    /* A holder that cannot be named (another PID namespace) has no pid. */
-    if (fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK &&
-        l.l_pid > 1) kill(l.l_pid, SIGHUP);
+    if (fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK)
+        pid = l.l_pid > 1 ? (long)l.l_pid : 1;
     if (fd >= 0) close(fd);
+    return pid;
+}
+
+/* A server that runs on this directory reads users again. */
+static void users_tell(machine *m) {
+    long pid = server_pid(m);
+    if (pid > 1) kill((pid_t)pid, SIGHUP);
 }
 
 static int user_secret(const char *file, int plain, char *to, size_t cap) {
@@ -5132,6 +5199,169 @@ static int cmd_user(int argc, char **argv) {
     else e = user_change(&m, rest.p[0], rest.p[1], file, plain);
     close(m.dir);
     return strcmp(rest.p[0], "list") == 0 ? 0 : e;
+}
+
+/* --- mail queue ---------------------------------------------------------- */
+
+static void queue_print(void *ctx, mail_str line) {
+    (void)ctx;
+    printf("%.*s\n", MAIL_ARG(line));
+}
+
+/* The words for how it went. Returns the exit code. */
+static int queue_end(const char *id, mail_err e) {
+    if (e == MAIL_ERR_NOTFOUND)
+        fprintf(stderr, "mail queue: there is no message %s; mail queue list "
+                "shows them\n", id);
+    else if (e == MAIL_ERR_BUSY)
+        fprintf(stderr, "mail queue: %s is being sent just now: try again\n",
+                id);
+    else if (e) fprintf(stderr, "mail queue: %s\n", mail_err_text(e));
+    return e != MAIL_ERR_OK;
+}
+
+/* No server runs: we are one for a moment, which sends nothing. */
+static int queue_alone(const char *dir, const char *request,
+                       const char *id) {
+    mail_server_opts o;
+    mail_sys sys;
+    machine m;
+    mail_err e;
+    int bad, turn;
+    memset(&serve, 0, sizeof serve);
+    serve.dir = dir;
+    bad = conf_read(dir);
+    if (!bad) bad = serve_check(&o);
+    if (bad) return bad;
+    if (!machine_open(&m, dir)) return 1;
+    machine_sys(&m, &sys);
+    m.server = mail_server_open(&sys, &o, &e);
+    if (m.server) {
+        e = mail_server_ask(m.server, mail_s(request), queue_print, NULL);
+        /* What has left is durable, and then its state may go. */
+        for (turn = 0; turn < 3 && m.nasks; turn++) flush_all(&m);
+        mail_server_close(m.server);
+    }
+    machine_close(&m);
+    return queue_end(id, e);
+}
+
+/* The request gets its name when it is whole. */
+static mail_err queue_put(machine *m, const char *name,
+                          const char *request) {
+    char tmp[MAIL_NAME_SIZE];
+    mail_err e;
+    int fd;
+    snprintf(tmp, sizeof tmp, "%.200s.new", name);
+    fd = disk_open(m, tmp, MAIL_OPEN_NEW);
+    if (fd < 0) return (mail_err)(-1 - fd);
+    e = disk_write(m, fd, 0, request, strlen(request));
+    if (close(fd) && !e) e = MAIL_ERR_IO;
+    if (!e) e = disk_rename(m, tmp, name, 0);
+    if (e) disk_remove(m, tmp);
+    return e;
+}
+
+/* Prints an answer: the lines that begin with a space. The last one does
+   not, and says how it went. */
+static mail_err queue_get(int fd) {
+    FILE *f = fdopen(fd, "r");
+    char line[1300];
+    int i, e = MAIL_ERR_IO;
+    if (f == NULL) close(fd);
+    while (f && read_line(f, line, sizeof line)) {
+        if (line[0] == ' ') puts(line + 1);
+        else for (i = 0; i < MAIL_ERR_COUNT; i++)
+            if (strcmp(line, mail_err_name((mail_err)i)) == 0) e = i;
+    }
+    if (f) fclose(f);
+    return (mail_err)e;
+}
+
+/* A server runs: it is asked by a file, as `mail user` tells it by SIGHUP. */
+static int queue_beside(machine *m, long pid, const char *request,
+                        const char *id) {
+    const struct timespec nap = { 0, 10 * 1000 * 1000 };
+    char name[100], answer[120];
+    uint32_t chance;
+    mail_err e;
+    int fd = -1, left = 1000;                     /* 10 s */
+    sys_random(NULL, &chance, sizeof chance);
+    snprintf(name, sizeof name, "queue/ask/%lx-%08lx", (long)getpid(),
+             (unsigned long)chance);
+    snprintf(answer, sizeof answer, "%s.answer", name);
+    e = queue_put(m, name, request);
+    if (e) {
+        fprintf(stderr, "mail queue: queue/ask cannot be written: %s\n",
+                mail_err_text(e));
+        return 1;
+    }
+    if (pid > 1) kill((pid_t)pid, SIGHUP);
+    while ((fd = disk_open(m, answer, MAIL_OPEN_READ)) < 0 && left--)
+        nanosleep(&nap, NULL);
+    disk_remove(m, name);
+    if (fd < 0) {
+        fprintf(stderr, "mail queue: the server does not answer: does it run "
+                "still, and as the same user?\n");
+        return 1;
+    }
+    e = queue_get(fd);
+    disk_remove(m, answer);
+    return queue_end(id, e);
+}
+
+static int queue_run(const char *dir, const char *request, const char *id) {
+    machine m;
+    struct stat st;
+    long pid;
+    int e;
+    memset(&m, 0, sizeof m);
+    m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m.dir < 0 || fstatat(m.dir, "queue", &st, 0)) {
+        fprintf(stderr, "mail queue: %s: %s; name a server's directory with "
+                "--dir\n", dir, m.dir < 0 ? strerror(errno) : "has no queue");
+        if (m.dir >= 0) close(m.dir);
+        return 1;
+    }
+    pid = server_pid(&m);
+    e = pid ? queue_beside(&m, pid, request, id)
+            : queue_alone(dir, request, id);
+    close(m.dir);
+    return e;
+}
+
+static int cmd_queue(int argc, char **argv) {
+    const char *dir = "./mail.d", *verb, *id;
+    char request[100];
+    text_list rest = { { NULL }, 0 };
+    const opt opts[] = {
+        { "dir", OPT_TEXT, &dir, "DIR: the server's directory (./mail.d)" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    int e = opts_read("queue", opts, argc, argv, &rest), all, one;
+    if (e < 0) {
+        printf("mail queue list|show ID|retry [ID]|remove ID\n"
+               "  What waits to be sent, beside a running server or without "
+               "one. retry: now;\n  remove: it goes, and nobody is told.\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    verb = rest.n ? rest.p[0] : "";
+    id = rest.n > 1 ? rest.p[1] : "";
+    all = strcmp(verb, "list") == 0 || strcmp(verb, "retry") == 0;
+    one = strcmp(verb, "show") == 0 || strcmp(verb, "retry") == 0 ||
+          strcmp(verb, "remove") == 0;
+    if (rest.n < 1 || rest.n > 2 || !(rest.n == 1 ? all : one))
+        return usage_error("queue", "write",
+                           "list, show ID, retry [ID], or remove ID");
+    if (*id && !mail_id_ok(mail_s(id)))
+        return usage_error("queue", "not an ID of mail queue list:", id);
+    if (rest.n == 2 && !*id)
+        return usage_error("queue", "write", "the ID of a message");
+    umask(077);
+    snprintf(request, sizeof request, "%s%s%s", verb, *id ? " " : "", id);
+    return queue_run(dir, request, id);
 }
 
 /* --- a client program over a socket --------------------------------------- */
@@ -6110,6 +6340,7 @@ static const struct command {
     { "send",   cmd_send,   "send a message" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },
     { "user",   cmd_user,   "add, change, remove, list users" },
+    { "queue",  cmd_queue,  "what waits: list, show, retry, remove" },
     { "bench",  cmd_bench,  "how fast is a server? a load, and a sink" },
     { "states", cmd_states, "the tables that run the four sessions" }
 };

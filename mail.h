@@ -74,7 +74,7 @@
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
             in parts: STORE USERS ITEM ROUND DELIVER LOOKUP RELAY
-            RECEIVE HAND OUT CONN LIFE
+            RECEIVE HAND OUT CONN ASK LIFE
 
    House rules
 
@@ -1017,6 +1017,7 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    queue/ID.state  what has become of its recipients. Replaced as a whole,
                    by rename. Without it every recipient is still due.
    queue/dead/ID   a report that nobody could be given. Never deleted by us.
+   queue/ask       what `mail queue` asks a running server, and the answers.
 
    A message leaves in this order: queue/ID removed, that made durable, then
    queue/ID.state removed. So a crash in between leaves a state without a
@@ -1328,6 +1329,14 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v);
 MAIL_DEF int64_t mail_server_due(const mail_server *v);
 /* No new mail, say 421 to idle clients; 1 when nothing is under way. */
 MAIL_DEF int mail_server_stop(mail_server *v);
+/* What an operator asks about the queue: "list", "show ID", "retry", "retry
+   ID" (due now) or "remove ID" (it leaves, and nobody is told; durable after
+   the next flushes). The answer comes in lines, without their ends and
+   without control octets, borrowed for the call. SYNTAX: no such request;
+   NOTFOUND: no such message; BUSY: it is being sent just now. */
+MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
+                                  void (*line)(void *ctx, mail_str text),
+                                  void *ctx);
 /* Messages in the queue; connections. */
 MAIL_DEF size_t mail_server_queued(const mail_server *v);
 MAIL_DEF size_t mail_server_conns(const mail_server *v);
@@ -7569,6 +7578,224 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
     c->connecting = 0;
     mail__due(v, mail__conn_tick(c, mail__now(v)));
     mail__conn_go(v, c);
+}
+
+/* ======================================================================
+   [SERVER ASK] what an operator asks about the queue               ch.14
+   Text in, lines of text out: mail.c carries both. What peers chose is
+   shown with its control octets escaped: no terminal obeys it.
+   ====================================================================== */
+
+typedef struct mail__asked {
+    mail_server *v;
+    void (*line)(void *ctx, mail_str text);
+    void *ctx;
+} mail__asked;
+
+MAIL_PRINTF(2, 3)
+static void mail__ask_say(const mail__asked *a, const char *fmt, ...) {
+    char text[1200];                      /* a longer line is cut */
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    a->line(a->ctx, mail_s(text));
+}
+
+/* What is not printable ASCII as \x1B; what has no room as "...". */
+static const char *mail__ask_safe(char *to, size_t cap, mail_str s) {
+    mail_buf b = mail_buf_on(to, cap - 4);
+    size_t i;
+    for (i = 0; i < s.n && !b.full; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 32 && c < 127) mail_buf_add(&b, mail_sn(s.p + i, 1));
+        else mail_buf_fmt(&b, "\\x%02X", (unsigned)c);
+    }
+    memcpy(to + b.n, b.full ? "..." : "", b.full ? 4 : 1);
+    return to;
+}
+
+static mail__item *mail__item_find(mail_server *v, mail_str id) {
+    mail__item *m = v->queue;
+    while (m && !mail_eq(mail_s(m->id), id)) m = m->next;
+    return m;
+}
+
+static int mail__item_open(mail_server *v, const mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    snprintf(name, sizeof name, "queue/%s", m->id);
+    return v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+}
+
+/* Octets of the text. mail_sys has no size of a file: of one from before
+   this start we look where its last octet is, by halves. */
+static int64_t mail__item_octets(mail_server *v, const mail__item *m) {
+    int64_t low = m->text_at, step = 4096;
+    int file = m->size < 0 ? mail__item_open(v, m) : -1;
+    char c;
+    if (file < 0) return m->size < 0 ? 0 : m->size;
+    while (step < INT64_MAX / 4 &&
+           v->sys.read(v->sys.ctx, file, low + step - 1, &c, 1) == 1)
+        low += step, step *= 2;
+    for (; step; step /= 2)
+        if (v->sys.read(v->sys.ctx, file, low + step - 1, &c, 1) == 1)
+            low += step;
+    v->sys.close(v->sys.ctx, file);
+    return low - m->text_at;
+}
+
+/* 59s, 59m, 47h, 5d: short, for a column. */
+static const char *mail__ask_age(int64_t s, char *to, size_t cap) {
+    if (s < 0) s = 0;                      /* the clock was set back */
+    if (s < 60) snprintf(to, cap, "%ds", (int)s);
+    else if (s < 3600) snprintf(to, cap, "%dm", (int)(s / 60));
+    else if (s < 48 * 3600) snprintf(to, cap, "%dh", (int)(s / 3600));
+    else snprintf(to, cap, "%lldd", (long long)(s / 86400));
+    return to;
+}
+
+/* Seconds until the next try; "busy" while one is under way. */
+static const char *mail__ask_next(mail_server *v, const mail__item *m,
+                                  char *to, size_t cap) {
+    int64_t ms = m->due - mail__now(v);
+    if (m->busy) return "busy";
+    snprintf(to, cap, "%lld", (long long)(ms > 0 ? (ms + 999) / 1000 : 0));
+    return to;
+}
+
+/* The fate, the address, what was said last: in 80 columns if it can be,
+   else the words have a line of their own. */
+static void mail__ask_rcpt(const mail__asked *a, const mail__rcpt *r) {
+    char path[MAIL_PATH_SIZE], to[4 * MAIL_PATH_SIZE], said[600];
+    char code[16] = "";
+    size_t n = r->code || r->words ? 1 : 0;
+    mail__ask_safe(to, sizeof to, mail_s(mail__show(&r->path, path)));
+    mail__ask_safe(said, sizeof said, mail_s(r->words));
+    if (r->code) snprintf(code, sizeof code, "%d ", r->code);
+    if (n) n = strlen(code) + strlen(said);
+    if (n && 9 + strlen(to) + 1 + n <= 80)
+        mail__ask_say(a, "  %-6s %s %s%s", mail_fate_word(r->fate), to, code,
+                      said);
+    else {
+        mail__ask_say(a, "  %-6s %s", mail_fate_word(r->fate), to);
+        if (n) mail__ask_say(a, "         %s%s", code, said);
+    }
+}
+
+static void mail__ask_line(const mail__asked *a, const mail__item *m) {
+    char path[MAIL_PATH_SIZE], from[4 * MAIL_PATH_SIZE], age[32], next[32];
+    size_t i;
+    mail__ask_safe(from, sizeof from, mail_s(mail__show(&m->from, path)));
+    mail__ask_say(a, "%-24s %4s %10lld %5lld %6s %s", m->id,
+                  mail__ask_age(mail__time(a->v, NULL) - m->time, age,
+                                sizeof age),
+                  (long long)mail__item_octets(a->v, m), (long long)m->tries,
+                  mail__ask_next(a->v, m, next, sizeof next), from);
+    for (i = 0; i < m->nrcpts; i++) mail__ask_rcpt(a, &m->rcpts[i]);
+}
+
+static void mail__ask_title(const mail__asked *a) {
+    mail__ask_say(a, "%-24s %4s %10s %5s %6s %s", "ID", "AGE", "OCTETS",
+                  "TRIES", "NEXT/s", "FROM");
+}
+
+static mail_err mail__ask_list(const mail__asked *a, mail__item *m) {
+    if (a->v->queue) mail__ask_title(a);
+    else mail__ask_say(a, "the queue is empty");
+    for (m = a->v->queue; m; m = m->next) mail__ask_line(a, m);
+    return MAIL_ERR_OK;
+}
+
+/* The header of the message, a line at a time; at most 32 KiB of it. What
+   of a line is in two blocks comes as two. */
+static void mail__ask_header(const mail__asked *a, const mail__item *m) {
+    mail_server *v = a->v;
+    int file = mail__item_open(v, m), left = 2;
+    int64_t at = m->text_at;
+    char text[1000];
+    while (file >= 0 && left--) {
+        int64_t n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ);
+        mail_str rest = mail_sn(v->block, n > 0 ? (size_t)n : 0);
+        while (rest.n) {
+            mail_str line = mail_cut(&rest, '\n');
+            at += (int64_t)line.n + 1;
+            if (line.n && line.p[line.n - 1] == '\r') line.n--;
+            if (line.n == 0) left = 0;
+            if (line.n == 0) break;
+            mail__ask_say(a, "%s", mail__ask_safe(text, sizeof text, line));
+        }
+        if (n < MAIL__READ) break;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+}
+
+static mail_err mail__ask_show(const mail__asked *a, mail__item *m) {
+    mail__ask_title(a);
+    mail__ask_line(a, m);
+    mail__ask_say(a, "%s", "");
+    mail__ask_header(a, m);
+    return MAIL_ERR_OK;
+}
+
+/* Due now. Whose round waits for a connection is due every second anyway,
+   and whose try is under way will say itself when the next one is. */
+static void mail__item_hurry(mail_server *v, mail__item *m) {
+    if (m->busy) return;
+    m->due = mail__now(v);
+    mail__due(v, m->due);
+}
+
+static mail_err mail__ask_retry(const mail__asked *a, mail__item *m) {
+    mail_server *v = a->v;
+    if (m) {
+        mail__item_hurry(v, m);
+        mail__ask_say(a, "%s is %s now", m->id, m->busy ? "tried" : "due");
+        return MAIL_ERR_OK;
+    }
+    for (m = v->queue; m; m = m->next) mail__item_hurry(v, m);
+    mail__ask_say(a, "due now: %lu", (unsigned long)v->nqueue);
+    return MAIL_ERR_OK;
+}
+
+/* Nobody is told: who asks for this has read who sent it. Not in the middle
+   of a try: a connection or a store would be left with what is gone. */
+static mail_err mail__ask_remove(const mail__asked *a, mail__item *m) {
+    char id[MAIL_ID_SIZE];
+    if (m->busy || m->waiter) return MAIL_ERR_BUSY;
+    mail_copy(id, sizeof id, mail_s(m->id));
+    mail__tell(a->v, NULL, MAIL_NOTE_FATE, "", "%s is removed by hand", id);
+    mail__item_gone(a->v, m);
+    mail__ask_say(a, "removed %s", id);
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
+                                  void (*line)(void *ctx, mail_str text),
+                                  void *ctx) {
+    static const struct {
+        const char *verb;
+        int none, one;                     /* with no ID? with one? */
+        mail_err (*run)(const mail__asked *a, mail__item *m);
+    } rows[] = {
+        { "list",   1, 0, mail__ask_list },
+        { "show",   0, 1, mail__ask_show },
+        { "retry",  1, 1, mail__ask_retry },
+        { "remove", 0, 1, mail__ask_remove }
+    };
+    mail_str id = request, verb = mail_cut(&id, ' ');
+    mail__asked a;
+    mail__item *m = NULL;
+    size_t i;
+    a.v = v;
+    a.line = line;
+    a.ctx = ctx;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (mail_eq(verb, mail_s(rows[i].verb))) break;
+    if (i == sizeof rows / sizeof rows[0]) return MAIL_ERR_SYNTAX;
+    if (!(id.n ? rows[i].one : rows[i].none)) return MAIL_ERR_SYNTAX;
+    if (id.n) m = mail__item_find(v, id);
+    if (id.n && m == NULL) return MAIL_ERR_NOTFOUND;
+    return rows[i].run(&a, m);
 }
 
 /* ======================================================================

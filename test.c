@@ -5271,6 +5271,116 @@ static void test_world_foreign_files_in_the_queue(void) {
     t_end(p);
 }
 
+static void t_ask_line(void *ctx, mail_str line) {
+    CHECK(!mail_has_control(line));
+    t_add((t_text *)ctx, line);
+    t_add((t_text *)ctx, mail_s("\n"));
+}
+
+/* What mail_server_ask says, line by line, with LF. */
+static mail_err t_ask(t_world *p, const char *request, t_text *out) {
+    t_free(out);
+    return mail_server_ask(p->a->server, mail_s(request), t_ask_line, out);
+}
+
+static mail_err t_ask_one(t_world *p, const char *verb, const char *id,
+                          t_text *out) {
+    char request[100];
+    snprintf(request, sizeof request, "%s %s", verb, id);
+    return t_ask(p, request, out);
+}
+
+static void test_world_what_is_in_the_queue(void) {
+    static const char text[] =
+        "Subject: x\x1b[2Jy\r\nX-Last: 1\r\n\r\nbody\r\n";
+    t_world *p = t_begin(0);
+    t_text out;
+    char id[MAIL_ID_SIZE];
+    int64_t size;
+    memset(&out, 0, sizeof out);
+    CHECK(t_ask(p, "list", &out) == MAIL_ERR_OK);
+    CHECK(mail_eq(t_str(&out), mail_s("the queue is empty\n")));
+    mail_server_close(p->b->server);
+    p->b->server = NULL;
+    t_send(p, mail_s(text), "alice@a.example", "bob@b.example");
+    CHECK(p->a->server->queue != NULL);
+    if (p->a->server->queue == NULL) return;
+    size = p->a->server->queue->size;
+    mail_copy(id, sizeof id, mail_s(p->a->server->queue->id));
+    CHECK(t_ask(p, "list", &out) == MAIL_ERR_OK);
+    CHECK(t_contains(t_str(&out), id));
+    CHECK(t_contains(t_str(&out), "<alice@a.example>\n"));
+    CHECK(t_contains(t_str(&out), "  due    <bob@b.example> 4"));
+    CHECK(t_ask_one(p, "show", id, &out) == MAIL_ERR_OK);
+    CHECK(t_contains(t_str(&out), "\nSubject: x\\x1B[2Jy\nX-Last: 1\n"));
+    CHECK(!t_contains(t_str(&out), "body"));
+    /* After a restart the size is found again. */
+    mail_server_close(p->a->server);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(p->a->server->queue->size == -1);
+    CHECK(mail__item_octets(p->a->server, p->a->server->queue) == size);
+    t_free(&out);
+    t_end(p);
+}
+
+/* Now, not in five minutes; gone, without a trace and without a report; and
+   not out of the hands of a connection. */
+static void test_world_retry_and_remove(void) {
+    t_world *p = t_begin(0);
+    t_text out;
+    char id[MAIL_ID_SIZE];
+    mail__item *m;
+    memset(&out, 0, sizeof out);
+    mail_server_close(p->b->server);
+    p->b->server = NULL;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    m = p->a->server->queue;
+    CHECK(m && m->next);
+    if (!m || !m->next) return;
+    CHECK(m->due > p->w.ms + 100000);
+    CHECK(t_ask(p, "retry", &out) == MAIL_ERR_OK);
+    CHECK(mail_eq(t_str(&out), mail_s("due now: 2\n")));
+    CHECK(m->due == p->w.ms && m->next->due == p->w.ms);
+    world_run(&p->w, p->w.ms + 5000);
+    CHECK(m->tries == 2 && m->next->tries == 2 && m->due > p->w.ms);
+    mail_copy(id, sizeof id, mail_s(m->id));
+    CHECK(t_ask_one(p, "retry", m->next->id, &out) == MAIL_ERR_OK);
+    CHECK(m->next->due == p->w.ms && m->due > p->w.ms);
+    m->busy++;
+    CHECK(t_ask_one(p, "remove", id, &out) == MAIL_ERR_BUSY);
+    CHECK(t_ask_one(p, "retry", id, &out) == MAIL_ERR_OK);
+    CHECK(m->due > p->w.ms);
+    m->busy--;
+    CHECK(t_ask_one(p, "remove", id, &out) == MAIL_ERR_OK);
+    CHECK(t_ask_one(p, "remove", id, &out) == MAIL_ERR_NOTFOUND);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 5000);            /* the other one arrives */
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_files(p->a, "queue") == 0);
+    CHECK(t_files(p->a, "mail/alice/new") == 0);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_free(&out);
+    t_end(p);
+}
+
+static void test_world_bad_questions(void) {
+    static const char *const bad[] = {
+        "", "lis", "list x", "show", "remove", "LIST", "list\n", "remove "
+    };
+    t_world *p = t_begin(0);
+    t_text out;
+    size_t i;
+    memset(&out, 0, sizeof out);
+    for (i = 0; i < T_COUNT(bad); i++)
+        CHECK(t_ask(p, bad[i], &out) == MAIL_ERR_SYNTAX && out.n == 0);
+    CHECK(t_ask(p, "show ../users", &out) == MAIL_ERR_NOTFOUND);
+    CHECK(t_ask(p, "retry 6955B900-00000001-000001", &out) ==
+          MAIL_ERR_NOTFOUND);
+    t_free(&out);
+    t_end(p);
+}
+
 /* A name that is taken is not ours to remove, nor to take for our work. */
 static void test_world_taken_names_are_left_alone(void) {
     t_world *p = t_begin(0);
@@ -8276,7 +8386,7 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo serve send fetch user bench; do ./mail help $c; "
+    t_cli("for c in demo serve send fetch user queue bench; do ./mail help $c; "
           "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
 }
@@ -8309,6 +8419,35 @@ static void test_cli_users(void) {
              "./mail user --dir build/u list", setup);
     t_cli(c, 0, "sue                      APOP");
     t_cli("grep -c . build/u/users", 0, "2\n");
+}
+
+/* Without a server; beside one it is in `make interop`. */
+static void test_cli_queue(void) {
+    static const char *const id = "6955B900-00000001-000001";
+    char c[400];
+    t_cli("./mail queue", 2, "list, show ID, retry [ID], or remove ID");
+    t_cli("./mail queue nonsense", 2, "list, show ID");
+    t_cli("./mail queue list x", 2, "list, show ID");
+    t_cli("./mail queue show", 2, "list, show ID");
+    t_cli("./mail queue remove ../users", 2, "not an ID");
+    t_cli("./mail queue remove ''", 2, "the ID of a message");
+    t_cli("./mail help queue", 0, "retry [ID]");
+    t_cli("./mail queue --dir /nonexistent/x list", 1, "No such file");
+    t_cli("rm -rf build/q; mkdir build/q; ./mail queue --dir build/q list",
+          1, "has no queue");
+    snprintf(c, sizeof c, "mkdir build/q/queue; printf 'mail-queue 1\\nid %s"
+             "\\ntime 1767225600\\nfrom <a@b>\\nto <c@d>\\n\\nSubject: x\\r"
+             "\\n\\r\\nbody\\r\\n' > build/q/queue/%s; "
+             "./mail queue --dir build/q list", id, id);
+    t_cli(c, 0, "         20     0      0 <a@b>\n  due    <c@d>\n");
+    snprintf(c, sizeof c, "./mail queue --dir build/q show %s", id);
+    t_cli(c, 0, "\n\nSubject: x\n");
+    t_cli("./mail queue --dir build/q retry", 0, "due now: 1\n");
+    snprintf(c, sizeof c, "./mail queue --dir build/q remove %s && "
+             "ls build/q/queue; ./mail queue --dir build/q list", id);
+    t_cli(c, 0, "tmp\nthe queue is empty\n");
+    snprintf(c, sizeof c, "./mail queue --dir build/q remove %s", id);
+    t_cli(c, 1, "there is no message 6955B900");
 }
 
 static void test_cli_bench_usage(void) {
@@ -8499,6 +8638,9 @@ static const t_test t_tests[] = {
     T(test_world_fetch_that_cannot_store_deletes_nothing),
     T(test_world_foreign_files_in_the_queue),
     T(test_world_taken_names_are_left_alone),
+    T(test_world_what_is_in_the_queue),
+    T(test_world_retry_and_remove),
+    T(test_world_bad_questions),
     T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
     T(test_world_next_hops),
@@ -8525,6 +8667,7 @@ static const t_test t_tests[] = {
     T(test_cli_usage),
     T(test_cli_demo_is_the_same_twice),
     T(test_cli_users),
+    T(test_cli_queue),
     T(test_cli_bench_usage),
     T(test_cli_bench_sink),
     T(test_cli_bench_server)
