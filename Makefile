@@ -40,7 +40,13 @@ interop: mail
 bench: mail build/test
 	@sh .ci/bench
 
+soak:
+	@MINUTES="$(or $(MINUTES),60)" sh .ci/soak
+
+mutants:
+	@CC="$(CC)" python3 .ci/mutants
+
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop bench clean
+.PHONY: all demo test tutorial check interop bench soak mutants clean

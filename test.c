@@ -5418,8 +5418,10 @@ static void sim_wired(void *ctx, vwire *x) {
     if (x->cut) x->half = sim_fault(s, FAULT_HALF);
     if (sim_fault(s, FAULT_BACK))
         x->back = 1, x->back_after = sim_some_octets(s);
-    if (sim_fault(s, FAULT_DEAF))
-        x->deaf[sim_luck(s, 2)] = s->w.ms + sim_luck(s, 2000000);
+    if (sim_fault(s, FAULT_DEAF)) {
+        int64_t until = s->w.ms + sim_luck(s, 2000000);
+        x->deaf[sim_luck(s, 2)] = until;
+    }
     if (sim_fault(s, FAULT_REFUSE)) x->answer = WIRE_REFUSED;
     if (t->relay && sim_fault(s, FAULT_SILENT)) x->answer = WIRE_SILENT;
     t->faulty = x->late || x->cut || x->back || x->deaf[0] || x->deaf[1] ||
@@ -6151,6 +6153,7 @@ static int sim_clients_turn(sim *s) {
    looked after it, and the dead program must not have lost memory. */
 static void sim_crash(sim *s, int i) {
     world_host *h = &s->w.hosts[i];
+    int64_t down;
     sim_note(s, FACT_CRASH, -1, i, 0);
     world_crash(h);
     if (s->live[i])
@@ -6159,8 +6162,8 @@ static void sim_crash(sim *s, int i) {
     sim_boxes(s, &h->disk);
     if (s->recut) h->disk.cut_at = h->disk.steps + s->recut;
     s->recut = 0;
-    sim_plan_add(s, s->calm ? 1000 : (int64_t)sim_luck(s, 3) *
-                    sim_luck(s, 3600000), PLAN_BOOT, i);
+    down = sim_luck(s, 3) ? sim_luck(s, 7200000) : 0;
+    sim_plan_add(s, s->calm ? 1000 : down, PLAN_BOOT, i);
 }
 
 static int sim_falls(sim *s) {
@@ -6252,6 +6255,12 @@ static void sim_plans_due(sim *s) {
     }
 }
 
+static int sim_turn(sim *s) {
+    int moved = sim_falls(s);
+    moved |= sim_clients_turn(s);
+    return moved | world_turn(&s->w);
+}
+
 /* Lets everything move, until nothing is due before that time. I16: it does
    not move for ever. */
 static void sim_run(sim *s, int64_t until) {
@@ -6259,7 +6268,7 @@ static void sim_run(sim *s, int64_t until) {
         int64_t next, plan;
         long turns = 0;
         sim_plans_due(s);
-        while (sim_falls(s) | sim_clients_turn(s) | world_turn(&s->w))
+        while (sim_turn(s))
             if (++turns == 2000000) {
                 sim_wrong(s, "I16", "the world spins");
                 return;
@@ -6341,10 +6350,11 @@ static void sim_swarm(sim *s) {
 
 static void sim_some_plans(sim *s, int fault, int kind, int who) {
     int n = s->rates[fault] ? 1 + (int)sim_luck(s, 4) : 0;
-    while (n--)
+    while (n--) {
+        int host = (int)sim_luck(s, 2);
         sim_plan_add(s, sim_luck(s, (unsigned)s->end), kind,
-                     kind == PLAN_DISK ? who * 2 + (int)sim_luck(s, 2)
-                                       : (int)sim_luck(s, 2));
+                     kind == PLAN_DISK ? who * 2 + host : host);
+    }
 }
 
 static void sim_plan_faults(sim *s) {
@@ -6369,8 +6379,9 @@ static void sim_plan_mail(sim *s) {
     n = s->sequential ? 0 : (int)sim_luck(s, 12);
     for (i = 0; i < n; i++) {
         int host = (int)sim_luck(s, 2);
-        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_FETCH, host *
-                     1000 + (int)sim_luck(s, (unsigned)s->users[host]));
+        int user = (int)sim_luck(s, (unsigned)s->users[host]);
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_FETCH,
+                     host * 1000 + user);
     }
     n = s->sequential ? 0 : (int)sim_luck(s, 4);
     for (i = 0; i < n; i++)
@@ -6633,9 +6644,15 @@ static int sim_trouble(const sim *s, int msg, int host) {
     return 1 + sim_checked.upsets[host] + sim_checked.trouble[msg][host];
 }
 
+/* How often may a client that remembers no UIDs fetch the same? */
+static int sim_again(const sim *s, int dest) {
+    if (dest < 0 || s->places[dest / 1000 & 1][dest % 1000 & 63].keep ||
+        s->places[dest / 1000 & 1][dest % 1000 & 63].ledger) return 1;
+    return 1 + sim_count_since(s, FACT_UNSURE, dest, 0) +
+           sim_count_since(s, FACT_FORGOT, dest, 0);
+}
+
 static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
-    int again = sim_count_since(s, FACT_UNSURE, dest, 0) +
-                sim_count_since(s, FACT_FORGOT, dest, 0);
     int most = c->maybe * sim_trouble(s, m, 0);
     if (dest / 1000 == DEST_B) {
         if (c->sure_b > most)
@@ -6643,7 +6660,7 @@ static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
                       "most %d would do", m, c->sure_b, dest, most);
         most = (c->sure_b + c->maybe_b) * sim_trouble(s, m, 1);
     }
-    if (c->plain) most += again;
+    if (c->plain) most *= sim_again(s, dest);
     if (c->copies > most)
         sim_wrong(s, "I4", "message %d came %d times to %d, at most %d would "
                   "do", m, c->copies, dest, most);
@@ -6652,6 +6669,14 @@ static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
     if (!sim_checked.clock && c->bounces && dest / 1000 <= DEST_B)
         sim_wrong(s, "I12", "message %d is reported as failed for %d", m,
                   dest);
+}
+
+/* A report is made when the last try has failed, days later perhaps. */
+static int sim_falls_since(const sim *s, int msg) {
+    int64_t first = sim_checked.first[msg][0];
+    return 1 + sim_checked.upsets[0] +
+           sim_count_since(s, FACT_CRASH, 0, first) +
+           sim_count_since(s, FACT_STOP, 0, first);
 }
 
 /* Without faults: each to whom it is for exactly once, and one report about
@@ -6686,7 +6711,8 @@ static void sim_check_mail(sim *s) {
                 sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
-            if (c->bounces > c->maybe * sim_trouble(s, m, 0) &&
+            if (c->bounces > c->maybe * sim_falls_since(s, m) *
+                             sim_again(s, s->msgs[m].from) &&
                 s->msgs[m].from / 1000 == DEST_A)
                 sim_wrong(s, "I7", "%d reports about message %d for %d",
                           c->bounces, m, dest);
