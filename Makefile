@@ -42,8 +42,8 @@ check: mail build/test
 interop: mail
 	@python3 .ci/interop
 
-soak: build/test
-	@MINUTES="$(or $(MINUTES),60)" sh .ci/soak
+soak:
+	@CC="$(CC)" MINUTES="$(or $(MINUTES),60)" sh .ci/soak
 
 crash: mail
 	@python3 .ci/crash

@@ -1353,6 +1353,7 @@ typedef struct vnode {              /* a file's content */
     size_t at;                      /* its place among the nodes       */
     unsigned long serial;
     int    bad;                     /* cannot be read: a bad sector    */
+    int    owed;                    /* another's flush lost its pages  */
 } vnode;
 
 typedef struct vname {              /* a name in a directory */
@@ -1918,7 +1919,10 @@ static void vdisk_take(vdisk *d, const char *dir) {
     for (i = d->nops; i--; ) {
         vop *o = &d->ops[i];
         o->take = d->names[o->name].seen > 0;
-        if (o->take && o->pair) d->names[d->ops[i - 1].name].seen = 1;
+        if (o->take && o->pair) {
+            d->names[d->ops[i - 1].name].seen = 1;
+            d->ops[i - 1].lost = 0;
+        }
     }
 }
 
@@ -1978,13 +1982,17 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
     if (a->file >= 0) {
         vnode *node = d->files[a->file];
         if (node == NULL) return MAIL_ERR_IO;
+        if (node->owed) fails = 1;       /* said once to each who flushes */
+        node->owed = 0;
         e = vnode_flush(d, node, fails);
         if (!e && d->mode == VDISK_EXT4) vdisk_flush_entry(d, node);
         return e;
     }
     if (!fails) vdisk_tell(d, 'd', a->dir, NULL);
-    for (i = 0; i < d->nnodes && a->dir[0] == 0; i++)
+    for (i = 0; i < d->nnodes && a->dir[0] == 0; i++) {
+        if (fails && d->nodes[i]->lo < d->nodes[i]->hi) d->nodes[i]->owed = 1;
         e = vnode_flush(d, d->nodes[i], fails);
+    }
     return e ? e : vdisk_flush_dir(d, a->dir, fails);
 }
 
@@ -2646,18 +2654,28 @@ static int wire_turn(world *w, vwire *x) {
     return moved;
 }
 
+/* Does all that was asked, each directory once, and then tells who asked,
+   as the real machine does (see flush_all). */
 static int host_turn(world_host *h) {
     flush_ask *asks = h->asks;
-    size_t n = h->nasks, i;
-    mail_err errs;
+    size_t n = h->nasks, i, k;
+    mail_err *errs;
     if (h->server == NULL || n == 0) return 0;
+    errs = calloc(n, sizeof *errs);
+    if (errs == NULL) return 0;
     h->asks = NULL;
     h->nasks = h->asks_cap = 0;
     for (i = 0; i < n; i++) {
-        errs = vdisk_flush_now(&h->disk, &asks[i]);
-        if (asks[i].ticket)
-            mail_server_flushed(h->server, asks[i].ticket, errs);
+        for (k = 0; k < i && asks[i].file < 0; k++)
+            if (asks[k].file < 0 && strcmp(asks[k].dir, asks[i].dir) == 0)
+                break;
+        errs[i] = asks[i].file < 0 && k < i
+                      ? errs[k] : vdisk_flush_now(&h->disk, &asks[i]);
     }
+    for (i = 0; i < n; i++)
+        if (asks[i].ticket)
+            mail_server_flushed(h->server, asks[i].ticket, errs[i]);
+    free(errs);
     free(asks);
     return 1;
 }

@@ -6126,6 +6126,7 @@ static void test_demo_trace_has_no_password(void) {
               [--verbose]        what the servers say about it, too
    ./test --sims N [FROM]        N worlds
    ./test --soak MINUTES         worlds until the time is over
+   ./test --torture              the power goes at every step of a disk
 
    One number decides everything: how many messages, how large, for whom,
    which faults there are and how often. Clients hand mail to mail.a, which
@@ -6202,7 +6203,7 @@ typedef struct sim_msg {
     int from;                       /* dest, or -1: null                 */
     int nrcpts, rcpts[SIM_RCPTS];
     int tries, done;
-    unsigned long held[2][4]; int nheld[2]; /* durable in these files    */
+    unsigned long held[2][256]; int nheld[2]; /* durable in these files    */
 } sim_msg;
 
 /* What an observer of one wire knows of the conversation on it. */
@@ -6246,7 +6247,7 @@ typedef struct sim_place {
 typedef struct sim {
     world w;
     uint64_t seed, luck, hash, replies;
-    int faults, rates[SIM_FAULT_COUNT], calm, forced, bad, sequential;
+    int faults, rates[SIM_FAULT_COUNT], calm, bad, sequential;
     sim_msg msgs[SIM_MSGS]; int nmsgs;
     int users[2];
     sim_place places[2][64];
@@ -6257,6 +6258,8 @@ typedef struct sim {
     long live[WORLD_HOSTS];         /* allocations not freed             */
     int64_t end, epoch_max;
     int mails, sessions, verbose, crowded;
+    int torture, style;             /* the host to be tortured, plus 1 */
+    unsigned long cut_at, recut;
     int about, told, modes[2];      /* the message that is looked at, or -1 */
     char why[300];
 } sim;
@@ -6485,8 +6488,10 @@ static void sim_wired(void *ctx, vwire *x) {
     if (x->cut) x->half = sim_fault(s, FAULT_HALF);
     if (sim_fault(s, FAULT_BACK))
         x->back = 1, x->back_after = sim_some_octets(s);
-    if (sim_fault(s, FAULT_DEAF))
-        x->deaf[sim_luck(s, 2)] = s->w.ms + sim_luck(s, 2000000);
+    if (sim_fault(s, FAULT_DEAF)) {
+        int64_t until = s->w.ms + sim_luck(s, 2000000);
+        x->deaf[sim_luck(s, 2)] = until;
+    }
     if (sim_fault(s, FAULT_REFUSE)) x->answer = WIRE_REFUSED;
     if (t->relay && sim_fault(s, FAULT_SILENT)) x->answer = WIRE_SILENT;
     t->faulty = x->late || x->cut || x->back || x->deaf[0] || x->deaf[1] ||
@@ -6581,7 +6586,7 @@ static void sim_accepted(sim *s, sim_talk *t, vwire *x) {
     sim_msg *m = &s->msgs[t->msg];
     int i, h = t->host, held = 0;
     size_t k;
-    for (i = 0; i < m->nheld[h] && i < 4; i++)
+    for (i = 0; i < m->nheld[h] && i < 256; i++)
         for (k = 0; k < d->nnodes; k++)
             held |= d->nodes[k]->serial == m->held[h][i] &&
                     d->nodes[k]->safes > 0;
@@ -6799,8 +6804,8 @@ static void sim_held(sim *s, int host, const vnode *node, const char *p,
             mail_number(mail_sn(p + 7, 6), SIM_MSGS - 1, &v) == 0) {
             sim_msg *m = &s->msgs[v];
             if (m->nheld[host] == 0 ||
-                m->held[host][(m->nheld[host] - 1) % 4] != node->serial)
-                m->held[host][m->nheld[host]++ % 4] = node->serial;
+                m->held[host][(m->nheld[host] - 1) % 256] != node->serial)
+                m->held[host][m->nheld[host]++ % 256] = node->serial;
         }
         p++;
     }
@@ -7220,14 +7225,17 @@ static int sim_clients_turn(sim *s) {
    looked after it, and the dead program must not have lost memory. */
 static void sim_crash(sim *s, int i) {
     world_host *h = &s->w.hosts[i];
+    int64_t down;
     sim_note(s, FACT_CRASH, -1, i, 0);
     world_crash(h);
     if (s->live[i])
         sim_wrong(s, "I14", "host %d: %ld allocations are left after its "
                   "end", i, s->live[i]);
     sim_boxes(s, &h->disk);
-    sim_plan_add(s, s->calm ? 1000 : (int64_t)sim_luck(s, 3) *
-                    sim_luck(s, 3600000), PLAN_BOOT, i);
+    if (s->recut) h->disk.cut_at = h->disk.steps + s->recut;
+    s->recut = 0;
+    down = sim_luck(s, 3) ? sim_luck(s, 7200000) : 0;
+    sim_plan_add(s, s->calm ? 1000 : down, PLAN_BOOT, i);
 }
 
 static int sim_falls(sim *s) {
@@ -7319,6 +7327,12 @@ static void sim_plans_due(sim *s) {
     }
 }
 
+static int sim_turn(sim *s) {
+    int moved = sim_falls(s);
+    moved |= sim_clients_turn(s);
+    return moved | world_turn(&s->w);
+}
+
 /* Lets everything move, until nothing is due before that time. I16: it does
    not move for ever. */
 static void sim_run(sim *s, int64_t until) {
@@ -7326,7 +7340,7 @@ static void sim_run(sim *s, int64_t until) {
         int64_t next, plan;
         long turns = 0;
         sim_plans_due(s);
-        while (sim_falls(s) | sim_clients_turn(s) | world_turn(&s->w))
+        while (sim_turn(s))
             if (++turns == 2000000) {
                 sim_wrong(s, "I16", "the world spins");
                 return;
@@ -7377,10 +7391,15 @@ static void sim_host(sim *s, int i, const char *name, const char *address) {
     h->disk.watch_ctx = h;
     h->disk.style = -1;
     h->disk.mode = sim_luck(s, 8) ? 1 + (int)sim_luck(s, 3) : VDISK_SIMPLE;
+    if (s->torture) {
+        h->disk.mode = s->modes[i];
+        h->disk.style = s->style;
+        if (s->torture == i + 1) h->disk.cut_at = s->cut_at;
+    }
     s->modes[i] = h->disk.mode;
     h->disk.luck = luck_next(&s->luck);
-    for (k = 0; k < s->users[i]; k++) t_addf(&users, "%c%d:{PLAIN}p\n",
-                                             'a' + i, k);
+    for (k = 0; k < s->users[i]; k++)
+        t_addf(&users, "%c%d:{PLAIN}p\n", 'a' + i, k);
     vdisk_put(&h->disk, "users", t_str(&users));
     vdisk_put(&h->disk, "queue/README", mail_s("Hands off.\n"));
     t_free(&users);
@@ -7388,11 +7407,12 @@ static void sim_host(sim *s, int i, const char *name, const char *address) {
 
 /* Which faults, and how often: one in so many. One world in eight has none. */
 static void sim_swarm(sim *s) {
-    int i, none = sim_luck(s, 8) == 0 && s->forced < 0;
+    int i, none = sim_luck(s, 8) == 0 || s->torture;
     for (i = 0; i < SIM_FAULT_COUNT; i++) {
         unsigned most = i <= FAULT_SILENT ? 10 : 20;
         int least = i == FAULT_MUTE || i == FAULT_BACK ? 2 : 1;
-        s->rates[i] = none || sim_luck(s, 3) ? 0 : least + (int)sim_luck(s, most);
+        s->rates[i] = least + (int)sim_luck(s, most);
+        if (none || sim_luck(s, 3)) s->rates[i] = 0;
         s->faults += s->rates[i] > 0;
     }
     s->sequential = none && sim_luck(s, 2);
@@ -7402,10 +7422,11 @@ static void sim_swarm(sim *s) {
 
 static void sim_some_plans(sim *s, int fault, int kind, int who) {
     int n = s->rates[fault] ? 1 + (int)sim_luck(s, 4) : 0;
-    while (n--)
+    while (n--) {
+        int host = (int)sim_luck(s, 2);
         sim_plan_add(s, sim_luck(s, (unsigned)s->end), kind,
-                     kind == PLAN_DISK ? who * 2 + (int)sim_luck(s, 2)
-                                       : (int)sim_luck(s, 2));
+                     kind == PLAN_DISK ? who * 2 + host : host);
+    }
 }
 
 static void sim_plan_faults(sim *s) {
@@ -7430,8 +7451,9 @@ static void sim_plan_mail(sim *s) {
     n = s->sequential ? 0 : (int)sim_luck(s, 12);
     for (i = 0; i < n; i++) {
         int host = (int)sim_luck(s, 2);
-        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_FETCH, host *
-                     1000 + (int)sim_luck(s, (unsigned)s->users[host]));
+        int user = (int)sim_luck(s, (unsigned)s->users[host]);
+        sim_plan_add(s, sim_luck(s, (unsigned)s->end), PLAN_FETCH,
+                     host * 1000 + user);
     }
     n = s->sequential ? 0 : (int)sim_luck(s, 4);
     for (i = 0; i < n; i++)
@@ -7443,11 +7465,11 @@ static void sim_plan_mail(sim *s) {
         }
 }
 
-static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
+static void sim_begin(sim *s, uint64_t seed, size_t chunk) {
     static const unsigned spans[] = { 60000, 3600000, 43200000 };
     int i;
     s->luck = s->seed = seed;
-    s->forced = forced;
+    s->recut = s->torture ? s->cut_at % 41 : 0;
     s->hash = s->replies = seed;
     s->faults = s->calm = s->bad = s->nplans = 0;
     s->mails = s->sessions = s->crowded = 0;
@@ -7467,6 +7489,7 @@ static void sim_begin(sim *s, uint64_t seed, size_t chunk, int forced) {
         s->users[i] = 1 + (int)sim_luck(s, sim_luck(s, 10) ? 4 : 60);
     s->end = s->sequential ? 2000 * s->nmsgs + 60000
                            : (int64_t)spans[sim_luck(s, 3)];
+    if (s->torture) s->nmsgs = 2, s->end = 3600000;
     for (i = 0; i < s->nmsgs; i++) sim_letter(s, i);
     sim_plan_mail(s);
     sim_plan_faults(s);
@@ -7577,7 +7600,7 @@ typedef struct sim_check {
     struct { int msg, host, code, faulty; } mail[20000];
     int dots[SIM_MSGS], all_dead[SIM_MSGS];
     int64_t first[SIM_MSGS][2];     /* when a host first got it, or -1    */
-    int clock, upsets[2];
+    int clock, upsets[2], trouble[SIM_MSGS][2];
 } sim_check;
 
 static sim_check sim_checked;
@@ -7664,16 +7687,44 @@ static int sim_count_since(const sim *s, sim_kind kind, int who, int64_t ms) {
     return n;
 }
 
-/* How often may a host do twice what it does once? */
+/* How often may a host do twice what it does once? Once more for each time
+   that it fell while the message was on its way: for an hour after something
+   was said about it there, and again after it has come up. */
+static void sim_count_trouble(const sim *s) {
+    int64_t last[SIM_MSGS][2];
+    size_t i;
+    int m;
+    memset(last, -1, sizeof last);
+    for (i = 0; i < s->nfacts; i++) {
+        const sim_fact *f = &s->facts[i];
+        int about = f->kind == FACT_DOT || f->kind == FACT_REPLY;
+        if (about) last[f->msg][0] = f->ms;
+        if (about && f->who == 1) last[f->msg][1] = f->ms;
+        if (f->kind != FACT_CRASH && f->kind != FACT_STOP &&
+            f->kind != FACT_BOOT) continue;
+        for (m = 0; m < s->nmsgs; m++) {
+            int64_t *was = &last[m][f->who];
+            int *n = &sim_checked.trouble[m][f->who];
+            if (f->kind == FACT_BOOT) *was = *n ? f->ms : *was;
+            else if (*was >= 0 && f->ms - *was < 3600000) ++*n;
+        }
+    }
+}
+
 static int sim_trouble(const sim *s, int msg, int host) {
-    return 1 + sim_checked.upsets[host] +
-           sim_count_since(s, FACT_STOP, host, sim_checked.first[msg][host]) +
-           sim_count_since(s, FACT_CRASH, host, sim_checked.first[msg][host]);
+    (void)s;
+    return 1 + sim_checked.upsets[host] + sim_checked.trouble[msg][host];
+}
+
+/* How often may a client that remembers no UIDs fetch the same? */
+static int sim_again(const sim *s, int dest) {
+    if (dest < 0 || s->places[dest / 1000 & 1][dest % 1000 & 63].keep ||
+        s->places[dest / 1000 & 1][dest % 1000 & 63].ledger) return 1;
+    return 1 + sim_count_since(s, FACT_UNSURE, dest, 0) +
+           sim_count_since(s, FACT_FORGOT, dest, 0);
 }
 
 static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
-    int again = sim_count_since(s, FACT_UNSURE, dest, 0) +
-                sim_count_since(s, FACT_FORGOT, dest, 0);
     int most = c->maybe * sim_trouble(s, m, 0);
     if (dest / 1000 == DEST_B) {
         if (c->sure_b > most)
@@ -7681,7 +7732,7 @@ static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
                       "most %d would do", m, c->sure_b, dest, most);
         most = (c->sure_b + c->maybe_b) * sim_trouble(s, m, 1);
     }
-    if (c->plain) most += again;
+    if (c->plain) most *= sim_again(s, dest);
     if (c->copies > most)
         sim_wrong(s, "I4", "message %d came %d times to %d, at most %d would "
                   "do", m, c->copies, dest, most);
@@ -7690,6 +7741,14 @@ static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
     if (!sim_checked.clock && c->bounces && dest / 1000 <= DEST_B)
         sim_wrong(s, "I12", "message %d is reported as failed for %d", m,
                   dest);
+}
+
+/* A report is made when the last try has failed, days later perhaps. */
+static int sim_falls_since(const sim *s, int msg) {
+    int64_t first = sim_checked.first[msg][0];
+    return 1 + sim_checked.upsets[0] +
+           sim_count_since(s, FACT_CRASH, 0, first) +
+           sim_count_since(s, FACT_STOP, 0, first);
 }
 
 /* Without faults: each to whom it is for exactly once, and one report about
@@ -7724,7 +7783,8 @@ static void sim_check_mail(sim *s) {
                 sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
-            if (c->bounces > c->maybe * sim_trouble(s, m, 0) &&
+            if (c->bounces > c->maybe * sim_falls_since(s, m) *
+                             sim_again(s, s->msgs[m].from) &&
                 s->msgs[m].from / 1000 == DEST_A)
                 sim_wrong(s, "I7", "%d reports about message %d for %d",
                           c->bounces, m, dest);
@@ -7795,12 +7855,12 @@ static void sim_check_tries(sim *s) {
                 n += sim_checked.c[m][i].maybe > 1;
             }
     }
-    if (n != 1 || sim_checked.clock) return;
+    if (n != 1 || sim_checked.clock || sim_checked.upsets[0]) return;
     for (k = 0; k < s->nfacts; k++) {
         int64_t now = s->facts[k].ms;
         if (s->facts[k].kind == FACT_BOOT) before = -1, gap = 0;
         if (s->facts[k].kind != FACT_TRY) continue;
-        if (before >= 0 && now - before + 1500 < gap &&
+        if (before >= 0 && now - before + 31500 < gap &&
             now < first + 431990000)           /* the last one: it expires */
             sim_wrong(s, "I12", "a try after %ld s, and the next after %ld",
                       (long)gap / 1000, (long)(now - before) / 1000);
@@ -7822,8 +7882,10 @@ static void sim_judge(sim *s) {
     memset(k->dots, 0, sizeof k->dots);
     memset(k->all_dead, 0, sizeof k->all_dead);
     memset(k->first, -1, sizeof k->first);
+    memset(k->trouble, 0, sizeof k->trouble);
     k->clock = k->upsets[0] = k->upsets[1] = 0;
     sim_count_mails(s);
+    sim_count_trouble(s);
     sim_count_all(s);
     sim_check_mail(s);
     s->about = -1;
@@ -7836,9 +7898,9 @@ static void sim_judge(sim *s) {
 
 /* --- the driver ---------------------------------------------------------- */
 
-static void sim_world(sim *s, uint64_t seed, size_t chunk) {
+/* The world runs, calms down and ends. */
+static void sim_rest(sim *s) {
     int i, days;
-    sim_begin(s, seed, chunk, -1);
     sim_run(s, s->end);
     sim_calm(s);
     for (days = 0; days < 16 && !s->bad; days++) {
@@ -7864,6 +7926,11 @@ static void sim_world(sim *s, uint64_t seed, size_t chunk) {
         if (s->live[i])
             sim_wrong(s, "I14", "host %d: %ld allocations are left", i,
                       s->live[i]);
+}
+
+static void sim_world(sim *s, uint64_t seed, size_t chunk) {
+    sim_begin(s, seed, chunk);
+    sim_rest(s);
 }
 
 static void sim_show_fact(const sim_fact *f) {
@@ -7971,15 +8038,76 @@ static int sim_many(uint64_t from, uint64_t n, long minutes) {
     return bad != 0;
 }
 
+/* A small world in which the power goes at a step of one host's disk, and
+   again at a step of its recovery. Returns 0 when something is wrong, and -1
+   when that step was never reached. */
+static int sim_torture(uint64_t seed, int host, int mode, unsigned long at,
+                       int style) {
+    sim *s = &sim_one;
+    size_t i, crashes = 0;
+    s->torture = 1 + host;
+    s->modes[0] = s->modes[1] = mode;
+    s->cut_at = at;
+    s->style = style;
+    sim_begin(s, seed, 0);
+    s->faults = 1;
+    sim_rest(s);
+    s->torture = 0;
+    for (i = 0; i < s->nfacts; i++) crashes += s->facts[i].kind == FACT_CRASH;
+    return s->bad ? 0 : crashes ? 1 : -1;
+}
+
+/* Every step, until there is none left. */
+static int sim_torture_all(uint64_t seed, int host, int mode, int style) {
+    unsigned long at;
+    int ok = 1;
+    for (at = 1; ok > 0; at++) {
+        ok = sim_torture(seed, host, mode, at, style);
+        if (ok) continue;
+        sim_show(&sim_one);
+        printf("  the power went at step %lu of host %d, mode %d, style %d\n",
+               at, host, mode, style);
+    }
+    return ok;
+}
+
+/* Everything written was there, or only the names of it, or some. */
+static void test_sim_power_cut_at_every_step(void) {
+    static const int how[][2] = {
+        { VDISK_STRICT, 3 }, { VDISK_STRICT, 8 }, { VDISK_ORDERED, 8 },
+        { VDISK_EXT4, 8 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(how); i++) {
+        CHECK(sim_torture_all(7, 0, how[i][0], how[i][1]));
+        CHECK(sim_torture_all(7, 1, how[i][0], how[i][1]));
+    }
+}
+
+/* --torture: each host, mode and style. */
+static int sim_torture_main(void) {
+    int host, mode, style, bad = 0, ways = 0;
+    uint64_t seed;
+    for (seed = 1; seed <= 8; seed++)
+        for (host = 0; host < 2; host++)
+            for (mode = VDISK_SIMPLE; mode <= VDISK_EXT4; mode++)
+                for (style = 0; style < 9; style++, ways++)
+                    bad += !sim_torture_all(seed, host, mode, style);
+    printf("power cut at every step: %d of %d ways fail\n", bad, ways);
+    return bad != 0;
+}
+
 /* What --sim, --sims and --soak do. */
 static int sim_main(int argc, char **argv) {
     uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 0) : 0;
     uint64_t from = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
     alarm(0);
+    if (strcmp(argv[1], "--torture") == 0) return sim_torture_main();
     if (argc < 3) return 2;
     if (strcmp(argv[1], "--sims") == 0) return sim_many(from, n, 0);
     if (strcmp(argv[1], "--soak") == 0)
-        return sim_many((uint64_t)time(NULL) * 1000, 0, (long)n);
+        return sim_many(argc > 3 ? from : (uint64_t)time(NULL) * 1000, 0,
+                        (long)n);
     sim_one.verbose = argc > 3 && strcmp(argv[3], "--verbose") == 0;
     if (!sim_seed(n)) {
         sim_show(&sim_one);
@@ -8657,6 +8785,7 @@ static const t_test t_tests[] = {
     T(test_text_straight_out),
     T(test_a_move_takes_the_event_along),
     T(test_world_apop),
+    T(test_sim_power_cut_at_every_step),
     T(test_sim_some_hundred_worlds),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
@@ -8712,6 +8841,7 @@ int main(int argc, char **argv) {
         return t_engine(argv[2], argv[3]);
 #ifndef MAIL_H_ONLY
     if (argc > 1 && (strncmp(argv[1], "--sim", 5) == 0 ||
+                     strcmp(argv[1], "--torture") == 0 ||
                      strcmp(argv[1], "--soak") == 0))
         return sim_main(argc, argv);
 #endif
