@@ -1419,6 +1419,7 @@ typedef struct vwire {              /* end 0 has called end 1 */
     int broken, mute;               /* mute: what end 1 says is lost, and
                                        the wire with it                 */
     int64_t late, at[2];            /* ms under way; when that end sees */
+    int64_t drip; size_t piece;     /* ms between pieces, of so many    */
     int64_t deaf[2];                /* that end reads nothing until then */
     int answer;                     /* to a call: WIRE_                 */
 } vwire;
@@ -2170,10 +2171,13 @@ static void vpipe_drop(vpipe *p, size_t n) {
     p->at = p->n ? p->at + n : 0;
 }
 
-/* How much of n octets comes at once? */
-static size_t world_piece(world *w, size_t n) {
-    size_t most = w->chunk;
-    if (w->pieces) most = 1 + (size_t)(luck_next(&w->luck) % w->pieces);
+/* How much of n octets comes to that end at once? What is left comes later
+   on a wire that drips. */
+static size_t world_piece(world *w, vwire *x, int end, size_t n) {
+    size_t most = x->drip ? x->piece : w->chunk;
+    if (w->pieces && !x->drip)
+        most = 1 + (size_t)(luck_next(&w->luck) % w->pieces);
+    if (x->drip) x->at[end] = w->ms + x->drip;
     return most && n > most ? most : n;
 }
 
@@ -2200,7 +2204,7 @@ static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
     if (!vwire_sees(w, x, number % 2)) return -1;
     if (in->n == 0) return in->closed ? 0 : -1;
     if (n > in->n) n = in->n;
-    n = world_piece(w, n);
+    n = world_piece(w, x, number % 2, n);
     memcpy(p, in->p + in->at, n);
     vpipe_drop(in, n);
     return (int64_t)n;
@@ -2615,7 +2619,7 @@ static int agent_turn(world *w, vwire *x) {
         moved = 1;
     }
     if (in->n && vwire_sees(w, x, 0)) {
-        size_t k = a->feed(a, in->p + in->at, world_piece(w, in->n));
+        size_t k = a->feed(a, in->p + in->at, world_piece(w, x, 0, in->n));
         vpipe_drop(in, k);
         moved |= k > 0;
     } else if (((in->closed && in->n == 0) || broken) && !a->over) {

@@ -6148,7 +6148,7 @@ static const char *const sim_dest_forms[DEST_KINDS] = {
 };
 
 #define SIM_FAULTS(X) \
-    X(PIECES) X(LATE) X(CUT) X(BACK) X(MUTE) X(HALF) X(DEAF) X(REFUSE) \
+    X(PIECES) X(LATE) X(DRIP) X(CUT) X(BACK) X(MUTE) X(HALF) X(DEAF) X(REFUSE) \
     X(SILENT) X(CRASH) X(CRASH250) X(RECRASH) X(FLUSH) X(SPACE) X(FULL) \
     X(OPEN) X(READ) X(CLOCK) X(STILL) X(ALLOC) X(CLIENT)
 
@@ -6484,7 +6484,12 @@ static void sim_wired(void *ctx, vwire *x) {
     t->ask[t->head++] = 'G';
     if (t->host == 2) sim_note(s, FACT_TRY, -1, -1, 0);
     if (sim_fault(s, FAULT_LATE)) x->late = 1 + sim_luck(s, 3000);
-    if (sim_fault(s, FAULT_CUT)) x->cut = 1, x->cut_after = sim_some_octets(s);
+    if (sim_fault(s, FAULT_DRIP)) {
+        x->drip = 1 + sim_luck(s, 40000);
+        x->piece = 20 + sim_luck(s, 2000);
+    }
+    if (sim_fault(s, FAULT_CUT))
+        x->cut = 1, x->cut_after = sim_some_octets(s);
     if (x->cut) x->half = sim_fault(s, FAULT_HALF);
     if (sim_fault(s, FAULT_BACK))
         x->back = 1, x->back_after = sim_some_octets(s);
@@ -6494,7 +6499,8 @@ static void sim_wired(void *ctx, vwire *x) {
     }
     if (sim_fault(s, FAULT_REFUSE)) x->answer = WIRE_REFUSED;
     if (t->relay && sim_fault(s, FAULT_SILENT)) x->answer = WIRE_SILENT;
-    t->faulty = x->late || x->cut || x->back || x->deaf[0] || x->deaf[1] ||
+    t->faulty = x->late || x->drip || x->cut || x->back ||
+                x->deaf[0] || x->deaf[1] ||
                 x->answer;
 }
 
@@ -6598,6 +6604,8 @@ static void sim_accepted(sim *s, sim_talk *t, vwire *x) {
 
 static void sim_smtp_reply(sim *s, sim_talk *t, vwire *x, int code) {
     char what;
+    if (code == 421 && t->data && x->drip && x->to[1].n)
+        sim_wrong(s, "I15", "who sends data all the time is hung up on");
     if (t->head == t->tail) {
         if (code != 421) sim_wrong(s, "I13", "a reply %d to nothing", code);
         return;
@@ -7093,8 +7101,17 @@ static mail_err sim_store(void *ctx, int64_t number) {
     return MAIL_ERR_OK;
 }
 
+/* One client at a time has a user's place. */
+static int sim_fetching(const sim *s, int dest) {
+    int i;
+    for (i = 0; i < SIM_CLIENTS; i++)
+        if (s->clients[i].a && s->clients[i].kind == 'f' &&
+            s->clients[i].dest == dest) return 1;
+    return 0;
+}
+
 static void sim_fetch(sim *s, int dest) {
-    sim_client *c = sim_client_new(s, 'f');
+    sim_client *c = sim_fetching(s, dest) ? NULL : sim_client_new(s, 'f');
     sim_place *p;
     mail_fetch_opts o;
     if (c == NULL) {
@@ -7500,6 +7517,22 @@ static void sim_begin(sim *s, uint64_t seed, size_t chunk) {
     sim_boot(s, 1);
 }
 
+static size_t sim_open_files(const world_host *h) {
+    size_t n = 0, k;
+    for (k = 0; k < 64; k++) n += h->disk.files[k] != NULL;
+    return n;
+}
+
+/* A server that ends gives back what it has (I14). */
+static void sim_stop(sim *s, int i) {
+    world_host *h = &s->w.hosts[i];
+    world_stop(h);
+    if (s->live[i] || sim_open_files(h))
+        sim_wrong(s, "I14", "host %d: %ld allocations and %lu open files "
+                  "outlive it", i, s->live[i],
+                  (unsigned long)sim_open_files(h));
+}
+
 /* The faults end; who is down comes up, and who was upset starts anew. */
 static void sim_calm(sim *s) {
     size_t i, k;
@@ -7511,7 +7544,8 @@ static void sim_calm(sim *s) {
     s->w.epoch = s->epoch_max;
     for (i = 0; i < s->w.nwires; i++) {
         vwire *x = &s->w.wires[i];
-        x->late = x->deaf[0] = x->deaf[1] = x->mute = x->cut = x->back = 0;
+        x->late = x->drip = x->deaf[0] = x->deaf[1] = 0;
+        x->mute = x->cut = x->back = 0;
     }
     for (i = 0; i < 2; i++) {
         world_host *h = &s->w.hosts[i];
@@ -7523,7 +7557,7 @@ static void sim_calm(sim *s) {
         for (k = 0; k < d->nnodes; k++) d->nodes[k]->bad = 0;
         if (s->faults && h->server) {
             sim_note(s, FACT_STOP, -1, (int)i, 0);
-            world_stop(h);
+            sim_stop(s, (int)i);
         }
         if (h->server == NULL) sim_boot(s, (int)i);
     }
@@ -7558,7 +7592,7 @@ static void sim_dead_letters(sim *s) {
    open file and no memory that a fresh start does not have. */
 static void sim_nothing_left(sim *s, int i) {
     world_host *h = &s->w.hosts[i];
-    size_t k, open[2] = { 0, 0 };
+    size_t k, open;
     long live;
     vname *e = vdisk_find(&h->disk, "queue/README");
     if (h->server == NULL) return;
@@ -7572,19 +7606,15 @@ static void sim_nothing_left(sim *s, int i) {
                       h->disk.names[k].path);
     if (!e || !e->node || e->node->n != 11)
         sim_wrong(s, "I8", "a foreign file is gone");
-    for (k = 0; k < 64; k++) open[0] += h->disk.files[k] != NULL;
+    open = sim_open_files(h);
     live = s->live[i];
-    world_stop(h);
-    if (s->live[i])
-        sim_wrong(s, "I14", "host %d: %ld allocations outlive it", i,
-                  s->live[i]);
+    sim_stop(s, i);
     sim_boot(s, i);
     sim_run(s, s->w.ms + 1);
-    for (k = 0; k < 64; k++) open[1] += h->disk.files[k] != NULL;
-    if (open[0] > open[1] || live > s->live[i])
+    if (open > sim_open_files(h) || live > s->live[i])
         sim_wrong(s, "I14", "host %d: %lu files and %ld allocations, after a "
-                  "fresh start %lu and %ld", i, (unsigned long)open[0], live,
-                  (unsigned long)open[1], s->live[i]);
+                  "fresh start %lu and %ld", i, (unsigned long)open, live,
+                  (unsigned long)sim_open_files(h), s->live[i]);
 }
 
 /* --- the checker: it sees the history and what was sent, nothing else ---- */
