@@ -7208,7 +7208,7 @@ static void test_sim_some_hundred_worlds(void) {
     for (seed = 1; seed <= 300; seed++)
         if (!sim_seed(seed)) {
             sim_show(&sim_one);
-            CHECK(!"a world in which a promise is broken");
+            t_fail(__LINE__, "a promise is broken in a world");
             return;
         }
 }
