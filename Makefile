@@ -6,6 +6,7 @@
 # make interop   real programs on loopback, as far as they are installed
 # make soak      worlds with faults, new ones, for MINUTES=60; the first that
 #                fails is printed, and how to see it again
+# make mutants   is each planted bug found, and after how many worlds?
 # make crash     servers under load, killed again and again
 # make bench     beside Postfix, OpenSMTPD, Dovecot (root), as far as there
 
@@ -45,6 +46,9 @@ interop: mail
 soak:
 	@CC="$(CC)" MINUTES="$(or $(MINUTES),60)" sh .ci/soak
 
+mutants:
+	@CC="$(CC)" python3 .ci/mutants
+
 crash: mail
 	@python3 .ci/crash
 
@@ -54,5 +58,5 @@ bench: mail build/test
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop soak crash bench \
+.PHONY: all demo test tutorial check interop soak mutants crash bench \
         clean
