@@ -2515,6 +2515,7 @@ static world_host *world_host_add(world *w, const char *name,
 static mail_err world_boot(world_host *h) {
     mail_err e;
     names_forget(h);
+    if (!h->opts.journal) h->opts.journal = 256 * 1024;
     h->server = mail_server_open(&h->sys, &h->opts, &e);
     return e;
 }
@@ -2710,6 +2711,7 @@ static int64_t world_next(world *w) {
     for (i = 0; i < w->nhosts; i++) {
         if (w->hosts[i].server == NULL) continue;
         t = mail_server_tick(w->hosts[i].server);
+        if (w->hosts[i].nasks) t = w->ms;          /* it has asked just now */
         if (t < next) next = t;
     }
     for (i = 0; i < w->nwires; i++) {
@@ -3381,9 +3383,11 @@ static void steps_disk(steps *s, const trace_note *n) {
     if (n->kind == MAIL_NOTE_FATE) {
         if (mail_starts(t, "is accepted"))
             steps_star(s, n, "queue: on disk before that 250", held);
-        if (mail_starts(t, "is in mailbox ")) {
-            snprintf(text, sizeof text, "mailbox %.*s: on disk, too",
-                     (int)(t.n - 14), t.p + 14);
+        if (mail_starts(t, "is in the mailbox of <")) {
+            t = mail_sn(t.p + 22, t.n - 22);
+            t = mail_cut(&t, '@');
+            snprintf(text, sizeof text, "mailbox %.*s: there; queue: empty",
+                     MAIL_ARG(t));
             steps_star(s, n, text, held);
         }
         if (mail_starts(mail_s(n->text), "mailbox ")) {
@@ -3395,13 +3399,9 @@ static void steps_disk(steps *s, const trace_note *n) {
         }
         return;
     }
-    if (mail_starts(mail_s(n->text), "rename queue/tmp/") &&
-        strstr(n->text, ".state"))
-        steps_star(s, n, "queue: who still waits is noted", held);
-    if (mail_starts(mail_s(n->text), "remove queue/") &&
-        !mail_starts(mail_s(n->text), "remove queue/tmp"))
-        steps_star(s, n, held ? "queue: emptied"
-                              : "queue: emptied after that 250", held);
+    if (mail_starts(mail_s(n->text), "append queue/journal.") &&
+        strstr(n->text, " F "))
+        steps_star(s, n, "queue: done for Bob, after that 250", held);
 }
 
 static void steps_make(steps *s, const trace *t) {
@@ -3575,7 +3575,9 @@ static void full_disk(const trace_note *n) {
     mail_str name = mail_cut(&rest, ' ');
     printf("     *  %s: %.*s %.*s%s\n", parts[n->host].name, MAIL_ARG(verb),
            (int)(name.n > 56 ? 53 : name.n), name.p, name.n > 56 ? "..." : "");
-    if (rest.n) printf("     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
+    if (mail_eq(verb, mail_s("append")))
+        printf("     *    record %.*s\n", MAIL_ARG(rest));
+    else if (rest.n) printf("     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
                        : rest.n), rest.p, rest.n > 66 ? "..." : "");
 }
 
@@ -5260,8 +5262,11 @@ static int queue_alone(const char *dir, const char *request,
     m.server = mail_server_open(&sys, &o, &e);
     if (m.server) {
         e = mail_server_ask(m.server, mail_s(request), queue_print, NULL);
-        /* What has left is durable, and then its state may go. */
-        for (turn = 0; turn < 3 && m.nasks; turn++) flush_all(&m);
+        /* What has left is durable, and then its files may go. */
+        for (turn = 0; turn < 1000 && !mail_server_stop(m.server); turn++) {
+            mail_server_tick(m.server);
+            flush_all(&m);
+        }
         mail_server_close(m.server);
     }
     machine_close(&m);
@@ -5353,6 +5358,8 @@ static int queue_run(const char *dir, const char *request, const char *id) {
 }
 
 static int cmd_queue(int argc, char **argv) {
+    int64_t time;
+    uint32_t run, number;
     const char *dir = "./mail.d", *verb, *id;
     char request[100];
     text_list rest = { { NULL }, 0 };
@@ -5377,7 +5384,7 @@ static int cmd_queue(int argc, char **argv) {
     if (rest.n < 1 || rest.n > 2 || !(rest.n == 1 ? all : one))
         return usage_error("queue", "write",
                            "list, show ID, retry [ID], or remove ID");
-    if (*id && !mail_id_ok(mail_s(id)))
+    if (*id && mail_id_read(mail_s(id), &time, &run, &number))
         return usage_error("queue", "not an ID of mail queue list:", id);
     if (rest.n == 2 && !*id)
         return usage_error("queue", "write", "the ID of a message");

@@ -1009,23 +1009,61 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
 /* ======================================================================
    [QUEUE] the file forms of the queue                            ch.8, ch.9
 
-   queue/tmp/ID    being written. Nobody has been told 250. At the start of
-                   a server whatever is here is removed: it was never ours.
-   queue/ID        accepted. The envelope, an empty line, the text. Never
-                   changed again. 250 is said after the rename of this file
-                   is durable: that is the instant of acceptance.
-   queue/ID.state  what has become of its recipients. Replaced as a whole,
-                   by rename. Without it every recipient is still due.
+   queue/journal.0, queue/journal.1
+                   two segments of records, one behind the other. One is
+                   written to, until it is full or a second old; then the
+                   other, while all that the first one holds becomes files
+                   (a checkpoint), after which it is free again. Overwritten,
+                   never grown: a flush then costs one write of the disk.
+   queue/ID        a message that did not leave in its first second: the
+                   envelope, an empty line, the text. Never changed.
+   queue/ID.text   the text alone, if it is long; the envelope is elsewhere.
+   queue/ID.state  what has become of its recipients. Replaced as a whole.
+                   Without it every recipient is still due.
+   queue/tmp/      being written. Removed at the start of a server.
    queue/dead/ID   a report that nobody could be given. Never deleted by us.
    queue/ask       what `mail queue` asks a running server, and the answers.
 
-   A message leaves in this order: queue/ID removed, that made durable, then
-   queue/ID.state removed. So a crash in between leaves a state without a
-   message, which the next start removes, and never a message that has
-   forgotten who has it.
+   A record is a line of MAIL_RECORD_HEAD octets and a body:
+
+       mail A 000000000000000C 0000051F 9A3C0E51B7D24F68
+            |              lap   octets            sum
+
+   S  start, twice, at the front of a segment: the salt of this lap
+   A  accepted: the body is what queue/ID would be
+   F  fates: an ID, then the lines of queue/ID.state
+   D  done: an ID. It has left; its files are removed
+
+   The sum is taken over a salt that is new and random for each lap: what is
+   left of the lap before is no record, and no text that a peer has sent can
+   be one. So a start reads what is whole and knows it, in any order, and
+   behind a damaged place too.
+
+   The instant of acceptance: the flush after its A record has succeeded.
+   Then, and not before, 250 is said.
+
+   Why nothing is lost. A is durable before 250 (of a long text, ID.text and
+   its name are durable before A is written). A segment is given up only when
+   each message in it has left (D), or is durable as a file in its mailbox or
+   the queue: written under tmp, flushed, renamed, flushed again; whatever
+   fails on the way, the segment stays. D is durable before a file is
+   removed, and the removal is durable before the segment with the D is given
+   up.
+   Why nothing comes back. A mailbox is opened by POP3 only when the segment
+   with the user's newest mail has been given up: what can be deleted is in
+   no journal any more. (While the disk fails, what is not yet so is hidden.)
+   An A in a journal outweighs the files of the same ID; F and D after it,
+   in the order of the laps, say what has happened since.
    ====================================================================== */
 
 #define MAIL_ID_SIZE 40
+
+/* An ID: when it came (s since 1970), the run of the server, a number. */
+MAIL_DEF void mail_id_write(char id[MAIL_ID_SIZE], int64_t time,
+                            uint32_t run, uint32_t number);
+/* SYNTAX for a name that mail_id_write does not make. */
+MAIL_DEF mail_err mail_id_read(mail_str name, int64_t *time, uint32_t *run,
+                               uint32_t *number);
 
 #define MAIL_FATES(X) \
     X(DUE,     "due",     "still to be delivered") \
@@ -1044,19 +1082,21 @@ typedef enum mail_fate {
 
 MAIL_DEF const char *mail_fate_word(mail_fate f);
 
-/* Adds the envelope: one field a line, "to" once for each recipient, and
-   the empty line. Addresses only, which cannot hold a line break. */
-MAIL_DEF void mail_queue_head(mail_buf *b, const char *id, int64_t time,
-                              const mail_path *from);
-MAIL_DEF void mail_queue_to(mail_buf *b, const mail_path *to);
-MAIL_DEF void mail_queue_mid(mail_buf *b);
-
-/* One line of an envelope, without its LF. which is 'q' (the first line),
-   'i'd, 't'ime, 'f'rom, 'r'ecipient, or 0 for the empty line that ends it.
-   SYNTAX for anything else. */
+/* One line of an envelope, without its LF. which is
+     'q'  the first line
+     'i'  id
+     't'  text: octets in mailbox form, on the wire; 7 or 8 bits; apart: in
+          ID.text
+     'f'  from, the reverse-path
+     'r'  to, a recipient
+     'a'  a report: about recipient number (from 0) of the message in text,
+     'l'  or the same, but it is only late
+     0    the empty line that ends it. SYNTAX for anything else. */
 typedef struct mail_queue_line {
-    char which; int64_t number; mail_str text; mail_path path;
+    char which; int eight, apart; int64_t number, size, wire;
+    mail_str text; mail_path path;
 } mail_queue_line;
+MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q);
 MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out);
 
 /* One line of a state file: recipient n (from 0), its fate, the number of
@@ -1067,11 +1107,19 @@ typedef struct mail_state_line {
 MAIL_DEF void mail_state_write(mail_buf *b, const mail_state_line *s);
 MAIL_DEF mail_err mail_state_read(mail_str line, mail_state_line *out);
 
+enum { MAIL_RECORD_HEAD = 50, MAIL_SALT_SIZE = 16 };
+
+/* The head of a record whose body is known. (The sum of an S is taken without
+   a salt: it is the one that says what the salt is.) */
+MAIL_DEF void mail_record_write(char head[MAIL_RECORD_HEAD], char kind,
+                                uint64_t lap, mail_str salt, mail_str body);
+/* A whole record of that lap at the front of s: how many octets it takes.
+   0: there is none. An S record is taken of any lap, which *lap then is. */
+MAIL_DEF size_t mail_record_read(mail_str s, uint64_t *lap, mail_str salt,
+                                 char *kind, mail_str *body);
+
 /* Seconds until try number tries+1: first, doubled each time, at most max. */
 MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first, int64_t max);
-
-/* Is this the name of a message in the queue, as we make them? */
-MAIL_DEF int mail_id_ok(mail_str name);
 
 /* ======================================================================
    [ROUTE] local, next hop, or refused             RFC 5321 3.6, 5 | ch.9
@@ -1269,8 +1317,8 @@ typedef struct mail_server_opts {
     int64_t max_size;               /* 10 MiB                          */
     int     max_rcpts;              /* 100                             */
     int     max_conns;              /* connections in all: 1,000       */
-    int     max_out;                /* outgoing connections: 20; to one
-                                       next hop never more than 4      */
+    int     max_out, max_hop;       /* outgoing connections: 20; of them
+                                       to one next hop: 4              */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
     int     any_auth;               /* 1: logins on port 25 too        */
     const char *relay_from;         /* may relay without a login: one
@@ -1280,6 +1328,10 @@ typedef struct mail_server_opts {
     int64_t expire;                 /* s: 432,000: five days           */
     int64_t reserve;                /* octets that stay free on the
                                        disk: with less, 452            */
+    int64_t journal;                /* octets of a segment: 16 MiB; at
+                                       least 256 KiB                   */
+    int64_t checkpoint;             /* ms: 1,000: what is longer in the
+                                       journal becomes files           */
     void (*watch)(void *ctx, unsigned conn, char role, mail_note kind,
                   mail_str text, const char *state);
     void *watch_ctx;
@@ -4881,6 +4933,41 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out) {
    [QUEUE]
    ====================================================================== */
 
+MAIL_DEF void mail_id_write(char id[MAIL_ID_SIZE], int64_t time,
+                            uint32_t run, uint32_t number) {
+    /* Padded, so that names of one second sort as they came. */
+    snprintf(id, MAIL_ID_SIZE, "%llX-%08lX-%06lX", (unsigned long long)time,
+             (unsigned long)run, (unsigned long)number);
+}
+
+/* Hexadecimal digits in capitals, at most 16. */
+static mail_err mail__hex_read(mail_str s, uint64_t *value) {
+    size_t i;
+    *value = 0;
+    if (s.n == 0 || s.n > 16) return MAIL_ERR_SYNTAX;
+    for (i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!mail__digit(c) && !(c >= 'A' && c <= 'F')) return MAIL_ERR_SYNTAX;
+        *value = *value << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'A' + 10);
+    }
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_id_read(mail_str name, int64_t *time, uint32_t *run,
+                               uint32_t *number) {
+    mail_str rest = name, a = mail_cut(&rest, '-'), b = mail_cut(&rest, '-');
+    uint64_t x, y, z;
+    char id[MAIL_ID_SIZE];
+    if (mail__hex_read(a, &x) || mail__hex_read(b, &y) ||
+        mail__hex_read(rest, &z) || x > INT64_MAX || y > UINT32_MAX ||
+        z > UINT32_MAX) return MAIL_ERR_SYNTAX;
+    *time = (int64_t)x;
+    *run = (uint32_t)y;
+    *number = (uint32_t)z;
+    mail_id_write(id, *time, *run, *number);
+    return mail_eq(mail_s(id), name) ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+}
+
 static const char *const mail__fate_words[] = {
 #define MAIL__X(name, word, text) word,
     MAIL_FATES(MAIL__X)
@@ -4891,40 +4978,86 @@ MAIL_DEF const char *mail_fate_word(mail_fate f) {
     return (unsigned)f < MAIL_FATE_COUNT ? mail__fate_words[f] : "?";
 }
 
-MAIL_DEF void mail_queue_head(mail_buf *b, const char *id, int64_t time,
-                              const mail_path *from) {
-    mail_buf_fmt(b, "mail-queue 1\nid %s\ntime %lld\nfrom ", id,
-                 (long long)time);
-    mail_path_write(b, from);
+static const struct { char which; const char *key; } mail__queue_keys[] = {
+    { 'q', "mail-queue" }, { 'i', "id" }, { 't', "text" }, { 'f', "from" },
+    { 'r', "to" }, { 'a', "about" }, { 'l', "late" }
+};
+
+MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
+    const char *key = "";
+    size_t i;
+    for (i = 0; i < sizeof mail__queue_keys / sizeof *mail__queue_keys; i++)
+        if (mail__queue_keys[i].which == q->which)
+            key = mail__queue_keys[i].key;
+    mail_buf_add(b, mail_s(key));
+    switch (q->which) {
+    case 'q':
+        mail_buf_add(b, mail_s(" 2"));
+        break;
+    case 'i':
+        mail_buf_fmt(b, " %.*s", MAIL_ARG(q->text));
+        break;
+    case 't':
+        mail_buf_fmt(b, " %lld %lld %d%s", (long long)q->size,
+                     (long long)q->wire, q->eight ? 8 : 7,
+                     q->apart ? " apart" : "");
+        break;
+    case 'f':
+    case 'r':
+        mail_buf_add(b, mail_s(" "));
+        mail_path_write(b, &q->path);
+        break;
+    case 'a':
+    case 'l':
+        mail_buf_fmt(b, " %.*s %lld", MAIL_ARG(q->text),
+                     (long long)q->number);
+        break;
+    default:
+        break;
+    }
     mail_buf_add(b, mail_s("\n"));
 }
 
-MAIL_DEF void mail_queue_to(mail_buf *b, const mail_path *to) {
-    mail_buf_add(b, mail_s("to "));
-    mail_path_write(b, to);
-    mail_buf_add(b, mail_s("\n"));
+static mail_err mail__queue_text(mail_str s, mail_queue_line *out) {
+    mail_str size = mail_cut(&s, ' '), wire = mail_cut(&s, ' ');
+    mail_str bits = mail_cut(&s, ' ');
+    out->eight = mail_eq(bits, mail_s("8"));
+    out->apart = mail_eq(s, mail_s("apart"));
+    if (mail_number(size, INT64_MAX, &out->size) ||
+        mail_number(wire, INT64_MAX, &out->wire) ||
+        (!out->eight && !mail_eq(bits, mail_s("7"))) ||
+        (s.n && !out->apart)) return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
 }
-
-MAIL_DEF void mail_queue_mid(mail_buf *b) { mail_buf_add(b, mail_s("\n")); }
 
 MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
     mail_str value = line, key = mail_cut(&value, ' '), rest;
+    size_t i;
+    mail_err e;
     memset(out, 0, sizeof *out);
-    out->text = value;
     if (line.n == 0) return MAIL_ERR_OK;
-    if (mail_eq(line, mail_s("mail-queue 1"))) out->which = 'q';
-    else if (mail_eq(key, mail_s("id"))) out->which = 'i';
-    else if (mail_eq(key, mail_s("time"))) out->which = 't';
-    else if (mail_eq(key, mail_s("from"))) out->which = 'f';
-    else if (mail_eq(key, mail_s("to"))) out->which = 'r';
-    else return MAIL_ERR_SYNTAX;
-    if (out->which == 't')
-        return mail_number(value, INT64_MAX, &out->number);
-    if (out->which == 'f' || out->which == 'r') {
-        mail_err e = mail_path_read(value, &out->path, &rest);
+    for (i = 0; i < sizeof mail__queue_keys / sizeof *mail__queue_keys; i++)
+        if (mail_eq(key, mail_s(mail__queue_keys[i].key)))
+            out->which = mail__queue_keys[i].which;
+    out->text = value;
+    switch (out->which) {
+    case 'q':
+        return mail_eq(value, mail_s("2")) ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+    case 'i':
+        return MAIL_ERR_OK;
+    case 't':
+        return mail__queue_text(value, out);
+    case 'f':
+    case 'r':
+        e = mail_path_read(value, &out->path, &rest);
         return e ? e : rest.n ? MAIL_ERR_SYNTAX : MAIL_ERR_OK;
+    case 'a':
+    case 'l':
+        out->text = mail_cut(&value, ' ');
+        return mail_number(value, 100000, &out->number);
+    default:
+        return MAIL_ERR_SYNTAX;
     }
-    return MAIL_ERR_OK;
 }
 
 MAIL_DEF void mail_state_write(mail_buf *b, const mail_state_line *s) {
@@ -4957,15 +5090,51 @@ MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first,
     return t < max ? t : max;
 }
 
-MAIL_DEF int mail_id_ok(mail_str name) {
-    size_t i, dashes = 0;
-    if (name.n < 5 || name.n >= MAIL_ID_SIZE) return 0;
-    for (i = 0; i < name.n; i++) {
-        if (name.p[i] == '-') dashes++;
-        else if (!mail__digit(name.p[i]) &&
-                 !(name.p[i] >= 'A' && name.p[i] <= 'F')) return 0;
-    }
-    return dashes == 2;
+/* The first half of MD5 over the salt, the head before the sum, the body:
+   against damage, and against what is old; it keeps no secret. */
+static void mail__record_sum(char sum[18], const char *head, mail_str salt,
+                             mail_str body) {
+    unsigned char digest[16];
+    mail_md5 m;
+    size_t i;
+    mail_md5_init(&m);
+    mail_md5_add(&m, salt);
+    mail_md5_add(&m, mail_sn(head, 33));
+    mail_md5_add(&m, body);
+    mail_md5_end(&m, digest);
+    for (i = 0; i < 8; i++)
+        snprintf(sum + 2 * i, 3, "%02X", (unsigned)digest[i]);
+    memcpy(sum + 16, "\n", 2);
+}
+
+MAIL_DEF void mail_record_write(char head[MAIL_RECORD_HEAD], char kind,
+                                uint64_t lap, mail_str salt, mail_str body) {
+    char line[MAIL_RECORD_HEAD + 1], sum[18];
+    if (kind == 'S') salt.n = 0;
+    snprintf(line, sizeof line, "mail %c %016llX %08lX ", kind,
+             (unsigned long long)lap, (unsigned long)body.n);
+    mail__record_sum(sum, line, salt, body);
+    memcpy(head, line, 33);
+    memcpy(head + 33, sum, 17);
+}
+
+MAIL_DEF size_t mail_record_read(mail_str s, uint64_t *lap, mail_str salt,
+                                 char *kind, mail_str *body) {
+    uint64_t its, n;
+    char sum[18];
+    if (s.n < MAIL_RECORD_HEAD || memcmp(s.p, "mail ", 5) != 0) return 0;
+    *kind = s.p[5];
+    if (s.p[6] != ' ' || s.p[23] != ' ' || s.p[32] != ' ' ||
+        mail__hex_read(mail_sn(s.p + 7, 16), &its) ||
+        mail__hex_read(mail_sn(s.p + 24, 8), &n) ||
+        n > s.n - MAIL_RECORD_HEAD) return 0;
+    if (*kind == 'S') salt.n = 0;
+    else if (its != *lap) return 0;
+    *body = mail_sn(s.p + MAIL_RECORD_HEAD, (size_t)n);
+    mail__record_sum(sum, s.p, salt, *body);
+    if (memcmp(sum, s.p + 33, 17) != 0) return 0;
+    *lap = its;
+    return MAIL_RECORD_HEAD + (size_t)n;
 }
 
 /* ======================================================================
@@ -5228,18 +5397,41 @@ MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
 
 enum {
     MAIL__READ = 16384, MAIL__BLOCK = 65536, MAIL__GATHER = 65536,
-    MAIL__STORE = 8192,
-    MAIL__TURN = 1024 * 1024      /* octets out, then another conn's turn */
+    MAIL__TURN = 1024 * 1024,     /* octets out, then another conn's turn */
+    MAIL__DRAFT = 32768,          /* a longer text has a file of its own  */
+    MAIL__ENVELOPE = 49152,       /* octets of an envelope, at most       */
+    MAIL__RECORD = 98304,         /* and so a record is never longer      */
+    MAIL__SLICE = 32,             /* messages, then another's turn        */
+    MAIL__LINES = 8               /* of senders, before a next hop        */
 };
 
 typedef struct mail__item mail__item;
-typedef struct mail__store mail__store;
+typedef struct mail__hop mail__hop;
+typedef struct mail__job mail__job;
 typedef struct mail__lookup mail__lookup;
+
+/* A ticket of sys->flush: done is called when all it waits for is answered,
+   with the first error. */
+typedef struct mail__ask {
+    void (*done)(mail_server *v, void *arg, mail_err e);
+    void *arg;
+    int left;
+    mail_err err;
+} mail__ask;
+
+/* What has a moment when it is due: a message, a next hop. It is the first
+   member of both. */
+typedef struct mail__timer {
+    int64_t due;                  /* by sys->clock                       */
+    size_t at;                    /* place in the heap, from 1; 0: none  */
+    int is_hop;
+} mail__timer;
 
 typedef struct mail__user {
     char name[MAIL_USER_SIZE];
     mail_str secret;              /* in mail_server.users_text */
     mail_conn *locked;            /* who has its maildrop open */
+    uint64_t lap;                 /* of the journal: its newest mail */
     int proved;                   /* proof holds: mail__user_check */
     unsigned char proof[32];
 } mail__user;
@@ -5247,62 +5439,120 @@ typedef struct mail__user {
 typedef struct mail__rcpt {
     mail_path path;
     mail_fate fate;
-    int code;                     /* the last reply, 0 if none       */
-    void *busy;                   /* the conn or delivery it is with */
-    int64_t round;                /* the try in which it was last due */
-    char *words;                  /* owned                           */
+    int code;                     /* the last reply, 0 if none           */
+    int tries;
+    int made;                     /* its mailbox file is, by a checkpoint */
+    int told;                     /* a report under way is about it      */
+    mail_conn *busy;              /* whose transaction it is in          */
+    mail__job *job;               /* as long as it is due                */
+    char *words;                  /* owned                               */
 } mail__rcpt;
 
-/* A message: being received, then in the queue. */
-struct mail__item {
-    mail__item *next, *prev;
-    char id[MAIL_ID_SIZE];
-    int64_t time;                 /* of arrival, s since 1970            */
-    int64_t due;                  /* of the next try, sys->clock         */
-    int64_t text_at;              /* where the text begins in queue/ID   */
-    int64_t size;                 /* of the text; -1: not known          */
-    int64_t tries;
-    int has_8bit, has_state;
-    int dead, aside;              /* nobody takes it; it is in queue/dead */
-    int waiting;                  /* for a connection, in this round     */
-    int busy;                     /* tries and stores under way          */
-    mail_fate about;              /* of a report: on those with this fate */
-    mail_conn *waiter;            /* who waits for the 250               */
+/* What of a message is in memory only while it is needed, or while it is
+   newer than what is on the disk. */
+typedef struct mail__letter {
     mail_path from;
     size_t nrcpts, cap;
     mail__rcpt *rcpts;
-};
+} mail__letter;
 
-/* A file being made durable: written in tmp, flushed, renamed, its
-   directory flushed. Every file of ours is made this way and no other. */
-struct mail__store {
-    mail__store *next, *prev;
-    int file, step, replace;
-    int more;                     /* dir is still to be flushed, at the end */
-    int named;                    /* it has its name                        */
-    mail_err err;
-    char tmp[MAIL_NAME_SIZE], name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
-    void (*done)(mail_server *v, mail__store *st, mail_err e);
-    mail_conn *conn;              /* who waits, or NULL: it has gone */
-    mail__item *item;
-    void *arg;
-    int64_t size;
-    size_t n;
-    char buf[MAIL__STORE];
-};
-
-/* A message on its way from the queue into a mailbox here. */
-typedef struct mail__delivery mail__delivery;
-struct mail__delivery {
-    mail__delivery *next;
-    mail__item *item;
-    size_t rcpt;
-    char user[MAIL_USER_SIZE];
-    mail__store *store;
-    int file;
-    int64_t at, wire;
+/* A message that is being received, or a report that is being made. */
+typedef struct mail__draft {
+    char *text; size_t n, cap;    /* in mailbox form; not yet in a file  */
+    int file;                     /* queue/ID.text, or -1                */
+    int64_t written;              /* octets in it                        */
     mail_to_lf to_lf;
+    mail_err err, refused;        /* refused: when its D is durable      */
+    mail__ask ask;
+    mail_conn *waiter;            /* who waits for the 250               */
+    mail__item *about;            /* of a report: on what,               */
+    mail_fate fate;               /* and on those with this fate         */
+} mail__draft;
+
+enum { MAIL__NEW, MAIL__QUEUED, MAIL__LEAVING };          /* its stage   */
+enum { MAIL__PUT_A = 1, MAIL__PUT_F = 2, MAIL__PUT_D = 4 };
+
+/* A message. 100,000 of them may wait for one dead host: what is here, and
+   a job, is all of each that is in memory. */
+struct mail__item {
+    mail__timer timer;
+    mail__item *next, *prev;      /* in the queue, as they came; or moving */
+    mail__item *chain;            /* with the same hash of the ID        */
+    mail__item *todo;             /* behind it on the way to the journal */
+    struct { mail__item *next, *prev; } in[2];  /* lists of the segments */
+    mail__letter *letter;         /* NULL: to be read when it is needed  */
+    mail__draft *draft;
+    mail__job *jobs;
+    int64_t time;                 /* of arrival, s since 1970            */
+    int64_t born;                 /* the same by sys->clock              */
+    int64_t at;                   /* of the envelope in its segment      */
+    int64_t size, wire;           /* of the text, in a mailbox, on a wire */
+    uint32_t run, number;         /* with time: the ID                   */
+    uint32_t text_at;             /* behind the envelope's beginning     */
+    short busy;                   /* tries and reports under way         */
+    signed char seg;              /* the segment it is in; -1: a file    */
+    unsigned char stage, puts, listed, eight, apart;
+    unsigned char has_file, has_state;
+    unsigned char changed;        /* fates that a re-read would not give */
+    unsigned char unsaved;        /* fates that are in no record         */
+    unsigned char warned;         /* the sender knows that it is late    */
+    unsigned char dead, aside;    /* nobody takes it; it is in queue/dead */
+    unsigned char check, tmp, tmp_state;        /* see CHECKPOINT         */
 };
+
+/* What one message has for one next hop, or (hop NULL) for the mailboxes
+   here: its recipients there go in one transaction (RFC 5321 4.5.4.1). */
+enum { MAIL__JOB_WAITS, MAIL__JOB_READY, MAIL__JOB_BUSY };
+struct mail__job {
+    mail__job *next;              /* of the same message                 */
+    mail__job *behind, *ahead;    /* in its line before the hop          */
+    mail__item *item;
+    mail__hop *hop;
+    int64_t due;                  /* of the next try                     */
+    int tries;
+    unsigned char line, state, last;   /* it has had its last try        */
+};
+
+/* A next hop. What fails there fails for all: they rest together. */
+struct mail__hop {
+    mail__timer timer;
+    mail__hop *chain, *calling;   /* same hash; behind it in v->calling  */
+    struct { mail__job *first, *last; } lines[MAIL__LINES];
+    unsigned turn, jobs, ready, conns;
+    int is_calling, tries;        /* calls that failed in a row          */
+    int64_t rest;                 /* nobody calls before                 */
+    int64_t failed;               /* when the last call did              */
+    int code;                     /* of the last failure,                */
+    char *words;                  /* and why                             */
+    char name[MAIL_NAME_SIZE + 8];
+};
+
+enum { MAIL__FREE, MAIL__OPEN, MAIL__SEALED };
+typedef struct mail__segment {
+    int file, state, closing;
+    uint64_t lap;
+    char salt[MAIL_SALT_SIZE];
+    int64_t at;                   /* end of what is written              */
+    int64_t ready;                /* end of what was written ahead       */
+    int64_t since;                /* of its first record; -1: none       */
+    int removed;                  /* names were, for a D in it           */
+    mail__item *list;             /* whose A or F is in it               */
+} mail__segment;
+
+/* Records that share a flush, and who waits for it. */
+typedef struct mail__batch {
+    mail__ask ask;
+    int seg;                      /* -1: there is none                   */
+    mail_err err;
+    mail__item **items; size_t n, cap;
+} mail__batch;
+
+typedef struct mail__check {      /* a checkpoint under way */
+    int seg, phase, any, waits;
+    mail_err err;
+    mail__item *next;
+    mail__ask ask;
+} mail__check;
 
 typedef struct mail__box {        /* a maildrop, opened by POP3 */
     size_t n, cap, text_n, text_cap;
@@ -5326,22 +5576,26 @@ struct mail_conn {
     } u;
     mail_server *v;
     mail__item *item;             /* being received, or being relayed */
-    mail__store *store;
     mail_head head;
     char *kept; size_t nkept;     /* input that the session did not take */
     char *back; size_t nback;     /* output that the wire did not take   */
     int file; int64_t at;         /* text on its way out                 */
-    int64_t end;                  /* where its name says that it ends    */
+    int64_t end;                  /* and where it ends; -1: not known    */
+    int shared;                   /* file is that of segment shared - 1  */
     int quit;                     /* UPDATE waits until all is out       */
     int more;                     /* there is more, but its turn is over */
     mail__user *user;
     mail__box *box;
+    int entering;                 /* the maildrop opens after a checkpoint */
+    mail__ask ask;                /* of UPDATE                           */
     char stamp[128];              /* of APOP                             */
-    char hop[MAIL_NAME_SIZE + 8];
+    mail__hop *hop;
+    mail__job *job;
     mail__lookup *lookup;         /* of the hop: who can be called       */
     size_t called;                /* how many of them have been          */
     size_t next_rcpt;
     int asked_data, served;       /* transactions on this connection */
+    int greeted;                  /* it was READY once                   */
 };
 
 struct mail_server {
@@ -5349,15 +5603,26 @@ struct mail_server {
     mail_server_opts opts;
     mail_conn *conns;
     mail__item *queue, *newest;   /* oldest first                        */
-    mail__item *walk;             /* the next one, while tick goes along */
-    mail__delivery *deliveries;
-    mail__store *stores;
+    mail__item *moving;           /* not in the queue: new, or leaving   */
+    mail__item **ids; size_t nids;    /* by hash of the ID: a power of 2 */
+    mail__timer **timers; size_t ntimers, timers_cap, timed;
+    mail__hop *hops[256];         /* by hash of the name                 */
+    mail__hop *calling, *calling_last;
+    mail__segment segs[2];
+    int cur;                      /* the open one, or -1                 */
+    uint64_t lap, lap_done;       /* the newest; given up up to this     */
+    mail__item *todo, *todo_last; /* on the way to the journal           */
+    mail__batch filling, flying;
+    char *jbuf; size_t njbuf;     /* octets for segs[filling.seg]        */
+    mail__check check;
+    int hurry;                    /* somebody waits for a checkpoint     */
+    int check_fails; int64_t check_after;
     mail__lookup *lookups;
     mail__user *users;
-    size_t nusers, nconns, nout, nqueue, nwaiting;
+    size_t nusers, nconns, nout, nqueue;
     char *users_text;
-    unsigned numbers, ids;
-    uint32_t run;                 /* random: this run of the server */
+    unsigned numbers;
+    uint32_t run, ids_given;      /* random: this run of the server */
     int keyed;                    /* so is key, once somebody logs in */
     unsigned char key[32];
     int stopping;
@@ -5365,9 +5630,23 @@ struct mail_server {
     char *in, *block, *gather;    /* from a wire, from a file, to a wire */
 };
 
-/* The ways up: a round is over; a connection can move, or ends; the dead are
-   buried. Everything else is called from below. */
+/* The ways up: what becomes of a message is decided; a record is durable; a
+   connection can move, or ends; the dead are buried. Everything else is
+   called from below. */
 static void mail__item_settle(mail_server *v, mail__item *m);
+static void mail__item_accept(mail_server *v, mail__item *m);
+static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e);
+static void mail__item_left(mail_server *v, mail__item *m);
+static int mail__report(mail_server *v, mail__item *m, mail_fate about);
+static void mail__item_gone(mail_server *v, mail__item *m);
+static void mail__job_done(mail_server *v, mail__job *j);
+static mail__hop *mail__hop_find(mail_server *v, const char *name);
+static void mail__hop_want(mail_server *v, mail__hop *h);
+static void mail__hop_free(mail_server *v, mail__hop *h);
+static void mail__hop_leave(mail__job *j);
+static void mail__job_ready(mail_server *v, mail__job *j);
+static int mail__box_ready(const mail_server *v, const mail__user *u);
+static void mail__pop3d_enter(mail_server *v, mail_conn *c);
 static void mail__conn_go(mail_server *v, mail_conn *c);
 static void mail__conn_kill(mail_server *v, mail_conn *c);
 static void mail__reap(mail_server *v);
@@ -5432,136 +5711,160 @@ static const char *mail__show(const mail_path *p, char text[MAIL_PATH_SIZE]) {
     return text;
 }
 
-/* ======================================================================
-   [SERVER STORE] a file made durable                                ch.8
-   ====================================================================== */
-
-static void mail__store_free(mail_server *v, mail__store *st) {
-    if (st->conn) st->conn->store = NULL;
-    if (st->prev) st->prev->next = st->next;
-    else v->stores = st->next;
-    if (st->next) st->next->prev = st->prev;
-    mail__free(v, st);
+/* Asks for a flush of a file, of a directory, or (dir NULL) of everything;
+   done comes later, never from here. */
+static void mail__ask_flush(mail_server *v, mail__ask *a, int file,
+                            const char *dir) {
+    mail_err e;
+    a->left++;
+    e = v->sys.flush(v->sys.ctx, file, dir, a);
+    if (e == MAIL_ERR_OK) return;
+    a->left--;
+    if (a->err == MAIL_ERR_OK) a->err = e;
 }
 
-static mail__store *mail__store_link(mail_server *v) {
-    mail__store *st = (mail__store *)mail__alloc(v, sizeof *st);
-    if (st == NULL) return NULL;
-    st->file = -1;
-    st->next = v->stores;
-    if (st->next) st->next->prev = st;
-    return v->stores = st;
+static void mail__ask_begin(mail__ask *a, void *arg,
+                            void (*done)(mail_server *, void *, mail_err)) {
+    memset(a, 0, sizeof *a);
+    a->arg = arg;
+    a->done = done;
+    a->left = 1;                  /* until all has been asked */
 }
 
-static mail__store *mail__store_new(mail_server *v, const char *tmp) {
-    mail__store *st = mail__store_link(v);
-    if (st == NULL) return NULL;
-    st->file = v->sys.open(v->sys.ctx, tmp, MAIL_OPEN_NEW);
-    if (st->file >= 0) mail_copy(st->tmp, sizeof st->tmp, mail_s(tmp));
-    else {             /* a name that is taken is somebody else's: hands off */
-        st->err = (mail_err)(-1 - st->file);
-        if (st->err == MAIL_ERR_EXISTS) st->err = MAIL_ERR_IO;
-        st->file = -1;
-    }
-    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", tmp);
-    return st;
-}
-
-static void mail__store_out(mail_server *v, mail__store *st) {
-    if (st->err == MAIL_ERR_OK && st->n)
-        st->err = v->sys.write(v->sys.ctx, st->file,
-                               st->size - (int64_t)st->n, st->buf, st->n);
-    st->n = 0;
-}
-
-static void mail__store_add(mail_server *v, mail__store *st, mail_str s) {
-    while (s.n) {
-        size_t k = sizeof st->buf - st->n;
-        if (k > s.n) k = s.n;
-        memcpy(st->buf + st->n, s.p, k);
-        st->n += k;
-        st->size += (int64_t)k;
-        s = mail_sn(s.p + k, s.n - k);
-        if (st->n == sizeof st->buf) mail__store_out(v, st);
-    }
-}
-
-static void mail__store_close(mail_server *v, mail__store *st) {
-    if (st->file >= 0) v->sys.close(v->sys.ctx, st->file);
-    st->file = -1;
-}
-
-/* It comes to nothing: no trace of it is left. */
-static void mail__store_drop(mail_server *v, mail__store *st) {
-    mail__store_close(v, st);
-    if (st->tmp[0]) {
-        v->sys.remove(v->sys.ctx, st->tmp);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", st->tmp);
-    }
-    mail__store_free(v, st);
-}
-
-/* The end of a store: done tells its owner, who must not keep it. After an
-   error neither name is left, so that what was refused cannot come back. */
-static void mail__store_end(mail_server *v, mail__store *st, mail_err e) {
-    mail__store_close(v, st);
-    if (e && st->tmp[0] && !st->named) v->sys.remove(v->sys.ctx, st->tmp);
-    if (e && st->named && !st->replace)
-        v->sys.remove(v->sys.ctx, st->name);
-    if (st->conn) st->conn->store = NULL;
-    st->done(v, st, e);
-    st->conn = NULL;
-    mail__store_free(v, st);
-}
-
-/* A flush that fails is never tried again: the kernel may have dropped the
-   pages and say OK the second time. The file is given up instead. */
-static void mail__store_step(mail_server *v, mail__store *st, mail_err e) {
-    void *ctx = v->sys.ctx;
-    if (e == MAIL_ERR_OK && st->step == 0) {
-        mail__store_out(v, st);
-        e = st->err;
-        if (e == MAIL_ERR_OK) e = v->sys.flush(ctx, st->file, NULL, st);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s", st->tmp);
-    } else if (e == MAIL_ERR_OK && st->step == 1) {
-        e = v->sys.close(ctx, st->file);
-        st->file = -1;
-        if (e == MAIL_ERR_OK)
-            e = v->sys.rename(ctx, st->tmp, st->name, st->replace);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", st->tmp,
-                   st->name);
-        if (e == MAIL_ERR_OK) {
-            st->named = 1;
-            e = v->sys.flush(ctx, -1, st->dir, st);
-            mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush %s/", st->dir);
-        }
-    } else if (e == MAIL_ERR_OK && st->more) {
-        st->more = 0;
-        e = v->sys.flush(ctx, -1, st->dir, st);
-    } else {
-        mail__store_end(v, st, e);
-        return;
-    }
-    st->step++;
-    if (e) mail__store_end(v, st, e);
-}
-
-/* Durable under dir/base, then done is called: later, never from here
-   unless it fails at once. */
-static void mail__store_commit(mail_server *v, mail__store *st,
-                               const char *dir, const char *base,
-                               void (*done)(mail_server *, mail__store *,
-                                            mail_err)) {
-    mail_buf b = mail_buf_on(st->name, sizeof st->name);
-    mail_buf_fmt(&b, "%s/%s", dir, base);
-    mail_copy(st->dir, sizeof st->dir, mail_s(dir));
-    st->done = done;
-    mail__store_step(v, st, b.full ? MAIL_ERR_TOOLONG : st->err);
+static void mail__ask_end(mail_server *v, mail__ask *a) {
+    if (--a->left == 0) a->done(v, a->arg, a->err);
 }
 
 MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e) {
-    mail__store_step(v, (mail__store *)ticket, e);
+    mail__ask *a = (mail__ask *)ticket;
+    if (a->err == MAIL_ERR_OK) a->err = e;
+    mail__ask_end(v, a);
     mail__reap(v);
+}
+
+/* A slice of a file in another one, from its beginning. */
+static mail_err mail__copy(mail_server *v, int from, int64_t at, int64_t n,
+                           const char *name) {
+    void *ctx = v->sys.ctx;
+    int file = v->sys.open(ctx, name, MAIL_OPEN_NEW);
+    int64_t to = 0, k;
+    mail_err e = file < 0 ? (mail_err)(-1 - file) : MAIL_ERR_OK;
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
+    for (; to < n && !e; to += k) {
+        int64_t want = n - to < MAIL__BLOCK ? n - to : MAIL__BLOCK;
+        k = v->sys.read(ctx, from, at + to, v->block, (size_t)want);
+        if (k <= 0) e = MAIL_ERR_IO;
+        else e = v->sys.write(ctx, file, to, v->block, (size_t)k);
+    }
+    if (file >= 0 && v->sys.close(ctx, file) && !e) e = MAIL_ERR_IO;
+    return e;
+}
+
+static mail_err mail__rename(mail_server *v, const char *from,
+                             const char *to, int replace) {
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "rename %s %s", from, to);
+    return v->sys.rename(v->sys.ctx, from, to, replace);
+}
+
+static void mail__remove(mail_server *v, const char *name) {
+    if (v->sys.remove(v->sys.ctx, name) == MAIL_ERR_OK)
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
+}
+
+/* A whole small file, with a NUL behind it; NULL: there is none, or memory
+   is out (*e says). Nothing over max octets is a file of ours. */
+static char *mail__slurp(mail_server *v, const char *name, size_t max,
+                         size_t *n, mail_err *e) {
+    int file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    char *text = NULL;
+    size_t cap = 0;
+    int64_t k = 0;
+    *n = 0;
+    *e = file < 0 ? (mail_err)(-1 - file) : MAIL_ERR_OK;
+    while (*e == MAIL_ERR_OK) {
+        if (!mail__grow(v, (void **)&text, *n + 4096, &cap, 1))
+            *e = MAIL_ERR_NOMEM;
+        else k = v->sys.read(v->sys.ctx, file, (int64_t)*n, text + *n,
+                             cap - *n - 1);
+        if (*e == MAIL_ERR_OK && k < 0) *e = MAIL_ERR_IO;
+        if (*e || k == 0) break;
+        *n += (size_t)k;
+        if (*n > max) *e = MAIL_ERR_TOOLONG;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    if (*e == MAIL_ERR_OK) text[*n] = 0;
+    else {
+        mail__free(v, text);
+        text = NULL;
+    }
+    return text;
+}
+
+enum { MAIL__SMALL = 1024 * 1024 };
+
+/* ======================================================================
+   [SERVER TIMER] who is due next                                    ch.9
+   A heap: the earliest is on top, whoever else there is.
+   ====================================================================== */
+
+static void mail__timer_put(mail_server *v, mail__timer *t, size_t at) {
+    v->timers[at - 1] = t;
+    t->at = at;
+}
+
+static void mail__timer_up(mail_server *v, mail__timer *t, size_t at) {
+    while (at > 1 && v->timers[at / 2 - 1]->due > t->due) {
+        mail__timer_put(v, v->timers[at / 2 - 1], at);
+        at /= 2;
+    }
+    mail__timer_put(v, t, at);
+}
+
+static void mail__timer_down(mail_server *v, mail__timer *t, size_t at) {
+    for (;;) {
+        size_t child = 2 * at;
+        if (child > v->ntimers) break;
+        if (child < v->ntimers &&
+            v->timers[child]->due < v->timers[child - 1]->due) child++;
+        if (v->timers[child - 1]->due >= t->due) break;
+        mail__timer_put(v, v->timers[child - 1], at);
+        at = child;
+    }
+    mail__timer_put(v, t, at);
+}
+
+static void mail__timer_stop(mail_server *v, mail__timer *t) {
+    size_t at = t->at;
+    mail__timer *last;
+    if (at == 0) return;
+    t->at = 0;
+    last = v->timers[--v->ntimers];
+    if (last == t) return;
+    mail__timer_up(v, last, at);
+    mail__timer_down(v, last, last->at);
+}
+
+/* The room was made by mail__timer_room when it came into the world. */
+static void mail__timer_set(mail_server *v, mail__timer *t, int64_t due) {
+    t->due = due;
+    if (t->at == 0) mail__timer_up(v, t, ++v->ntimers);
+    else {
+        mail__timer_up(v, t, t->at);
+        mail__timer_down(v, t, t->at);
+    }
+    mail__due(v, due);
+}
+
+static int mail__timer_room(mail_server *v) {
+    if (!mail__grow(v, (void **)&v->timers, v->timed, &v->timers_cap,
+                    sizeof *v->timers)) return 0;
+    v->timed++;
+    return 1;
+}
+
+static void mail__timer_end(mail_server *v, mail__timer *t) {
+    mail__timer_stop(v, t);
+    v->timed--;
 }
 
 /* ======================================================================
@@ -5607,34 +5910,6 @@ static mail_err mail__user_add(mail_server *v, size_t *cap, mail_str name,
     return MAIL_ERR_OK;
 }
 
-/* A whole small file, with a NUL behind it; NULL: there is none, or memory
-   is out (*e says). Nothing over 1 MiB is a file of ours. */
-static char *mail__slurp(mail_server *v, const char *name, size_t *n,
-                         mail_err *e) {
-    int file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-    char *text = NULL;
-    size_t cap = 0;
-    int64_t k = 0;
-    *n = 0;
-    *e = file < 0 ? (mail_err)(-1 - file) : MAIL_ERR_OK;
-    while (*e == MAIL_ERR_OK) {
-        if (!mail__grow(v, (void **)&text, *n + 4096, &cap, 1))
-            *e = MAIL_ERR_NOMEM;
-        else k = v->sys.read(v->sys.ctx, file, (int64_t)*n, text + *n, 4096);
-        if (*e == MAIL_ERR_OK && k < 0) *e = MAIL_ERR_IO;
-        if (*e || k == 0) break;
-        *n += (size_t)k;
-        if (*n > 1024 * 1024) *e = MAIL_ERR_TOOLONG;
-    }
-    if (file >= 0) v->sys.close(v->sys.ctx, file);
-    if (*e == MAIL_ERR_OK) text[*n] = 0;
-    else {
-        mail__free(v, text);
-        text = NULL;
-    }
-    return text;
-}
-
 static void mail__users_free(mail_server *v, mail__user *users, size_t n) {
     if (users) mail_wipe(users, n * sizeof *users);
     mail__free(v, users);
@@ -5646,7 +5921,8 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
     mail__user *old = v->users;
     size_t nold = v->nusers, cap = 0, n, i;
     mail_err e;
-    char *text = mail__slurp(v, "users", &n, &e), *old_text = v->users_text;
+    char *text = mail__slurp(v, "users", MAIL__SMALL, &n, &e);
+    char *old_text = v->users_text;
     mail_str rest = mail_sn(text ? text : "", text ? n : 0);
     if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
     v->users = NULL;
@@ -5670,12 +5946,12 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
         return e;
     }
     if (v->nusers) v->sys.flush(v->sys.ctx, -1, "mail", NULL);
-    for (i = 0; i < nold; i++)
-        if (old[i].locked) {                    /* locks move along */
-            mail__user *u = mail__user_find(v, mail_s(old[i].name));
-            old[i].locked->user = u;
-            if (u) u->locked = old[i].locked;
-        }
+    for (i = 0; i < nold; i++) {                /* locks move along */
+        mail__user *u = mail__user_find(v, mail_s(old[i].name));
+        if (u) u->locked = old[i].locked;
+        if (u) u->lap = old[i].lap;
+        if (old[i].locked) old[i].locked->user = u;
+    }
     mail__users_free(v, old, nold);
     mail__free(v, old_text);
     return MAIL_ERR_OK;
@@ -5761,66 +6037,89 @@ static int mail__user_check(mail_server *v, mail__user *u,
 
 /* ======================================================================
    [SERVER ITEM] messages                                            ch.8
+   A message in the queue is a small thing; its letter, which says who it is
+   from and for, is read again whenever it is needed.
    ====================================================================== */
 
-static mail__item *mail__item_new(mail_server *v) {
-    mail__item *m = (mail__item *)mail__alloc(v, sizeof *m);
-    if (m == NULL) return NULL;
-    m->time = mail__time(v, NULL);
-    /* Padded, so that names in one second sort as they came. */
-    snprintf(m->id, sizeof m->id, "%llX-%08lX-%06X",
-             (unsigned long long)m->time, (unsigned long)v->run, ++v->ids);
+static const char *mail__id(const mail__item *m, char id[MAIL_ID_SIZE]) {
+    mail_id_write(id, m->time, m->run, m->number);
+    return id;
+}
+
+/* "queue/" ID ".state", and the like. */
+static const char *mail__name(const mail__item *m, const char *dir,
+                              const char *suffix, char name[MAIL_NAME_SIZE]) {
+    char id[MAIL_ID_SIZE];
+    snprintf(name, MAIL_NAME_SIZE, "%s%s%s", dir, mail__id(m, id), suffix);
+    return name;
+}
+
+static size_t mail__hash(mail_str s) {
+    uint32_t h = 2166136261u;
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)mail__lower(s.p[i])) * 16777619u;
+    return h ^ h >> 15;
+}
+
+static size_t mail__id_hash(int64_t time, uint32_t run, uint32_t number) {
+    return ((size_t)time + run + number) * 2654435761u;
+}
+
+static mail__item **mail__id_place(mail_server *v, int64_t time,
+                                   uint32_t run, uint32_t number) {
+    return &v->ids[mail__id_hash(time, run, number) >> 4 & (v->nids - 1)];
+}
+
+static mail__item *mail__item_find(mail_server *v, mail_str id) {
+    mail__item *m;
+    int64_t time;
+    uint32_t run, number;
+    if (v->nids == 0 || mail_id_read(id, &time, &run, &number)) return NULL;
+    m = *mail__id_place(v, time, run, number);
+    while (m && (m->time != time || m->run != run || m->number != number))
+        m = m->chain;
     return m;
 }
 
-static void mail__item_free(mail_server *v, mail__item *m) {
-    size_t i;
-    for (i = 0; i < m->nrcpts; i++) mail__free(v, m->rcpts[i].words);
-    mail__free(v, m->rcpts);
-    mail__free(v, m);
-}
-
-static int mail__rcpt_due(const mail__rcpt *r) {
-    return r->fate == MAIL_FATE_DUE || r->fate == MAIL_FATE_LATE;
-}
-
-/* One more recipient; the same one twice is one. */
-static mail_err mail__item_rcpt(mail_server *v, mail__item *m,
-                                const mail_path *p) {
-    size_t i;
-    for (i = 0; i < m->nrcpts; i++)
-        if (mail_path_same(&m->rcpts[i].path, p)) return MAIL_ERR_OK;
-    if (!mail__grow(v, (void **)&m->rcpts, m->nrcpts, &m->cap,
-                    sizeof *m->rcpts)) return MAIL_ERR_NOMEM;
-    memset(&m->rcpts[m->nrcpts], 0, sizeof *m->rcpts);
-    m->rcpts[m->nrcpts++].path = *p;
-    return MAIL_ERR_OK;
-}
-
-/* What became of a recipient, with the words of whoever said so. */
-static void mail__rcpt_set(mail_server *v, mail__rcpt *r, mail_fate fate,
-                           int code, mail_str words) {
-    char *w = (char *)mail__alloc(v, words.n + 1);
-    if (fate != MAIL_FATE_DUE || r->fate != MAIL_FATE_LATE) r->fate = fate;
-    r->code = code;
-    r->busy = NULL;
-    if (w == NULL) return;            /* the fate counts, not the words */
-    mail_copy(w, words.n + 1, words);
-    mail__free(v, r->words);
-    r->words = w;
+/* Twice as many places; without memory the chains get longer. */
+static void mail__ids_grow(mail_server *v) {
+    size_t n = v->nids ? v->nids * 2 : 64, i;
+    mail__item **old = v->ids, *m, *next, **place;
+    size_t nold = v->nids;
+    mail__item **ids = (mail__item **)mail__alloc(v, n * sizeof *ids);
+    if (ids == NULL) return;
+    v->ids = ids;
+    v->nids = n;
+    for (i = 0; i < nold; i++)
+        for (m = old[i]; m; m = next) {
+            next = m->chain;
+            place = mail__id_place(v, m->time, m->run, m->number);
+            m->chain = *place;
+            *place = m;
+        }
+    mail__free(v, old);
 }
 
 static void mail__item_link(mail_server *v, mail__item *m) {
+    mail__item **place;
+    if (v->nqueue >= v->nids) mail__ids_grow(v);
+    place = mail__id_place(v, m->time, m->run, m->number);
+    m->chain = *place;
+    *place = m;
     m->next = NULL;
     m->prev = v->newest;
     if (m->prev) m->prev->next = m;
     else v->queue = m;
     v->newest = m;
     v->nqueue++;
+    m->stage = MAIL__QUEUED;
 }
 
 static void mail__item_unlink(mail_server *v, mail__item *m) {
-    if (v->walk == m) v->walk = m->next;
+    mail__item **place = mail__id_place(v, m->time, m->run, m->number);
+    while (*place != m) place = &(*place)->chain;
+    *place = m->chain;
     if (m->prev) m->prev->next = m->next;
     else v->queue = m->next;
     if (m->next) m->next->prev = m->prev;
@@ -5828,545 +6127,1486 @@ static void mail__item_unlink(mail_server *v, mail__item *m) {
     v->nqueue--;
 }
 
-/* It waits for a connection, or no longer. */
-static void mail__item_wait(mail_server *v, mail__item *m, int waiting) {
-    if (m->waiting != waiting) v->nwaiting += waiting ? 1 : (size_t)-1;
-    m->waiting = waiting;
+/* Not in the queue: being received, or leaving. */
+static void mail__item_move(mail_server *v, mail__item *m) {
+    m->prev = NULL;
+    m->next = v->moving;
+    if (m->next) m->next->prev = m;
+    v->moving = m;
 }
 
-/* Opens queue/tmp/ID and writes the envelope. NULL: no memory; an error of
-   the disk is in the store. */
-static mail__store *mail__item_begin(mail_server *v, mail__item *m) {
-    char name[MAIL_NAME_SIZE], text[1024];
-    mail_buf b = mail_buf_on(text, sizeof text);
-    mail__store *st;
+static void mail__item_moved(mail_server *v, mail__item *m) {
+    if (m->prev) m->prev->next = m->next;
+    else v->moving = m->next;
+    if (m->next) m->next->prev = m->prev;
+}
+
+/* On the list of a segment are those who have an A or an F in it. */
+static void mail__list_add(mail_server *v, mail__item *m, int k) {
+    mail__segment *g = &v->segs[k];
+    if (m->listed & 1 << k) return;
+    m->listed = (unsigned char)(m->listed | 1 << k);
+    m->in[k].prev = NULL;
+    m->in[k].next = g->list;
+    if (g->list) g->list->in[k].prev = m;
+    g->list = m;
+}
+
+static void mail__list_cut(mail_server *v, mail__item *m, int k) {
+    if (!(m->listed & 1 << k)) return;
+    if (v->check.seg == k && v->check.next == m)
+        v->check.next = m->in[k].next;
+    m->listed = (unsigned char)(m->listed & ~(1 << k));
+    if (m->in[k].prev) m->in[k].prev->in[k].next = m->in[k].next;
+    else v->segs[k].list = m->in[k].next;
+    if (m->in[k].next) m->in[k].next->in[k].prev = m->in[k].prev;
+}
+
+/* --- the letter --------------------------------------------------------- */
+
+static int mail__rcpt_due(const mail__rcpt *r) {
+    return r->fate == MAIL_FATE_DUE || r->fate == MAIL_FATE_LATE;
+}
+
+static void mail__letter_free(mail_server *v, mail__item *m) {
+    mail__letter *l = m->letter;
     size_t i;
-    snprintf(name, sizeof name, "queue/tmp/%s", m->id);
-    st = mail__store_new(v, name);
-    if (st == NULL) return NULL;
-    mail_queue_head(&b, m->id, m->time, &m->from);
-    mail__store_add(v, st, mail_buf_str(&b));
-    for (i = 0; i < m->nrcpts; i++) {
-        b.n = 0;
-        mail_queue_to(&b, &m->rcpts[i].path);
-        mail__store_add(v, st, mail_buf_str(&b));
+    m->letter = NULL;
+    if (l == NULL) return;
+    for (i = 0; i < l->nrcpts; i++) mail__free(v, l->rcpts[i].words);
+    mail__free(v, l->rcpts);
+    mail__free(v, l);
+}
+
+/* One more recipient; the same one twice is one. */
+static mail_err mail__letter_to(mail_server *v, mail__letter *l,
+                                const mail_path *p) {
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++)
+        if (mail_path_same(&l->rcpts[i].path, p)) return MAIL_ERR_OK;
+    if (!mail__grow(v, (void **)&l->rcpts, l->nrcpts, &l->cap,
+                    sizeof *l->rcpts)) return MAIL_ERR_NOMEM;
+    memset(&l->rcpts[l->nrcpts], 0, sizeof *l->rcpts);
+    l->rcpts[l->nrcpts++].path = *p;
+    return MAIL_ERR_OK;
+}
+
+/* What became of a recipient, with the words of whoever said so. */
+static void mail__rcpt_set(mail_server *v, mail__item *m, mail__rcpt *r,
+                           mail_fate fate, int code, mail_str words) {
+    char *w = (char *)mail__alloc(v, words.n + 1);
+    if (fate != MAIL_FATE_DUE || r->fate != MAIL_FATE_LATE) r->fate = fate;
+    r->code = code;
+    m->changed = m->unsaved = 1;
+    if (w == NULL) return;            /* the fate counts, not the words */
+    mail_copy(w, words.n + 1, words);
+    mail__free(v, r->words);
+    r->words = w;
+}
+
+/* An envelope, up to its empty line, at the front of text: into m and its
+   letter. */
+static mail_err mail__envelope_read(mail_server *v, mail__item *m,
+                                    mail_str text) {
+    mail_str rest = text;
+    mail__letter *l = m->letter;
+    char id[MAIL_ID_SIZE];
+    mail__id(m, id);
+    while (rest.n && memchr(rest.p, '\n', rest.n)) {
+        int first = rest.p == text.p;
+        mail_queue_line q;
+        mail_err e = mail_queue_read(mail_cut(&rest, '\n'), &q);
+        if (e || first != (q.which == 'q')) return MAIL_ERR_SYNTAX;
+        if (q.which == 'i' && !mail_eq(q.text, mail_s(id)))
+            return MAIL_ERR_SYNTAX;
+        if (q.which == 'f') l->from = q.path;
+        if (q.which == 'r' && (e = mail__letter_to(v, l, &q.path)) != 0)
+            return e;
+        if (q.which == 't') {
+            m->size = q.size;
+            m->wire = q.wire;
+            m->eight = q.eight != 0;
+            m->apart = q.apart != 0;
+        }
+        m->text_at = (uint32_t)(rest.p - text.p);
+        if (q.which == 0) return l->nrcpts ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
     }
-    b.n = 0;
-    mail_queue_mid(&b);
-    mail__store_add(v, st, mail_buf_str(&b));
-    m->text_at = st->size;
-    st->item = m;
-    return st;
+    return MAIL_ERR_SYNTAX;
 }
 
-/* ======================================================================
-   [SERVER ROUND] the queue                                          ch.9
-   ====================================================================== */
-
-static void mail__state_unneeded(mail_server *v, mail__store *st,
-                                 mail_err e) {
-    if (e == MAIL_ERR_OK) v->sys.remove(v->sys.ctx, st->dir);
-}
-
-/* That queue/ID is gone is made durable; only then its state may go, too. A
-   crash must not leave a message that has forgotten who has it. */
-static void mail__item_leave(mail_server *v, mail__item *m) {
-    mail__store *st = m->has_state ? mail__store_link(v) : NULL;
-    if (st) {
-        st->step = 2;
-        st->done = mail__state_unneeded;
-        snprintf(st->dir, sizeof st->dir, "queue/%s.state", m->id);
-        if (v->sys.flush(v->sys.ctx, -1, "queue", st))
-            mail__store_free(v, st);
-    } else v->sys.flush(v->sys.ctx, -1, "queue", NULL);
-}
-
-static void mail__item_gone(mail_server *v, mail__item *m);
-
-/* A flush that failed may have lost the name: it is given again later, and
-   until one is durable the message stays in the queue. */
-static void mail__aside_done(mail_server *v, mail__store *st, mail_err e) {
-    mail__item *m = st->item;
-    char name[MAIL_NAME_SIZE];
-    m->busy--;
-    if (e == MAIL_ERR_OK) {
-        m->aside = 1;
-        mail__item_gone(v, m);
-        return;
+/* The envelope of a message, to be written. */
+static void mail__envelope_write(mail__item *m, mail_buf *b) {
+    mail__letter *l = m->letter;
+    const mail__draft *d = m->draft;
+    mail_queue_line q;
+    char id[MAIL_ID_SIZE], about[MAIL_ID_SIZE];
+    size_t i;
+    memset(&q, 0, sizeof q);
+    q.which = 'q';
+    mail_queue_write(b, &q);
+    q.which = 'i';
+    q.text = mail_s(mail__id(m, id));
+    mail_queue_write(b, &q);
+    q.which = 't';
+    q.size = m->size;
+    q.wire = m->wire;
+    q.eight = m->eight;
+    q.apart = m->apart;
+    mail_queue_write(b, &q);
+    q.which = 'f';
+    q.path = l->from;
+    mail_queue_write(b, &q);
+    for (i = 0, q.which = 'r'; i < l->nrcpts; i++) {
+        q.path = l->rcpts[i].path;
+        mail_queue_write(b, &q);
     }
-    snprintf(name, sizeof name, "queue/dead/%s", m->id);
-    v->sys.remove(v->sys.ctx, name);
-    m->due = mail__now(v) + v->opts.retry_first * 1000;
-    mail__due(v, m->due);
+    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
+    for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
+        if (!d->about->letter->rcpts[i].told) continue;
+        q.text = mail_s(mail__id(d->about, about));
+        q.number = (int64_t)i;
+        mail_queue_write(b, &q);
+    }
+    q.which = 0;
+    mail_queue_write(b, &q);
+    m->text_at = (uint32_t)b->n;
 }
 
-/* A second name in queue/dead, made durable before the first one goes. */
-static void mail__item_set_aside(mail_server *v, mail__item *m) {
-    mail__store *st = mail__store_link(v);
-    char name[MAIL_NAME_SIZE], other[MAIL_NAME_SIZE];
+/* The lines of a state file: into b, or out of it. */
+static void mail__state_put(const mail__item *m, mail_buf *b) {
+    const mail__letter *l = m->letter;
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++) {
+        const mail__rcpt *r = &l->rcpts[i];
+        mail_state_line s;
+        s.n = (int64_t)i;
+        s.fate = r->made ? MAIL_FATE_BOXED : r->fate;
+        s.tries = r->job ? r->job->tries : r->tries;
+        s.code = r->code;
+        s.words = mail_s(r->made ? "2.0.0 boxed" : r->words);
+        if (s.fate == MAIL_FATE_DUE && !s.tries && !s.words.n) continue;
+        mail_state_write(b, &s);
+    }
+}
+
+static void mail__state_get(mail_server *v, mail__item *m, mail_str text) {
+    mail__letter *l = m->letter;
+    while (text.n) {
+        mail_state_line s;
+        mail__rcpt *r;
+        if (mail_state_read(mail_cut(&text, '\n'), &s) ||
+            (uint64_t)s.n >= l->nrcpts) continue;
+        r = &l->rcpts[s.n];
+        r->fate = s.fate;
+        r->tries = (int)s.tries;
+        mail__rcpt_set(v, m, r, s.fate, (int)s.code, s.words);
+        if (s.fate == MAIL_FATE_TOLD && mail_path_null(&l->from))
+            m->dead = 1;               /* nobody was told: it is set aside */
+    }
+}
+
+/* queue/ID.state, if there is one. */
+static mail_err mail__state_load(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE], *text;
+    size_t n;
     mail_err e;
-    m->due = mail__now(v) + v->opts.retry_first * 1000;
-    mail__due(v, m->due);
-    if (st == NULL) return;
-    m->busy++;
-    st->item = m;
-    st->step = 2;
-    st->more = 1;                  /* queue/dead, then queue: it is in there */
-    st->done = mail__aside_done;
-    mail_copy(st->dir, sizeof st->dir, mail_s("queue"));
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    snprintf(other, sizeof other, "queue/dead/%s", m->id);
-    e = v->sys.mkdir(v->sys.ctx, "queue/dead");
-    if (e == MAIL_ERR_OK) e = v->sys.link(v->sys.ctx, name, other);
-    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", name, other);
-    if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;      /* before a crash */
-    if (e == MAIL_ERR_OK) e = v->sys.flush(v->sys.ctx, -1, "queue/dead", st);
-    if (e) mail__store_end(v, st, e);
+    if (!m->has_state) return MAIL_ERR_OK;
+    text = mail__slurp(v, mail__name(m, "queue/", ".state", name),
+                       MAIL__SMALL, &n, &e);
+    if (text) mail__state_get(v, m, mail_sn(text, n));
+    mail__free(v, text);
+    m->changed = m->unsaved = 0;
+    return e;
 }
 
-/* The message has left, or is set aside. See [QUEUE] for the order. */
-static void mail__item_gone(mail_server *v, mail__item *m) {
-    char name[MAIL_NAME_SIZE];
-    if (m->dead && !m->aside) {
-        mail__item_set_aside(v, m);
-        return;
+/* --- its jobs ----------------------------------------------------------- */
+
+static void mail__job_free(mail_server *v, mail__job *j) {
+    mail__job **at = &j->item->jobs;
+    while (*at != j) at = &(*at)->next;
+    *at = j->next;
+    mail__hop_leave(j);
+    if (j->hop) {
+        j->hop->jobs--;
+        mail__hop_free(v, j->hop);
     }
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    v->sys.remove(v->sys.ctx, name);
-    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
-    mail__item_leave(v, m);
-    mail__item_wait(v, m, 0);
-    mail__item_unlink(v, m);
+    mail__free(v, j);
+}
+
+/* A job for each way that somebody who is due goes; those that there are
+   already stay. */
+static mail_err mail__jobs_make(mail_server *v, mail__item *m) {
+    mail__letter *l = m->letter;
+    char to[MAIL_NAME_SIZE + 8], from[MAIL_PATH_SIZE];
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++) {
+        mail__rcpt *r = &l->rcpts[i];
+        mail__hop *h = NULL;
+        mail__job *j;
+        if (!mail__rcpt_due(r)) continue;
+        if (mail_route_find(&v->opts.routing, &r->path, 1, to) ==
+                MAIL_ROUTE_RELAY && (h = mail__hop_find(v, to)) == NULL)
+            return MAIL_ERR_NOMEM;
+        for (j = m->jobs; j && j->hop != h; j = j->next) {}
+        if (j == NULL) {
+            j = (mail__job *)mail__alloc(v, sizeof *j);
+            if (j == NULL && h) mail__hop_free(v, h);
+            if (j == NULL) return MAIL_ERR_NOMEM;
+            j->item = m;
+            j->hop = h;
+            j->tries = r->tries;
+            j->due = mail__now(v);
+            j->line = (unsigned char)(mail__hash(mail_s(mail__show(
+                &l->from, from))) % MAIL__LINES);
+            j->next = m->jobs;
+            m->jobs = j;
+            if (h) h->jobs++;
+        }
+        r->job = j;
+    }
+    return MAIL_ERR_OK;
+}
+
+/* How many recipients have that fate? */
+static size_t mail__count(const mail__item *m, mail_fate fate) {
+    size_t i, n = 0;
+    for (i = 0; i < m->letter->nrcpts; i++)
+        n += m->letter->rcpts[i].fate == fate;
+    return n;
+}
+
+/* The letter of a message, read again if need be. */
+static mail_err mail__letter_get(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    int file = -1;
+    int64_t n = -1;
+    mail_err e = MAIL_ERR_NOMEM;
+    if (m->letter) return MAIL_ERR_OK;
+    m->letter = (mail__letter *)mail__alloc(v, sizeof *m->letter);
+    if (m->letter == NULL) return MAIL_ERR_NOMEM;
+    if (m->seg >= 0)
+        n = v->sys.read(v->sys.ctx, v->segs[m->seg].file, m->at, v->block,
+                        MAIL__BLOCK);
+    else {
+        file = v->sys.open(v->sys.ctx, mail__name(m, "queue/", "", name),
+                           MAIL_OPEN_READ);
+        if (file >= 0)
+            n = v->sys.read(v->sys.ctx, file, 0, v->block, MAIL__BLOCK);
+        if (file >= 0) v->sys.close(v->sys.ctx, file);
+    }
+    e = n < 0 ? MAIL_ERR_IO
+              : mail__envelope_read(v, m, mail_sn(v->block, (size_t)n));
+    if (e == MAIL_ERR_OK && m->seg < 0) e = mail__state_load(v, m);
+    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
+    if (e) mail__letter_free(v, m);
+    return e;
+}
+
+/* It may go from memory, unless it is needed or newer than the disk. */
+static void mail__letter_rest(mail_server *v, mail__item *m) {
+    if (m->stage == MAIL__QUEUED && !m->busy && !m->changed && !m->check &&
+        !m->puts)
+        mail__letter_free(v, m);
+}
+
+/* The text of a message: the open file (*owned: to be closed), and from
+   where to where. First comes the Return-Path line; without skips it. */
+static int mail__text_open(mail_server *v, mail__item *m, int without,
+                           int64_t *at, int64_t *end, int *owned) {
+    char name[MAIL_NAME_SIZE];
+    *owned = m->seg < 0 || m->apart;
+    *at = m->apart ? 0 : m->text_at + (m->seg < 0 ? 0 : m->at);
+    *end = *at + m->size;
+    if (without) {
+        char line[MAIL_PATH_SIZE];
+        mail_buf b = mail_buf_on(line, sizeof line);
+        mail_path_write(&b, &m->letter->from);
+        *at += (int64_t)(b.n + strlen("Return-Path: \n"));
+    }
+    if (!*owned) return v->segs[m->seg].file;
+    return v->sys.open(v->sys.ctx, mail__name(m, "queue/",
+                       m->apart ? ".text" : "", name), MAIL_OPEN_READ);
+}
+
+/* --- a new one ---------------------------------------------------------- */
+
+static void mail__draft_free(mail_server *v, mail__item *m) {
+    mail__draft *d = m->draft;
+    m->draft = NULL;
+    if (d == NULL) return;
+    if (d->file >= 0) v->sys.close(v->sys.ctx, d->file);
+    mail__free(v, d->text);
+    mail__free(v, d);
+}
+
+static mail__item *mail__item_alloc(mail_server *v) {
+    mail__item *m;
+    if (!mail__timer_room(v)) return NULL;
+    m = (mail__item *)mail__alloc(v, sizeof *m);
+    if (m) m->letter = (mail__letter *)mail__alloc(v, sizeof *m->letter);
+    if (m == NULL || m->letter == NULL) {
+        mail__free(v, m);
+        v->timed--;
+        return NULL;
+    }
+    m->seg = -1;
+    m->born = mail__now(v);
+    mail__item_move(v, m);
+    return m;
+}
+
+static mail__item *mail__item_new(mail_server *v) {
+    mail__item *m = mail__item_alloc(v);
+    if (m == NULL) return NULL;
+    m->time = mail__time(v, NULL);
+    if (m->time < 0) m->time = 0;
+    m->run = v->run;
+    m->number = ++v->ids_given;
+    return m;
+}
+
+/* Out of memory with it; what is on the disk stays, but for what a
+   checkpoint had begun. */
+static void mail__item_free(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    if (m->tmp) mail__remove(v, mail__name(m, "queue/tmp/", "", name));
+    if (m->tmp_state)
+        mail__remove(v, mail__name(m, "queue/tmp/", ".state", name));
+    mail__list_cut(v, m, 0);
+    mail__list_cut(v, m, 1);
+    while (m->jobs) mail__job_free(v, m->jobs);
+    mail__letter_free(v, m);
+    mail__draft_free(v, m);
+    mail__timer_end(v, &m->timer);
+    if (m->stage == MAIL__QUEUED) mail__item_unlink(v, m);
+    else mail__item_moved(v, m);
+    mail__free(v, m);
+}
+
+/* It comes to nothing, before it was accepted. */
+static void mail__item_drop(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    if (m->apart) mail__remove(v, mail__name(m, "queue/", ".text", name));
     mail__item_free(v, m);
 }
 
-static void mail__state_saved(mail_server *v, mail__store *st, mail_err e) {
-    mail__item *m = st->item;
-    if (e) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: its state could not "
-                      "be saved: %s", m->id, mail_err_text(e));
-    else m->has_state = 1;
-    m->busy--;         /* without a state: at worst, somebody gets it twice */
-    mail__due(v, m->due);
-}
-
-/* Writes queue/ID.state: who still waits, who does not. */
-static void mail__item_save(mail_server *v, mail__item *m) {
-    char name[MAIL_NAME_SIZE], text[1024];
-    mail_buf b = mail_buf_on(text, sizeof text);
-    mail__store *st;
-    size_t i;
-    snprintf(name, sizeof name, "queue/tmp/%s.state", m->id);
-    v->sys.remove(v->sys.ctx, name);
-    st = mail__store_new(v, name);
-    if (st == NULL) return;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail_state_line s;
-        s.n = (int64_t)i;
-        s.fate = m->rcpts[i].fate;
-        s.tries = m->tries;
-        s.code = m->rcpts[i].code;
-        s.words = mail_s(m->rcpts[i].words);
-        b.n = 0;
-        mail_state_write(&b, &s);
-        mail__store_add(v, st, mail_buf_str(&b));
+/* The text collected so far goes to queue/ID.text. */
+static void mail__draft_write(mail_server *v, mail__item *m) {
+    mail__draft *d = m->draft;
+    char name[MAIL_NAME_SIZE];
+    if (!m->apart && !d->err) {
+        mail__name(m, "queue/", ".text", name);
+        d->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_NEW);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
+        m->apart = d->file >= 0;
+        if (d->file < 0) {    /* a name that is taken is not ours: hands off */
+            d->err = (mail_err)(-1 - d->file);
+            if (d->err == MAIL_ERR_EXISTS) d->err = MAIL_ERR_IO;
+        }
     }
-    st->item = m;
-    st->replace = 1;
-    m->busy++;
-    snprintf(name, sizeof name, "%s.state", m->id);
-    mail__store_commit(v, st, "queue", name, mail__state_saved);
+    if (!d->err) d->err = v->sys.write(v->sys.ctx, d->file, d->written,
+                                       d->text, d->n);
+    d->written += (int64_t)d->n;
+    d->n = 0;
 }
 
-static void mail__commit_done(mail_server *v, mail__store *st, mail_err e);
+/* Wire text into the draft, in mailbox form. */
+static void mail__draft_add(mail_server *v, mail__item *m, mail_str s) {
+    mail__draft *d = m->draft;
+    while (s.n && !d->err) {
+        size_t k = s.n < MAIL__READ ? s.n : MAIL__READ;
+        if (d->n + k + 1 > MAIL__DRAFT) mail__draft_write(v, m);
+        if (d->err) break;
+        if (!mail__grow(v, (void **)&d->text, d->n + k + 1, &d->cap, 1)) {
+            d->err = MAIL_ERR_NOMEM;
+            break;
+        }
+        d->n += mail_to_lf_feed(&d->to_lf, s.p, k, d->text + d->n);
+        m->wire += (int64_t)k;
+        s = mail_sn(s.p + k, s.n - k);
+    }
+}
 
-static size_t mail__item_count(const mail__item *m, mail_fate fate) {
-    size_t i, n = 0;
-    for (i = 0; i < m->nrcpts; i++) n += m->rcpts[i].fate == fate;
-    return n;
+/* The Return-Path line comes first: a mailbox file begins with it, and only
+   there is it read; whoever sends the text on leaves it out. */
+static mail_err mail__draft_begin(mail_server *v, mail__item *m) {
+    char line[MAIL_PATH_SIZE + 20];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    m->draft = (mail__draft *)mail__alloc(v, sizeof *m->draft);
+    if (m->draft == NULL) return MAIL_ERR_NOMEM;
+    m->draft->file = -1;
+    mail_buf_add(&b, mail_s("Return-Path: "));
+    mail_path_write(&b, &m->letter->from);
+    mail_buf_add(&b, mail_s("\r\n"));
+    mail__draft_add(v, m, mail_buf_str(&b));
+    return m->draft->err;
+}
+
+/* ======================================================================
+   [SERVER JOURNAL] one flush for many                               ch.8
+   See [QUEUE] for what is in it and why that is enough. Records are put
+   together in memory while a turn of the loop lasts; its end asks for one
+   flush of the segment, and what comes meanwhile goes with the next.
+   ====================================================================== */
+
+enum { MAIL__PAGE = 4096 };
+enum { MAIL__START = 2 * (MAIL_RECORD_HEAD + 2 * MAIL_SALT_SIZE + 1) };
+
+static void mail__journal_name(int k, char name[MAIL_NAME_SIZE]) {
+    snprintf(name, MAIL_NAME_SIZE, "queue/journal.%d", k);
+}
+
+/* A record behind those in jbuf; its body is there already. */
+static void mail__journal_close(mail_server *v, char kind, size_t n) {
+    const mail__segment *g = &v->segs[v->cur];
+    char *head = v->jbuf + v->njbuf;
+    mail_record_write(head, kind, g->lap, mail_sn(g->salt, MAIL_SALT_SIZE),
+                      mail_sn(head + MAIL_RECORD_HEAD, n));
+    v->njbuf += MAIL_RECORD_HEAD + n;
+}
+
+/* A free segment is opened: the next lap, a new salt, and the start record
+   twice, so that one damaged octet does not make all of it unreadable. */
+static void mail__segment_open(mail_server *v, int k) {
+    mail__segment *g = &v->segs[k];
+    size_t i;
+    int twice;
+    v->cur = k;
+    g->state = MAIL__OPEN;
+    g->closing = g->removed = 0;
+    g->lap = ++v->lap;
+    g->at = 0;
+    g->since = -1;
+    v->sys.random(v->sys.ctx, g->salt, MAIL_SALT_SIZE);
+    for (twice = 0; twice < 2; twice++) {
+        char *body = v->jbuf + v->njbuf + MAIL_RECORD_HEAD;
+        for (i = 0; i < MAIL_SALT_SIZE; i++)
+            snprintf(body + 2 * i, 3, "%02X", (unsigned char)g->salt[i]);
+        body[2 * MAIL_SALT_SIZE] = '\n';
+        mail__journal_close(v, 'S', 2 * MAIL_SALT_SIZE + 1);
+    }
+}
+
+/* Is the open segment in use by a flush, or by records for one? */
+static int mail__segment_idle(const mail_server *v, int k) {
+    return v->filling.seg != k && v->flying.seg != k;
+}
+
+/* Nothing more comes into the open one. What is in jbuf now can only be the
+   start of it. */
+static void mail__segment_seal(mail_server *v) {
+    v->segs[v->cur].state = MAIL__SEALED;
+    v->cur = -1;
+    v->njbuf = 0;
+    mail__due(v, mail__now(v));
+}
+
+/* Makes a segment open that has room for a record, if there can be one. */
+static int mail__journal_room(mail_server *v) {
+    mail__segment *g = v->cur >= 0 ? &v->segs[v->cur] : NULL;
+    int k;
+    if (g && (g->closing || g->at + (int64_t)v->njbuf + MAIL__RECORD >
+                                v->opts.journal)) {
+        g->closing = 1;
+        if (!mail__segment_idle(v, v->cur) ||
+            v->segs[1 - v->cur].state != MAIL__FREE) return 0;
+        mail__segment_seal(v);
+    }
+    for (k = 0; k < 2 && v->cur < 0; k++)
+        if (v->segs[k].state == MAIL__FREE && mail__segment_idle(v, k))
+            mail__segment_open(v, k);
+    return v->cur >= 0;
+}
+
+/* New space is written ahead with zeros, a step at a time: to grow a file by
+   each record would make each flush two or three times as slow. That it
+   fails matters nothing: then the record itself will, or not. */
+static void mail__journal_ahead(mail_server *v, mail__segment *g,
+                                int64_t end) {
+    int64_t step = v->opts.journal / 16;
+    memset(v->block, 0, MAIL__BLOCK);
+    while (g->ready < end + step && g->ready < v->opts.journal) {
+        int64_t n = v->opts.journal - g->ready;
+        if (n > MAIL__BLOCK) n = MAIL__BLOCK;
+        if (n > step) n = step;
+        if (v->sys.write(v->sys.ctx, g->file, g->ready, v->block,
+                         (size_t)n)) break;
+        g->ready += n;
+    }
+}
+
+static void mail__journal_write(mail_server *v) {
+    mail__segment *g = &v->segs[v->cur];
+    int64_t end = g->at + (int64_t)v->njbuf;
+    mail_err e;
+    if (v->njbuf == 0) return;
+    if (end > g->ready) mail__journal_ahead(v, g, end);
+    e = v->sys.write(v->sys.ctx, g->file, g->at, v->jbuf, v->njbuf);
+    if (!v->filling.err) v->filling.err = e;
+    g->at = end;
+    if (g->ready < end) g->ready = end;    /* never zeros over a record */
+    v->njbuf = 0;
+}
+
+/* The body of a record of a message, at p. Returns its length, 0: too
+   long. */
+static size_t mail__journal_body(mail__item *m, int put, char *p) {
+    mail_buf b = mail_buf_on(p, MAIL__ENVELOPE);
+    char id[MAIL_ID_SIZE];
+    if (put == MAIL__PUT_A) {
+        mail__envelope_write(m, &b);
+        if (b.full) return 0;
+        if (m->apart) return b.n;
+        memcpy(p + b.n, m->draft->text, m->draft->n);
+        return b.n + m->draft->n;
+    }
+    mail_buf_fmt(&b, "%s\n", mail__id(m, id));
+    if (put == MAIL__PUT_F) mail__state_put(m, &b);
+    return b.full ? 0 : b.n;
+}
+
+/* One record of a message. The batch is told who waits for it. */
+static mail_err mail__journal_add(mail_server *v, mail__item *m, int put) {
+    mail__segment *g = &v->segs[v->cur];
+    mail__batch *b = &v->filling;
+    size_t n, was = v->njbuf;
+    char id[MAIL_ID_SIZE], kind = put == MAIL__PUT_A ? 'A' :
+                                  put == MAIL__PUT_F ? 'F' : 'D';
+    if (!mail__grow(v, (void **)&b->items, b->n, &b->cap,
+                    sizeof *b->items)) return MAIL_ERR_NOMEM;
+    n = mail__journal_body(m, put, v->jbuf + was + MAIL_RECORD_HEAD);
+    if (n == 0) return MAIL_ERR_TOOLONG;
+    if (put == MAIL__PUT_A) {
+        m->seg = (signed char)v->cur;
+        m->at = g->at + (int64_t)was + MAIL_RECORD_HEAD;
+    }
+    if (put != MAIL__PUT_D) mail__list_add(v, m, v->cur);
+    mail__journal_close(v, kind, n);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "append queue/journal.%d %c %s",
+               v->cur, kind, mail__id(m, id));
+    if (put != MAIL__PUT_F) b->items[b->n++] = m;
+    b->seg = v->cur;
+    if (g->since < 0) g->since = mail__now(v);
+    if (v->njbuf > MAIL__RECORD) mail__journal_write(v);
+    return MAIL_ERR_OK;
+}
+
+/* What a message has to say goes into the journal: accepted, what has become
+   of it, done. */
+static void mail__journal_put_one(mail_server *v, mail__item *m) {
+    mail_err e = MAIL_ERR_OK;
+    if (m->puts & MAIL__PUT_A) {
+        m->puts = 0;
+        e = mail__journal_add(v, m, MAIL__PUT_A);
+        if (e) mail__item_refuse(v, m, e);
+    } else if (m->puts & MAIL__PUT_D) {
+        m->puts = 0;
+        e = MAIL_ERR_NOTFOUND;
+        if (m->seg >= 0 || m->has_file)
+            e = mail__journal_add(v, m, MAIL__PUT_D);
+        if (e && m->draft) mail__item_refuse(v, m, m->draft->refused);
+        else if (e) mail__item_left(v, m);    /* at worst, once more */
+    } else if (m->puts & MAIL__PUT_F) {
+        m->puts = 0;
+        e = mail__journal_add(v, m, MAIL__PUT_F);
+        if (!e) m->unsaved = 0;
+    }
+}
+
+/* Without room they wait in turn: for a flush, for a checkpoint. If that has
+   failed, there is no telling for how long, and new mail is refused. */
+static void mail__journal_drain(mail_server *v) {
+    while (v->todo) {
+        mail__item *m = v->todo;
+        int room = mail__journal_room(v);
+        if (!room && !(v->check_fails && m->draft)) break;
+        v->todo = m->todo;
+        if (v->todo == NULL) v->todo_last = NULL;
+        m->todo = NULL;
+        if (room) mail__journal_put_one(v, m);
+        else mail__item_refuse(v, m, m->draft->refused ? m->draft->refused
+                                                       : v->check.err);
+    }
+}
+
+static void mail__journal_put(mail_server *v, mail__item *m, int put) {
+    int waits = m->puts;
+    m->puts = (unsigned char)(m->puts | put);
+    if (waits) return;
+    if (v->todo_last) v->todo_last->todo = m;
+    else v->todo = m;
+    v->todo_last = m;
+    mail__journal_drain(v);
+}
+
+/* What a batch was is decided. A flush that fails is never tried again, and
+   its segment is given up as soon as it can be: the kernel may have dropped
+   the pages and say OK the next time. What may be on the disk all the same,
+   and is to be refused, gets a D first, right behind it: a power loss must not
+   bring back what its sender was told to send again. */
+static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
+    mail__batch b = v->flying;
+    size_t i;
+    (void)arg;
+    memset(&v->flying, 0, sizeof v->flying);
+    v->flying.seg = -1;
+    if (e) {
+        v->segs[b.seg].closing = 1;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "the journal: %s",
+                   mail_err_text(e));
+    }
+    for (i = 0; i < b.n; i++) {
+        mail__item *m = b.items[i];
+        if (m->stage == MAIL__LEAVING) {
+            if (e) mail__journal_put(v, m, MAIL__PUT_D);
+            else {
+                v->segs[b.seg].removed = 1;
+                mail__item_left(v, m);
+            }
+        } else if (m->draft->refused)
+            mail__item_refuse(v, m, m->draft->refused);
+        else if (e) {
+            m->draft->refused = e;
+            mail__list_cut(v, m, b.seg);
+            if (mail__journal_add(v, m, MAIL__PUT_D))
+                mail__item_refuse(v, m, e);
+        } else mail__item_accept(v, m);
+    }
+    v->flying.items = b.items;                   /* its room is kept */
+    v->flying.cap = b.cap;
+    mail__journal_drain(v);
+}
+
+/* The end of a turn: what has come is flushed, if no other flush is out. The
+   next records begin on a page of their own: what is durable is never written
+   again, so no power loss in the middle of a write can take it along. */
+static void mail__journal_flush(mail_server *v) {
+    mail__batch b = v->filling;
+    mail_err e;
+    if (b.seg < 0 || v->flying.seg >= 0) return;
+    mail__journal_write(v);
+    v->segs[b.seg].at = (v->segs[b.seg].at + MAIL__PAGE - 1) / MAIL__PAGE *
+                        MAIL__PAGE;
+    e = v->filling.err;
+    b = v->filling;
+    v->filling = v->flying;
+    v->filling.seg = -1;
+    v->filling.n = 0;
+    v->filling.err = MAIL_ERR_OK;
+    v->flying = b;
+    mail__ask_begin(&v->flying.ask, NULL, mail__journal_flushed);
+    v->flying.ask.err = e;
+    if (!e) mail__ask_flush(v, &v->flying.ask, v->segs[b.seg].file, NULL);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush queue/journal.%d", b.seg);
+    mail__ask_end(v, &v->flying.ask);
+}
+
+/* ======================================================================
+   [SERVER CHECKPOINT] out of the journal, into files                ch.8
+
+   For each message with a record in the sealed segment, a few at a turn:
+
+     MAKE   a file under mail/NAME/tmp for each recipient here; if it stays
+            in the queue, queue/tmp/ID and its state.      Flush everything.
+     NAME   rename them into mail/NAME/new and queue.      Flush everything.
+     FREE   zeros over the start of the segment.           Flush the segment.
+     END    only now it is said, in memory too, that all this is so.
+
+   So a name in a mailbox always has its whole content behind it, and until
+   the segment is given up it outweighs all that is half done. Whatever
+   fails: the segment stays, and some seconds later all of it is done anew,
+   with new files, because what was flushed in vain is never flushed again.
+   ====================================================================== */
+
+enum { MAIL__MAKE, MAIL__NAMES, MAIL__GIVE_UP, MAIL__END_IT };
+enum { MAIL__AGAIN = 5000 };      /* ms after a checkpoint that failed */
+
+static void mail__box_tmp(mail_server *v, const mail__item *m, size_t i,
+                          const char *user, char name[MAIL_NAME_SIZE]) {
+    char id[MAIL_ID_SIZE];
+    snprintf(name, MAIL_NAME_SIZE, "mail/%s/tmp/%s-%lu.%.60s", user,
+             mail__id(m, id), (unsigned long)i, v->opts.host);
+}
+
+static void mail__box_new(mail_server *v, const mail__item *m, size_t i,
+                          const char *user, char name[MAIL_NAME_SIZE]) {
+    char unique[MAIL_ID_SIZE + 24], id[MAIL_ID_SIZE];
+    mail_buf b = mail_buf_on(name, MAIL_NAME_SIZE - 1);
+    snprintf(unique, sizeof unique, "%s-%lu", mail__id(m, id),
+             (unsigned long)i);
+    mail_buf_fmt(&b, "mail/%s/new/", user);
+    mail_box_name(&b, m->time, unique, v->opts.host, m->size, m->wire);
+    name[b.n] = 0;
+}
+
+/* The mailbox of a recipient whose turn it is. */
+static mail__user *mail__box_user(mail_server *v, const mail__rcpt *r) {
+    char to[MAIL_NAME_SIZE + 8];
+    if (mail_route_find(&v->opts.routing, &r->path, 1, to) !=
+        MAIL_ROUTE_LOCAL) return NULL;
+    return mail__user_find(v, mail_s(to));
+}
+
+/* A long text has a file already, and this is one more name for it. */
+static mail_err mail__box_make(mail_server *v, mail__item *m,
+                               const char *name) {
+    char from[MAIL_NAME_SIZE];
+    int64_t at, end;
+    int file, owned;
+    mail_err e;
+    v->sys.remove(v->sys.ctx, name);          /* of a try before a crash */
+    if (m->apart && v->sys.link(v->sys.ctx, mail__name(m, "queue/", ".text",
+                                from), name) == MAIL_ERR_OK) {
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", from, name);
+        return MAIL_ERR_OK;
+    }
+    file = mail__text_open(v, m, 0, &at, &end, &owned);
+    if (file < 0) return (mail_err)(-1 - file);
+    e = mail__copy(v, file, at, end - at, name);
+    if (owned) v->sys.close(v->sys.ctx, file);
+    return e;
+}
+
+/* The recipients here, if it is time for them. */
+static void mail__check_boxes(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE], path[MAIL_PATH_SIZE];
+    size_t i;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        mail__user *u;
+        mail_err e;
+        r->made = 0;
+        if (!r->job || r->job->hop || r->job->state != MAIL__JOB_READY)
+            continue;
+        u = mail__box_user(v, r);
+        if (u == NULL) {
+            mail__rcpt_set(v, m, r, MAIL_FATE_FAILED, 0,
+                           mail_s("5.1.1 no such user here"));
+            r->job = NULL;
+            continue;
+        }
+        mail__box_tmp(v, m, i, u->name, name);
+        e = mail__box_make(v, m, name);
+        r->made = e == MAIL_ERR_OK;
+        if (!e) continue;
+        v->sys.remove(v->sys.ctx, name);
+        mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s waits for mailbox %s: %s",
+                   mail__show(&r->path, path), u->name, mail_err_text(e));
+    }
+}
+
+/* Is somebody left whom only the queue knows of? */
+static int mail__check_stays(const mail__item *m) {
+    size_t i;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        const mail__rcpt *r = &m->letter->rcpts[i];
+        if ((mail__rcpt_due(r) && !r->made) || r->fate == MAIL_FATE_FAILED)
+            return 1;
+    }
+    return m->dead;
+}
+
+static mail_err mail__state_make(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    mail_buf b = mail_buf_on(v->block, MAIL__BLOCK);
+    mail_err e;
+    int file;
+    mail__name(m, "queue/tmp/", ".state", name);
+    v->sys.remove(v->sys.ctx, name);
+    file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_NEW);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
+    if (file < 0) return (mail_err)(-1 - file);
+    m->tmp_state = 1;
+    mail__state_put(m, &b);
+    e = v->sys.write(v->sys.ctx, file, 0, b.p, b.n);
+    if (v->sys.close(v->sys.ctx, file) && !e) e = MAIL_ERR_IO;
+    return e;
+}
+
+static mail_err mail__check_make(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    int k = v->check.seg, made = 0;
+    mail_err e = mail__letter_get(v, m);
+    size_t i;
+    if (e) return e;
+    m->check = 1;
+    mail__check_boxes(v, m);
+    for (i = 0; i < m->letter->nrcpts; i++) made |= m->letter->rcpts[i].made;
+    v->check.any |= made;
+    if (!mail__check_stays(m)) return MAIL_ERR_OK;
+    v->check.any = 1;
+    if (m->seg == k) {
+        mail__name(m, "queue/tmp/", "", name);
+        v->sys.remove(v->sys.ctx, name);
+        m->tmp = 1;
+        e = mail__copy(v, v->segs[k].file, m->at,
+                       m->text_at + (m->apart ? 0 : m->size), name);
+    }
+    if (!e && (m->changed || made || (m->seg == k && m->has_state)))
+        e = mail__state_make(v, m);
+    return e;
+}
+
+static mail_err mail__check_aside(mail_server *v, mail__item *m) {
+    char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
+    mail_err e = v->sys.mkdir(v->sys.ctx, "queue/dead");
+    mail__name(m, m->tmp ? "queue/tmp/" : "queue/", "", from);
+    mail__name(m, "queue/dead/", "", to);
+    if (!e && m->tmp) e = mail__rename(v, from, to, 1);
+    else if (!e) {
+        e = v->sys.link(v->sys.ctx, from, to);
+        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", from, to);
+        if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;   /* before a crash */
+    }
+    if (!e && m->apart) {
+        e = v->sys.link(v->sys.ctx, mail__name(m, "queue/", ".text", from),
+                        mail__name(m, "queue/dead/", ".text", to));
+        if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;
+    }
+    if (!e) m->tmp = 0, m->aside = 1;
+    return e;
+}
+
+/* EXISTS: put there before a crash. After a checkpoint that failed the name
+   may not be durable: it is given again. A mailbox that takes no name is
+   left out of the next checkpoint: this one fails, for the state that is
+   being written says otherwise. */
+static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
+    mail__rcpt *r = &m->letter->rcpts[i];
+    mail__user *u = mail__box_user(v, r);
+    char tmp[MAIL_NAME_SIZE], name[MAIL_NAME_SIZE];
+    mail_err e = MAIL_ERR_NOTFOUND;
+    if (u) {
+        mail__box_tmp(v, m, i, u->name, tmp);
+        mail__box_new(v, m, i, u->name, name);
+        e = mail__rename(v, tmp, name, v->check_fails || r->job->tries);
+        if (e) v->sys.remove(v->sys.ctx, tmp);
+    }
+    if (e && e != MAIL_ERR_EXISTS) {
+        mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
+        mail__job_done(v, r->job);    /* without it, the next time */
+        r->made = 0;
+        if (v->check.err == MAIL_ERR_OK) v->check.err = e;
+    }
+}
+
+static mail_err mail__check_name(mail_server *v, mail__item *m) {
+    char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
+    mail_err e = MAIL_ERR_OK;
+    size_t i;
+    for (i = 0; m->letter && i < m->letter->nrcpts; i++)
+        if (m->letter->rcpts[i].made) mail__check_box_name(v, m, i);
+    if (m->dead && !m->jobs) return mail__check_aside(v, m);
+    if (m->tmp_state) {
+        mail__name(m, "queue/tmp/", ".state", from);
+        e = mail__rename(v, from, mail__name(m, "queue/", ".state", to), 1);
+        if (e) return e;
+        m->tmp_state = 0;
+        m->has_state = 1;
+    }
+    if (m->tmp) {
+        mail__name(m, "queue/tmp/", "", from);
+        mail__name(m, "queue/", "", to);
+        e = mail__rename(v, from, to, m->has_file);
+        if (e == MAIL_ERR_EXISTS) {       /* somebody else's: hands off */
+            char away[MAIL_NAME_SIZE];
+            mail__name(m, "queue/foreign-", "", away);
+            e = mail__rename(v, to, away, 0);
+            if (!e) e = mail__rename(v, from, to, 0);
+        }
+        if (e) return e;
+        m->tmp = 0;
+        m->has_file = 1;
+    }
+    return e;
+}
+
+/* Who sends its text from the segment goes on with the file. */
+static void mail__check_switch(mail_server *v, mail__item *m) {
+    mail_conn *c;
+    for (c = v->conns; c && m->busy; c = c->next) {
+        int64_t at, end;
+        int owned;
+        if (c->role != 'c' || c->item != m || !c->shared) continue;
+        c->at -= m->at;               /* text_at is the same in the file */
+        c->end -= m->at;
+        c->shared = 0;
+        m->seg = -1;
+        c->file = mail__text_open(v, m, 0, &at, &end, &owned);
+        if (c->file < 0) c->file = -1, mail__conn_kill(v, c);
+    }
+    m->seg = -1;
+    m->at = 0;
+}
+
+static mail_err mail__check_end(mail_server *v, mail__item *m) {
+    char path[MAIL_PATH_SIZE], id[MAIL_ID_SIZE];
+    size_t i;
+    mail__job *j, *next;
+    if (m->seg == v->check.seg) mail__check_switch(v, m);
+    mail__list_cut(v, m, v->check.seg);
+    if (!m->check) return MAIL_ERR_OK;
+    m->check = 0;
+    if (!m->unsaved) m->changed = 0;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        int was = m->changed;
+        if (!r->made) continue;
+        r->made = 0;
+        r->job = NULL;
+        mail__rcpt_set(v, m, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
+        if (!was) m->changed = m->unsaved = 0;     /* the state says so */
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in the mailbox of %s",
+                   mail__id(m, id), mail__show(&r->path, path));
+    }
+    for (j = m->jobs; j; j = next) {
+        next = j->next;
+        if (j->hop == NULL && j->state == MAIL__JOB_READY)
+            mail__job_done(v, j);
+    }
+    if (m->aside) mail__item_gone(v, m);
+    else mail__item_settle(v, m);
+    return MAIL_ERR_OK;
+}
+
+/* --- the phases --------------------------------------------------------- */
+
+static void mail__check_wake(mail_server *v) {
+    mail_conn *c;
+    for (c = v->conns; c; c = c->next) {
+        if (c->dead || !c->entering) continue;
+        if (mail__box_ready(v, c->user)) {
+            mail__pop3d_enter(v, c);
+            mail__conn_go(v, c);
+        } else v->hurry = 1;
+    }
+}
+
+static void mail__check_fail(mail_server *v, mail_err e) {
+    mail__item *m;
+    char name[MAIL_NAME_SIZE];
+    int k = v->check.seg;
+    size_t i;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d is kept, and "
+               "tried again: %s", k, mail_err_text(e));
+    v->check_fails++;
+    v->check.next = v->segs[k].list;
+    while ((m = v->check.next) != NULL) {
+        v->check.next = m->in[k].next;
+        m->check = 0;
+        for (i = 0; m->letter && i < m->letter->nrcpts; i++) {
+            mail__rcpt *r = &m->letter->rcpts[i];
+            mail__user *u = r->made ? mail__box_user(v, r) : NULL;
+            if (u) mail__box_tmp(v, m, i, u->name, name);
+            if (u) v->sys.remove(v->sys.ctx, name);
+            r->made = 0;
+        }
+        if (m->tmp) mail__remove(v, mail__name(m, "queue/tmp/", "", name));
+        if (m->tmp_state)
+            mail__remove(v, mail__name(m, "queue/tmp/", ".state", name));
+        m->tmp = m->tmp_state = m->aside = 0;
+        mail__item_settle(v, m);       /* what it had to wait with */
+    }
+    v->check.seg = -1;
+    v->check.err = e;
+    v->check_after = mail__now(v) + MAIL__AGAIN;
+    mail__due(v, v->check_after);
+    mail__journal_drain(v);
+    mail__check_wake(v);
+}
+
+static void mail__check_next(mail_server *v, void *arg, mail_err e) {
+    mail__check *k = &v->check;
+    (void)arg;
+    k->waits = 0;
+    if (e == MAIL_ERR_OK) e = k->err;
+    if (e) {
+        mail__check_fail(v, e);
+        return;
+    }
+    k->phase++;
+    k->next = v->segs[k->seg].list;
+    if (k->phase == MAIL__END_IT) {
+        v->segs[k->seg].at = 0;
+        v->check_fails = 0;
+    }
+    mail__due(v, mail__now(v));
+}
+
+/* A phase is over: what it did is made durable, then comes the next. */
+static void mail__check_flush(mail_server *v, int file, int any) {
+    mail__check *k = &v->check;
+    k->waits = 1;
+    mail__ask_begin(&k->ask, NULL, mail__check_next);
+    if (any) {
+        mail__ask_flush(v, &k->ask, file, NULL);
+        if (file < 0)
+            mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush everything");
+        else mail__tell(v, NULL, MAIL_NOTE_DISK, "",
+                        "flush queue/journal.%d", k->seg);
+    }
+    mail__ask_end(v, &k->ask);
+}
+
+/* The segment is nobody's any more. */
+static void mail__check_give_up(mail_server *v) {
+    mail__segment *g = &v->segs[v->check.seg];
+    char zeros[MAIL__START];
+    memset(zeros, 0, sizeof zeros);
+    v->check.err = v->sys.write(v->sys.ctx, g->file, 0, zeros, sizeof zeros);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "clear queue/journal.%d",
+               v->check.seg);
+    mail__check_flush(v, g->file, 1);
+}
+
+static void mail__check_over(mail_server *v) {
+    mail__segment *g = &v->segs[v->check.seg];
+    v->lap_done = g->lap;
+    g->state = MAIL__FREE;
+    v->check.seg = -1;
+    mail__journal_drain(v);
+    mail__check_wake(v);
+}
+
+/* Up to so many messages of a phase, then it is another's turn. */
+static void mail__check_step(mail_server *v) {
+    static mail_err (*const each[])(mail_server *, mail__item *) = {
+        mail__check_make, mail__check_name, NULL, mail__check_end
+    };
+    mail__check *k = &v->check;
+    mail__segment *g = &v->segs[k->seg];
+    int left = MAIL__SLICE;
+    mail_err e = MAIL_ERR_OK;
+    while (each[k->phase] && k->next && left-- && !e) {
+        mail__item *m = k->next;
+        k->next = m->in[k->seg].next;
+        e = each[k->phase](v, m);
+    }
+    mail__due(v, mail__now(v));
+    if (e) mail__check_fail(v, e);
+    else if (each[k->phase] && k->next) return;
+    else if (k->phase == MAIL__MAKE)
+        mail__check_flush(v, -1, k->any || g->removed);
+    else if (k->phase == MAIL__NAMES) mail__check_flush(v, -1, k->any);
+    else if (k->phase == MAIL__GIVE_UP) mail__check_give_up(v);
+    else mail__check_over(v);
+}
+
+/* Is it time for the open segment? Nothing may be under way in it. */
+static void mail__check_seal(mail_server *v, int64_t now) {
+    mail__segment *g = v->cur >= 0 ? &v->segs[v->cur] : NULL;
+    int64_t at;
+    if (g == NULL || g->since < 0) return;
+    at = v->hurry || g->closing ? now : g->since + v->opts.checkpoint;
+    if (at > now) {
+        mail__due(v, at);
+        return;
+    }
+    g->closing = 1;
+    if (!mail__segment_idle(v, v->cur) ||
+        v->segs[1 - v->cur].state != MAIL__FREE) return;
+    mail__segment_seal(v);
+}
+
+static void mail__check_tick(mail_server *v, int64_t now) {
+    int k;
+    if (v->check.seg >= 0) {
+        if (!v->check.waits) mail__check_step(v);
+        return;
+    }
+    mail__check_seal(v, now);
+    if (v->check_after > now) {
+        mail__due(v, v->check_after);
+        return;
+    }
+    for (k = 0; k < 2; k++) {
+        const mail__segment *other = &v->segs[1 - k];
+        if (v->segs[k].state != MAIL__SEALED) continue;
+        if (other->state == MAIL__SEALED && other->lap < v->segs[k].lap)
+            continue;
+        memset(&v->check, 0, sizeof v->check);
+        v->check.seg = k;
+        v->check.next = v->segs[k].list;
+        v->hurry = 0;
+        mail__check_step(v);
+        return;
+    }
+}
+
+/* ======================================================================
+   [SERVER ROUND] what becomes of a message                          ch.9
+   Its jobs are tried, each in its own time; whenever something has changed
+   it is settled: who is to be told, is it done with, when is the next try?
+   ====================================================================== */
+
+/* D is durable, or could not be written: its files may go. In this order a
+   crash leaves a state or a text without a message, which the next start
+   removes, and never a message that has forgotten who has it. */
+static void mail__item_left(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    if (m->has_file) mail__remove(v, mail__name(m, "queue/", "", name));
+    if (m->has_state)
+        mail__remove(v, mail__name(m, "queue/", ".state", name));
+    if (m->apart) mail__remove(v, mail__name(m, "queue/", ".text", name));
+    mail__item_free(v, m);
+}
+
+/* It is done with. If neither a file nor a journal has it there is nothing
+   to be written down. */
+static void mail__item_gone(mail_server *v, mail__item *m) {
+    mail__list_cut(v, m, 0);
+    mail__list_cut(v, m, 1);
+    mail__timer_stop(v, &m->timer);
+    mail__item_unlink(v, m);
+    mail__item_move(v, m);
+    m->stage = MAIL__LEAVING;
+    if (m->seg < 0 && !m->has_file && !m->puts) mail__item_left(v, m);
+    else mail__journal_put(v, m, MAIL__PUT_D);
 }
 
 /* Seconds until the next try. Messages that came together would all try
    together again: each waits up to a tenth longer, always the same share of
-   it, so that its waits never get shorter. The last try is when it expires:
-   then, and not hours later, the sender knows. */
-static int64_t mail__item_wait_for(mail_server *v, const mail__item *m) {
-    int64_t left = m->time + v->opts.expire - mail__time(v, NULL);
-    int64_t wait = mail_retry_after(m->tries, v->opts.retry_first,
+   it, so that its waits never get shorter. */
+static int64_t mail__job_wait(mail_server *v, const mail__job *j) {
+    const mail__item *m = j->item;
+    int64_t wait = mail_retry_after(j->tries, v->opts.retry_first,
                                     v->opts.retry_max);
-    size_t i, share = 0;
-    for (i = 0; m->id[i]; i++) share = share * 31 + (unsigned char)m->id[i];
-    wait += wait * (int64_t)(share % 101) / 1000;
-    return m->tries == 0 ? 0 : left > 0 && left < wait ? left : wait;
+    size_t share = mail__id_hash(m->time, m->run, m->number) % 101;
+    return wait + wait * (int64_t)share / 1000;
 }
 
-/* The sender knows of those who had that fate. */
-static void mail__item_told(mail__item *m, mail_fate fate) {
-    size_t i;
-    for (i = 0; i < m->nrcpts; i++)
-        if (m->rcpts[i].fate == fate)
-            m->rcpts[i].fate = fate == MAIL_FATE_DUE ? MAIL_FATE_LATE
-                                                     : MAIL_FATE_TOLD;
-}
-
-static void mail__report_done(mail_server *v, mail__store *st, mail_err e) {
-    mail__item *m = (mail__item *)st->arg;   /* the one reported about */
-    if (e == MAIL_ERR_OK) mail__item_told(m, st->item->about);
-    mail__commit_done(v, st, e);
-    m->busy--;
-    if (e == MAIL_ERR_OK) mail__item_settle(v, m);
-    else {                            /* the disk is full, perhaps: later */
-        m->due = mail__now(v) +
-                 (mail__item_count(m, MAIL_FATE_DUE) ||
-                  mail__item_count(m, MAIL_FATE_LATE)
-                      ? mail__item_wait_for(v, m)
-                      : v->opts.retry_first) * 1000;
-        mail__due(v, m->due);
+/* A try of a job is over: the next one is later, if anybody is left. The last
+   one is when it expires: then, and not hours later, the sender knows. */
+static void mail__job_done(mail_server *v, mail__job *j) {
+    mail__item *m = j->item;
+    int64_t now = mail__now(v), end = m->born + v->opts.expire * 1000;
+    size_t i, left = 0;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        if (r->job != j) continue;
+        if (mail__rcpt_due(r)) left++;
+        else r->tries = j->tries + 1, r->job = NULL;
     }
+    j->tries++;
+    j->state = MAIL__JOB_WAITS;
+    j->due = now + mail__job_wait(v, j) * 1000;
+    j->last = now >= end;
+    if (now < end && j->due > end) j->due = end;
+    if (left == 0) mail__job_free(v, j);
 }
 
-/* The header of the message that failed: everything up to the empty line,
-   at most 32 KiB of it. */
-static void mail__report_header(mail_server *v, mail__item *m,
-                                mail__store *st) {
-    char name[MAIL_NAME_SIZE];
-    int64_t n, at = m->text_at;
-    int file, left = 2;
-    mail_head head;
-    memset(&head, 0, sizeof head);
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-    while (file >= 0 && left-- && !head.over) {
-        size_t k = 0;
-        n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ);
-        if (n <= 0) break;
-        while (k < (size_t)n && !head.over)
-            mail_head_feed(&head, mail_sn(v->block + k++, 1));
-        mail__store_add(v, st, mail_sn(v->block, k));
-        st->item->has_8bit |= head.has_8bit;
-        at += n;
-    }
-    if (file >= 0) v->sys.close(v->sys.ctx, file);
-}
-
-static void mail__report_part(mail_server *v, mail__store *st, mail_buf *b) {
-    mail__store_add(v, st, mail_buf_str(b));
-    b->n = 0;
-    b->full = 0;
-}
-
-static void mail__report_rcpts(mail_server *v, mail__item *m,
-                               mail__store *st, mail_buf *b,
-                               const mail_dsn *machine) {
-    size_t i;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail_dsn_rcpt r;
-        char to[MAIL_NAME_SIZE + 8];
-        if (m->rcpts[i].fate != st->item->about) continue;
-        if (mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) !=
-            MAIL_ROUTE_RELAY) to[0] = 0;
-        r.path = &m->rcpts[i].path;
-        r.hop = to;
-        r.code = m->rcpts[i].code;
-        r.words = m->rcpts[i].words ? m->rcpts[i].words : "it failed";
-        if (machine) mail_dsn_group(b, machine, &r);
-        else mail_dsn_say(b, &r);
-        mail__report_part(v, st, b);
-    }
-}
-
-/* The report is a message like any other: in the queue, durable, before the
-   failed recipients are marked as told. Never one about a report: <> gets
-   no answer (5321-139). It is about those with that fate: FAILED, or DUE
-   for too long. Returns 0 if there is nothing to wait for. */
-static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
-    char text[2400];
-    mail_buf b = mail_buf_on(text, sizeof text);
-    mail__item *r;
-    mail__store *st;
-    mail_dsn d;
-    if (mail_path_null(&m->from)) {
-        if (about != MAIL_FATE_FAILED) return 0;
-        mail__item_told(m, about);
-        m->dead = 1;
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in "
-                   "queue/dead: a report that nobody takes", m->id);
-        return 0;
-    }
-    r = mail__item_new(v);
-    if (r == NULL) return 0;
-    if (mail__item_rcpt(v, r, &m->from) ||
-        (st = mail__item_begin(v, r)) == NULL) {
-        mail__item_free(v, r);
-        return 0;
-    }
-    r->about = about;
-    d.host = v->opts.host;
-    d.id = r->id;
-    d.queue_id = m->id;
-    d.to = &m->from;
-    d.arrived = m->time;
-    d.time = mail__time(v, &d.zone);
-    d.until = about == MAIL_FATE_DUE ? m->time + v->opts.expire : 0;
-    mail_dsn_head(&b, &d);
-    mail__report_part(v, st, &b);
-    mail__report_rcpts(v, m, st, &b, NULL);
-    mail_dsn_middle(&b, &d);
-    mail__report_part(v, st, &b);
-    mail__report_rcpts(v, m, st, &b, &d);
-    mail_dsn_original(&b, &d);
-    mail__report_part(v, st, &b);
-    mail__report_header(v, m, st);
-    mail_dsn_tail(&b, &d);
-    mail__report_part(v, st, &b);
-    r->size = st->size - r->text_at;
-    st->arg = m;
-    m->busy++;
-    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: a report goes to the "
-               "sender, as %s", m->id, r->id);
-    mail__store_commit(v, st, "queue", r->id, mail__report_done);
-    return 1;
+/* Has this job, of a message that is too old, had its chance? If its next
+   hop was called a moment ago, that was it. */
+static int mail__job_over(mail_server *v, const mail__job *j, int64_t now) {
+    const mail__hop *h = j->hop;
+    return j->last || (h && h->rest > now && now - h->failed < 10000) ||
+           now - j->item->born > (v->opts.expire + 3600) * 1000;
 }
 
 /* Too old: who is still due has failed (RFC 5321 4.5.4.1). */
-static void mail__item_expire(mail_server *v, mail__item *m) {
-    char path[MAIL_PATH_SIZE];
+static void mail__item_expire(mail_server *v, mail__item *m, int64_t now) {
+    char path[MAIL_PATH_SIZE], id[MAIL_ID_SIZE], words[600];
+    mail__job *j, *next;
     size_t i;
-    if (mail__time(v, NULL) - m->time < v->opts.expire) return;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        char words[600];
-        if (!mail__rcpt_due(r) || r->busy) continue;
+    if (now - m->born < v->opts.expire * 1000) return;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        const char *why = r->words && r->words[0] ? r->words :
+                          r->job && r->job->hop && r->job->hop->words
+                              ? r->job->hop->words : "no answer";
+        if (!mail__rcpt_due(r) || !r->job || !mail__job_over(v, r->job, now))
+            continue;
         snprintf(words, sizeof words, "4.4.7 tried for too long; at last: "
-                 "%s", r->words ? r->words : "no answer");
-        mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0, mail_s(words));
+                 "%.500s", why);
+        r->tries = r->job->tries;
+        mail__rcpt_set(v, m, r, MAIL_FATE_FAILED, 0, mail_s(words));
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s has failed for %s: %s",
-                   m->id, mail__show(&r->path, path), words);
+                   mail__id(m, id), mail__show(&r->path, path), words);
+    }
+    for (i = 0; i < m->letter->nrcpts; i++)
+        if (!mail__rcpt_due(&m->letter->rcpts[i]))
+            m->letter->rcpts[i].job = NULL;
+    for (j = m->jobs; j; j = next) {
+        next = j->next;
+        if (mail__job_over(v, j, now)) mail__job_free(v, j);
+        else if (j->hop && j->hop->rest > now) {       /* its last chance */
+            j->hop->rest = now;
+            mail__hop_want(v, j->hop);
+        }
     }
 }
 
-/* Has somebody been due for so long that the sender should know? */
-static int mail__item_late(mail_server *v, const mail__item *m) {
-    return m->tries && mail__item_count(m, MAIL_FATE_DUE) &&
-           mail__time(v, NULL) - m->time >= v->opts.warn;
-}
-
-/* Is somebody due at another host who has not been tried in this round,
-   for want of a connection? */
-static int mail__item_untried(mail_server *v, mail__item *m) {
-    char to[MAIL_NAME_SIZE + 8];
-    size_t i;
-    for (i = 0; i < m->nrcpts && m->tries; i++)
-        if (mail__rcpt_due(&m->rcpts[i]) &&
-            m->rcpts[i].round < m->tries &&
-            mail_route_find(&v->opts.routing, &m->rcpts[i].path, 1, to) ==
-            MAIL_ROUTE_RELAY) return 1;
+/* Has somebody been tried for so long that the sender should know? */
+static int mail__item_late(const mail_server *v, const mail__item *m,
+                           int64_t now) {
+    const mail__job *j;
+    if (m->warned || now - m->born < v->opts.warn * 1000) return 0;
+    for (j = m->jobs; j; j = j->next)
+        if (j->tries || (j->hop && j->hop->tries)) return 1;
     return 0;
 }
 
-/* A round of tries is over: is the message done with, is somebody to be
-   told, or is there a next round? */
+/* When must somebody look at it? */
+static void mail__item_schedule(mail_server *v, mail__item *m, int64_t now) {
+    int64_t due = m->born + v->opts.expire * 1000;
+    int64_t warn = m->born + v->opts.warn * 1000;
+    const mail__job *j;
+    if (!m->warned && warn < due) due = warn > now ? warn : now + 60000;
+    for (j = m->jobs; j; j = j->next)
+        if (j->state == MAIL__JOB_WAITS && j->due < due) due = j->due;
+    if (due <= now || m->jobs == NULL)      /* something did not come off */
+        due = now + v->opts.retry_first * 1000;
+    mail__timer_set(v, &m->timer, due);
+}
+
+/* The jobs whose time has come join their lines. */
+static void mail__item_start(mail_server *v, mail__item *m, int64_t now) {
+    mail__job *j, *next;
+    for (j = m->jobs; j; j = next) {
+        next = j->next;
+        if (j->state == MAIL__JOB_WAITS && j->due <= now)
+            mail__job_ready(v, j);
+    }
+}
+
 static void mail__item_settle(mail_server *v, mail__item *m) {
-    mail_conn *w = m->waiter;
-    if (m->busy) return;
-    m->waiter = NULL;
+    int64_t now = mail__now(v);
+    if (m->busy || m->check || m->stage != MAIL__QUEUED) return;
+    if (m->letter || m->jobs == NULL || mail__item_late(v, m, now) ||
+        now - m->born >= v->opts.expire * 1000) {
+        char id[MAIL_ID_SIZE];
+        mail_err e = mail__letter_get(v, m);
+        if (e == MAIL_ERR_OK) {
+            mail__item_expire(v, m, now);
+            if (mail__count(m, MAIL_FATE_FAILED) &&
+                mail__report(v, m, MAIL_FATE_FAILED)) return;
+            if (mail__item_late(v, m, now)) {
+                if (mail__count(m, MAIL_FATE_DUE) == 0) m->warned = 1;
+                else if (mail__report(v, m, MAIL_FATE_DUE)) return;
+            }
+            if (!m->dead && !m->jobs && !mail__count(m, MAIL_FATE_FAILED)) {
+                mail__item_gone(v, m);
+                return;
+            }
+        } else mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s cannot be read: "
+                          "%s", mail__id(m, id), mail_err_text(e));
+    }
+    if (m->letter && (m->unsaved || (m->dead && !m->jobs)))
+        mail__journal_put(v, m, MAIL__PUT_F);
+    mail__item_start(v, m, now);
+    mail__item_schedule(v, m, now);
+    mail__letter_rest(v, m);
+}
+
+/* --- accepted, or not --------------------------------------------------- */
+
+/* A is durable: the instant of acceptance. */
+static void mail__item_accept(mail_server *v, mail__item *m) {
+    mail__draft *d = m->draft;
+    mail_conn *w = d->waiter;
+    mail__item *about = d->about;
+    char from[MAIL_PATH_SIZE], id[MAIL_ID_SIZE];
+    size_t i;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is accepted from %s for %lu, "
+               "%lld octets", mail__id(m, id),
+               mail__show(&m->letter->from, from),
+               (unsigned long)m->letter->nrcpts, (long long)m->wire);
     if (w) {
         w->item = NULL;
         mail_smtpd_reply(&w->u.smtpd, 250, NULL);
-        mail__conn_go(v, w);
     }
-    if (mail__item_untried(v, m)) {        /* the round is not over */
-        mail__item_wait(v, m, 1);
-        m->due = mail__now(v) + 1000;
-        mail__due(v, m->due);
-        return;
+    for (i = 0; about && i < about->letter->nrcpts; i++) {
+        mail__rcpt *r = &about->letter->rcpts[i];
+        if (!r->told) continue;
+        r->told = 0;
+        r->fate = d->fate == MAIL_FATE_DUE ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
+        about->changed = about->unsaved = 1;
     }
-    mail__item_wait(v, m, 0);
-    mail__item_expire(v, m);
-    if (mail__item_count(m, MAIL_FATE_FAILED) &&
-        mail__report(v, m, MAIL_FATE_FAILED)) return;
-    if (mail__item_late(v, m) && mail__report(v, m, MAIL_FATE_DUE)) return;
-    if (!mail__item_count(m, MAIL_FATE_DUE) &&
-        !mail__item_count(m, MAIL_FATE_LATE) &&
-        !mail__item_count(m, MAIL_FATE_FAILED)) {
-        mail__item_gone(v, m);
-        return;
-    }
-    m->due = mail__now(v) + mail__item_wait_for(v, m) * 1000;
-    mail__due(v, m->due);
-    if (m->tries || mail__item_count(m, MAIL_FATE_DUE) < m->nrcpts)
-        mail__item_save(v, m);
-}
-
-/* ======================================================================
-   [SERVER DELIVER] into a mailbox here                              ch.8
-   ====================================================================== */
-
-static void mail__delivery_end(mail_server *v, mail__delivery *d,
-                               mail_err e) {
-    mail__delivery **at = &v->deliveries;
-    mail__item *m = d->item;
-    mail__rcpt *r = &m->rcpts[d->rcpt];
-    while (*at && *at != d) at = &(*at)->next;
-    if (*at) *at = d->next;
-    if (d->file >= 0) v->sys.close(v->sys.ctx, d->file);
-    /* EXISTS: put there before a crash that kept us from noting it. */
-    if (e == MAIL_ERR_OK || e == MAIL_ERR_EXISTS) {
-        mail__rcpt_set(v, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in mailbox %s", m->id,
-                   d->user);
-    } else {
-        mail__rcpt_set(v, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s waits: mailbox %s: %s",
-                   m->id, d->user, mail_err_text(e));
-    }
-    mail__free(v, d);
-    m->busy--;
+    if (about && d->fate == MAIL_FATE_DUE) about->warned = 1;
+    mail__item_moved(v, m);
+    mail__item_link(v, m);
+    mail__draft_free(v, m);
     mail__item_settle(v, m);
-}
-
-static void mail__delivery_done(mail_server *v, mail__store *st, mail_err e) {
-    mail__delivery_end(v, (mail__delivery *)st->arg, e);
-}
-
-/* All of it is copied: the name says how long it is. */
-static void mail__delivery_commit(mail_server *v, mail__delivery *d) {
-    mail__store *st = d->store;
-    char name[MAIL_NAME_SIZE], dir[MAIL_NAME_SIZE];
-    char unique[MAIL_ID_SIZE + 24];
-    mail_buf b = mail_buf_on(name, sizeof name - 1);
-    snprintf(unique, sizeof unique, "%s-%lu", d->item->id,
-             (unsigned long)d->rcpt);
-    mail_box_name(&b, d->item->time, unique, v->opts.host, st->size, d->wire);
-    name[b.n] = 0;
-    snprintf(dir, sizeof dir, "mail/%s/new", d->user);
-    d->store = NULL;
-    mail__store_commit(v, st, dir, name, mail__delivery_done);
-}
-
-/* A slice of the copy. Returns 1 when it is all there. */
-static int mail__delivery_step(mail_server *v, mail__delivery *d) {
-    int slices;
-    for (slices = 0; slices < 16; slices++) {
-        int64_t n = v->sys.read(v->sys.ctx, d->file, d->at, v->block,
-                                MAIL__READ);
-        size_t k;
-        if (n < 0) d->store->err = MAIL_ERR_IO;
-        if (n <= 0 || d->store->err) {
-            k = mail_to_lf_end(&d->to_lf, v->gather);
-            mail__store_add(v, d->store, mail_sn(v->gather, k));
-            return 1;
-        }
-        k = mail_to_lf_feed(&d->to_lf, v->block, (size_t)n, v->gather);
-        mail__store_add(v, d->store, mail_sn(v->gather, k));
-        d->at += n;
-        d->wire += n;
+    if (about) {
+        about->busy--;
+        mail__item_settle(v, about);
     }
-    return 0;
-}
-
-/* Return-Path is added here, at final delivery, and nowhere else. */
-static void mail__deliver(mail_server *v, mail__item *m, size_t i,
-                          mail__user *u) {
-    mail__delivery *d = (mail__delivery *)mail__alloc(v, sizeof *d);
-    char name[MAIL_NAME_SIZE], line[MAIL_PATH_SIZE + 20];
-    mail_buf b = mail_buf_on(line, sizeof line);
-    if (d == NULL) {
-        mail__rcpt_set(v, &m->rcpts[i], MAIL_FATE_DUE, 0,
-                       mail_s("4.3.0 out of memory"));
-        return;
-    }
-    d->item = m;
-    d->rcpt = i;
-    mail_copy(d->user, sizeof d->user, mail_s(u->name));
-    d->at = m->text_at;
-    m->rcpts[i].busy = d;
-    m->busy++;
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    d->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-    snprintf(name, sizeof name, "mail/%s/tmp/%s-%lu.%.60s", u->name, m->id,
-             (unsigned long)i, v->opts.host);
-    v->sys.remove(v->sys.ctx, name);        /* of a try before a crash */
-    d->store = mail__store_new(v, name);
-    if (d->store == NULL || d->file < 0) {
-        if (d->store) mail__store_drop(v, d->store);
-        mail__delivery_end(v, d, d->file < 0 ? (mail_err)(-1 - d->file)
-                                             : MAIL_ERR_NOMEM);
-        return;
-    }
-    d->store->arg = d;
-    mail_buf_add(&b, mail_s("Return-Path: "));
-    mail_path_write(&b, &m->from);
-    mail_buf_add(&b, mail_s("\n"));
-    mail__store_add(v, d->store, mail_buf_str(&b));
-    d->wire = (int64_t)b.n + 1;
-    d->next = v->deliveries;
-    v->deliveries = d;
-}
-
-static void mail__deliveries(mail_server *v) {
-    mail__delivery *d = v->deliveries, *next;
-    for (; d; d = next) {
-        next = d->next;
-        if (d->store == NULL) continue;         /* it is being flushed */
-        if (mail__delivery_step(v, d)) mail__delivery_commit(v, d);
-        else mail__due(v, mail__now(v));
-    }
-}
-
-/* Every recipient with a mailbox here. busy is held meanwhile, so that the
-   round ends once, and after all of them have begun. */
-static void mail__item_local(mail_server *v, mail__item *m) {
-    char to[MAIL_NAME_SIZE + 8];
-    size_t i;
-    m->busy++;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        mail__user *u;
-        if (!mail__rcpt_due(r) || r->busy) continue;
-        switch (mail_route_find(&v->opts.routing, &r->path, 1, to)) {
-        case MAIL_ROUTE_LOCAL:
-            u = mail__user_find(v, mail_s(to));
-            if (u) mail__deliver(v, m, i, u);
-            break;
-        case MAIL_ROUTE_NO_USER:
-            mail__rcpt_set(v, r, MAIL_FATE_FAILED, 0,
-                           mail_s("5.1.1 no such user here"));
-            break;
-        default:
-            break;
-        }
-    }
-    mail__deliveries(v);
-    m->busy--;
-    mail__item_settle(v, m);
+    if (w) mail__conn_go(v, w);
 }
 
 static void mail__say_disk(mail_smtpd *s, mail_err e) {
     if (e == MAIL_ERR_NOSPACE)
         mail_smtpd_reply(s, 452, "4.3.1 no space on my disk, try later");
+    else if (e == MAIL_ERR_TOOLONG)
+        mail_smtpd_reply(s, 452, "4.5.3 too many recipients for one mail");
+    else if (e == MAIL_ERR_NOMEM)
+        mail_smtpd_reply(s, 451, "4.3.0 out of memory");
     else mail_smtpd_reply(s, 451, "4.3.0 my disk failed, try later");
 }
 
-/* queue/ID is durable: the instant of acceptance. */
-static void mail__commit_done(mail_server *v, mail__store *st, mail_err e) {
-    mail__item *m = st->item;
-    char from[MAIL_PATH_SIZE];
-    if (e) {
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is refused: %s", m->id,
-                   mail_err_text(e));
-        if (m->waiter) {
-            m->waiter->item = NULL;
-            mail__say_disk(&m->waiter->u.smtpd, e);
-            mail__conn_go(v, m->waiter);
-        }
-        mail__item_free(v, m);
+/* It could not be made durable: whoever sent it keeps it. */
+static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
+    mail_conn *w = m->draft->waiter;
+    mail__item *about = m->draft->about;
+    char id[MAIL_ID_SIZE];
+    size_t i;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is refused: %s",
+               mail__id(m, id), mail_err_text(e));
+    mail__item_drop(v, m);
+    if (w) {
+        w->item = NULL;
+        mail__say_disk(&w->u.smtpd, e);
+        mail__conn_go(v, w);
+    }
+    if (about == NULL) return;
+    for (i = 0; i < about->letter->nrcpts; i++)
+        about->letter->rcpts[i].told = 0;
+    about->busy--;
+    mail__timer_set(v, &about->timer,
+                    mail__now(v) + v->opts.retry_first * 1000);
+}
+
+static void mail__draft_flushed(mail_server *v, void *arg, mail_err e) {
+    mail__item *m = (mail__item *)arg;
+    if (e) mail__item_refuse(v, m, e);
+    else mail__journal_put(v, m, MAIL__PUT_A);
+}
+
+/* The draft is complete. A long text is made durable under its own name
+   first; then, and for a short one at once, it goes into the journal. */
+static void mail__item_commit(mail_server *v, mail__item *m) {
+    mail__draft *d = m->draft;
+    mail_err e;
+    if (m->apart) mail__draft_write(v, m);
+    m->size = m->apart ? d->written : (int64_t)d->n;
+    e = d->err ? d->err : mail__jobs_make(v, m);
+    if (e || !m->apart) {
+        mail__draft_flushed(v, m, e);
         return;
     }
-    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is accepted from %s for %lu, "
-               "%lld octets", m->id, mail__show(&m->from, from),
-               (unsigned long)m->nrcpts, (long long)m->size);
-    mail__item_link(v, m);
-    mail__item_local(v, m);
+    mail__ask_begin(&d->ask, m, mail__draft_flushed);
+    mail__ask_flush(v, &d->ask, d->file, NULL);
+    mail__ask_flush(v, &d->ask, -1, "queue");
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush text");
+    mail__ask_end(v, &d->ask);
+}
+
+/* --- reports ------------------------------------------------------------ */
+
+static void mail__report_part(mail_server *v, mail__item *r, mail_buf *b) {
+    r->eight |= mail__is_8bit(mail_buf_str(b)) != 0;
+    mail__draft_add(v, r, mail_buf_str(b));
+    b->n = 0;
+    b->full = 0;
+}
+
+/* The header of the message that failed: everything up to the empty line,
+   at most 32 KiB of it. */
+static void mail__report_header(mail_server *v, mail__item *m,
+                                mail__item *r) {
+    int64_t at, end, n = 0;
+    int owned, left = 2, file = mail__text_open(v, m, 1, &at, &end, &owned);
+    while (file >= 0 && left-- && at < end) {
+        mail_str rest;
+        n = v->sys.read(v->sys.ctx, file, at, v->block,
+                        end - at < MAIL__READ ? (size_t)(end - at)
+                                              : MAIL__READ);
+        rest = mail_sn(v->block, n > 0 ? (size_t)n : 0);
+        while (rest.n && memchr(rest.p, '\n', rest.n)) {
+            mail_str line = mail_cut(&rest, '\n');
+            at += (int64_t)line.n + 1;
+            if (line.n == 0) left = 0;
+            if (line.n == 0) break;
+            r->eight |= mail__is_8bit(line) != 0;
+            mail__draft_add(v, r, line);
+            mail__draft_add(v, r, mail_s("\r\n"));
+        }
+        if (n < MAIL__READ) break;
+    }
+    if (file >= 0 && owned) v->sys.close(v->sys.ctx, file);
+}
+
+static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
+                               mail_buf *b, const mail_dsn *machine) {
+    size_t i;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        const mail__rcpt *to = &m->letter->rcpts[i];
+        const mail__hop *h = to->job ? to->job->hop : NULL;
+        mail_dsn_rcpt d;
+        char hop[MAIL_NAME_SIZE + 8];
+        if (!to->told) continue;
+        if (mail_route_find(&v->opts.routing, &to->path, 1, hop) !=
+            MAIL_ROUTE_RELAY) hop[0] = 0;
+        d.path = &to->path;
+        d.hop = hop;
+        d.code = to->code;
+        d.words = to->words && to->words[0] ? to->words :
+                  h && h->words ? h->words : "it failed";
+        if (machine) mail_dsn_group(b, machine, &d);
+        else mail_dsn_say(b, &d);
+        mail__report_part(v, r, b);
+    }
+}
+
+/* The report is a message like any other, and its record says whom it tells
+   about: one flush makes both true. Never one about a report: <> gets no
+   answer (5321-139). It is about those with that fate: FAILED, or DUE for
+   too long. Returns 0 if there is nothing to wait for. */
+static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
+    char text[2400], id[MAIL_ID_SIZE], mid[MAIL_ID_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail__item *r;
+    mail_dsn d;
+    size_t i, most = 500;
+    mail__id(m, mid);
+    if (mail_path_null(&m->letter->from)) {
+        m->warned = 1;
+        if (about != MAIL_FATE_FAILED) return 0;
+        for (i = 0; i < m->letter->nrcpts; i++)
+            if (m->letter->rcpts[i].fate == about)
+                m->letter->rcpts[i].fate = MAIL_FATE_TOLD;
+        m->changed = m->unsaved = m->dead = 1;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in "
+                   "queue/dead: a report that nobody takes", mid);
+        return 0;
+    }
+    r = mail__item_new(v);
+    if (r == NULL) return 0;
+    if (mail__letter_to(v, r->letter, &m->letter->from) ||
+        mail__draft_begin(v, r)) {
+        mail__item_drop(v, r);
+        return 0;
+    }
+    r->draft->about = m;
+    r->draft->fate = about;
+    for (i = 0; i < m->letter->nrcpts; i++)
+        m->letter->rcpts[i].told = m->letter->rcpts[i].fate == about &&
+                                   most && most--;
+    memset(&d, 0, sizeof d);
+    d.host = v->opts.host;
+    d.id = mail__id(r, id);
+    d.queue_id = mid;
+    d.to = &m->letter->from;
+    d.arrived = m->time;
+    d.time = mail__time(v, &d.zone);
+    d.until = about == MAIL_FATE_DUE ? m->time + v->opts.expire : 0;
+    mail_dsn_head(&b, &d);
+    mail__report_part(v, r, &b);
+    mail__report_rcpts(v, m, r, &b, NULL);
+    mail_dsn_middle(&b, &d);
+    mail__report_part(v, r, &b);
+    mail__report_rcpts(v, m, r, &b, &d);
+    mail_dsn_original(&b, &d);
+    mail__report_part(v, r, &b);
+    mail__report_header(v, m, r);
+    mail_dsn_tail(&b, &d);
+    mail__report_part(v, r, &b);
+    m->busy++;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: a report goes to the "
+               "sender, as %s", mid, id);
+    mail__item_commit(v, r);
+    return 1;
 }
 
 /* ======================================================================
@@ -6566,6 +7806,220 @@ static void mail__lookups(mail_server *v, int64_t now) {
 }
 
 /* ======================================================================
+   [SERVER HOP] who waits before a next hop                          ch.9
+   The jobs for a next hop stand in a few lines, one for each share of the
+   senders, which are served in turn: whoever sends ten thousand messages
+   waits behind himself. When a call fails, all rest; then one connection
+   tries, and if it is heard the others follow.
+   ====================================================================== */
+
+static mail__hop *mail__hop_find(mail_server *v, const char *name) {
+    mail__hop **place = &v->hops[mail__hash(mail_s(name)) & 255], *h;
+    for (h = *place; h; h = h->chain)
+        if (mail_ieq(mail_s(h->name), mail_s(name))) return h;
+    if (!mail__timer_room(v)) return NULL;
+    h = (mail__hop *)mail__alloc(v, sizeof *h);
+    if (h == NULL) {
+        v->timed--;
+        return NULL;
+    }
+    mail_copy(h->name, sizeof h->name, mail_s(name));
+    h->timer.is_hop = 1;
+    h->chain = *place;
+    return *place = h;
+}
+
+static void mail__calling_cut(mail_server *v, mail__hop *h) {
+    mail__hop **at = &v->calling, *last = NULL;
+    if (!h->is_calling) return;
+    while (*at != h) last = *at, at = &(*at)->calling;
+    *at = h->calling;
+    if (v->calling_last == h) v->calling_last = last;
+    h->calling = NULL;
+    h->is_calling = 0;
+}
+
+/* Nobody waits for it any more: it goes. */
+static void mail__hop_free(mail_server *v, mail__hop *h) {
+    mail__hop **at = &v->hops[mail__hash(mail_s(h->name)) & 255];
+    if (h->jobs || h->conns) return;
+    while (*at != h) at = &(*at)->chain;
+    *at = h->chain;
+    mail__calling_cut(v, h);
+    mail__timer_end(v, &h->timer);
+    mail__free(v, h->words);
+    mail__free(v, h);
+}
+
+/* There are jobs: may somebody call, and when? */
+static void mail__hop_want(mail_server *v, mail__hop *h) {
+    int64_t now = mail__now(v);
+    unsigned most = h->tries ? 1 : (unsigned)v->opts.max_hop;
+    if (h->rest > now) mail__timer_set(v, &h->timer, h->rest);
+    else if (h->ready > h->conns && h->conns < most && !h->is_calling) {
+        h->is_calling = 1;
+        if (v->calling) v->calling_last->calling = h;
+        else v->calling = h;
+        v->calling_last = h;
+        mail__due(v, now);
+    }
+}
+
+/* Whose mailbox opens only after the checkpoint that brings this message? */
+static void mail__box_laps(mail_server *v, mail__item *m, int listed) {
+    uint64_t lap = 0;
+    size_t i;
+    int k;
+    for (k = 0; k < 2; k++)
+        if (listed & 1 << k && v->segs[k].lap > lap) lap = v->segs[k].lap;
+    if (mail__letter_get(v, m)) return;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        const mail__rcpt *r = &m->letter->rcpts[i];
+        mail__user *u = r->job && !r->job->hop ? mail__box_user(v, r) : NULL;
+        if (u && u->lap < lap) u->lap = lap;
+    }
+}
+
+/* A job's time has come: it joins its line, or a checkpoint's list. */
+static void mail__job_ready(mail_server *v, mail__job *j) {
+    mail__hop *h = j->hop;
+    mail__item *m = j->item;
+    int checked = v->check.seg >= 0 ? 1 << v->check.seg : 0;
+    if (h == NULL) {
+        if (!(m->listed & ~checked) && !mail__journal_room(v)) {
+            j->due = mail__now(v) + 1000;
+            return;
+        }
+        if (!(m->listed & ~checked)) {
+            mail__list_add(v, m, v->cur);
+            if (v->segs[v->cur].since < 0)
+                v->segs[v->cur].since = mail__now(v);
+        }
+        j->state = MAIL__JOB_READY;
+        mail__box_laps(v, m, m->listed & ~checked);
+        mail__due(v, mail__now(v));
+        return;
+    }
+    j->state = MAIL__JOB_READY;
+    j->behind = NULL;
+    j->ahead = h->lines[j->line].last;
+    if (j->ahead) j->ahead->behind = j;
+    else h->lines[j->line].first = j;
+    h->lines[j->line].last = j;
+    h->ready++;
+    mail__hop_want(v, h);
+}
+
+/* It waits in its line no longer. */
+static void mail__hop_leave(mail__job *j) {
+    mail__hop *h = j->hop;
+    if (h == NULL || j->state != MAIL__JOB_READY) return;
+    if (j->ahead) j->ahead->behind = j->behind;
+    else h->lines[j->line].first = j->behind;
+    if (j->behind) j->behind->ahead = j->ahead;
+    else h->lines[j->line].last = j->ahead;
+    j->ahead = j->behind = NULL;
+    j->state = MAIL__JOB_BUSY;
+    h->ready--;
+}
+
+/* The next one of a hop, each line in its turn; NULL: none. */
+static mail__job *mail__hop_next(mail__hop *h) {
+    unsigned i;
+    for (i = 0; i < MAIL__LINES; i++) {
+        unsigned k = (h->turn + i) % MAIL__LINES;
+        mail__job *j = h->lines[k].first;
+        if (j == NULL) continue;
+        h->turn = k + 1;
+        mail__hop_leave(j);
+        return j;
+    }
+    return NULL;
+}
+
+/* The next job that can be begun: its recipients are the connection's (or,
+   without one, nobody's). A letter that cannot be read waits. */
+static mail__job *mail__hop_take(mail_server *v, mail__hop *h,
+                                 mail_conn *c) {
+    mail__job *j;
+    size_t i;
+    while ((j = mail__hop_next(h)) != NULL) {
+        mail__item *m = j->item;
+        if (mail__letter_get(v, m)) {
+            j->state = MAIL__JOB_WAITS;
+            j->due = mail__now(v) + v->opts.retry_first * 1000;
+            mail__item_schedule(v, m, mail__now(v));
+            continue;
+        }
+        for (i = 0; i < m->letter->nrcpts; i++) {
+            mail__rcpt *r = &m->letter->rcpts[i];
+            if (r->job != j || !mail__rcpt_due(r)) continue;
+            r->busy = c;
+            r->code = 0;
+        }
+        m->busy++;
+        return j;
+    }
+    return NULL;
+}
+
+/* The try of a job is over. Who was refused at RCPT keeps that fate; the
+   others share this one. ours: no peer said that code. */
+static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
+                          int code, const char *words, int ours) {
+    mail__item *m = j->item;
+    char path[MAIL_PATH_SIZE], id[MAIL_ID_SIZE];
+    size_t i;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        if (r->job != j || r->busy != c) continue;
+        r->busy = NULL;
+        if (r->code < 400)
+            mail__rcpt_set(v, m, r, code / 100 == 2 ? MAIL_FATE_SENT :
+                           code / 100 == 5 ? MAIL_FATE_FAILED :
+                           MAIL_FATE_DUE, code, mail_s(words));
+        if (ours) r->code = 0;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s",
+                   mail__id(m, id),
+                   r->fate == MAIL_FATE_SENT ? "is sent to" :
+                   r->fate == MAIL_FATE_FAILED ? "has failed for"
+                   : "waits for", mail__show(&r->path, path), j->hop->name,
+                   r->code ? r->code : code, r->words ? r->words : "");
+    }
+    m->busy--;
+    mail__job_done(v, j);
+    mail__item_settle(v, m);
+}
+
+/* No host of this hop will have us: for now, all rest, and the one whose
+   turn it was has had its try. For ever (5yz): all of them have failed, some
+   at a turn. */
+static void mail__hop_failed(mail_server *v, mail__hop *h, int code,
+                             const char *words, int ours) {
+    char *w = (char *)mail__alloc(v, strlen(words) + 1);
+    int64_t now = mail__now(v);
+    int left = code >= 500 ? MAIL__SLICE : 1;
+    mail__job *j;
+    mail__free(v, h->words);
+    h->words = w;
+    if (w) strcpy(w, words);
+    h->code = code;
+    if (code < 500 && h->rest > now) left = 0;  /* another call said so */
+    else if (code < 500) {
+        h->tries++;
+        h->failed = now;
+        h->rest = now + mail_retry_after(h->tries, v->opts.retry_first,
+                                         v->opts.retry_max) * 1000;
+    }
+    h->jobs++;                            /* it stays while we look at it */
+    while (left-- && (j = mail__hop_take(v, h, NULL)) != NULL)
+        mail__job_end(v, j, NULL, code, words, ours);
+    h->jobs--;
+    mail__hop_want(v, h);
+    mail__hop_free(v, h);
+}
+
+/* ======================================================================
    [SERVER RELAY] on to the next hop                                 ch.9
    ====================================================================== */
 
@@ -6593,53 +8047,40 @@ static void mail__conn_watch(void *ctx, mail_note kind, mail_str text,
                       state);
 }
 
+/* The file of a segment is everybody's. */
 static void mail__conn_file(mail_server *v, mail_conn *c) {
-    if (c->file >= 0) v->sys.close(v->sys.ctx, c->file);
+    if (c->file >= 0 && !c->shared) v->sys.close(v->sys.ctx, c->file);
     c->file = -1;
+    c->shared = 0;
 }
 
-/* The try is over. Who was refused at RCPT keeps that fate; the others share
-   this one. */
 static void mail__relay_end(mail_server *v, mail_conn *c, int code,
-                            const char *words) {
-    mail__item *m = c->item;
-    char path[MAIL_PATH_SIZE];
-    size_t i;
-    if (m == NULL) return;
+                            const char *words, int ours) {
+    mail__job *j = c->job;
     c->item = NULL;
+    c->job = NULL;
     mail__conn_file(v, c);
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        if (r->busy != c) continue;
-        r->busy = NULL;
-        if (r->code < 400)
-            mail__rcpt_set(v, r, code / 100 == 2 ? MAIL_FATE_SENT :
-                           code / 100 == 5 ? MAIL_FATE_FAILED :
-                           MAIL_FATE_DUE, code, mail_s(words));
-        if (c->connecting) r->code = 0;      /* that is us, no peer said so */
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s", m->id,
-                   r->fate == MAIL_FATE_SENT ? "is sent to" :
-                   r->fate == MAIL_FATE_FAILED ? "has failed for"
-                   : "waits for", mail__show(&r->path, path), c->hop,
-                   r->code ? r->code : code, r->words ? r->words : "");
-    }
-    m->busy--;
-    mail__item_settle(v, m);
+    if (j) mail__job_end(v, j, c, code, words, ours);
 }
 
 /* Nobody can be called, now or ever. */
 static void mail__relay_none(mail_server *v, mail_conn *c, int code,
-                             const char *words) {
-    mail__relay_end(v, c, code, words);
+                             const char *words, int ours) {
+    mail__hop *h = c->hop;
+    char copy[600];                       /* words may go with c */
+    mail_copy(copy, sizeof copy, mail_s(words));
+    c->hop = NULL;
+    h->conns--;
     mail__conn_kill(v, c);
+    mail__hop_failed(v, h, code, copy, ours);
 }
 
-/* Calls the next candidate. A host that cannot be reached is no reason to
-   give up while there are others (RFC 5321 5.1); with none left, e and why
-   are those of the last one. */
-static void mail__relay_call(mail_server *v, mail_conn *c, mail_err e,
-                             const char *why) {
-    char words[400];
+/* Calls the next candidate. A host that cannot be reached, or will not have
+   us, is no reason to give up while there are others (RFC 5321 5.1); with
+   none left, code and words are those of the last one. */
+static void mail__relay_call(mail_server *v, mail_conn *c, int code,
+                             const char *words, int ours) {
+    char why[400];
     mail__lookup *l = c->lookup;
     mail__candidate *to = NULL;
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
@@ -6651,70 +8092,73 @@ static void mail__relay_call(mail_server *v, mail_conn *c, mail_err e,
         c->at = mail__now(v) + 30000;   /* a connection is made by then */
         mail__due(v, c->at);
         c->wire = v->sys.connect(v->sys.ctx, to->at, c);
-        if (c->wire < 0) e = (mail_err)(-1 - c->wire), why = NULL;
+        if (c->wire >= 0) break;
+        snprintf(why, sizeof why, "4.4.1 no connection: %s",
+                 mail_err_text((mail_err)(-1 - c->wire)));
+        c->wire = -1;
+        code = 451, words = why, ours = 1;
     }
-    if (c->wire >= 0) return;
-    c->wire = -1;
-    snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
-             why ? why : mail_err_text(e));
-    mail__relay_none(v, c, 451, words);
+    if (c->wire < 0) mail__relay_none(v, c, code, words, ours);
 }
 
 static void mail__relay_found(mail_server *v, mail__lookup *l, void *arg) {
     mail_conn *c = (mail_conn *)arg;
-    if (l->n) mail__relay_call(v, c, MAIL_ERR_OK, NULL);
-    else mail__relay_none(v, c, l->code, l->words);
+    if (l->n) mail__relay_call(v, c, 451, "4.4.1 no connection", 1);
+    else mail__relay_none(v, c, l->code, l->words, 1);
+}
+
+/* The session, before each call. */
+static void mail__relay_begin(mail_server *v, mail_conn *c) {
+    mail_smtpc_opts o;
+    memset(&o, 0, sizeof o);
+    o.helo = v->opts.host;
+    o.basic = v->opts.basic;
+    o.watch = mail__conn_watch;
+    o.watch_ctx = c;
+    mail_smtpc_init(&c->u.smtpc, o);
+    c->connecting = 1;
+    c->at = INT64_MAX;                  /* a look-up has its own end */
 }
 
 /* The i-th recipient given to this connection. */
 static mail__rcpt *mail__relay_rcpt(mail_conn *c, int64_t number) {
-    mail__item *m = c->item;
+    mail__letter *l = c->item->letter;
     size_t i;
-    for (i = 0; i < m->nrcpts; i++)
-        if (m->rcpts[i].busy == c && number-- == 0) return &m->rcpts[i];
+    for (i = 0; i < l->nrcpts; i++)
+        if (l->rcpts[i].busy == c && number-- == 0) return &l->rcpts[i];
     return NULL;
 }
 
-/* Looks through the text: how long is it, has it octets over 127? Only for
-   messages that were in the queue before this server was started. */
-static mail_err mail__relay_size(mail_server *v, mail_conn *c) {
-    mail__item *m = c->item;
-    int64_t n;
-    if (m->size >= 0) return MAIL_ERR_OK;
-    m->size = 0;
-    while ((n = v->sys.read(v->sys.ctx, c->file, m->text_at + m->size,
-                            v->block, MAIL__READ)) > 0) {
-        m->has_8bit |= mail__is_8bit(mail_sn(v->block, (size_t)n));
-        m->size += n;
-    }
-    if (n < 0) m->size = -1;
-    return n < 0 ? MAIL_ERR_IO : MAIL_ERR_OK;
-}
-
+/* A mail transaction for the next job of the hop; after a hundred the
+   connection has had its turn, and without one it says goodbye. */
 static void mail__relay_mail(mail_server *v, mail_conn *c) {
-    mail__item *m = c->item;
     mail_smtpc *s = &c->u.smtpc;
-    char name[MAIL_NAME_SIZE];
+    mail__item *m;
+    int owned;
     mail_err e;
-    if (m == NULL) {
-        mail_smtpc_quit(s);
-        return;
+    while (c->served < 100 && !v->stopping &&
+           (c->job = mail__hop_take(v, c->hop, c)) != NULL) {
+        m = c->item = c->job->item;
+        c->served++;
+        c->file = mail__text_open(v, m, 1, &c->at, &c->end, &owned);
+        c->shared = owned ? 0 : m->seg + 1;
+        if (c->file < 0) c->file = -1;
+        c->next_rcpt = 0;
+        c->asked_data = 0;
+        e = c->file < 0 ? MAIL_ERR_IO
+                        : mail_smtpc_mail(s, &m->letter->from, m->wire -
+                                          (m->size - (c->end - c->at)) - 1,
+                                          m->eight);
+        if (e == MAIL_ERR_OK) return;
+        if (e == MAIL_ERR_TOOLONG)
+            mail__relay_end(v, c, 552, "5.3.4 larger than the next hop takes",
+                            0);
+        else if (e == MAIL_ERR_UNABLE)
+            mail__relay_end(v, c, 554, "5.6.3 the text has octets over 127, "
+                            "and the next hop takes none (8BITMIME)", 0);
+        else mail__relay_end(v, c, 451, "4.3.0 the queue file cannot be read",
+                             1);
     }
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    c->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-    e = c->file < 0 ? MAIL_ERR_IO : mail__relay_size(v, c);
-    c->at = m->text_at;
-    c->next_rcpt = 0;
-    c->asked_data = 0;
-    if (e == MAIL_ERR_OK)
-        e = mail_smtpc_mail(s, &m->from, m->size, m->has_8bit);
-    if (e == MAIL_ERR_OK) return;
-    if (e == MAIL_ERR_TOOLONG)
-        mail__relay_end(v, c, 552, "5.3.4 larger than the next hop takes");
-    else if (e == MAIL_ERR_UNABLE)
-        mail__relay_end(v, c, 554, "5.6.3 the text has octets over 127, and "
-                                   "the next hop takes none (8BITMIME)");
-    else mail__relay_end(v, c, 451, "4.3.0 the queue file cannot be read");
     mail_smtpc_quit(s);
 }
 
@@ -6731,134 +8175,89 @@ static void mail__relay_more(mail_conn *c) {
     if (mail_smtpc_data(s) == MAIL_ERR_OK) c->asked_data = 1;
 }
 
-/* Gives this connection the recipients of a message that go its way and
-   have not had their try in this round; returns how many. They go together,
-   in one transaction (RFC 5321 4.5.4.1). */
-static int mail__relay_take(mail_server *v, mail_conn *c, mail__item *m) {
-    char to[MAIL_NAME_SIZE + 8];
-    size_t i;
-    int n = 0;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        if (!mail__rcpt_due(r) || r->busy || r->round == m->tries ||
-            mail_route_find(&v->opts.routing, &r->path, 1, to) !=
-            MAIL_ROUTE_RELAY || strcmp(c->hop, to) != 0) continue;
-        r->busy = c;
-        r->round = m->tries;
-        r->code = 0;
-        n++;
-    }
-    if (n == 0) return 0;
-    c->item = m;
-    m->busy++;
-    return n;
-}
-
-/* A connection that has done its work takes the next message that waits for
-   one to this hop: no second greeting. After a hundred it has had its turn. */
-static void mail__relay_next(mail_server *v, mail_conn *c) {
-    mail__item *m = v->nwaiting ? v->queue : NULL;
-    if (c->item || ++c->served >= 100 || v->stopping) return;
-    for (; m; m = m->next)
-        if (m->waiting && mail__relay_take(v, c, m)) return;
-}
-
-/* A recipient that is refused has its own code and words. busy stays as it
-   is until the end, because the numbers count on it. */
+/* A recipient that is refused has its own code and words. */
 static void mail__relay_answer(mail_server *v, mail_conn *c,
                                const mail_event *ev) {
     mail__rcpt *r = mail__relay_rcpt(c, ev->number);
     if (r == NULL || ev->code < 400) return;
-    mail__rcpt_set(v, r, ev->code >= 500 ? MAIL_FATE_FAILED : MAIL_FATE_DUE,
+    mail__rcpt_set(v, c->item, r, ev->code >= 500 ? MAIL_FATE_FAILED
+                                                  : MAIL_FATE_DUE,
                    ev->code, ev->text);
-    r->busy = c;
+}
+
+/* It has ended. A refusal of us as a whole (a greeting, EHLO) is not one of
+   the mail: it is tried elsewhere, and later (5321-13: as after 451). */
+static void mail__relay_closed(mail_server *v, mail_conn *c) {
+    const mail_smtpc *s = &c->u.smtpc;
+    char words[600];
+    snprintf(words, sizeof words, "%.90s%s%.480s", mail_err_text(s->err),
+             s->words[0] ? ": " : "", s->words);
+    if (c->greeted) {
+        mail__relay_end(v, c, 451, words, 0);
+        c->closing = 1;
+    } else {
+        mail__free(v, c->back);
+        c->back = NULL;
+        c->nback = 0;
+        c->eof = 0;
+        mail__relay_begin(v, c);
+        mail__relay_call(v, c, 451, words, 0);
+    }
 }
 
 static void mail__relay_event(mail_server *v, mail_conn *c,
                               const mail_event *ev) {
     mail_smtpc *s = &c->u.smtpc;
-    char words[600];
     switch (ev->kind) {
     case MAIL_EV_READY:
+        c->greeted = 1;
+        c->hop->tries = 0;                 /* it is heard: the others follow */
+        c->hop->rest = 0;
         mail__relay_mail(v, c);
+        mail__hop_want(v, c->hop);
         break;
     case MAIL_EV_RCPT:
         if (c->item) mail__relay_answer(v, c, ev);
         break;
     case MAIL_EV_DONE:
-        mail__relay_end(v, c, ev->code, s->words);
-        mail__relay_next(v, c);
+        mail__relay_end(v, c, ev->code, s->words, 0);
         mail__relay_mail(v, c);
         break;
     case MAIL_EV_CLOSED:
-        snprintf(words, sizeof words, "%.90s%s%.480s", mail_err_text(s->err),
-                 s->words[0] ? ": " : "", s->words);
-        /* A refusal of us as a whole (a greeting, EHLO) is not one of the
-           mail: it is tried again (5321-13: as after 451). */
-        mail__relay_end(v, c, 451, words);
-        c->closing = 1;
-        break;
+        mail__relay_closed(v, c);
+        return;
     default:
         break;
     }
     mail__relay_more(c);
 }
 
-static void mail__relay_open(mail_server *v, mail__item *m,
-                             const char *hop) {
+static void mail__relay_open(mail_server *v, mail__hop *h) {
     mail_conn *c = mail__conn_new(v, 'c');
-    mail_smtpc_opts o;
-    if (c == NULL) return;
-    memset(&o, 0, sizeof o);
-    o.helo = v->opts.host;
-    o.basic = v->opts.basic;
-    o.watch = mail__conn_watch;
-    o.watch_ctx = c;
-    mail_smtpc_init(&c->u.smtpc, o);
-    mail_copy(c->hop, sizeof c->hop, mail_s(hop));
-    mail_copy(c->peer, sizeof c->peer, mail_s(hop));
-    mail__relay_take(v, c, m);
-    c->connecting = 1;
-    c->at = INT64_MAX;                  /* a look-up has its own end */
-    v->nout++;
-    c->lookup = mail__lookup_start(v, hop, mail__relay_found, c);
-    if (c->lookup == NULL) mail__relay_none(v, c, 451, "4.3.0 out of memory");
-}
-
-/* Is there a connection to spare for this hop? One that is silent may not
-   take them all: four for one hop, max_out for all. */
-static int mail__hop_free(const mail_server *v, const char *hop) {
-    const mail_conn *c;
-    int same = 0;
-    for (c = v->conns; c; c = c->next)
-        same += !c->dead && c->role == 'c' && strcmp(c->hop, hop) == 0;
-    return same < 4 && v->nout < (size_t)v->opts.max_out;
-}
-
-/* Who has not had a try in this round gets one, if a connection is to
-   spare. */
-static void mail__item_remote(mail_server *v, mail__item *m) {
-    char hop[MAIL_NAME_SIZE + 8];
-    size_t i;
-    for (i = 0; i < m->nrcpts; i++) {
-        mail__rcpt *r = &m->rcpts[i];
-        if (mail__rcpt_due(r) && !r->busy && r->round < m->tries &&
-            mail_route_find(&v->opts.routing, &r->path, 1, hop) ==
-            MAIL_ROUTE_RELAY && mail__hop_free(v, hop))
-            mail__relay_open(v, m, hop);
+    if (c == NULL) {                        /* no memory: in a while */
+        mail__timer_set(v, &h->timer, mail__now(v) + 1000);
+        return;
     }
+    mail__relay_begin(v, c);
+    c->hop = h;
+    h->conns++;
+    mail_copy(c->peer, sizeof c->peer, mail_s(h->name));
+    v->nout++;
+    mail__hop_want(v, h);                   /* are there more who wait? */
+    c->lookup = mail__lookup_start(v, h->name, mail__relay_found, c);
+    if (c->lookup == NULL)
+        mail__relay_none(v, c, 451, "4.3.0 out of memory", 1);
 }
 
-/* The next round of a message; or the rest of this one, for those who had
-   to wait for a connection. */
-static void mail__item_run(mail_server *v, mail__item *m) {
-    m->busy++;
-    if (!m->waiting) m->tries++;
-    mail__item_wait(v, m, 0);
-    mail__item_local(v, m);
-    mail__item_remote(v, m);
-    m->busy--;
-    mail__item_settle(v, m);
+/* Those that may call do so, each a connection in its turn, as long as there
+   are connections to spare. */
+static void mail__relay_calls(mail_server *v) {
+    while (v->calling && v->nout < (size_t)v->opts.max_out && !v->stopping) {
+        mail__hop *h = v->calling;
+        mail__calling_cut(v, h);
+        if (h->ready == 0 || h->rest > mail__now(v)) continue;
+        mail__relay_open(v, h);
+    }
 }
 
 /* ======================================================================
@@ -6866,19 +8265,17 @@ static void mail__item_run(mail_server *v, mail__item *m) {
    ====================================================================== */
 
 static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
-    if (c->item == NULL) return;
+    mail__item *m = c->item;
+    if (m == NULL) return;
     if (c->role == 'c') {
-        mail__relay_end(v, c, 451, "4.4.2 the connection broke");
+        mail__relay_end(v, c, 451, "4.4.2 the connection broke", 1);
         return;
     }
     /* A commit under way goes on without its client: it may well have heard
        nothing, and will send again; that is the duplicate that RFC 5321 6.1
        allows. */
-    if (c->item->waiter == c) c->item->waiter = NULL;
-    else {
-        if (c->store) mail__store_drop(v, c->store);
-        mail__item_free(v, c->item);
-    }
+    if (m->draft && m->draft->waiter == c) m->draft->waiter = NULL;
+    else mail__item_drop(v, m);
     c->item = NULL;
 }
 
@@ -6909,7 +8306,7 @@ static void mail__smtpd_on_mail(mail_server *v, mail_conn *c,
         mail_smtpd_reply(&c->u.smtpd, 451, "4.3.0 out of memory");
         return;
     }
-    c->item->from = *ev->path;
+    c->item->letter->from = *ev->path;
     mail_smtpd_reply(&c->u.smtpd, 250, NULL);
 }
 
@@ -6925,7 +8322,7 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
         mail_smtpd_reply(s, 550, "5.1.1 no such user here");
     else if (k == MAIL_ROUTE_DENIED)
         mail_smtpd_reply(s, 550, "5.7.1 relaying denied: log in first");
-    else if (mail__item_rcpt(v, c->item, ev->path))
+    else if (mail__letter_to(v, c->item->letter, ev->path))
         mail_smtpd_reply(s, 451, "4.3.0 out of memory");
     else mail_smtpd_reply(s, 250, NULL);
     if (k == MAIL_ROUTE_NO_USER || k == MAIL_ROUTE_DENIED)
@@ -6933,19 +8330,16 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
                    mail__show(ev->path, path), c->peer);
 }
 
-/* 354 only once the file is open: what is refused now costs nobody a text
-   that is sent in vain. */
+/* The text begins with what we add to it: see mail__draft_begin. */
 static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     mail_smtpd *s = &c->u.smtpd;
     mail__item *m = c->item;
-    char text[1024];
+    mail_err e = mail__draft_begin(v, m);
+    char text[1024], id[MAIL_ID_SIZE];
     mail_buf b = mail_buf_on(text, sizeof text);
     mail_received r;
-    mail__store *st = mail__item_begin(v, m);
-    if (st == NULL || st->err) {
-        mail_err e = st ? st->err : MAIL_ERR_NOMEM;
-        if (st) mail__store_drop(v, st);
-        mail__item_free(v, m);
+    if (e) {
+        mail__item_drop(v, m);
         c->item = NULL;
         mail__say_disk(s, e);
         return;
@@ -6954,30 +8348,26 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     r.address = c->peer;
     r.by = v->opts.host;
     r.with = s->authed ? "ESMTPA" : s->esmtp ? "ESMTP" : "SMTP";
-    r.id = m->id;
-    r.for_ = m->nrcpts == 1 ? &m->rcpts[0].path : NULL;
+    r.id = mail__id(m, id);
+    r.for_ = m->letter->nrcpts == 1 ? &m->letter->rcpts[0].path : NULL;
     r.time = mail__time(v, &r.zone);
     mail_received_write(&b, &r);
-    mail__store_add(v, st, mail_buf_str(&b));
+    mail__draft_add(v, m, mail_buf_str(&b));
     memset(&c->head, 0, sizeof c->head);
-    c->store = st;
-    st->conn = c;
     mail_smtpd_reply(s, 354, NULL);
 }
 
 static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
-    mail_smtpd *s = &c->u.smtpd;
-    mail__store *st = c->store;
     mail__item *m = c->item;
     if (c->head.received >= 100) {                 /* RFC 5321 6.3 */
         mail__conn_drop_item(v, c);
-        mail_smtpd_reply(s, 554, "5.4.6 100 hops: this mail goes in circles");
+        mail_smtpd_reply(&c->u.smtpd, 554,
+                         "5.4.6 100 hops: this mail goes in circles");
         return;
     }
-    m->size = st->size - m->text_at;
-    m->has_8bit = c->head.has_8bit;
-    m->waiter = c;
-    mail__store_commit(v, st, "queue", m->id, mail__commit_done);
+    m->eight = c->head.has_8bit != 0;
+    m->draft->waiter = c;
+    mail__item_commit(v, m);
 }
 
 static void mail__receive_event(mail_server *v, mail_conn *c,
@@ -6997,7 +8387,7 @@ static void mail__receive_event(mail_server *v, mail_conn *c,
         break;
     case MAIL_EV_TEXT:
         mail_head_feed(&c->head, ev->text);
-        mail__store_add(v, c->store, ev->text);
+        mail__draft_add(v, c->item, ev->text);
         break;
     case MAIL_EV_END:
         mail__smtpd_on_end(v, c);
@@ -7027,9 +8417,28 @@ static void mail__box_free(mail_server *v, mail__box *b) {
 typedef struct mail__box_list {
     mail_server *v;
     mail__box *b;
-    int cur;
+    int cur, hides;
     mail_err err;
 } mail__box_list;
+
+/* Has the checkpoint failed that brings it? Then it is still to come. */
+static int mail__box_hidden(mail_server *v, const char *name) {
+    mail_str s = mail_s(name), id;
+    const mail__item *m;
+    const mail__job *j;
+    mail_cut(&s, '.');
+    id = mail_cut(&s, '.');
+    while (id.n && id.p[id.n - 1] != '-') id.n--;
+    m = mail__item_find(v, mail_sn(id.p, id.n ? id.n - 1 : 0));
+    for (j = m ? m->jobs : NULL; j; j = j->next)
+        if (j->hop == NULL) return 1;
+    return 0;
+}
+
+/* May the maildrop be opened, or is mail for it still in the journal? */
+static int mail__box_ready(const mail_server *v, const mail__user *u) {
+    return u == NULL || u->lap <= v->lap_done || v->check_fails;
+}
 
 /* The number that a name begins with, up to 18 digits of it. */
 static int64_t mail__box_age(const char *name) {
@@ -7047,6 +8456,7 @@ static void mail__box_take(void *arg, const char *name) {
     size_t n = strlen(name) + 1;
     char uid[72];
     if (name[0] == '.' || n > 200 || l->err) return;
+    if (l->hides && mail__box_hidden(l->v, name)) return;
     mail_box_uid(mail_s(name), uid);
     if (!mail__grow(l->v, (void **)&b->files, b->n, &b->cap,
                     sizeof *b->files) ||
@@ -7115,6 +8525,7 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
     l.v = v;
     l.b = b;
     l.err = MAIL_ERR_OK;
+    l.hides = c->user->lap > v->lap_done;
     for (l.cur = 0; l.cur < 2 && !l.err; l.cur++) {
         mail_err e;
         snprintf(dir, sizeof dir, "mail/%s/%s", c->user->name,
@@ -7149,6 +8560,22 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
     return l.err;
 }
 
+static void mail__pop3d_answer(mail_server *v, mail_conn *c, mail_err e) {
+    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s%s from %s",
+               e == MAIL_ERR_OK ? c->user->name : "refused: ",
+               e ? mail_err_text(e) : "", c->peer);
+    mail_pop3d_login(&c->u.pop3d, e, e ? NULL : c->box->drops,
+                     e ? 0 : c->box->n);
+}
+
+/* It is the right one, and all its mail is in files. */
+static void mail__pop3d_enter(mail_server *v, mail_conn *c) {
+    mail_err e = c->user ? mail__box_open(v, c) : MAIL_ERR_NOTFOUND;
+    c->entering = 0;
+    if (e && c->user) c->user->locked = NULL, c->user = NULL;
+    mail__pop3d_answer(v, c, e);
+}
+
 static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
                                  const mail_event *ev) {
     mail__user *u = mail__user_login(v, ev->user);
@@ -7165,14 +8592,11 @@ static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
     if (e == MAIL_ERR_OK) {
         c->user = u;
         u->locked = c;
-        e = mail__box_open(v, c);
-        if (e) u->locked = NULL, c->user = NULL;
-    }
-    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s%s from %s",
-               e == MAIL_ERR_OK ? u->name : "refused: ",
-               e ? mail_err_text(e) : "", c->peer);
-    mail_pop3d_login(&c->u.pop3d, e, e ? NULL : c->box->drops,
-                     e ? 0 : c->box->n);
+        if (!mail__box_ready(v, u)) {
+            c->entering = v->hurry = 1;
+            mail__due(v, mail__now(v));
+        } else mail__pop3d_enter(v, c);
+    } else mail__pop3d_answer(v, c, e);
 }
 
 static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
@@ -7190,10 +8614,11 @@ static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
     mail_pop3d_reply(&c->u.pop3d, c->file < 0 ? MAIL_ERR_IO : MAIL_ERR_OK);
 }
 
-static void mail__update_done(mail_server *v, mail__store *st, mail_err e) {
-    if (st->conn == NULL) return;
-    mail_pop3d_reply(&st->conn->u.pop3d, e ? e : st->err);
-    mail__conn_go(v, st->conn);
+static void mail__update_done(mail_server *v, void *arg, mail_err e) {
+    mail_conn *c = (mail_conn *)arg;
+    if (c->dead) return;
+    mail_pop3d_reply(&c->u.pop3d, e);
+    mail__conn_go(v, c);
 }
 
 /* A QUIT that came early waits so long, in ms, for a peer that does not take
@@ -7206,7 +8631,6 @@ static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
     char path[MAIL_NAME_SIZE + 80], dir[MAIL_NAME_SIZE];
     mail_err e = c->user ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND;
     size_t i, removed = 0;
-    mail__store *st;
     for (i = 0; i < b->n && c->user; i++) {
         mail_err one;
         if (!b->drops[i].deleted) continue;
@@ -7216,22 +8640,18 @@ static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
         if (one) e = one;
         removed++;
     }
-    st = removed && !e ? mail__store_link(v) : NULL;
-    if (st == NULL) {
-        mail_pop3d_reply(&c->u.pop3d, removed && !e ? MAIL_ERR_NOMEM : e);
+    if (!removed || e) {
+        mail_pop3d_reply(&c->u.pop3d, e);
         return;
     }
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "mailbox %s: %lu removed",
                c->user->name, (unsigned long)removed);
-    snprintf(st->dir, sizeof st->dir, "mail/%s/new", c->user->name);
+    mail__ask_begin(&c->ask, c, mail__update_done);
     snprintf(dir, sizeof dir, "mail/%s/cur", c->user->name);
-    st->more = 1;                      /* cur first, then new */
-    st->step = 2;
-    st->conn = c;
-    st->done = mail__update_done;
-    c->store = st;
-    e = v->sys.flush(v->sys.ctx, -1, dir, st);
-    if (e) mail__store_end(v, st, e);
+    mail__ask_flush(v, &c->ask, -1, dir);
+    snprintf(dir, sizeof dir, "mail/%s/new", c->user->name);
+    mail__ask_flush(v, &c->ask, -1, dir);
+    mail__ask_end(v, &c->ask);
 }
 
 static void mail__hand_out_event(mail_server *v, mail_conn *c,
@@ -7295,16 +8715,18 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
     if (c->dead) return;
     c->dead = 1;
     mail__conn_drop_item(v, c);
-    if (c->store) {
-        if (c->store->done) c->store->conn = NULL;
-        else mail__store_drop(v, c->store);
-    }
-    c->store = NULL;
     mail__conn_file(v, c);
     if (c->user && c->user->locked == c) c->user->locked = NULL;
     if (c->role == 'c') {
         v->nout--;
         mail__due(v, mail__now(v));            /* another may have its turn */
+    }
+    if (c->hop) {
+        mail__hop *h = c->hop;
+        c->hop = NULL;
+        h->conns--;
+        mail__hop_want(v, h);
+        mail__hop_free(v, h);
     }
     mail__lookup_free(v, c->lookup);
     c->lookup = NULL;
@@ -7317,7 +8739,7 @@ static void mail__reap(mail_server *v) {
     mail_conn *c = v->conns, *next;
     for (; c; c = next) {
         next = c->next;
-        if (!c->dead || c->going) continue;
+        if (!c->dead || c->going || c->ask.left) continue;
         if (c->prev) c->prev->next = c->next;
         else v->conns = c->next;
         if (c->next) c->next->prev = c->prev;
@@ -7338,6 +8760,9 @@ static size_t mail__conn_text(mail_server *v, mail_conn *c, char *out,
     int64_t n;
     if (c->file < 0 || cap < 1024 || mail__conn_out(c).n ||
         (c->role == 'c' && c->u.smtpc.state != MAIL_SMTPC_TEXT)) return 0;
+    /* Behind the text of a message in a segment is another one. */
+    if (c->role == 'c' && (int64_t)want > c->end - c->at)
+        want = (size_t)(c->end - c->at);
     n = v->sys.read(v->sys.ctx, c->file, c->at, v->block, want);
     if (n < 0) {             /* half a message must not look like a whole */
         mail__conn_kill(v, c);
@@ -7349,9 +8774,13 @@ static size_t mail__conn_text(mail_server *v, mail_conn *c, char *out,
         : mail_smtpc_write_to(&c->u.smtpc, v->block, (size_t)n, out, cap,
                               &made);
     c->at += (int64_t)used;
+    if (c->role == 'c' && n == 0 && c->at < c->end) {
+        mail__conn_kill(v, c);
+        return 0;
+    }
     /* Whoever changed a file did not change its name: only where the name
        and a read that came back short agree is there nothing behind it. */
-    if (n == 0 || (c->at == c->end && (size_t)n < want) ||
+    if (n == 0 || (c->at == c->end && (c->role == 'c' || (size_t)n < want)) ||
         (c->role == 'p' && c->u.pop3d.top_over)) {
         if (c->role == 'p') mail_pop3d_end(&c->u.pop3d);
         else mail_smtpc_end(&c->u.smtpc);
@@ -7395,8 +8824,9 @@ static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
         if (k) p += k, n -= k;
         if (!mail__conn_events(v, c) && k == 0) break;
         if (c->dead) return;
+        if (c->connecting) break;
     }
-    if (c->closing) n = 0;
+    if (c->closing || c->connecting) n = 0;
     c->nkept = n;
     if (n && c->kept) memmove(c->kept, p, n);       /* p is inside it */
     else if (n && (c->kept = (char *)mail__alloc(v, n)) != NULL)
@@ -7570,9 +9000,12 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
 
 MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
                                     mail_err err, const char *why) {
+    char words[400];
     if (c->dead) return;
     if (err) {
-        mail__relay_call(v, c, err, why);
+        snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
+                 why ? why : mail_err_text(err));
+        mail__relay_call(v, c, 451, words, 1);
         return;
     }
     c->connecting = 0;
@@ -7615,35 +9048,6 @@ static const char *mail__ask_safe(char *to, size_t cap, mail_str s) {
     return to;
 }
 
-static mail__item *mail__item_find(mail_server *v, mail_str id) {
-    mail__item *m = v->queue;
-    while (m && !mail_eq(mail_s(m->id), id)) m = m->next;
-    return m;
-}
-
-static int mail__item_open(mail_server *v, const mail__item *m) {
-    char name[MAIL_NAME_SIZE];
-    snprintf(name, sizeof name, "queue/%s", m->id);
-    return v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-}
-
-/* Octets of the text. mail_sys has no size of a file: of one from before
-   this start we look where its last octet is, by halves. */
-static int64_t mail__item_octets(mail_server *v, const mail__item *m) {
-    int64_t low = m->text_at, step = 4096;
-    int file = m->size < 0 ? mail__item_open(v, m) : -1;
-    char c;
-    if (file < 0) return m->size < 0 ? 0 : m->size;
-    while (step < INT64_MAX / 4 &&
-           v->sys.read(v->sys.ctx, file, low + step - 1, &c, 1) == 1)
-        low += step, step *= 2;
-    for (; step; step /= 2)
-        if (v->sys.read(v->sys.ctx, file, low + step - 1, &c, 1) == 1)
-            low += step;
-    v->sys.close(v->sys.ctx, file);
-    return low - m->text_at;
-}
-
 /* 59s, 59m, 47h, 5d: short, for a column. */
 static const char *mail__ask_age(int64_t s, char *to, size_t cap) {
     if (s < 0) s = 0;                      /* the clock was set back */
@@ -7654,10 +9058,17 @@ static const char *mail__ask_age(int64_t s, char *to, size_t cap) {
     return to;
 }
 
-/* Seconds until the next try; "busy" while one is under way. */
+/* Seconds until the next try; "busy" while one is under way. A job in a line
+   waits for its next hop. */
 static const char *mail__ask_next(mail_server *v, const mail__item *m,
                                   char *to, size_t cap) {
-    int64_t ms = m->due - mail__now(v);
+    int64_t at = m->jobs ? INT64_MAX : m->timer.due, ms;
+    const mail__job *j;
+    for (j = m->jobs; j; j = j->next) {
+        int64_t due = j->hop && j->hop->rest > j->due ? j->hop->rest : j->due;
+        if (due < at) at = due;
+    }
+    ms = at - mail__now(v);
     if (m->busy) return "busy";
     snprintf(to, cap, "%lld", (long long)(ms > 0 ? (ms + 999) / 1000 : 0));
     return to;
@@ -7668,9 +9079,12 @@ static const char *mail__ask_next(mail_server *v, const mail__item *m,
 static void mail__ask_rcpt(const mail__asked *a, const mail__rcpt *r) {
     char path[MAIL_PATH_SIZE], to[4 * MAIL_PATH_SIZE], said[600];
     char code[16] = "";
-    size_t n = r->code || r->words ? 1 : 0;
+    const mail__hop *h = r->job ? r->job->hop : NULL;
+    const char *words = r->words && r->words[0] ? r->words :
+                        h && h->tries ? h->words : NULL;
+    size_t n = r->code || words ? 1 : 0;
     mail__ask_safe(to, sizeof to, mail_s(mail__show(&r->path, path)));
-    mail__ask_safe(said, sizeof said, mail_s(r->words));
+    mail__ask_safe(said, sizeof said, mail_s(words));
     if (r->code) snprintf(code, sizeof code, "%d ", r->code);
     if (n) n = strlen(code) + strlen(said);
     if (n && 9 + strlen(to) + 1 + n <= 80)
@@ -7682,16 +9096,23 @@ static void mail__ask_rcpt(const mail__asked *a, const mail__rcpt *r) {
     }
 }
 
-static void mail__ask_line(const mail__asked *a, const mail__item *m) {
+static void mail__ask_line(const mail__asked *a, mail__item *m) {
     char path[MAIL_PATH_SIZE], from[4 * MAIL_PATH_SIZE], age[32], next[32];
+    char id[MAIL_ID_SIZE];
+    const mail__job *j;
+    int tries = 0;
     size_t i;
-    mail__ask_safe(from, sizeof from, mail_s(mail__show(&m->from, path)));
-    mail__ask_say(a, "%-24s %4s %10lld %5lld %6s %s", m->id,
+    mail_err e = mail__letter_get(a->v, m);
+    for (j = m->jobs; j; j = j->next) if (j->tries > tries) tries = j->tries;
+    mail__ask_safe(from, sizeof from, e ? mail_s(mail_err_text(e)) :
+                   mail_s(mail__show(&m->letter->from, path)));
+    mail__ask_say(a, "%-24s %4s %10lld %5d %6s %s", mail__id(m, id),
                   mail__ask_age(mail__time(a->v, NULL) - m->time, age,
                                 sizeof age),
-                  (long long)mail__item_octets(a->v, m), (long long)m->tries,
+                  (long long)m->wire, tries,
                   mail__ask_next(a->v, m, next, sizeof next), from);
-    for (i = 0; i < m->nrcpts; i++) mail__ask_rcpt(a, &m->rcpts[i]);
+    for (i = 0; !e && i < m->letter->nrcpts; i++)
+        mail__ask_rcpt(a, &m->letter->rcpts[i]);
 }
 
 static void mail__ask_title(const mail__asked *a) {
@@ -7702,54 +9123,69 @@ static void mail__ask_title(const mail__asked *a) {
 static mail_err mail__ask_list(const mail__asked *a, mail__item *m) {
     if (a->v->queue) mail__ask_title(a);
     else mail__ask_say(a, "the queue is empty");
-    for (m = a->v->queue; m; m = m->next) mail__ask_line(a, m);
+    for (m = a->v->queue; m; m = m->next) {
+        mail__ask_line(a, m);
+        mail__letter_rest(a->v, m);
+    }
     return MAIL_ERR_OK;
 }
 
 /* The header of the message, a line at a time; at most 32 KiB of it. What
    of a line is in two blocks comes as two. */
-static void mail__ask_header(const mail__asked *a, const mail__item *m) {
+static void mail__ask_header(const mail__asked *a, mail__item *m) {
     mail_server *v = a->v;
-    int file = mail__item_open(v, m), left = 2;
-    int64_t at = m->text_at;
+    int64_t at, end;
+    int owned, left = 2;
+    int file = mail__text_open(v, m, 1, &at, &end, &owned);
     char text[1000];
-    while (file >= 0 && left--) {
-        int64_t n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__READ);
+    while (file >= 0 && left-- && at < end) {
+        int64_t n = v->sys.read(v->sys.ctx, file, at, v->block,
+                                end - at < MAIL__READ ? (size_t)(end - at)
+                                                      : MAIL__READ);
         mail_str rest = mail_sn(v->block, n > 0 ? (size_t)n : 0);
         while (rest.n) {
             mail_str line = mail_cut(&rest, '\n');
             at += (int64_t)line.n + 1;
-            if (line.n && line.p[line.n - 1] == '\r') line.n--;
             if (line.n == 0) left = 0;
             if (line.n == 0) break;
             mail__ask_say(a, "%s", mail__ask_safe(text, sizeof text, line));
         }
         if (n < MAIL__READ) break;
     }
-    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    if (file >= 0 && owned) v->sys.close(v->sys.ctx, file);
 }
 
 static mail_err mail__ask_show(const mail__asked *a, mail__item *m) {
     mail__ask_title(a);
     mail__ask_line(a, m);
     mail__ask_say(a, "%s", "");
-    mail__ask_header(a, m);
+    if (m->letter) mail__ask_header(a, m);
+    mail__letter_rest(a->v, m);
     return MAIL_ERR_OK;
 }
 
-/* Due now. Whose round waits for a connection is due every second anyway,
-   and whose try is under way will say itself when the next one is. */
+/* Due now, and its next hop rests no longer. What is under way will say
+   itself when its next try is. */
 static void mail__item_hurry(mail_server *v, mail__item *m) {
-    if (m->busy) return;
-    m->due = mail__now(v);
-    mail__due(v, m->due);
+    int64_t now = mail__now(v);
+    mail__job *j;
+    for (j = m->jobs; j; j = j->next) {
+        if (j->state == MAIL__JOB_WAITS) j->due = now;
+        if (j->hop && j->hop->rest > now) {
+            j->hop->rest = now;
+            mail__hop_want(v, j->hop);
+        }
+    }
+    mail__timer_set(v, &m->timer, now);
 }
 
 static mail_err mail__ask_retry(const mail__asked *a, mail__item *m) {
     mail_server *v = a->v;
+    char id[MAIL_ID_SIZE];
     if (m) {
         mail__item_hurry(v, m);
-        mail__ask_say(a, "%s is %s now", m->id, m->busy ? "tried" : "due");
+        mail__ask_say(a, "%s is %s now", mail__id(m, id),
+                      m->busy ? "tried" : "due");
         return MAIL_ERR_OK;
     }
     for (m = v->queue; m; m = m->next) mail__item_hurry(v, m);
@@ -7758,12 +9194,13 @@ static mail_err mail__ask_retry(const mail__asked *a, mail__item *m) {
 }
 
 /* Nobody is told: who asks for this has read who sent it. Not in the middle
-   of a try: a connection or a store would be left with what is gone. */
+   of a try, nor of a checkpoint. */
 static mail_err mail__ask_remove(const mail__asked *a, mail__item *m) {
     char id[MAIL_ID_SIZE];
-    if (m->busy || m->waiter) return MAIL_ERR_BUSY;
-    mail_copy(id, sizeof id, mail_s(m->id));
+    if (m->busy || m->check) return MAIL_ERR_BUSY;
+    mail__id(m, id);
     mail__tell(a->v, NULL, MAIL_NOTE_FATE, "", "%s is removed by hand", id);
+    while (m->jobs) mail__job_free(a->v, m->jobs);
     mail__item_gone(a->v, m);
     mail__ask_say(a, "removed %s", id);
     return MAIL_ERR_OK;
@@ -7799,118 +9236,11 @@ MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
 }
 
 /* ======================================================================
-   [SERVER LIFE] the whole server                                   ch.14
+   [SERVER RECOVER] what was there before                            ch.8
+   First the files of the queue, then what the journal knows better, the
+   older lap before the newer one. What cannot be read is left where it is,
+   and named.
    ====================================================================== */
-
-MAIL_DEF int64_t mail_server_tick(mail_server *v) {
-    int64_t now = mail__now(v), due;
-    mail__item *m;
-    mail_conn *c;
-    if (now < v->due) return v->due;
-    v->due = INT64_MAX;
-    mail__deliveries(v);
-    mail__lookups(v, now);
-    for (m = v->queue; m; m = v->walk) {
-        v->walk = m->next;
-        if (m->busy) continue;
-        if (m->due > now) mail__due(v, m->due);
-        else if (!v->stopping) mail__item_run(v, m);
-    }
-    for (c = v->conns; c; c = c->next) {
-        if (c->dead) continue;
-        due = mail__conn_tick(c, now);
-        if (c->connecting && due <= now)
-            mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
-        if (due <= now) mail__conn_go(v, c);
-        if (!c->dead && due <= now && c->nback)
-            mail__conn_kill(v, c);         /* it does not even take a 421 */
-        if (!c->dead) mail__due(v, due > now ? due : now + 1000);
-    }
-    mail__reap(v);
-    return v->due;
-}
-
-static mail_err mail__item_line(mail_server *v, mail__item *m,
-                                const mail_queue_line *q) {
-    if (q->which == 'i' && !mail_eq(q->text, mail_s(m->id)))
-        return MAIL_ERR_SYNTAX;
-    if (q->which == 't') m->time = q->number;
-    if (q->which == 'f') m->from = q->path;
-    if (q->which == 'r') return mail__item_rcpt(v, m, &q->path);
-    return MAIL_ERR_OK;
-}
-
-/* The envelope, up to the empty line. Lines are shorter than a block. */
-static mail_err mail__item_envelope(mail_server *v, mail__item *m,
-                                    int file) {
-    for (;;) {
-        int64_t n = v->sys.read(v->sys.ctx, file, m->text_at, v->block,
-                                MAIL__READ);
-        mail_str rest = mail_sn(v->block, n > 0 ? (size_t)n : 0);
-        if (n <= 0 || !memchr(rest.p, '\n', rest.n))
-            return n < 0 ? MAIL_ERR_IO : MAIL_ERR_SYNTAX;
-        while (rest.n && memchr(rest.p, '\n', rest.n)) {
-            mail_str line = mail_cut(&rest, '\n');
-            mail_queue_line q;
-            mail_err e = mail_queue_read(line, &q);
-            if (e == MAIL_ERR_OK && (m->text_at == 0) != (q.which == 'q'))
-                e = MAIL_ERR_SYNTAX;
-            m->text_at += (int64_t)line.n + 1;
-            if (e == MAIL_ERR_OK) e = mail__item_line(v, m, &q);
-            if (e) return e;
-            if (q.which == 0) return m->nrcpts ? MAIL_ERR_OK
-                                               : MAIL_ERR_SYNTAX;
-        }
-    }
-}
-
-static void mail__item_state(mail_server *v, mail__item *m) {
-    char name[MAIL_NAME_SIZE];
-    size_t n;
-    mail_err e;
-    char *text;
-    mail_str rest;
-    snprintf(name, sizeof name, "queue/%s.state", m->id);
-    text = mail__slurp(v, name, &n, &e);
-    rest = mail_sn(text ? text : "", text ? n : 0);
-    m->has_state = text != NULL;
-    while (rest.n) {
-        mail_state_line s;
-        if (mail_state_read(mail_cut(&rest, '\n'), &s) ||
-            (uint64_t)s.n >= m->nrcpts) continue;
-        m->tries = s.tries;
-        mail__rcpt_set(v, &m->rcpts[s.n], s.fate, (int)s.code, s.words);
-        if (s.fate == MAIL_FATE_TOLD && mail_path_null(&m->from))
-            m->dead = 1;               /* nobody was told: it is set aside */
-    }
-    mail__free(v, text);
-}
-
-/* A message that was accepted before this start. What cannot be read is
-   left where it is, and named. */
-static void mail__item_load(mail_server *v, const char *id) {
-    char name[MAIL_NAME_SIZE];
-    mail__item *m = mail__item_new(v);
-    mail_err e = MAIL_ERR_NOMEM;
-    int file = -1;
-    if (m) {
-        mail_copy(m->id, sizeof m->id, mail_s(id));
-        snprintf(name, sizeof name, "queue/%s", id);
-        file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
-        e = file < 0 ? MAIL_ERR_IO : mail__item_envelope(v, m, file);
-        if (file >= 0) v->sys.close(v->sys.ctx, file);
-    }
-    if (e) {
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/%s is not a message "
-                   "of mine and is left alone: %s", id, mail_err_text(e));
-        if (m) mail__item_free(v, m);
-        return;
-    }
-    m->size = -1;
-    mail__item_state(v, m);
-    m->due = mail__now(v);
-    mail__item_link(v, m);
-}
 
 typedef struct mail__names { mail_server *v; char *p; size_t n, cap; }
     mail__names;
@@ -7925,69 +9255,411 @@ static void mail__names_add(void *arg, const char *name) {
 
 /* Calls each with every name of dir; each may change the directory. */
 static mail_err mail__names_of(mail_server *v, const char *dir,
-                               void (*each)(mail_server *, const char *dir,
-                                            const char *name)) {
+                               mail_err (*each)(mail_server *,
+                                                const char *dir,
+                                                const char *name)) {
     mail__names l;
     mail_err e;
     size_t i;
     memset(&l, 0, sizeof l);
     l.v = v;
     e = v->sys.list(v->sys.ctx, dir, mail__names_add, &l);
-    for (i = 0; i < l.n; i += strlen(l.p + i) + 1) each(v, dir, l.p + i);
+    for (i = 0; i < l.n && !e; i += strlen(l.p + i) + 1)
+        e = each(v, dir, l.p + i);
     mail__free(v, l.p);
     return e;
 }
 
-/* "ID" or "ID.state" of ours: what is in tmp at a start is nobody's. */
-static void mail__sweep_one(mail_server *v, const char *dir,
-                            const char *name) {
-    char path[MAIL_NAME_SIZE];
-    mail_str rest = mail_s(name), id = mail_cut(&rest, '.');
-    int ours = mail_id_ok(id) && (rest.n == 0 ||
-                                  mail_eq(rest, mail_s("state")));
-    if (!ours || strlen(name) > 100) return;
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    v->sys.remove(v->sys.ctx, path);
+/* "ID", "ID.state" or "ID.text"? */
+static mail_str mail__queue_name(const char *name, mail_str *suffix) {
+    int64_t time;
+    uint32_t run, number;
+    mail_str id;
+    *suffix = mail_s(name);
+    id = mail_cut(suffix, '.');
+    if (mail_id_read(id, &time, &run, &number)) id.n = 0;
+    if (suffix->n && !mail_eq(*suffix, mail_s("state")) &&
+        !mail_eq(*suffix, mail_s("text"))) id.n = 0;
+    return id;
 }
 
-/* In a mailbox's tmp: the names that mail__deliver makes. */
-static void mail__sweep_box(mail_server *v, const char *dir,
-                            const char *name) {
+/* What is in queue/tmp at a start is nobody's. */
+static mail_err mail__sweep_one(mail_server *v, const char *dir,
+                                const char *name) {
+    char path[MAIL_NAME_SIZE];
+    mail_str suffix;
+    if (!mail__queue_name(name, &suffix).n) return MAIL_ERR_OK;
+    snprintf(path, sizeof path, "%s/%.100s", dir, name);
+    v->sys.remove(v->sys.ctx, path);
+    return MAIL_ERR_OK;
+}
+
+/* In a mailbox's tmp: the names that mail__box_tmp makes. */
+static mail_err mail__sweep_box(mail_server *v, const char *dir,
+                                const char *name) {
     char path[MAIL_NAME_SIZE], mine[80];
     mail_str s = mail_s(name), id = mail_cut(&s, '.');
+    int64_t time;
+    uint32_t run, number;
     size_t i = id.n;
     snprintf(mine, sizeof mine, "%.60s", v->opts.host);
     while (i && id.p[i - 1] != '-') i--;
-    if (i == 0 || !mail_id_ok(mail_sn(id.p, i - 1)) ||
-        !mail_eq(s, mail_s(mine))) return;
+    if (i == 0 || mail_id_read(mail_sn(id.p, i - 1), &time, &run, &number) ||
+        !mail_eq(s, mail_s(mine))) return MAIL_ERR_OK;
     snprintf(path, sizeof path, "%s/%.150s", dir, name);
     v->sys.remove(v->sys.ctx, path);
+    return MAIL_ERR_OK;
 }
 
-/* A name in queue: a message, a state without its message, or foreign. */
-static void mail__queue_one(mail_server *v, const char *dir,
-                            const char *name) {
+/* When it came, by our clock: the wall clock may have jumped since, and mail
+   that has waited while we were down has its try first. */
+static void mail__item_born(mail_server *v, mail__item *m) {
+    int64_t age = (mail__time(v, NULL) - m->time) * 1000;
+    int64_t most = (v->opts.expire - 60) * 1000;
+    if (age > most) age = most;
+    m->born = mail__now(v) - (age > 0 ? age : 0);
+}
+
+static mail__item *mail__item_named(mail_server *v, mail_str id) {
+    mail__item *m = mail__item_alloc(v);
+    if (m && !mail_id_read(id, &m->time, &m->run, &m->number)) return m;
+    if (m) mail__item_free(v, m);
+    return NULL;
+}
+
+static void mail__foreign(mail_server *v, mail_str name, mail_err e) {
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/%.*s is not a message of "
+               "mine and is left alone: %s", MAIL_ARG(name),
+               mail_err_text(e));
+}
+
+/* A file of the queue: a message. Its state, if it has one, comes later. */
+static mail_err mail__recover_file(mail_server *v, const char *dir,
+                                   const char *name) {
+    mail_str suffix, id = mail__queue_name(name, &suffix);
     char path[MAIL_NAME_SIZE];
-    mail_str rest = mail_s(name), id = mail_cut(&rest, '.');
-    mail__item *m;
+    int64_t n = -1;
     int file;
-    (void)dir;
-    if (!mail_id_ok(id)) return;
-    if (rest.n == 0) {
-        mail__item_load(v, name);
-        return;
-    }
-    if (!mail_eq(rest, mail_s("state"))) return;
-    for (m = v->queue; m; m = m->next)
-        if (mail_eq(mail_s(m->id), id)) return;
-    snprintf(path, sizeof path, "queue/%.*s", MAIL_ARG(id));
+    mail__item *m;
+    mail_err e;
+    if (id.n == 0 || suffix.n) return MAIL_ERR_OK;
+    m = mail__item_named(v, id);
+    if (m == NULL) return MAIL_ERR_NOMEM;
+    snprintf(path, sizeof path, "%s/%.100s", dir, name);
     file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
-    if (file >= 0) {               /* it is there, but was not loaded yet */
-        v->sys.close(v->sys.ctx, file);
-        return;
+    if (file >= 0) n = v->sys.read(v->sys.ctx, file, 0, v->block,
+                                   MAIL__BLOCK);
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    e = n < 0 ? MAIL_ERR_IO
+              : mail__envelope_read(v, m, mail_sn(v->block, (size_t)n));
+    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
+    if (e) {
+        mail__item_free(v, m);
+        if (e != MAIL_ERR_NOMEM) mail__foreign(v, id, e);
+        return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
     }
-    snprintf(path, sizeof path, "queue/%.100s", name);
-    v->sys.remove(v->sys.ctx, path);
+    m->has_file = 1;
+    mail__item_born(v, m);
+    mail__item_moved(v, m);
+    mail__item_link(v, m);
+    mail__letter_rest(v, m);
+    return MAIL_ERR_OK;
+}
+
+/* Fates are known now: the jobs are made again. */
+static mail_err mail__recover_jobs(mail_server *v, mail__item *m) {
+    size_t i;
+    while (m->jobs) mail__job_free(v, m->jobs);
+    for (i = 0; i < m->letter->nrcpts; i++) m->letter->rcpts[i].job = NULL;
+    return mail__jobs_make(v, m);
+}
+
+/* The state of a message; a state or a text without one goes. */
+static mail_err mail__recover_more(mail_server *v, const char *dir,
+                                   const char *name) {
+    mail_str suffix, id = mail__queue_name(name, &suffix);
+    mail__item *m = mail__item_find(v, id);
+    mail_err e = MAIL_ERR_OK;
+    (void)dir;
+    if (id.n == 0 || suffix.n == 0) return MAIL_ERR_OK;
+    if (m && mail_eq(suffix, mail_s("state"))) {
+        m->has_state = 1;
+        if (m->seg >= 0) return MAIL_ERR_OK;
+        mail__letter_free(v, m);
+        e = mail__letter_get(v, m);
+        if (!e) e = mail__recover_jobs(v, m);
+        if (!e) mail__letter_rest(v, m);
+        if (e && e != MAIL_ERR_NOMEM) {
+            mail__foreign(v, mail_s(name), e);
+            e = MAIL_ERR_OK;
+        }
+    }
+    return e;
+}
+
+static mail_err mail__recover_orphan(mail_server *v, const char *dir,
+                                     const char *name) {
+    mail_str suffix, id = mail__queue_name(name, &suffix);
+    mail__item *m = mail__item_find(v, id);
+    char path[MAIL_NAME_SIZE];
+    int file;
+    if (id.n == 0 || suffix.n == 0) return MAIL_ERR_OK;
+    if (m && mail_eq(suffix, mail_s("state")) && m->has_state)
+        return MAIL_ERR_OK;
+    if (m && mail_eq(suffix, mail_s("text")) && m->apart)
+        return MAIL_ERR_OK;
+    if (m == NULL) {             /* its message is there, and is foreign? */
+        snprintf(path, sizeof path, "%s/%.*s", dir, MAIL_ARG(id));
+        file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
+        if (file >= 0) v->sys.close(v->sys.ctx, file);
+        if (file >= 0) return MAIL_ERR_OK;
+    }
+    snprintf(path, sizeof path, "%s/%.100s", dir, name);
+    mail__remove(v, path);
+    return MAIL_ERR_OK;
+}
+
+/* --- the journal -------------------------------------------------------- */
+
+/* Accepted. What the journal says outweighs the files of the same ID. */
+static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
+                               int64_t at) {
+    mail_str rest = body, line;
+    mail_queue_line q;
+    mail__item *m, *old;
+    mail_err e;
+    mail_cut(&rest, '\n');
+    if (mail_queue_read(mail_cut(&rest, '\n'), &q) || q.which != 'i')
+        return MAIL_ERR_OK;
+    m = mail__item_named(v, q.text);
+    if (m == NULL) return MAIL_ERR_NOMEM;
+    e = mail__envelope_read(v, m, body);
+    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
+    if (e) {
+        mail__item_free(v, m);
+        return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
+    }
+    old = mail__item_find(v, q.text);
+    if (old) {
+        m->has_file = old->has_file;
+        m->has_state = old->has_state;
+        mail__item_free(v, old);
+    }
+    m->seg = (signed char)k;
+    m->at = at;
+    mail__item_born(v, m);
+    mail__item_moved(v, m);
+    mail__item_link(v, m);
+    mail__list_add(v, m, k);
+    mail__letter_rest(v, m);
+    for (rest = body; rest.n; ) {            /* a report: about whom? */
+        mail__item *about;
+        line = mail_cut(&rest, '\n');
+        if (mail_queue_read(line, &q) || q.which == 0) break;
+        if (q.which != 'a' && q.which != 'l') continue;
+        about = mail__item_find(v, q.text);
+        if (about == NULL) continue;
+        e = mail__letter_get(v, about);
+        if (e == MAIL_ERR_NOMEM) return e;
+        if (e || (uint64_t)q.number >= about->letter->nrcpts) continue;
+        about->letter->rcpts[q.number].fate =
+            q.which == 'a' ? MAIL_FATE_TOLD : MAIL_FATE_LATE;
+        about->changed = 1;
+        mail__list_add(v, about, k);
+        e = mail__recover_jobs(v, about);
+        if (e) return e;
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
+                             int64_t at) {
+    mail_str rest = body;
+    mail__item *m;
+    mail_err e;
+    if (kind == 'A') return mail__replay_a(v, k, body, at);
+    m = mail__item_find(v, mail_cut(&rest, '\n'));
+    if (m == NULL || kind == 'S') return MAIL_ERR_OK;
+    if (kind == 'D') {
+        char name[MAIL_NAME_SIZE];
+        if (m->has_file) mail__remove(v, mail__name(m, "queue/", "", name));
+        if (m->has_state)
+            mail__remove(v, mail__name(m, "queue/", ".state", name));
+        if (m->apart) mail__remove(v, mail__name(m, "queue/", ".text", name));
+        mail__item_free(v, m);
+        v->segs[k].removed = 1;
+        return MAIL_ERR_OK;
+    }
+    e = mail__letter_get(v, m);
+    if (e) return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
+    mail__state_get(v, m, rest);
+    m->unsaved = 0;
+    mail__list_add(v, m, k);
+    return mail__recover_jobs(v, m);
+}
+
+/* Is there the beginning of a record of this lap? Then it is damaged, or the
+   power went while it was written. */
+static int mail__record_torn(mail_str s, uint64_t lap) {
+    char want[18];
+    snprintf(want, sizeof want, " %016llX", (unsigned long long)lap);
+    return s.n > 23 && !memcmp(s.p, "mail ", 5) && !memcmp(s.p + 6, want, 17);
+}
+
+/* Every whole record of the lap, in order; what is not one is passed over. */
+static mail_err mail__recover_walk(mail_server *v, int k, mail_str text,
+                                   size_t at) {
+    mail__segment *g = &v->segs[k];
+    mail_str salt = mail_sn(g->salt, MAIL_SALT_SIZE);
+    mail_err e = MAIL_ERR_OK;
+    while (at < text.n && !e) {
+        uint64_t lap = g->lap;
+        char kind;
+        mail_str rest = mail_sn(text.p + at, text.n - at), body;
+        const char *next;
+        size_t n = mail_record_read(rest, &lap, salt, &kind, &body);
+        if (n && kind != 'S') {
+            e = mail__replay(v, k, kind, body, (int64_t)at +
+                             MAIL_RECORD_HEAD);
+            at += n;
+            continue;
+        }
+        if (mail__record_torn(rest, g->lap))
+            mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d, octet "
+                       "%lu: this record is not whole, and is passed over",
+                       k, (unsigned long)at);
+        next = (const char *)memchr(rest.p + 1, 'm', rest.n - 1);
+        at = next ? (size_t)(next - text.p) : text.n;
+    }
+    return e;
+}
+
+/* The start of a segment: zeros or nothing: it was given up. */
+static int mail__recover_start(mail_server *v, int k, mail_str text,
+                               size_t *at) {
+    mail__segment *g = &v->segs[k];
+    char kind, name[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
+    mail_str body, none = mail_sn("", 0);
+    uint64_t lap, salt;
+    size_t i, n;
+    for (i = 0; i < 2; i++) {
+        size_t from = i * (MAIL__START / 2);
+        if (from > text.n) break;
+        n = mail_record_read(mail_sn(text.p + from, text.n - from), &lap,
+                             none, &kind, &body);
+        if (n != MAIL__START / 2 || kind != 'S') continue;
+        for (n = 0; n < MAIL_SALT_SIZE; n++) {
+            if (mail__hex_read(mail_sn(body.p + 2 * n, 2), &salt)) break;
+            g->salt[n] = (char)salt;
+        }
+        g->lap = lap;
+        *at = MAIL__START;
+        return 1;
+    }
+    for (i = 0; i < text.n && i < MAIL__START && !text.p[i]; i++) {}
+    if (i == text.n || i == MAIL__START) return 0;
+    mail__journal_name(k, name);
+    snprintf(to, sizeof to, "queue/bad-journal.%d-%08lX", k,
+             (unsigned long)v->run);
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s does not begin as a journal "
+               "of mine does, and is set aside as %s", name, to);
+    mail__rename(v, name, to, 0);
+    g->ready = 0;
+    return 0;
+}
+
+static mail_err mail__recover_journal(mail_server *v) {
+    char name[MAIL_NAME_SIZE];
+    char *text[2] = { NULL, NULL };
+    size_t n[2], at[2] = { 0, 0 };
+    mail_err e = MAIL_ERR_OK, one;
+    int k, live[2] = { 0, 0 }, first;
+    for (k = 0; k < 2 && !e; k++) {
+        mail__journal_name(k, name);
+        text[k] = mail__slurp(v, name, SIZE_MAX / 4, &n[k], &one);
+        v->segs[k].ready = (int64_t)n[k];
+        if (one && one != MAIL_ERR_NOTFOUND) {   /* not to be overwritten */
+            mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: %s", name,
+                       mail_err_text(one));
+            e = one;
+        }
+        if (text[k]) live[k] = mail__recover_start(v, k, mail_sn(text[k],
+                                                   n[k]), &at[k]);
+        if (live[k] && v->segs[k].lap > v->lap) v->lap = v->segs[k].lap;
+        v->segs[k].file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_BOTH);
+        if (v->segs[k].file < 0 && !e) e = (mail_err)(-1 - v->segs[k].file);
+    }
+    first = live[0] && live[1] && v->segs[1].lap < v->segs[0].lap;
+    for (k = 0; k < 2 && !e; k++) {
+        int i = k ? 1 - first : first;
+        if (!live[i]) continue;
+        v->segs[i].state = MAIL__SEALED;
+        v->segs[i].since = 0;
+        e = mail__recover_walk(v, i, mail_sn(text[i], n[i]), at[i]);
+    }
+    v->lap_done = v->lap;
+    for (k = 0; k < 2; k++) {
+        mail__free(v, text[k]);
+        if (v->segs[k].state == MAIL__SEALED &&
+            v->segs[k].lap - 1 < v->lap_done)
+            v->lap_done = v->segs[k].lap - 1;
+    }
+    return e;
+}
+
+/* Everything that is due begins. */
+static void mail__recover_start_all(mail_server *v) {
+    mail__item *m, *next;
+    for (m = v->queue; m; m = next) {
+        next = m->next;
+        mail__item_settle(v, m);
+    }
+}
+
+/* ======================================================================
+   [SERVER LIFE] the whole server                                   ch.14
+   ====================================================================== */
+
+/* Whose moment has come: at most a few hundred, then it is another's turn. */
+static void mail__timers(mail_server *v, int64_t now) {
+    int left = 8 * MAIL__SLICE;
+    while (v->ntimers && v->timers[0]->due <= now && left--) {
+        mail__timer *t = v->timers[0];
+        mail__timer_stop(v, t);
+        if (t->is_hop) {
+            mail__hop *h = (mail__hop *)(void *)t;
+            mail__hop_want(v, h);
+            mail__hop_free(v, h);
+        } else if (v->stopping) mail__timer_set(v, t, now + 1000);
+        else mail__item_settle(v, (mail__item *)(void *)t);
+    }
+    if (v->ntimers) mail__due(v, v->timers[0]->due);
+}
+
+MAIL_DEF int64_t mail_server_tick(mail_server *v) {
+    int64_t now = mail__now(v), due;
+    mail_conn *c;
+    mail__journal_flush(v);
+    if (now < v->due) return v->due;
+    v->due = INT64_MAX;
+    mail__lookups(v, now);
+    mail__timers(v, now);
+    mail__journal_drain(v);
+    mail__check_tick(v, now);
+    mail__relay_calls(v);
+    for (c = v->conns; c; c = c->next) {
+        if (c->dead) continue;
+        due = mail__conn_tick(c, now);
+        if (c->connecting && due <= now)
+            mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
+        if (due <= now) mail__conn_go(v, c);
+        if (!c->dead && due <= now && c->nback)
+            mail__conn_kill(v, c);         /* it does not even take a 421 */
+        if (!c->dead) mail__due(v, due > now ? due : now + 1000);
+    }
+    mail__reap(v);
+    mail__journal_flush(v);
+    return v->due;
 }
 
 static mail_err mail__server_begin(mail_server *v) {
@@ -7998,16 +9670,31 @@ static mail_err mail__server_begin(mail_server *v) {
     if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)))
         return MAIL_ERR_MISUSE;
     for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);
-    v->sys.flush(v->sys.ctx, -1, ".", NULL);
-    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
     if (!e) e = mail_server_reload(v);
     if (!e) e = mail__names_of(v, "queue/tmp", mail__sweep_one);
     for (i = 0; i < v->nusers && !e; i++) {
         snprintf(dir, sizeof dir, "mail/%s/tmp", v->users[i].name);
         mail__names_of(v, dir, mail__sweep_box);
     }
-    if (!e) e = mail__names_of(v, "queue", mail__queue_one);
+    mail__ids_grow(v);
+    if (!v->nids) e = MAIL_ERR_NOMEM;
+    if (!e) e = mail__names_of(v, "queue", mail__recover_file);
+    if (!e) e = mail__names_of(v, "queue", mail__recover_more);
+    if (!e) e = mail__recover_journal(v);
+    if (!e) e = mail__names_of(v, "queue", mail__recover_orphan);
+    v->sys.flush(v->sys.ctx, -1, ".", NULL);
+    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
+    if (!e) mail__recover_start_all(v);
     return e;
+}
+
+/* What grows is there from the start. */
+static int mail__rooms(mail_server *v) {
+    mail__batch *a = &v->filling, *b = &v->flying;
+    return mail__grow(v, (void **)&a->items, 0, &a->cap, sizeof *a->items) &&
+           mail__grow(v, (void **)&b->items, 0, &b->cap, sizeof *b->items) &&
+           mail__grow(v, (void **)&v->timers, 0, &v->timers_cap,
+                      sizeof *v->timers);
 }
 
 MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
@@ -8023,15 +9710,23 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     v->opts.routing.ctx = v;
     if (!v->opts.max_conns) v->opts.max_conns = 1000;
     if (!v->opts.max_out) v->opts.max_out = 20;
+    if (!v->opts.max_hop) v->opts.max_hop = 4;
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
     if (!v->opts.warn) v->opts.warn = 14400;
     if (!v->opts.expire) v->opts.expire = 432000;
+    if (!v->opts.journal) v->opts.journal = 16 * 1024 * 1024;
+    if (v->opts.journal < 256 * 1024) v->opts.journal = 256 * 1024;
+    if (!v->opts.checkpoint) v->opts.checkpoint = 1000;
+    v->cur = v->check.seg = v->filling.seg = v->flying.seg = -1;
+    v->segs[0].file = v->segs[1].file = -1;
     sys->random(sys->ctx, &v->run, sizeof v->run);
     v->in = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
     v->block = (char *)sys->alloc(sys->ctx, NULL, MAIL__BLOCK);
     v->gather = (char *)sys->alloc(sys->ctx, NULL, MAIL__GATHER);
-    if (v->in && v->block && v->gather) *err = mail__server_begin(v);
+    v->jbuf = (char *)sys->alloc(sys->ctx, NULL, 2 * MAIL__RECORD);
+    if (v->in && v->block && v->gather && v->jbuf && mail__rooms(v))
+        *err = mail__server_begin(v);
     if (*err == MAIL_ERR_OK) return v;
     mail_server_close(v);
     return NULL;
@@ -8039,57 +9734,69 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
 
 MAIL_DEF void mail_server_close(mail_server *v) {
     mail_conn *c;
+    size_t i;
     if (v == NULL) return;
     v->stopping = 1;
-    for (c = v->conns; c; c = c->next) mail__conn_kill(v, c);
+    for (c = v->conns; c; c = c->next) {
+        mail__conn_kill(v, c);
+        c->ask.left = c->going = 0;        /* nobody answers any more */
+    }
     mail__reap(v);
-    while (v->deliveries) {
-        mail__delivery *d = v->deliveries;
-        v->deliveries = d->next;
-        if (d->store) mail__store_drop(v, d->store);
-        if (d->file >= 0) v->sys.close(v->sys.ctx, d->file);
-        mail__free(v, d);
-    }
-    while (v->stores) {                   /* never said 250 to: not ours */
-        mail__store *st = v->stores;
-        mail__store_close(v, st);
-        if (st->done == mail__commit_done || st->done == mail__report_done)
-            mail__item_free(v, st->item);
-        mail__store_free(v, st);
-    }
     while (v->lookups) mail__lookup_unlink(v, v->lookups);
-    while (v->queue) {
-        mail__item *m = v->queue;
-        mail__item_unlink(v, m);
-        mail__item_free(v, m);
-    }
+    v->check.seg = -1;
+    while (v->queue) mail__item_free(v, v->queue);
+    while (v->moving) mail__item_free(v, v->moving);
+    for (i = 0; i < 256; i++)
+        while (v->hops[i]) mail__hop_free(v, v->hops[i]);
+    for (i = 0; i < 2; i++)
+        if (v->segs[i].file >= 0) v->sys.close(v->sys.ctx, v->segs[i].file);
     mail__users_free(v, v->users, v->nusers);
     mail_wipe(v->key, sizeof v->key);
+    mail__free(v, v->filling.items);
+    mail__free(v, v->flying.items);
+    mail__free(v, v->timers);
+    mail__free(v, v->ids);
     mail__free(v, v->users_text);
     mail__free(v, v->in);
     mail__free(v, v->block);
     mail__free(v, v->gather);
+    mail__free(v, v->jbuf);
     mail__free(v, v);
 }
 
-/* Idle clients are told at once; who is in the middle may finish. */
+/* Is everything out of the journal? While that fails nobody waits for it. */
+static int mail__journal_empty(const mail_server *v) {
+    int k;
+    for (k = 0; k < 2; k++) {
+        const mail__segment *g = &v->segs[k];
+        if (g->state == MAIL__SEALED ||
+            (g->state == MAIL__OPEN && g->since >= 0)) return v->check_fails > 0;
+    }
+    return v->todo == NULL;
+}
+
+/* Idle clients are told at once; who is in the middle may finish. What is in
+   the journal becomes files: the next start has little to do. */
 MAIL_DEF int mail_server_stop(mail_server *v) {
     mail_conn *c;
-    v->stopping = 1;
+    v->stopping = v->hurry = 1;
     for (c = v->conns; c; c = c->next) {
         if (c->role == 's' && !c->u.smtpd.wait && !c->item)
             mail_smtpd_bye(&c->u.smtpd, NULL);
         if (c->role == 'p' && !c->u.pop3d.wait && c->file < 0)
             mail_pop3d_bye(&c->u.pop3d, NULL);
         if (c->role == 'c' && c->connecting)   /* nobody is waited for */
-            mail__relay_none(v, c, 451, "4.3.2 this server stops");
+            mail__conn_kill(v, c);
         mail__conn_go(v, c);
     }
     mail__reap(v);
-    return v->conns == NULL && v->deliveries == NULL;
+    mail__due(v, mail__now(v));
+    return v->conns == NULL && mail__journal_empty(v);
 }
 
-MAIL_DEF int64_t mail_server_due(const mail_server *v) { return v->due; }
+MAIL_DEF int64_t mail_server_due(const mail_server *v) {
+    return v->filling.seg >= 0 && v->flying.seg < 0 ? INT64_MIN : v->due;
+}
 
 MAIL_DEF size_t mail_server_queued(const mail_server *v) {
     return v->nqueue;
