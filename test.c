@@ -1946,16 +1946,27 @@ static void t_hex(t_text *t, const unsigned char *p, size_t n) {
     for (i = 0; i < n; i++) t_addf(t, "%02x", (unsigned)p[i]);
 }
 
-static void t_md5(mail_str s, const char *want) {
-    unsigned char out[16];
-    t_text hex = {NULL, 0, 0};
+/* In two pieces; cut = 0: octet by octet. */
+static void t_md5_of(mail_str s, size_t cut, unsigned char out[16]) {
     mail_md5 m;
     size_t i;
     mail_md5_init(&m);
-    for (i = 0; i < s.n; i++) mail_md5_add(&m, mail_sn(s.p + i, 1));
+    for (i = 0; i < s.n && cut == 0; i++)
+        mail_md5_add(&m, mail_sn(s.p + i, 1));
+    if (cut) mail_md5_add(&m, mail_sn(s.p, cut));
+    if (cut) mail_md5_add(&m, mail_sn(s.p + cut, s.n - cut));
     mail_md5_end(&m, out);
-    t_hex(&hex, out, 16);
-    CHECK_STR(t_str(&hex), want);
+}
+
+static void t_md5(mail_str s, const char *want) {
+    unsigned char out[16];
+    t_text hex = {NULL, 0, 0};
+    size_t cut;
+    for (cut = 0; cut <= s.n; cut++) {
+        t_md5_of(s, cut, out);
+        t_hex(&hex, out, 16);
+        CHECK_STR(t_str(&hex), want);
+    }
     t_free(&hex);
 }
 
@@ -1971,6 +1982,24 @@ static void test_hash_md5(void) {         /* RFC 1321 A.5 */
     t_md5(mail_s("1234567890123456789012345678901234567890"
                  "1234567890123456789012345678901234567890"),
           "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+/* Texts that end anywhere in a block, cut anywhere. The sum of all of their
+   sums is another program's. */
+static void test_hash_md5_cuts(void) {
+    unsigned char out[16], sums[201 * 16];
+    char text[201];
+    size_t n, cut;
+    for (n = 0; n < sizeof text; n++) text[n] = (char)(n * 7 % 128);
+    for (n = 0; n < sizeof text; n++) {
+        t_md5_of(mail_sn(text, n), 0, sums + 16 * n);
+        for (cut = 1; cut <= n; cut++) {
+            t_md5_of(mail_sn(text, n), cut, out);
+            CHECK(memcmp(out, sums + 16 * n, 16) == 0);
+        }
+    }
+    t_md5(mail_sn((char *)sums, sizeof sums),
+          "32012c03d30fdede231413efd9e3bd09");
 }
 
 static void t_sha(mail_str s, int times, const char *want) {
@@ -8830,6 +8859,7 @@ static const t_test t_tests[] = {
     T(test_b64_strict),
     T(test_b64_in_place_all_octets),
     T(test_hash_md5),
+    T(test_hash_md5_cuts),
     T(test_hash_sha256),
     T(test_hash_hmac),
     T(test_hash_pbkdf2),
