@@ -284,6 +284,17 @@ static int fsync_full(int fd) {
     return fsync(fd);
 }
 
+/* The content of a file and its size. fsync would commit a mere time stamp,
+   too. */
+static int fsync_data(int fd) {
+#if !defined(F_FULLFSYNC) && (defined(__linux__) || \
+    (defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0))
+    return fdatasync(fd);
+#else
+    return fsync_full(fd);
+#endif
+}
+
 /* Asked now, done at the end of this turn of the loop: all connections that
    want the same directory flushed share one flush. */
 static mail_err disk_flush(void *ctx, int file, const char *dir,
@@ -315,10 +326,11 @@ static mail_err flush_one(machine *m, const flush_ask *a) {
     if (fd < 0 && a->dir[0] == 0)
         return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
 #endif
-    if (fd < 0) fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY |
-                                            O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0) return fsync_data(fd) ? errno_err() : MAIL_ERR_OK;
+    fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+                                O_NOFOLLOW);
     if (fd < 0 || fsync_full(fd)) e = errno_err();
-    if (a->file < 0 && fd >= 0) close(fd);
+    if (fd >= 0) close(fd);
     return e;
 }
 
