@@ -44,6 +44,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,11 +63,18 @@
    relative to the open directory; a file is never a symbolic link.
    ====================================================================== */
 
-typedef struct flush_ask {          /* something to be made durable */
+typedef struct flush_ask flush_ask;
+struct flush_ask {                  /* something to be made durable */
     int   file;                     /* -1: the directory name       */
-    char  dir[MAIL_NAME_SIZE];
+    char  dir[MAIL_NAME_SIZE];      /* "": everything               */
     void *ticket;
-} flush_ask;
+    /* and of the real machine: */
+    int   shares;                   /* it may be done with others   */
+    mail_err e;                     /* how it went                  */
+    flush_ask *next;
+};
+
+typedef struct flush_list { flush_ask *first, **end; } flush_list;
 
 typedef struct dns_query dns_query;
 
@@ -103,7 +111,13 @@ typedef struct machine {
     int dir, lock, unsealed;
     mail_server *server;
     dns dns;
-    flush_ask *asks; size_t nasks, asks_cap;
+    flush_list asks;                /* of this turn                       */
+    flush_list waiting;             /* for the next flush of everything   */
+    flush_list begun;               /* for the one under way              */
+    int flusher;                    /* its thread: 1 runs, -1 cannot, 0
+                                       was not needed yet                 */
+    pthread_t thread;
+    int to_thread, in_thread;       /* one wire: the loop's end, its end  */
     wire *wires; size_t nwires;
     struct pollfd *polls; size_t polls_cap;
     int64_t full_until;             /* no sockets left: accept later */
@@ -171,6 +185,66 @@ static void *sys_alloc(void *ctx, void *p, size_t n) {
     return realloc(p, n);
 }
 
+/* On macOS fsync only hands the data to the drive. */
+static int fsync_full(int fd) {
+#ifdef F_FULLFSYNC
+    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+#endif
+    return fsync(fd);
+}
+
+/* The content of a file and its size. fsync would commit a mere time stamp,
+   too. */
+static int fsync_data(int fd) {
+#if !defined(F_FULLFSYNC) && (defined(__linux__) || \
+    (defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0))
+    return fdatasync(fd);
+#else
+    return fsync_full(fd);
+#endif
+}
+
+/* --- flushes: what is asked ---------------------------------------------- */
+
+static void flush_put(flush_list *l, flush_ask *a) {
+    if (l->first == NULL) l->end = &l->first;
+    a->next = NULL;
+    *l->end = a;
+    l->end = &a->next;
+}
+
+/* Noted now, done at the end of this turn of the loop: see flush_all. */
+static mail_err disk_flush(void *ctx, int file, const char *dir,
+                           void *ticket) {
+    machine *m = ctx;
+    flush_ask *a = calloc(1, sizeof *a);
+    if (a == NULL) return MAIL_ERR_NOMEM;
+    a->file = file;
+    a->ticket = ticket;
+    if (file < 0 && dir) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    /* What is opened to be read, too, is written in place again and again,
+       and does not wait for others. MAIL_OPEN_NEW is to write only. */
+    a->shares = file < 0 || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY;
+#ifndef __linux__
+    a->shares = 0;
+#endif
+    flush_put(&m->asks, a);
+    return MAIL_ERR_OK;
+}
+
+/* --- flushes: everything ------------------------------------------------- */
+
+static mail_err flush_everything(machine *m) {
+#ifdef __linux__
+    return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
+#else
+    (void)m;
+    return MAIL_ERR_UNABLE;
+#endif
+}
+
+/* --- files --------------------------------------------------------------- */
+
 static int disk_open(void *ctx, const char *name, int how) {
     machine *m = ctx;
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
@@ -183,7 +257,8 @@ static int disk_open(void *ctx, const char *name, int how) {
         close(fd);
         return -1 - (int)MAIL_ERR_IO;
     }
-    return fd >= 0 ? fd : -1 - (int)errno_err();
+    if (fd < 0) return -1 - (int)errno_err();
+    return fd;
 }
 
 static int64_t disk_read(void *ctx, int file, int64_t at, void *p,
@@ -228,14 +303,14 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
         if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
             return errno_err();
     }
-    return renameat(m->dir, from, m->dir, to) == 0 ? MAIL_ERR_OK
-                                                   : errno_err();
+    if (renameat(m->dir, from, m->dir, to)) return errno_err();
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_link(void *ctx, const char *from, const char *to) {
     machine *m = ctx;
-    return linkat(m->dir, from, m->dir, to, 0) == 0 ? MAIL_ERR_OK
-                                                    : errno_err();
+    if (linkat(m->dir, from, m->dir, to, 0)) return errno_err();
+    return MAIL_ERR_OK;
 }
 
 static int64_t disk_space(void *ctx) {
@@ -247,13 +322,15 @@ static int64_t disk_space(void *ctx) {
 
 static mail_err disk_remove(void *ctx, const char *name) {
     machine *m = ctx;
-    return unlinkat(m->dir, name, 0) == 0 ? MAIL_ERR_OK : errno_err();
+    if (unlinkat(m->dir, name, 0)) return errno_err();
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_mkdir(void *ctx, const char *name) {
     machine *m = ctx;
-    return mkdirat(m->dir, name, 0700) == 0 || errno == EEXIST
-               ? MAIL_ERR_OK : errno_err();
+    if (mkdirat(m->dir, name, 0700))
+        return errno == EEXIST ? MAIL_ERR_OK : errno_err();
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_list(void *ctx, const char *dir,
@@ -276,57 +353,22 @@ static mail_err disk_list(void *ctx, const char *dir,
     return MAIL_ERR_OK;
 }
 
-/* On macOS fsync only hands the data to the drive. */
-static int fsync_full(int fd) {
-#ifdef F_FULLFSYNC
-    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
-#endif
-    return fsync(fd);
-}
+/* --- flushes: how it is done ---------------------------------------------
 
-/* The content of a file and its size. fsync would commit a mere time stamp,
-   too. */
-static int fsync_data(int fd) {
-#if !defined(F_FULLFSYNC) && (defined(__linux__) || \
-    (defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0))
-    return fdatasync(fd);
-#else
-    return fsync_full(fd);
-#endif
-}
+   The loop itself flushes a file or two: nothing is faster, and nobody waits
+   long for it. A flush of everything may take 150 ms; a thread does it, and
+   the loop looks for the answer at the end of its turns. Who asks for one
+   meanwhile shares the next: what was written after a flush had begun may
+   not be in it. */
 
-/* Asked now, done at the end of this turn of the loop: all connections that
-   want the same directory flushed share one flush. */
-static mail_err disk_flush(void *ctx, int file, const char *dir,
-                           void *ticket) {
-    machine *m = ctx;
-    flush_ask *a;
-#ifndef __linux__
-    if (file < 0 && dir == NULL) return MAIL_ERR_UNABLE;
-#endif
-    if (m->nasks == m->asks_cap) {
-        size_t cap = m->asks_cap ? m->asks_cap * 2 : 16;
-        a = realloc(m->asks, cap * sizeof *a);
-        if (a == NULL) return MAIL_ERR_NOMEM;
-        m->asks = a;
-        m->asks_cap = cap;
-    }
-    a = &m->asks[m->nasks++];
-    a->file = file;
-    a->ticket = ticket;
-    a->dir[0] = 0;                       /* "": everything */
-    if (file < 0 && dir) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
-    return MAIL_ERR_OK;
-}
-
-static mail_err flush_one(machine *m, const flush_ask *a) {
+/* Each directory once: one of those done may have been the same. */
+static mail_err flush_one(machine *m, const flush_ask *done,
+                          const flush_ask *a) {
     mail_err e = MAIL_ERR_OK;
-    int fd = a->file;
-#ifdef __linux__
-    if (fd < 0 && a->dir[0] == 0)
-        return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
-#endif
-    if (fd >= 0) return fsync_data(fd) ? errno_err() : MAIL_ERR_OK;
+    int fd;
+    if (a->file >= 0) return fsync_data(a->file) ? errno_err() : MAIL_ERR_OK;
+    for (; done; done = done->next)
+        if (done->file < 0 && strcmp(done->dir, a->dir) == 0) return done->e;
     fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
                                 O_NOFOLLOW);
     if (fd < 0 || fsync_full(fd)) e = errno_err();
@@ -334,43 +376,124 @@ static mail_err flush_one(machine *m, const flush_ask *a) {
     return e;
 }
 
-/* One flush of everything costs about what two of single files do, however
-   much there is: many connections share it. */
-static int flush_everything(machine *m, mail_err *errs, size_t n) {
-#ifdef __linux__
-    mail_err e;
-    size_t i;
-    if (n < 3) return 0;
-    e = syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
-    for (i = 0; i < n; i++) errs[i] = e;
-    return 1;
-#else
-    (void)m, (void)errs, (void)n;
-    return 0;
-#endif
+/* The thread. An octet comes, everything is flushed, and an octet goes back
+   and says how that went. Nothing that changes is shared, and so there is
+   no lock. */
+static void *flusher_run(void *arg) {
+    machine *m = arg;
+    char c;
+    while (read(m->in_thread, &c, 1) == 1) {
+        c = (char)flush_everything(m);
+        if (write(m->in_thread, &c, 1) != 1) break;
+    }
+    return NULL;
 }
 
-/* Does all that was asked, each directory once, and then tells who asked.
-   What they ask for meanwhile is for the next turn. */
-static void flush_all(machine *m) {
-    flush_ask *asks = m->asks;
-    size_t n = m->nasks, i, k;
-    mail_err *errs = n ? calloc(n, sizeof *errs) : NULL;
-    if (errs == NULL) return;
-    m->asks = NULL;
-    m->nasks = m->asks_cap = 0;
-    for (i = flush_everything(m, errs, n) ? n : 0; i < n; i++) {
-        for (k = 0; k < i && asks[i].file < 0; k++)
-            if (asks[k].file < 0 && strcmp(asks[k].dir, asks[i].dir) == 0)
-                break;
-        errs[i] = asks[i].file < 0 && k < i ? errs[k]
-                                            : flush_one(m, &asks[i]);
+static int flusher_start(machine *m) {
+    sigset_t all, old;
+    int fd[2], e;
+    if (m->flusher) return m->flusher > 0;
+    m->flusher = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) return 0;
+    fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+    fcntl(fd[0], F_SETFL, O_NONBLOCK);
+    m->to_thread = fd[0];
+    m->in_thread = fd[1];
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);   /* signals are the loop's */
+    e = pthread_create(&m->thread, NULL, flusher_run, m);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e == 0) return m->flusher = 1;
+    close(fd[0]);
+    close(fd[1]);
+    return 0;
+}
+
+/* After the flush under way, if there is one. */
+static void flusher_stop(machine *m) {
+    if (m->flusher <= 0) return;
+    close(m->to_thread);
+    pthread_join(m->thread, NULL);
+    close(m->in_thread);
+}
+
+static void flush_tell(machine *m, flush_ask *a) {
+    while (a) {
+        flush_ask *next = a->next;
+        if (a->ticket) mail_server_flushed(m->server, a->ticket, a->e);
+        free(a);
+        a = next;
     }
-    for (i = 0; i < n; i++)
-        if (asks[i].ticket)
-            mail_server_flushed(m->server, asks[i].ticket, errs[i]);
-    free(errs);
-    free(asks);
+}
+
+static void flush_end(machine *m, mail_err e) {
+    flush_ask *done = m->begun.first, *a;
+    for (a = done; a; a = a->next) a->e = e;
+    m->begun.first = NULL;
+    flush_tell(m, done);
+}
+
+/* A flush of everything for all who wait. Without a thread the loop has to
+   do it. */
+static void flush_begin(machine *m) {
+    m->begun = m->waiting;
+    m->waiting.first = NULL;
+    if (!flusher_start(m) || write(m->to_thread, "", 1) != 1)
+        flush_end(m, flush_everything(m));
+}
+
+/* Nobody is there to be told. */
+static void flush_drop(flush_list *l) {
+    while (l->first) {
+        flush_ask *a = l->first;
+        l->first = a->next;
+        free(a);
+    }
+}
+
+/* Is something asked, or under way? */
+static int flush_busy(const machine *m) {
+    return m->asks.first || m->waiting.first || m->begun.first;
+}
+
+/* The end of a turn. One flush of everything costs about what two of single
+   files do: three and more share it. Who is told of that by the thread may
+   ask again in this turn; who is told at the end, in the next. */
+static void flush_all(machine *m) {
+    flush_list now = { NULL, NULL };
+    flush_ask *asks, *a;
+    size_t n = 0;
+    char e;
+    if (m->begun.first && read(m->to_thread, &e, 1) == 1)
+        flush_end(m, (mail_err)e);
+    asks = m->asks.first;
+    m->asks.first = NULL;
+    for (a = asks; a; a = a->next) n += (size_t)a->shares;
+    while ((a = asks) != NULL) {
+        int all = a->file < 0 && a->dir[0] == 0;
+        asks = a->next;
+        if (!all && !(n >= 3 && a->shares)) {
+            a->e = flush_one(m, now.first, a);
+            flush_put(&now, a);
+        } else {
+            flush_put(&m->waiting, a);
+        }
+    }
+    if (m->waiting.first && !m->begun.first) flush_begin(m);
+    flush_tell(m, now.first);
+}
+
+/* Turns without sockets, so many at most, until all is flushed. */
+static void flush_rest(machine *m, int turns) {
+    while (turns--) {
+        struct pollfd p = { -1, POLLIN, 0 };
+        mail_server_tick(m->server);
+        if (!flush_busy(m)) break;
+        flush_all(m);
+        p.fd = m->to_thread;
+        if (m->begun.first) poll(&p, 1, -1);
+    }
 }
 
 /* Opens DIR, makes it if need be, and locks it: one server to a directory.
@@ -412,9 +535,12 @@ static int machine_open(machine *m, const char *dir) {
 }
 
 static void machine_close(machine *m) {
+    flusher_stop(m);                   /* under the lock still */
     if (m->lock >= 0) close(m->lock);
+    flush_drop(&m->asks);
+    flush_drop(&m->waiting);
+    flush_drop(&m->begun);
     if (m->dir >= 0) close(m->dir);
-    free(m->asks);
     free(m->wires);
     free(m->polls);
 }
@@ -1059,7 +1185,7 @@ static void dns_close(machine *m) {
    [NET] sockets, and the loop                                      ch.14
    One process, one loop: it waits for whatever can move, moves it, makes
    durable what is to be durable, and waits again. One thing blocks: the
-   flush, which is shared.
+   flush of a file or two. Of more, a thread does it (see flush_all).
    ====================================================================== */
 
 /* The addresses of "host:port"; NULL with a reason. It may wait for a name
@@ -1240,15 +1366,19 @@ static struct pollfd *polls_room(machine *m, size_t n) {
     return m->polls;
 }
 
-/* Who waits for what: listeners first, then connections. One that wants
+/* Who waits for what: listeners first, then signals, the thread that
+   flushes, connections. One that wants
    nothing is left out: poll would say "hung up" again and again, and the
    loop would spin. */
 static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
     size_t n = nls, i;
     int full = sys_clock(NULL) < m->full_until;
-    struct pollfd *p = polls_room(m, nls + m->nwires + 1);
+    struct pollfd *p = polls_room(m, nls + m->nwires + 2);
     if (p == NULL) return 0;
     p[n].fd = signal_pipe[0];
+    p[n].revents = 0;
+    p[n++].events = POLLIN;
+    p[n].fd = m->begun.first ? m->to_thread : -1;
     p[n].revents = 0;
     p[n++].events = POLLIN;
     for (i = 0; i < nls; i++) {
@@ -1285,13 +1415,13 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
     size_t n = polls_fill(m, ls, nls), i;
     if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
-    if (wait < 0 || m->nasks) wait = 0;
+    if (wait < 0 || m->asks.first) wait = 0;
     if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
         for (i = 0; i < n; i++) {
             if (m->polls[i].revents == 0) continue;
             if (i < nls) net_accept(m, &ls[i], may_login);
-            else if (m->polls[i].fd == signal_pipe[0]) drain_signals();
-            else net_event(m, &m->polls[i]);
+            else if (i == nls) drain_signals();
+            else if (i > nls + 1) net_event(m, &m->polls[i]);
         }
     dns_turn(m);
     flush_all(m);
@@ -4966,7 +5096,7 @@ static void ask_one(void *arg, const char *name) {
     }
     fprintf(out, "%s\n", mail_err_name(mail_server_ask(
             m->server, mail_sn(request, (size_t)n), ask_line, out)));
-    if (m->nasks) flush_all(m);        /* "removed" is said when it is */
+    flush_rest(m, 3);                  /* "removed" is said when it is */
     if (fclose(out) || disk_rename(m, tmp, done, 1)) disk_remove(m, tmp);
 }
 
@@ -4986,7 +5116,7 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
         }
         if (signal_stop) {
             if (!until) until = sys_clock(NULL) + 10000;
-            if (mail_server_stop(m->server) && m->nasks == 0) break;
+            if (mail_server_stop(m->server) && !flush_busy(m)) break;
             n = 0;                              /* nobody new comes in */
         }
         net_turn(m, ls, n, serve.allow_plain, until ? 100 : 60000);
@@ -5223,6 +5353,7 @@ static int cmd_user(int argc, char **argv) {
     memset(&m, 0, sizeof m);
     umask(077);
     if (strcmp(rest.p[0], "add") == 0) mkdir(dir, 0700);
+    m.lock = -1;
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0) {
         fprintf(stderr, "mail user: %s: %s; name the directory with --dir\n",
@@ -5231,7 +5362,7 @@ static int cmd_user(int argc, char **argv) {
     }
     if (e) users_look(&m, "", 1);
     else e = user_change(&m, rest.p[0], rest.p[1], file, plain);
-    close(m.dir);
+    machine_close(&m);
     return strcmp(rest.p[0], "list") == 0 ? 0 : e;
 }
 
@@ -5261,7 +5392,7 @@ static int queue_alone(const char *dir, const char *request,
     mail_sys sys;
     machine m;
     mail_err e;
-    int bad, turn;
+    int bad;
     memset(&serve, 0, sizeof serve);
     serve.dir = dir;
     bad = conf_read(dir);
@@ -5273,7 +5404,8 @@ static int queue_alone(const char *dir, const char *request,
     if (m.server) {
         e = mail_server_ask(m.server, mail_s(request), queue_print, NULL);
         /* What has left is durable, and then its state may go. */
-        for (turn = 0; turn < 3 && m.nasks; turn++) flush_all(&m);
+        mail_server_stop(m.server);
+        flush_rest(&m, 1000);
         mail_server_close(m.server);
     }
     machine_close(&m);
@@ -5350,17 +5482,18 @@ static int queue_run(const char *dir, const char *request, const char *id) {
     long pid;
     int e;
     memset(&m, 0, sizeof m);
+    m.lock = -1;
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0 || fstatat(m.dir, "queue", &st, 0)) {
         fprintf(stderr, "mail queue: %s: %s; name a server's directory with "
                 "--dir\n", dir, m.dir < 0 ? strerror(errno) : "has no queue");
-        if (m.dir >= 0) close(m.dir);
+        machine_close(&m);
         return 1;
     }
     pid = server_pid(&m);
     e = pid ? queue_beside(&m, pid, request, id)
             : queue_alone(dir, request, id);
-    close(m.dir);
+    machine_close(&m);
     return e;
 }
 

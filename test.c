@@ -8643,6 +8643,166 @@ static void test_lockstep_sections(void) {
     free(h);
 }
 
+/* ==== [POSIX] the real machine, its flushes and its thread =============== */
+
+static const char t_dir[] = "build/machine.d";
+
+static void t_machine(machine *m) {
+    t_text out;
+    CHECK(t_command("rm -rf build/machine.d", &out) == 0);
+    t_free(&out);
+    CHECK(machine_open(m, t_dir));
+}
+
+/* Until the thread has answered. */
+static void t_await(machine *m) {
+    struct pollfd p = { -1, POLLIN, 0 };
+    p.fd = m->to_thread;
+    CHECK(m->flusher == 1 && poll(&p, 1, 60000) == 1);
+}
+
+static size_t t_asked(const flush_list *l) {
+    const flush_ask *a = l->first;
+    size_t n = 0;
+    for (; a; a = a->next) n++;
+    return n;
+}
+
+/* Who asks when a flush of everything has begun is not told by its end. */
+static void test_flush_of_everything_has_a_thread(void) {
+    machine m;
+    t_machine(&m);
+    disk_flush(&m, -1, NULL, NULL);
+    CHECK(m.flusher == 0 && t_asked(&m.asks) == 1);
+    flush_all(&m);
+    CHECK(m.flusher == 1 && t_asked(&m.begun) == 1 && flush_busy(&m));
+    t_await(&m);
+    disk_flush(&m, -1, NULL, NULL);
+    disk_flush(&m, -1, NULL, NULL);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 2 && m.asks.first == NULL);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    machine_close(&m);
+}
+
+/* Three and more share one, but not a file that is written in place. */
+static void test_flush_shared(void) {
+    machine m;
+    int file, both;
+    t_machine(&m);
+    file = disk_open(&m, "new", MAIL_OPEN_NEW);
+    both = disk_open(&m, "both", MAIL_OPEN_BOTH);
+    disk_flush(&m, file, NULL, NULL);
+    disk_flush(&m, both, NULL, NULL);
+    disk_flush(&m, -1, ".", NULL);
+    disk_flush(&m, both, NULL, NULL);
+    flush_all(&m);
+    CHECK(m.flusher == 0 && !flush_busy(&m));
+    disk_flush(&m, -1, ".", NULL);
+    disk_flush(&m, both, NULL, NULL);
+    disk_flush(&m, file, NULL, NULL);
+    disk_flush(&m, -1, ".", NULL);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 3);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    disk_close(&m, file);
+    disk_close(&m, both);
+    machine_close(&m);
+}
+
+/* Without a thread the loop does it; and a machine that is closed tells
+   nobody: that ticket is no store, and there is no server. */
+static void test_flush_without_a_thread_or_a_server(void) {
+    machine m;
+    int i;
+    t_machine(&m);
+    m.flusher = -1;
+    for (i = 0; i < 5; i++) disk_flush(&m, -1, i ? "." : NULL, NULL);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    m.flusher = 0;
+    disk_flush(&m, -1, NULL, &m);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 1);
+    disk_flush(&m, -1, NULL, &m);
+    disk_flush(&m, -1, ".", &m);
+    machine_close(&m);
+}
+
+/* --- with a server: its loop, and clients on pairs of sockets ------------ */
+
+enum { T_CLIENTS = 4 };
+
+static int t_client(machine *m) {
+    int fd[2];
+    mail_conn *c;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
+    socket_ready(fd[0]);
+    socket_ready(fd[1]);
+    c = mail_server_accept(m->server, fd[0], MAIL_PORT_SMTP, "127.0.0.1", 1);
+    CHECK(c != NULL);
+    wire_of(m, fd[0])->conn = c;
+    mail_server_ready(m->server, c);
+    return fd[1];
+}
+
+/* All of them send it, and each must get a reply that holds want. */
+static void t_clients(machine *m, const int *fd, const char *text,
+                      const char *want) {
+    char got[T_CLIENTS][2000] = { "" };
+    size_t n[T_CLIENTS] = { 0 };
+    int i, turn, there = 0;
+    for (i = 0; i < T_CLIENTS; i++)
+        CHECK(write(fd[i], text, strlen(text)) == (ssize_t)strlen(text));
+    for (turn = 0; turn < 10000 && there < T_CLIENTS; turn++) {
+        net_turn(m, NULL, 0, 0, 10);
+        for (i = there = 0; i < T_CLIENTS; i++) {
+            ssize_t k = read(fd[i], got[i] + n[i], sizeof got[i] - 1 - n[i]);
+            if (k > 0) n[i] += (size_t)k;
+            there += strstr(got[i], want) != NULL;
+        }
+    }
+    CHECK(there == T_CLIENTS);
+}
+
+static void t_count_name(void *arg, const char *name) {
+    (void)name;
+    ++*(int *)arg;
+}
+
+/* Many at once: the thread flushes for them, and each gets its 250. */
+static void test_flush_for_a_server(void) {
+    mail_server_opts opts;
+    machine m;
+    mail_sys sys;
+    mail_err e;
+    int fd[T_CLIENTS], i, found = 0;
+    t_machine(&m);
+    memset(&opts, 0, sizeof opts);
+    opts.host = "mx.example";
+    machine_sys(&m, &sys);
+    m.server = mail_server_open(&sys, &opts, &e);
+    CHECK(m.server != NULL);
+    if (m.server == NULL) return;
+    for (i = 0; i < T_CLIENTS; i++) fd[i] = t_client(&m);
+    t_clients(&m, fd, "EHLO b.example\r\n", "250 ");
+    t_clients(&m, fd, "MAIL FROM:<a@b.example>\r\nRCPT TO:<postmaster>\r\n"
+                      "DATA\r\n", "354 ");
+    t_clients(&m, fd, "Subject: x\r\n\r\ny\r\n.\r\n", "250 ");
+    CHECK(m.flusher == 1);
+    flush_rest(&m, 1000);
+    CHECK(!flush_busy(&m));
+    disk_list(&m, "mail/postmaster/new", t_count_name, &found);
+    CHECK(found == T_CLIENTS);
+    mail_server_close(m.server);
+    machine_close(&m);
+    for (i = 0; i < T_CLIENTS; i++) close(fd[i]);
+}
+
 /* ==== [CLI] the program as it is called =================================== */
 
 static void t_cli(const char *command, int status, const char *says) {
@@ -8936,6 +9096,10 @@ static const t_test t_tests[] = {
     T(test_dns_servers_file),
     T(test_dns_addresses),
     T(test_dns_answers_are_kept),
+    T(test_flush_of_everything_has_a_thread),
+    T(test_flush_shared),
+    T(test_flush_without_a_thread_or_a_server),
+    T(test_flush_for_a_server),
     T(test_world_message_kinds),
     T(test_world_message_sizes),
     T(test_world_one_recipient_of_two_is_refused),
