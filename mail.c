@@ -1424,6 +1424,8 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
             else if (i > nls + 1) net_event(m, &m->polls[i]);
         }
     dns_turn(m);
+    /* What came in may be due at once: one flush for all of it. */
+    mail_server_tick(m->server);
     flush_all(m);
 }
 
