@@ -1,6 +1,7 @@
 /* mail.c - the mail system around mail.h: files, sockets, a virtual world,
    the demo and the command line. `main` is left out under MAIL_NO_MAIN, so
-   that a project can compile this file in, and test.c include it.
+   that a project can compile this file in, and test.c include it. Under
+   MAIL_NO_SYNCFS everything is flushed name by name, as on all but Linux.
 
    mail.h decides, mail.c does: below that border nothing knows what a reply
    means. The rooms, from the bottom up:
@@ -31,6 +32,10 @@
 #endif
 #if defined(__OpenBSD__)
 #define _BSD_SOURCE
+#endif
+
+#if !defined(__linux__) && !defined(MAIL_NO_SYNCFS)
+#define MAIL_NO_SYNCFS
 #endif
 
 #define MAIL_IMPLEMENTATION
@@ -107,6 +112,8 @@ typedef struct dns {
     dns_entry *entries;             /* DNS_ENTRIES of them, or NULL    */
 } dns;
 
+typedef struct name_list { char **p; size_t n, cap; int lost; } name_list;
+
 typedef struct machine {
     int dir, lock, unsealed;
     mail_server *server;
@@ -118,6 +125,12 @@ typedef struct machine {
                                        was not needed yet                 */
     pthread_t thread;
     int to_thread, in_thread;       /* one wire: the loop's end, its end  */
+    mail_err beside;                /* the loop's part in the one begun   */
+#ifdef MAIL_NO_SYNCFS
+    name_list touched;              /* since the last flush of everything */
+    name_list flushing;             /* the list of the one under way      */
+    char **open; size_t nopen;      /* names of files, by number          */
+#endif
     wire *wires; size_t nwires;
     struct pollfd *polls; size_t polls_cap;
     int64_t full_until;             /* no sockets left: accept later */
@@ -225,23 +238,145 @@ static mail_err disk_flush(void *ctx, int file, const char *dir,
     /* What is opened to be read, too, is written in place again and again,
        and does not wait for others. MAIL_OPEN_NEW is to write only. */
     a->shares = file < 0 || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY;
-#ifndef __linux__
-    a->shares = 0;
-#endif
     flush_put(&m->asks, a);
     return MAIL_ERR_OK;
 }
 
 /* --- flushes: everything ------------------------------------------------- */
 
+#ifndef MAIL_NO_SYNCFS
+
 static mail_err flush_everything(machine *m) {
-#ifdef __linux__
     return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
-#else
-    (void)m;
-    return MAIL_ERR_UNABLE;
-#endif
 }
+
+static void touch(machine *m, const char *name) { (void)m, (void)name; }
+static void touch_open(machine *m, int fd, const char *name) {
+    (void)m, (void)fd, (void)name;
+}
+static void touch_link(machine *m, const char *to) { touch(m, to); }
+static void touch_rename(machine *m, const char *from, const char *to) {
+    (void)m, (void)from, (void)to;
+}
+static void names_take(machine *m) { (void)m; }
+static void names_free(machine *m) { (void)m; }
+
+#else
+/* Without syncfs, "everything" is a list: the names that have come or gone
+   since the last such flush began, and what is open to be written. Their
+   files are flushed, and the directories that they are in. A list that gets
+   long is flushed though nobody has asked. */
+enum { NAMES_MAX = 10000 };
+
+static void touch(machine *m, const char *name) {
+    name_list *l = &m->touched;
+    char **p = l->p;
+    if (l->n == l->cap && (p = realloc(p, (l->n * 2 + 64) * sizeof *p))) {
+        l->p = p;
+        l->cap = l->n * 2 + 64;
+    }
+    if (p == NULL || (p[l->n] = strdup(name)) == NULL) l->lost = 1;
+    else if (++l->n == NAMES_MAX) disk_flush(m, -1, NULL, NULL);
+}
+
+/* The file has that name, while it is open; NULL: it is closed. */
+static void touch_open(machine *m, int fd, const char *name) {
+    size_t n = (size_t)fd + 1;
+    char **p = m->open;
+    if (name == NULL && n > m->nopen) return;
+    if (n > m->nopen && (p = realloc(p, n * sizeof *p)) != NULL) {
+        memset(p + m->nopen, 0, (n - m->nopen) * sizeof *p);
+        m->open = p;
+        m->nopen = n;
+    }
+    if (p) {
+        free(p[fd]);
+        p[fd] = name ? strdup(name) : NULL;
+    }
+    if (name && (p == NULL || p[fd] == NULL)) m->touched.lost = 1;
+}
+
+static mail_err name_flush(int dir, const char *name) {
+    mail_err e = MAIL_ERR_OK;
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+                               O_NONBLOCK);
+    if (fd < 0) return errno == ENOENT ? MAIL_ERR_OK : errno_err();
+    if (fsync(fd)) e = errno_err();
+    close(fd);
+    return e;
+}
+
+/* A file has got another name. A flush of everything that is under way may
+   look for the old one when that is gone: so the file is flushed here. */
+static void touch_link(machine *m, const char *to) {
+    mail_err e = m->begun.first ? name_flush(m->dir, to) : MAIL_ERR_OK;
+    if (e) m->beside = e;
+    touch(m, to);
+}
+
+static void touch_rename(machine *m, const char *from, const char *to) {
+    size_t i;
+    touch_link(m, to);
+    touch(m, from);
+    for (i = 0; i < m->nopen; i++)
+        if (m->open[i] && strcmp(m->open[i], from) == 0)
+            touch_open(m, (int)i, to);
+}
+
+/* The next flush of everything takes the list. What is open may be written
+   after that, and so is in the new one, too. */
+static void names_take(machine *m) {
+    size_t i;
+    m->flushing = m->touched;
+    memset(&m->touched, 0, sizeof m->touched);
+    for (i = 0; i < m->nopen; i++)
+        if (m->open[i]) touch(m, m->open[i]);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Flushes each of them once. What is gone needs no flush. */
+static mail_err names_flush(int dir, name_list *l) {
+    mail_err all = MAIL_ERR_OK, e;
+    size_t i;
+    if (l->n) qsort(l->p, l->n, sizeof *l->p, by_name);
+    for (i = 0; i < l->n; i++) {
+        if (i && strcmp(l->p[i - 1], l->p[i]) == 0) continue;
+        e = name_flush(dir, l->p[i]);
+        if (e) all = e;
+    }
+    return all;
+}
+
+/* The files first, then their directories; then once more for the drive. */
+static mail_err flush_everything(machine *m) {
+    name_list *l = &m->flushing;
+    mail_err files = names_flush(m->dir, l), dirs;
+    size_t i;
+    for (i = 0; i < l->n; i++) {
+        char *slash = strrchr(l->p[i], '/');
+        if (slash) *slash = 0;
+        else mail_copy(l->p[i], 2, mail_s("."));
+    }
+    dirs = names_flush(m->dir, l);
+    if (!dirs && fsync_full(m->dir)) dirs = errno_err();
+    if (l->lost) dirs = MAIL_ERR_NOMEM;
+    for (i = 0; i < l->n; i++) free(l->p[i]);
+    free(l->p);
+    memset(l, 0, sizeof *l);
+    return files ? files : dirs;
+}
+
+static void names_free(machine *m) {
+    size_t i;
+    for (i = 0; i < m->touched.n; i++) free(m->touched.p[i]);
+    for (i = 0; i < m->nopen; i++) free(m->open[i]);
+    free(m->touched.p);
+    free(m->open);
+}
+#endif
 
 /* --- files --------------------------------------------------------------- */
 
@@ -258,6 +393,8 @@ static int disk_open(void *ctx, const char *name, int how) {
         return -1 - (int)MAIL_ERR_IO;
     }
     if (fd < 0) return -1 - (int)errno_err();
+    if (how != MAIL_OPEN_READ) touch(m, name);
+    touch_open(m, fd, how != MAIL_OPEN_READ ? name : NULL);
     return fd;
 }
 
@@ -285,7 +422,7 @@ static mail_err disk_write(void *ctx, int file, int64_t at, const void *p,
 }
 
 static mail_err disk_close(void *ctx, int file) {
-    (void)ctx;
+    touch_open(ctx, file, NULL);
     return close(file) == 0 || errno == EINTR ? MAIL_ERR_OK : errno_err();
 }
 
@@ -298,18 +435,21 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
         if (linkat(m->dir, from, m->dir, to, 0) == 0) {
             /* It has its name. An old one that stays is swept up later. */
             unlinkat(m->dir, from, 0);
+            touch_rename(m, from, to);
             return MAIL_ERR_OK;
         }
         if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
             return errno_err();
     }
     if (renameat(m->dir, from, m->dir, to)) return errno_err();
+    touch_rename(m, from, to);
     return MAIL_ERR_OK;
 }
 
 static mail_err disk_link(void *ctx, const char *from, const char *to) {
     machine *m = ctx;
     if (linkat(m->dir, from, m->dir, to, 0)) return errno_err();
+    touch_link(m, to);
     return MAIL_ERR_OK;
 }
 
@@ -323,6 +463,7 @@ static int64_t disk_space(void *ctx) {
 static mail_err disk_remove(void *ctx, const char *name) {
     machine *m = ctx;
     if (unlinkat(m->dir, name, 0)) return errno_err();
+    touch(m, name);
     return MAIL_ERR_OK;
 }
 
@@ -330,6 +471,7 @@ static mail_err disk_mkdir(void *ctx, const char *name) {
     machine *m = ctx;
     if (mkdirat(m->dir, name, 0700))
         return errno == EEXIST ? MAIL_ERR_OK : errno_err();
+    touch(m, name);
     return MAIL_ERR_OK;
 }
 
@@ -377,8 +519,8 @@ static mail_err flush_one(machine *m, const flush_ask *done,
 }
 
 /* The thread. An octet comes, everything is flushed, and an octet goes back
-   and says how that went. Nothing that changes is shared, and so there is
-   no lock. */
+   and says how that went. Whoever has the octet has m->flushing, too; no
+   more is shared, and so there is no lock. */
 static void *flusher_run(void *arg) {
     machine *m = arg;
     char c;
@@ -429,8 +571,9 @@ static void flush_tell(machine *m, flush_ask *a) {
 
 static void flush_end(machine *m, mail_err e) {
     flush_ask *done = m->begun.first, *a;
-    for (a = done; a; a = a->next) a->e = e;
+    for (a = done; a; a = a->next) a->e = e ? e : m->beside;
     m->begun.first = NULL;
+    m->beside = MAIL_ERR_OK;
     flush_tell(m, done);
 }
 
@@ -439,6 +582,7 @@ static void flush_end(machine *m, mail_err e) {
 static void flush_begin(machine *m) {
     m->begun = m->waiting;
     m->waiting.first = NULL;
+    names_take(m);
     if (!flusher_start(m) || write(m->to_thread, "", 1) != 1)
         flush_end(m, flush_everything(m));
 }
@@ -477,6 +621,7 @@ static void flush_all(machine *m) {
             a->e = flush_one(m, now.first, a);
             flush_put(&now, a);
         } else {
+            if (!all && a->file < 0) touch(m, a->dir);
             flush_put(&m->waiting, a);
         }
     }
@@ -540,6 +685,7 @@ static void machine_close(machine *m) {
     flush_drop(&m->asks);
     flush_drop(&m->waiting);
     flush_drop(&m->begun);
+    names_free(m);
     if (m->dir >= 0) close(m->dir);
     free(m->wires);
     free(m->polls);

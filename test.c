@@ -8733,6 +8733,86 @@ static void test_flush_without_a_thread_or_a_server(void) {
     machine_close(&m);
 }
 
+#ifdef MAIL_NO_SYNCFS
+
+static int t_touched(const machine *m, const char *name) {
+    size_t i;
+    for (i = 0; i < m->touched.n; i++)
+        if (strcmp(m->touched.p[i], name) == 0) return 1;
+    return 0;
+}
+
+static mail_err t_everything(machine *m) {
+    names_take(m);
+    return flush_everything(m);
+}
+
+/* What is open stays on the list, under the name that it has by then. */
+static void test_flush_by_name(void) {
+    machine m;
+    int a, b;
+    t_machine(&m);
+    disk_mkdir(&m, "x");
+    a = disk_open(&m, "x/a", MAIL_OPEN_NEW);
+    b = disk_open(&m, "b", MAIL_OPEN_BOTH);
+    CHECK(t_touched(&m, "x") && t_touched(&m, "x/a") && t_touched(&m, "b"));
+    CHECK(t_everything(&m) == MAIL_ERR_OK && m.touched.n == 2);
+    disk_rename(&m, "x/a", "x/c", 0);
+    disk_link(&m, "b", "d");
+    CHECK(t_touched(&m, "x/c") && t_touched(&m, "d"));
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    CHECK(m.touched.n == 2 && t_touched(&m, "x/c") && t_touched(&m, "b"));
+    disk_close(&m, a);
+    disk_close(&m, b);
+    disk_remove(&m, "x/c");
+    disk_mkdir(&m, "x");
+    CHECK(t_everything(&m) == MAIL_ERR_OK && m.touched.n == 0);
+    disk_flush(&m, -1, "x", NULL);           /* an old one, and of three */
+    disk_flush(&m, -1, "x", NULL);
+    disk_flush(&m, -1, ".", NULL);
+    m.flusher = -1;
+    m.begun.first = m.asks.first;            /* so that it has to wait */
+    flush_all(&m);
+    CHECK(t_touched(&m, "x") && t_asked(&m.waiting) == 3);
+    m.begun.first = NULL;
+    machine_close(&m);
+}
+
+/* A name that cannot be flushed, or was lost, is an error: once. */
+static void test_flush_by_name_fails(void) {
+    machine m;
+    t_machine(&m);
+    CHECK(symlinkat("nowhere", m.dir, "link") == 0);
+    touch(&m, "link");
+    CHECK(t_everything(&m) == MAIL_ERR_IO);
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    m.touched.lost = 1;
+    CHECK(t_everything(&m) == MAIL_ERR_NOMEM);
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    machine_close(&m);
+}
+
+/* A file that is renamed in the middle of a flush of everything is flushed
+   then, or the flush fails. A list that is long is flushed. */
+static void test_flush_by_name_beside(void) {
+    machine m;
+    int i;
+    t_machine(&m);
+    close(disk_open(&m, "a", MAIL_OPEN_NEW));
+    disk_flush(&m, -1, NULL, NULL);
+    flush_all(&m);
+    CHECK(disk_rename(&m, "a", "b", 0) == MAIL_ERR_OK && !m.beside);
+    CHECK(symlinkat("nowhere", m.dir, "c") == 0);
+    CHECK(disk_rename(&m, "c", "d", 0) == MAIL_ERR_OK && m.beside);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m) && !m.beside);
+    for (i = (int)m.touched.n; i < NAMES_MAX + 10; i++) touch(&m, "b");
+    CHECK(t_asked(&m.asks) == 1);
+    machine_close(&m);
+}
+#endif
+
 /* --- with a server: its loop, and clients on pairs of sockets ------------ */
 
 enum { T_CLIENTS = 4 };
@@ -9099,6 +9179,11 @@ static const t_test t_tests[] = {
     T(test_flush_of_everything_has_a_thread),
     T(test_flush_shared),
     T(test_flush_without_a_thread_or_a_server),
+#ifdef MAIL_NO_SYNCFS
+    T(test_flush_by_name),
+    T(test_flush_by_name_fails),
+    T(test_flush_by_name_beside),
+#endif
     T(test_flush_for_a_server),
     T(test_world_message_kinds),
     T(test_world_message_sizes),
