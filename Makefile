@@ -15,7 +15,7 @@ CFLAGS  = -O2 -g
 STD     = -std=c99
 WARN    = -Wall -Wextra -Wconversion -Wshadow -pedantic -Wformat=2 \
           -Wno-format-nonliteral
-BUILD   = $(CC) $(STD) $(WARN) $(CPPFLAGS)
+BUILD   = $(CC) $(STD) -pthread $(WARN) $(CPPFLAGS)
 # DNS messages are read by libc, or (macOS, glibc before 2.34) by -lresolv.
 RESOLV  = $(shell sh .ci/resolv $(CC))
 

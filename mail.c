@@ -1,6 +1,7 @@
 /* mail.c - the mail system around mail.h: files, sockets, a virtual world,
    the demo and the command line. `main` is left out under MAIL_NO_MAIN, so
-   that a project can compile this file in, and test.c include it.
+   that a project can compile this file in, and test.c include it. Under
+   MAIL_NO_SYNCFS everything is flushed name by name, as on all but Linux.
 
    mail.h decides, mail.c does: below that border nothing knows what a reply
    means. The rooms, from the bottom up:
@@ -33,6 +34,10 @@
 #define _BSD_SOURCE
 #endif
 
+#if !defined(__linux__) && !defined(MAIL_NO_SYNCFS)
+#define MAIL_NO_SYNCFS
+#endif
+
 #define MAIL_IMPLEMENTATION
 #include "mail.h"
 
@@ -44,6 +49,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,11 +68,18 @@
    relative to the open directory; a file is never a symbolic link.
    ====================================================================== */
 
-typedef struct flush_ask {          /* something to be made durable */
+typedef struct flush_ask flush_ask;
+struct flush_ask {                  /* something to be made durable */
     int   file;                     /* -1: the directory name       */
-    char  dir[MAIL_NAME_SIZE];
+    char  dir[MAIL_NAME_SIZE];      /* "": everything               */
     void *ticket;
-} flush_ask;
+    /* and of the real machine: */
+    int   shares;                   /* it may be done with others   */
+    mail_err e;                     /* how it went                  */
+    flush_ask *next;
+};
+
+typedef struct flush_list { flush_ask *first, **end; } flush_list;
 
 typedef struct dns_query dns_query;
 
@@ -99,11 +112,25 @@ typedef struct dns {
     dns_entry *entries;             /* DNS_ENTRIES of them, or NULL    */
 } dns;
 
+typedef struct name_list { char **p; size_t n, cap; int lost; } name_list;
+
 typedef struct machine {
     int dir, lock, unsealed;
     mail_server *server;
     dns dns;
-    flush_ask *asks; size_t nasks, asks_cap;
+    flush_list asks;                /* of this turn                       */
+    flush_list waiting;             /* for the next flush of everything   */
+    flush_list begun;               /* for the one under way              */
+    int flusher;                    /* its thread: 1 runs, -1 cannot, 0
+                                       was not needed yet                 */
+    pthread_t thread;
+    int to_thread, in_thread;       /* one wire: the loop's end, its end  */
+    mail_err beside;                /* the loop's part in the one begun   */
+#ifdef MAIL_NO_SYNCFS
+    name_list touched;              /* since the last flush of everything */
+    name_list flushing;             /* the list of the one under way      */
+    char **open; size_t nopen;      /* names of files, by number          */
+#endif
     wire *wires; size_t nwires;
     struct pollfd *polls; size_t polls_cap;
     int64_t full_until;             /* no sockets left: accept later */
@@ -171,6 +198,188 @@ static void *sys_alloc(void *ctx, void *p, size_t n) {
     return realloc(p, n);
 }
 
+/* On macOS fsync only hands the data to the drive. */
+static int fsync_full(int fd) {
+#ifdef F_FULLFSYNC
+    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+#endif
+    return fsync(fd);
+}
+
+/* The content of a file and its size. fsync would commit a mere time stamp,
+   too. */
+static int fsync_data(int fd) {
+#if !defined(F_FULLFSYNC) && (defined(__linux__) || \
+    (defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0))
+    return fdatasync(fd);
+#else
+    return fsync_full(fd);
+#endif
+}
+
+/* --- flushes: what is asked ---------------------------------------------- */
+
+static void flush_put(flush_list *l, flush_ask *a) {
+    if (l->first == NULL) l->end = &l->first;
+    a->next = NULL;
+    *l->end = a;
+    l->end = &a->next;
+}
+
+/* Noted now, done at the end of this turn of the loop: see flush_all. */
+static mail_err disk_flush(void *ctx, int file, const char *dir,
+                           void *ticket) {
+    machine *m = ctx;
+    flush_ask *a = calloc(1, sizeof *a);
+    if (a == NULL) return MAIL_ERR_NOMEM;
+    a->file = file;
+    a->ticket = ticket;
+    if (file < 0 && dir) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
+    /* What is opened to be read, too, is written in place again and again,
+       and does not wait for others. MAIL_OPEN_NEW is to write only. */
+    a->shares = file < 0 || (fcntl(file, F_GETFL) & O_ACCMODE) == O_WRONLY;
+    flush_put(&m->asks, a);
+    return MAIL_ERR_OK;
+}
+
+/* --- flushes: everything ------------------------------------------------- */
+
+#ifndef MAIL_NO_SYNCFS
+
+static mail_err flush_everything(machine *m) {
+    return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
+}
+
+static void touch(machine *m, const char *name) { (void)m, (void)name; }
+static void touch_open(machine *m, int fd, const char *name) {
+    (void)m, (void)fd, (void)name;
+}
+static void touch_link(machine *m, const char *to) { touch(m, to); }
+static void touch_rename(machine *m, const char *from, const char *to) {
+    (void)m, (void)from, (void)to;
+}
+static void names_take(machine *m) { (void)m; }
+static void names_free(machine *m) { (void)m; }
+
+#else
+/* Without syncfs, "everything" is a list: the names that have come or gone
+   since the last such flush began, and what is open to be written. Their
+   files are flushed, and the directories that they are in. A list that gets
+   long is flushed though nobody has asked. */
+enum { NAMES_MAX = 10000 };
+
+static void touch(machine *m, const char *name) {
+    name_list *l = &m->touched;
+    char **p = l->p;
+    if (l->n == l->cap && (p = realloc(p, (l->n * 2 + 64) * sizeof *p))) {
+        l->p = p;
+        l->cap = l->n * 2 + 64;
+    }
+    if (p == NULL || (p[l->n] = strdup(name)) == NULL) l->lost = 1;
+    else if (++l->n == NAMES_MAX) disk_flush(m, -1, NULL, NULL);
+}
+
+/* The file has that name, while it is open; NULL: it is closed. */
+static void touch_open(machine *m, int fd, const char *name) {
+    size_t n = (size_t)fd + 1;
+    char **p = m->open;
+    if (name == NULL && n > m->nopen) return;
+    if (n > m->nopen && (p = realloc(p, n * sizeof *p)) != NULL) {
+        memset(p + m->nopen, 0, (n - m->nopen) * sizeof *p);
+        m->open = p;
+        m->nopen = n;
+    }
+    if (p) {
+        free(p[fd]);
+        p[fd] = name ? strdup(name) : NULL;
+    }
+    if (name && (p == NULL || p[fd] == NULL)) m->touched.lost = 1;
+}
+
+static mail_err name_flush(int dir, const char *name) {
+    mail_err e = MAIL_ERR_OK;
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+                               O_NONBLOCK);
+    if (fd < 0) return errno == ENOENT ? MAIL_ERR_OK : errno_err();
+    if (fsync(fd)) e = errno_err();
+    close(fd);
+    return e;
+}
+
+/* A file has got another name. A flush of everything that is under way may
+   look for the old one when that is gone: so the file is flushed here. */
+static void touch_link(machine *m, const char *to) {
+    mail_err e = m->begun.first ? name_flush(m->dir, to) : MAIL_ERR_OK;
+    if (e) m->beside = e;
+    touch(m, to);
+}
+
+static void touch_rename(machine *m, const char *from, const char *to) {
+    size_t i;
+    touch_link(m, to);
+    touch(m, from);
+    for (i = 0; i < m->nopen; i++)
+        if (m->open[i] && strcmp(m->open[i], from) == 0)
+            touch_open(m, (int)i, to);
+}
+
+/* The next flush of everything takes the list. What is open may be written
+   after that, and so is in the new one, too. */
+static void names_take(machine *m) {
+    size_t i;
+    m->flushing = m->touched;
+    memset(&m->touched, 0, sizeof m->touched);
+    for (i = 0; i < m->nopen; i++)
+        if (m->open[i]) touch(m, m->open[i]);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Flushes each of them once. What is gone needs no flush. */
+static mail_err names_flush(int dir, name_list *l) {
+    mail_err all = MAIL_ERR_OK, e;
+    size_t i;
+    if (l->n) qsort(l->p, l->n, sizeof *l->p, by_name);
+    for (i = 0; i < l->n; i++) {
+        if (i && strcmp(l->p[i - 1], l->p[i]) == 0) continue;
+        e = name_flush(dir, l->p[i]);
+        if (e) all = e;
+    }
+    return all;
+}
+
+/* The files first, then their directories; then once more for the drive. */
+static mail_err flush_everything(machine *m) {
+    name_list *l = &m->flushing;
+    mail_err files = names_flush(m->dir, l), dirs;
+    size_t i;
+    for (i = 0; i < l->n; i++) {
+        char *slash = strrchr(l->p[i], '/');
+        if (slash) *slash = 0;
+        else mail_copy(l->p[i], 2, mail_s("."));
+    }
+    dirs = names_flush(m->dir, l);
+    if (!dirs && fsync_full(m->dir)) dirs = errno_err();
+    if (l->lost) dirs = MAIL_ERR_NOMEM;
+    for (i = 0; i < l->n; i++) free(l->p[i]);
+    free(l->p);
+    memset(l, 0, sizeof *l);
+    return files ? files : dirs;
+}
+
+static void names_free(machine *m) {
+    size_t i;
+    for (i = 0; i < m->touched.n; i++) free(m->touched.p[i]);
+    for (i = 0; i < m->nopen; i++) free(m->open[i]);
+    free(m->touched.p);
+    free(m->open);
+}
+#endif
+
+/* --- files --------------------------------------------------------------- */
+
 static int disk_open(void *ctx, const char *name, int how) {
     machine *m = ctx;
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
@@ -183,7 +392,10 @@ static int disk_open(void *ctx, const char *name, int how) {
         close(fd);
         return -1 - (int)MAIL_ERR_IO;
     }
-    return fd >= 0 ? fd : -1 - (int)errno_err();
+    if (fd < 0) return -1 - (int)errno_err();
+    if (how != MAIL_OPEN_READ) touch(m, name);
+    touch_open(m, fd, how != MAIL_OPEN_READ ? name : NULL);
+    return fd;
 }
 
 static int64_t disk_read(void *ctx, int file, int64_t at, void *p,
@@ -210,7 +422,7 @@ static mail_err disk_write(void *ctx, int file, int64_t at, const void *p,
 }
 
 static mail_err disk_close(void *ctx, int file) {
-    (void)ctx;
+    touch_open(ctx, file, NULL);
     return close(file) == 0 || errno == EINTR ? MAIL_ERR_OK : errno_err();
 }
 
@@ -223,19 +435,22 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
         if (linkat(m->dir, from, m->dir, to, 0) == 0) {
             /* It has its name. An old one that stays is swept up later. */
             unlinkat(m->dir, from, 0);
+            touch_rename(m, from, to);
             return MAIL_ERR_OK;
         }
         if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
             return errno_err();
     }
-    return renameat(m->dir, from, m->dir, to) == 0 ? MAIL_ERR_OK
-                                                   : errno_err();
+    if (renameat(m->dir, from, m->dir, to)) return errno_err();
+    touch_rename(m, from, to);
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_link(void *ctx, const char *from, const char *to) {
     machine *m = ctx;
-    return linkat(m->dir, from, m->dir, to, 0) == 0 ? MAIL_ERR_OK
-                                                    : errno_err();
+    if (linkat(m->dir, from, m->dir, to, 0)) return errno_err();
+    touch_link(m, to);
+    return MAIL_ERR_OK;
 }
 
 static int64_t disk_space(void *ctx) {
@@ -247,13 +462,17 @@ static int64_t disk_space(void *ctx) {
 
 static mail_err disk_remove(void *ctx, const char *name) {
     machine *m = ctx;
-    return unlinkat(m->dir, name, 0) == 0 ? MAIL_ERR_OK : errno_err();
+    if (unlinkat(m->dir, name, 0)) return errno_err();
+    touch(m, name);
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_mkdir(void *ctx, const char *name) {
     machine *m = ctx;
-    return mkdirat(m->dir, name, 0700) == 0 || errno == EEXIST
-               ? MAIL_ERR_OK : errno_err();
+    if (mkdirat(m->dir, name, 0700))
+        return errno == EEXIST ? MAIL_ERR_OK : errno_err();
+    touch(m, name);
+    return MAIL_ERR_OK;
 }
 
 static mail_err disk_list(void *ctx, const char *dir,
@@ -276,89 +495,150 @@ static mail_err disk_list(void *ctx, const char *dir,
     return MAIL_ERR_OK;
 }
 
-/* On macOS fsync only hands the data to the drive. */
-static int fsync_full(int fd) {
-#ifdef F_FULLFSYNC
-    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
-#endif
-    return fsync(fd);
-}
+/* --- flushes: how it is done ---------------------------------------------
 
-/* Asked now, done at the end of this turn of the loop: all connections that
-   want the same directory flushed share one flush. */
-static mail_err disk_flush(void *ctx, int file, const char *dir,
-                           void *ticket) {
-    machine *m = ctx;
-    flush_ask *a;
-#ifndef __linux__
-    if (file < 0 && dir == NULL) return MAIL_ERR_UNABLE;
-#endif
-    if (m->nasks == m->asks_cap) {
-        size_t cap = m->asks_cap ? m->asks_cap * 2 : 16;
-        a = realloc(m->asks, cap * sizeof *a);
-        if (a == NULL) return MAIL_ERR_NOMEM;
-        m->asks = a;
-        m->asks_cap = cap;
-    }
-    a = &m->asks[m->nasks++];
-    a->file = file;
-    a->ticket = ticket;
-    a->dir[0] = 0;                       /* "": everything */
-    if (file < 0 && dir) mail_copy(a->dir, sizeof a->dir, mail_s(dir));
-    return MAIL_ERR_OK;
-}
+   The loop itself flushes a file or two: nothing is faster, and nobody waits
+   long for it. A flush of everything may take 150 ms; a thread does it, and
+   the loop looks for the answer at the end of its turns. Who asks for one
+   meanwhile shares the next: what was written after a flush had begun may
+   not be in it. */
 
-static mail_err flush_one(machine *m, const flush_ask *a) {
+/* Each directory once: one of those done may have been the same. */
+static mail_err flush_one(machine *m, const flush_ask *done,
+                          const flush_ask *a) {
     mail_err e = MAIL_ERR_OK;
-    int fd = a->file;
-#ifdef __linux__
-    if (fd < 0 && a->dir[0] == 0)
-        return syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
-#endif
-    if (fd < 0) fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY |
-                                            O_CLOEXEC | O_NOFOLLOW);
+    int fd;
+    if (a->file >= 0) return fsync_data(a->file) ? errno_err() : MAIL_ERR_OK;
+    for (; done; done = done->next)
+        if (done->file < 0 && strcmp(done->dir, a->dir) == 0) return done->e;
+    fd = openat(m->dir, a->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+                                O_NOFOLLOW);
     if (fd < 0 || fsync_full(fd)) e = errno_err();
-    if (a->file < 0 && fd >= 0) close(fd);
+    if (fd >= 0) close(fd);
     return e;
 }
 
-/* One flush of everything costs about what two of single files do, however
-   much there is: many connections share it. */
-static int flush_everything(machine *m, mail_err *errs, size_t n) {
-#ifdef __linux__
-    mail_err e;
-    size_t i;
-    if (n < 3) return 0;
-    e = syncfs(m->dir) == 0 ? MAIL_ERR_OK : errno_err();
-    for (i = 0; i < n; i++) errs[i] = e;
-    return 1;
-#else
-    (void)m, (void)errs, (void)n;
-    return 0;
-#endif
+/* The thread. An octet comes, everything is flushed, and an octet goes back
+   and says how that went. Whoever has the octet has m->flushing, too; no
+   more is shared, and so there is no lock. */
+static void *flusher_run(void *arg) {
+    machine *m = arg;
+    char c;
+    while (read(m->in_thread, &c, 1) == 1) {
+        c = (char)flush_everything(m);
+        if (write(m->in_thread, &c, 1) != 1) break;
+    }
+    return NULL;
 }
 
-/* Does all that was asked, each directory once, and then tells who asked.
-   What they ask for meanwhile is for the next turn. */
-static void flush_all(machine *m) {
-    flush_ask *asks = m->asks;
-    size_t n = m->nasks, i, k;
-    mail_err *errs = n ? calloc(n, sizeof *errs) : NULL;
-    if (errs == NULL) return;
-    m->asks = NULL;
-    m->nasks = m->asks_cap = 0;
-    for (i = flush_everything(m, errs, n) ? n : 0; i < n; i++) {
-        for (k = 0; k < i && asks[i].file < 0; k++)
-            if (asks[k].file < 0 && strcmp(asks[k].dir, asks[i].dir) == 0)
-                break;
-        errs[i] = asks[i].file < 0 && k < i ? errs[k]
-                                            : flush_one(m, &asks[i]);
+static int flusher_start(machine *m) {
+    sigset_t all, old;
+    int fd[2], e;
+    if (m->flusher) return m->flusher > 0;
+    m->flusher = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) return 0;
+    fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+    fcntl(fd[0], F_SETFL, O_NONBLOCK);
+    m->to_thread = fd[0];
+    m->in_thread = fd[1];
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);   /* signals are the loop's */
+    e = pthread_create(&m->thread, NULL, flusher_run, m);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e == 0) return m->flusher = 1;
+    close(fd[0]);
+    close(fd[1]);
+    return 0;
+}
+
+/* After the flush under way, if there is one. */
+static void flusher_stop(machine *m) {
+    if (m->flusher <= 0) return;
+    close(m->to_thread);
+    pthread_join(m->thread, NULL);
+    close(m->in_thread);
+}
+
+static void flush_tell(machine *m, flush_ask *a) {
+    while (a) {
+        flush_ask *next = a->next;
+        if (a->ticket) mail_server_flushed(m->server, a->ticket, a->e);
+        free(a);
+        a = next;
     }
-    for (i = 0; i < n; i++)
-        if (asks[i].ticket)
-            mail_server_flushed(m->server, asks[i].ticket, errs[i]);
-    free(errs);
-    free(asks);
+}
+
+static void flush_end(machine *m, mail_err e) {
+    flush_ask *done = m->begun.first, *a;
+    for (a = done; a; a = a->next) a->e = e ? e : m->beside;
+    m->begun.first = NULL;
+    m->beside = MAIL_ERR_OK;
+    flush_tell(m, done);
+}
+
+/* A flush of everything for all who wait. Without a thread the loop has to
+   do it. */
+static void flush_begin(machine *m) {
+    m->begun = m->waiting;
+    m->waiting.first = NULL;
+    names_take(m);
+    if (!flusher_start(m) || write(m->to_thread, "", 1) != 1)
+        flush_end(m, flush_everything(m));
+}
+
+/* Nobody is there to be told. */
+static void flush_drop(flush_list *l) {
+    while (l->first) {
+        flush_ask *a = l->first;
+        l->first = a->next;
+        free(a);
+    }
+}
+
+/* Is something asked, or under way? */
+static int flush_busy(const machine *m) {
+    return m->asks.first || m->waiting.first || m->begun.first;
+}
+
+/* The end of a turn. One flush of everything costs about what two of single
+   files do: three and more share it. Who is told of that by the thread may
+   ask again in this turn; who is told at the end, in the next. */
+static void flush_all(machine *m) {
+    flush_list now = { NULL, NULL };
+    flush_ask *asks, *a;
+    size_t n = 0;
+    char e;
+    if (m->begun.first && read(m->to_thread, &e, 1) == 1)
+        flush_end(m, (mail_err)e);
+    asks = m->asks.first;
+    m->asks.first = NULL;
+    for (a = asks; a; a = a->next) n += (size_t)a->shares;
+    while ((a = asks) != NULL) {
+        int all = a->file < 0 && a->dir[0] == 0;
+        asks = a->next;
+        if (!all && !(n >= 3 && a->shares)) {
+            a->e = flush_one(m, now.first, a);
+            flush_put(&now, a);
+        } else {
+            if (!all && a->file < 0) touch(m, a->dir);
+            flush_put(&m->waiting, a);
+        }
+    }
+    if (m->waiting.first && !m->begun.first) flush_begin(m);
+    flush_tell(m, now.first);
+}
+
+/* Turns without sockets, so many at most, until all is flushed. */
+static void flush_rest(machine *m, int turns) {
+    while (turns--) {
+        struct pollfd p = { -1, POLLIN, 0 };
+        mail_server_tick(m->server);
+        if (!flush_busy(m)) break;
+        flush_all(m);
+        p.fd = m->to_thread;
+        if (m->begun.first) poll(&p, 1, -1);
+    }
 }
 
 /* Opens DIR, makes it if need be, and locks it: one server to a directory.
@@ -400,9 +680,13 @@ static int machine_open(machine *m, const char *dir) {
 }
 
 static void machine_close(machine *m) {
+    flusher_stop(m);                   /* under the lock still */
     if (m->lock >= 0) close(m->lock);
+    flush_drop(&m->asks);
+    flush_drop(&m->waiting);
+    flush_drop(&m->begun);
+    names_free(m);
     if (m->dir >= 0) close(m->dir);
-    free(m->asks);
     free(m->wires);
     free(m->polls);
 }
@@ -1047,7 +1331,7 @@ static void dns_close(machine *m) {
    [NET] sockets, and the loop                                      ch.14
    One process, one loop: it waits for whatever can move, moves it, makes
    durable what is to be durable, and waits again. One thing blocks: the
-   flush, which is shared.
+   flush of a file or two. Of more, a thread does it (see flush_all).
    ====================================================================== */
 
 /* The addresses of "host:port"; NULL with a reason. It may wait for a name
@@ -1228,15 +1512,19 @@ static struct pollfd *polls_room(machine *m, size_t n) {
     return m->polls;
 }
 
-/* Who waits for what: listeners first, then connections. One that wants
+/* Who waits for what: listeners first, then signals, the thread that
+   flushes, connections. One that wants
    nothing is left out: poll would say "hung up" again and again, and the
    loop would spin. */
 static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
     size_t n = nls, i;
     int full = sys_clock(NULL) < m->full_until;
-    struct pollfd *p = polls_room(m, nls + m->nwires + 1);
+    struct pollfd *p = polls_room(m, nls + m->nwires + 2);
     if (p == NULL) return 0;
     p[n].fd = signal_pipe[0];
+    p[n].revents = 0;
+    p[n++].events = POLLIN;
+    p[n].fd = m->begun.first ? m->to_thread : -1;
     p[n].revents = 0;
     p[n++].events = POLLIN;
     for (i = 0; i < nls; i++) {
@@ -1273,15 +1561,17 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
     size_t n = polls_fill(m, ls, nls), i;
     if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
-    if (wait < 0 || m->nasks) wait = 0;
+    if (wait < 0 || m->asks.first) wait = 0;
     if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
         for (i = 0; i < n; i++) {
             if (m->polls[i].revents == 0) continue;
             if (i < nls) net_accept(m, &ls[i], may_login);
-            else if (m->polls[i].fd == signal_pipe[0]) drain_signals();
-            else net_event(m, &m->polls[i]);
+            else if (i == nls) drain_signals();
+            else if (i > nls + 1) net_event(m, &m->polls[i]);
         }
     dns_turn(m);
+    /* What came in may be due at once: one flush for all of it. */
+    mail_server_tick(m->server);
     flush_all(m);
 }
 
@@ -4956,7 +5246,7 @@ static void ask_one(void *arg, const char *name) {
     }
     fprintf(out, "%s\n", mail_err_name(mail_server_ask(
             m->server, mail_sn(request, (size_t)n), ask_line, out)));
-    if (m->nasks) flush_all(m);        /* "removed" is said when it is */
+    flush_rest(m, 3);                  /* "removed" is said when it is */
     if (fclose(out) || disk_rename(m, tmp, done, 1)) disk_remove(m, tmp);
 }
 
@@ -4976,7 +5266,7 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
         }
         if (signal_stop) {
             if (!until) until = sys_clock(NULL) + 10000;
-            if (mail_server_stop(m->server) && m->nasks == 0) break;
+            if (mail_server_stop(m->server) && !flush_busy(m)) break;
             n = 0;                              /* nobody new comes in */
         }
         net_turn(m, ls, n, serve.allow_plain, until ? 100 : 60000);
@@ -5213,6 +5503,7 @@ static int cmd_user(int argc, char **argv) {
     memset(&m, 0, sizeof m);
     umask(077);
     if (strcmp(rest.p[0], "add") == 0) mkdir(dir, 0700);
+    m.lock = -1;
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0) {
         fprintf(stderr, "mail user: %s: %s; name the directory with --dir\n",
@@ -5221,7 +5512,7 @@ static int cmd_user(int argc, char **argv) {
     }
     if (e) users_look(&m, "", 1);
     else e = user_change(&m, rest.p[0], rest.p[1], file, plain);
-    close(m.dir);
+    machine_close(&m);
     return strcmp(rest.p[0], "list") == 0 ? 0 : e;
 }
 
@@ -5263,10 +5554,8 @@ static int queue_alone(const char *dir, const char *request,
     if (m.server) {
         e = mail_server_ask(m.server, mail_s(request), queue_print, NULL);
         /* What has left is durable, and then its files may go. */
-        for (turn = 0; turn < 1000 && !mail_server_stop(m.server); turn++) {
-            mail_server_tick(m.server);
-            flush_all(&m);
-        }
+        for (turn = 0; turn < 1000 && !mail_server_stop(m.server); turn++)
+            flush_rest(&m, 10);
         mail_server_close(m.server);
     }
     machine_close(&m);
@@ -5343,17 +5632,18 @@ static int queue_run(const char *dir, const char *request, const char *id) {
     long pid;
     int e;
     memset(&m, 0, sizeof m);
+    m.lock = -1;
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0 || fstatat(m.dir, "queue", &st, 0)) {
         fprintf(stderr, "mail queue: %s: %s; name a server's directory with "
                 "--dir\n", dir, m.dir < 0 ? strerror(errno) : "has no queue");
-        if (m.dir >= 0) close(m.dir);
+        machine_close(&m);
         return 1;
     }
     pid = server_pid(&m);
     e = pid ? queue_beside(&m, pid, request, id)
             : queue_alone(dir, request, id);
-    close(m.dir);
+    machine_close(&m);
     return e;
 }
 

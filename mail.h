@@ -1639,7 +1639,23 @@ static uint32_t mail__ror(uint32_t x, unsigned n) {
     return x >> n | x << (32 - n);
 }
 
-static void mail__md5_block(mail_md5 *m) {
+/* RFC 1321 3.4: the four functions, a step, and four steps, after which each
+   letter is back where it was (as in SHA-256 below). g is a step's word, by
+   how far the next one's is. */
+#define MAIL__MD5_F(x, y, z) ((x & y) | (~x & z))
+#define MAIL__MD5_G(x, y, z) ((x & z) | (y & ~z))
+#define MAIL__MD5_H(x, y, z) (x ^ y ^ z)
+#define MAIL__MD5_I(x, y, z) (y ^ (x | ~z))
+#define MAIL__MD5(f, a, b, c, d, i, g, n) \
+    a += f(b, c, d) + k[i] + w[(g) % 16], \
+    a = b + mail__rol(a, n)
+#define MAIL__MD5_FOUR(f, i, g, by, n1, n2, n3, n4) \
+    MAIL__MD5(f, a, b, c, d, i, g, n1); \
+    MAIL__MD5(f, d, a, b, c, i + 1, g + by, n2); \
+    MAIL__MD5(f, c, d, a, b, i + 2, g + 2 * by, n3); \
+    MAIL__MD5(f, b, c, d, a, i + 3, g + 3 * by, n4)
+
+static void mail__md5_block(uint32_t h[4], const unsigned char block[64]) {
     /* floor(2^32 * |sin(i + 1)|), RFC 1321 3.4 */
     static const uint32_t k[64] = {
         0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf,
@@ -1656,32 +1672,25 @@ static void mail__md5_block(mail_md5 *m) {
         0x85845dd1, 0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1,
         0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391
     };
-    static const unsigned char turn[16] = {
-        7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21
-    };
-    uint32_t w[16], a = m->h[0], b = m->h[1], c = m->h[2], d = m->h[3];
+    uint32_t w[16], a = h[0], b = h[1], c = h[2], d = h[3];
     unsigned i;
     for (i = 0; i < 16; i++)
-        w[i] = (uint32_t)m->block[i * 4] |
-               (uint32_t)m->block[i * 4 + 1] << 8 |
-               (uint32_t)m->block[i * 4 + 2] << 16 |
-               (uint32_t)m->block[i * 4 + 3] << 24;
-    for (i = 0; i < 64; i++) {
-        uint32_t f, old = d;
-        unsigned g;
-        if (i < 16)      f = (b & c) | (~b & d), g = i;
-        else if (i < 32) f = (d & b) | (~d & c), g = (5 * i + 1) % 16;
-        else if (i < 48) f = b ^ c ^ d,          g = (3 * i + 5) % 16;
-        else             f = c ^ (b | ~d),       g = 7 * i % 16;
-        d = c;
-        c = b;
-        b += mail__rol(a + f + k[i] + w[g], turn[i / 16 * 4 + i % 4]);
-        a = old;
+        w[i] = (uint32_t)block[i * 4] | (uint32_t)block[i * 4 + 1] << 8 |
+               (uint32_t)block[i * 4 + 2] << 16 |
+               (uint32_t)block[i * 4 + 3] << 24;
+    for (i = 0; i < 16; i += 4) {
+        MAIL__MD5_FOUR(MAIL__MD5_F, i, i, 1, 7, 12, 17, 22);
     }
-    m->h[0] += a;
-    m->h[1] += b;
-    m->h[2] += c;
-    m->h[3] += d;
+    for (; i < 32; i += 4) {
+        MAIL__MD5_FOUR(MAIL__MD5_G, i, 5 * i + 1, 5, 5, 9, 14, 20);
+    }
+    for (; i < 48; i += 4) {
+        MAIL__MD5_FOUR(MAIL__MD5_H, i, 3 * i + 5, 3, 4, 11, 16, 23);
+    }
+    for (; i < 64; i += 4) {
+        MAIL__MD5_FOUR(MAIL__MD5_I, i, 7 * i, 7, 6, 10, 15, 21);
+    }
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d;
 }
 
 MAIL_DEF void mail_md5_init(mail_md5 *m) {
@@ -1693,22 +1702,25 @@ MAIL_DEF void mail_md5_init(mail_md5 *m) {
 }
 
 MAIL_DEF void mail_md5_add(mail_md5 *m, mail_str s) {
-    size_t i;
-    for (i = 0; i < s.n; i++) {
-        m->block[m->n++ % 64] = (unsigned char)s.p[i];
-        if (m->n % 64 == 0) mail__md5_block(m);
+    while (s.n) {
+        size_t at = (size_t)(m->n % 64), k = 64 - at;
+        if (k > s.n) k = s.n;
+        memcpy(m->block + at, s.p, k);
+        m->n += k;
+        s = mail_sn(s.p + k, s.n - k);
+        if (m->n % 64 == 0) mail__md5_block(m->h, m->block);
     }
 }
 
+/* Behind the text 0x80, zeros, and its length in bits: they end a block. */
 MAIL_DEF void mail_md5_end(mail_md5 *m, unsigned char out[16]) {
+    static const char pad[64] = "\x80";
     uint64_t bits = m->n * 8;
+    char size[8];
     unsigned i;
-    mail_md5_add(m, mail_sn("\x80", 1));
-    while (m->n % 64 != 56) mail_md5_add(m, mail_sn("", 1));
-    for (i = 0; i < 8; i++) {
-        char c = (char)(bits >> (8 * i) & 0xff);
-        mail_md5_add(m, mail_sn(&c, 1));
-    }
+    for (i = 0; i < 8; i++) size[i] = (char)(bits >> (8 * i) & 0xff);
+    mail_md5_add(m, mail_sn(pad, 1 + (size_t)((119 - m->n % 64) % 64)));
+    mail_md5_add(m, mail_sn(size, 8));
     for (i = 0; i < 16; i++)
         out[i] = (unsigned char)(m->h[i / 4] >> (8 * (i % 4)) & 0xff);
 }

@@ -1946,16 +1946,27 @@ static void t_hex(t_text *t, const unsigned char *p, size_t n) {
     for (i = 0; i < n; i++) t_addf(t, "%02x", (unsigned)p[i]);
 }
 
-static void t_md5(mail_str s, const char *want) {
-    unsigned char out[16];
-    t_text hex = {NULL, 0, 0};
+/* In two pieces; cut = 0: octet by octet. */
+static void t_md5_of(mail_str s, size_t cut, unsigned char out[16]) {
     mail_md5 m;
     size_t i;
     mail_md5_init(&m);
-    for (i = 0; i < s.n; i++) mail_md5_add(&m, mail_sn(s.p + i, 1));
+    for (i = 0; i < s.n && cut == 0; i++)
+        mail_md5_add(&m, mail_sn(s.p + i, 1));
+    if (cut) mail_md5_add(&m, mail_sn(s.p, cut));
+    if (cut) mail_md5_add(&m, mail_sn(s.p + cut, s.n - cut));
     mail_md5_end(&m, out);
-    t_hex(&hex, out, 16);
-    CHECK_STR(t_str(&hex), want);
+}
+
+static void t_md5(mail_str s, const char *want) {
+    unsigned char out[16];
+    t_text hex = {NULL, 0, 0};
+    size_t cut;
+    for (cut = 0; cut <= s.n; cut++) {
+        t_md5_of(s, cut, out);
+        t_hex(&hex, out, 16);
+        CHECK_STR(t_str(&hex), want);
+    }
     t_free(&hex);
 }
 
@@ -1971,6 +1982,24 @@ static void test_hash_md5(void) {         /* RFC 1321 A.5 */
     t_md5(mail_s("1234567890123456789012345678901234567890"
                  "1234567890123456789012345678901234567890"),
           "57edf4a22be3c955ac49da2e2107b67a");
+}
+
+/* Texts that end anywhere in a block, cut anywhere. The sum of all of their
+   sums is another program's. */
+static void test_hash_md5_cuts(void) {
+    unsigned char out[16], sums[201 * 16];
+    char text[201];
+    size_t n, cut;
+    for (n = 0; n < sizeof text; n++) text[n] = (char)(n * 7 % 128);
+    for (n = 0; n < sizeof text; n++) {
+        t_md5_of(mail_sn(text, n), 0, sums + 16 * n);
+        for (cut = 1; cut <= n; cut++) {
+            t_md5_of(mail_sn(text, n), cut, out);
+            CHECK(memcmp(out, sums + 16 * n, 16) == 0);
+        }
+    }
+    t_md5(mail_sn((char *)sums, sizeof sums),
+          "32012c03d30fdede231413efd9e3bd09");
 }
 
 static void t_sha(mail_str s, int times, const char *want) {
@@ -8660,6 +8689,248 @@ static void test_lockstep_sections(void) {
     free(h);
 }
 
+/* ==== [POSIX] the real machine, its flushes and its thread =============== */
+
+static const char t_dir[] = "build/machine.d";
+
+static void t_machine(machine *m) {
+    t_text out;
+    CHECK(t_command("rm -rf build/machine.d", &out) == 0);
+    t_free(&out);
+    CHECK(machine_open(m, t_dir));
+}
+
+/* Until the thread has answered. */
+static void t_await(machine *m) {
+    struct pollfd p = { -1, POLLIN, 0 };
+    p.fd = m->to_thread;
+    CHECK(m->flusher == 1 && poll(&p, 1, 60000) == 1);
+}
+
+static size_t t_asked(const flush_list *l) {
+    const flush_ask *a = l->first;
+    size_t n = 0;
+    for (; a; a = a->next) n++;
+    return n;
+}
+
+/* Who asks when a flush of everything has begun is not told by its end. */
+static void test_flush_of_everything_has_a_thread(void) {
+    machine m;
+    t_machine(&m);
+    disk_flush(&m, -1, NULL, NULL);
+    CHECK(m.flusher == 0 && t_asked(&m.asks) == 1);
+    flush_all(&m);
+    CHECK(m.flusher == 1 && t_asked(&m.begun) == 1 && flush_busy(&m));
+    t_await(&m);
+    disk_flush(&m, -1, NULL, NULL);
+    disk_flush(&m, -1, NULL, NULL);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 2 && m.asks.first == NULL);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    machine_close(&m);
+}
+
+/* Three and more share one, but not a file that is written in place. */
+static void test_flush_shared(void) {
+    machine m;
+    int file, both;
+    t_machine(&m);
+    file = disk_open(&m, "new", MAIL_OPEN_NEW);
+    both = disk_open(&m, "both", MAIL_OPEN_BOTH);
+    disk_flush(&m, file, NULL, NULL);
+    disk_flush(&m, both, NULL, NULL);
+    disk_flush(&m, -1, ".", NULL);
+    disk_flush(&m, both, NULL, NULL);
+    flush_all(&m);
+    CHECK(m.flusher == 0 && !flush_busy(&m));
+    disk_flush(&m, -1, ".", NULL);
+    disk_flush(&m, both, NULL, NULL);
+    disk_flush(&m, file, NULL, NULL);
+    disk_flush(&m, -1, ".", NULL);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 3);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    disk_close(&m, file);
+    disk_close(&m, both);
+    machine_close(&m);
+}
+
+/* Without a thread the loop does it; and a machine that is closed tells
+   nobody: that ticket is no store, and there is no server. */
+static void test_flush_without_a_thread_or_a_server(void) {
+    machine m;
+    int i;
+    t_machine(&m);
+    m.flusher = -1;
+    for (i = 0; i < 5; i++) disk_flush(&m, -1, i ? "." : NULL, NULL);
+    flush_all(&m);
+    CHECK(!flush_busy(&m));
+    m.flusher = 0;
+    disk_flush(&m, -1, NULL, &m);
+    flush_all(&m);
+    CHECK(t_asked(&m.begun) == 1);
+    disk_flush(&m, -1, NULL, &m);
+    disk_flush(&m, -1, ".", &m);
+    machine_close(&m);
+}
+
+#ifdef MAIL_NO_SYNCFS
+
+static int t_touched(const machine *m, const char *name) {
+    size_t i;
+    for (i = 0; i < m->touched.n; i++)
+        if (strcmp(m->touched.p[i], name) == 0) return 1;
+    return 0;
+}
+
+static mail_err t_everything(machine *m) {
+    names_take(m);
+    return flush_everything(m);
+}
+
+/* What is open stays on the list, under the name that it has by then. */
+static void test_flush_by_name(void) {
+    machine m;
+    int a, b;
+    t_machine(&m);
+    disk_mkdir(&m, "x");
+    a = disk_open(&m, "x/a", MAIL_OPEN_NEW);
+    b = disk_open(&m, "b", MAIL_OPEN_BOTH);
+    CHECK(t_touched(&m, "x") && t_touched(&m, "x/a") && t_touched(&m, "b"));
+    CHECK(t_everything(&m) == MAIL_ERR_OK && m.touched.n == 2);
+    disk_rename(&m, "x/a", "x/c", 0);
+    disk_link(&m, "b", "d");
+    CHECK(t_touched(&m, "x/c") && t_touched(&m, "d"));
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    CHECK(m.touched.n == 2 && t_touched(&m, "x/c") && t_touched(&m, "b"));
+    disk_close(&m, a);
+    disk_close(&m, b);
+    disk_remove(&m, "x/c");
+    disk_mkdir(&m, "x");
+    CHECK(t_everything(&m) == MAIL_ERR_OK && m.touched.n == 0);
+    disk_flush(&m, -1, "x", NULL);           /* an old one, and of three */
+    disk_flush(&m, -1, "x", NULL);
+    disk_flush(&m, -1, ".", NULL);
+    m.flusher = -1;
+    m.begun.first = m.asks.first;            /* so that it has to wait */
+    flush_all(&m);
+    CHECK(t_touched(&m, "x") && t_asked(&m.waiting) == 3);
+    m.begun.first = NULL;
+    machine_close(&m);
+}
+
+/* A name that cannot be flushed, or was lost, is an error: once. */
+static void test_flush_by_name_fails(void) {
+    machine m;
+    t_machine(&m);
+    CHECK(symlinkat("nowhere", m.dir, "link") == 0);
+    touch(&m, "link");
+    CHECK(t_everything(&m) == MAIL_ERR_IO);
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    m.touched.lost = 1;
+    CHECK(t_everything(&m) == MAIL_ERR_NOMEM);
+    CHECK(t_everything(&m) == MAIL_ERR_OK);
+    machine_close(&m);
+}
+
+/* A file that is renamed in the middle of a flush of everything is flushed
+   then, or the flush fails. A list that is long is flushed. */
+static void test_flush_by_name_beside(void) {
+    machine m;
+    int i;
+    t_machine(&m);
+    close(disk_open(&m, "a", MAIL_OPEN_NEW));
+    disk_flush(&m, -1, NULL, NULL);
+    flush_all(&m);
+    CHECK(disk_rename(&m, "a", "b", 0) == MAIL_ERR_OK && !m.beside);
+    CHECK(symlinkat("nowhere", m.dir, "c") == 0);
+    CHECK(disk_rename(&m, "c", "d", 0) == MAIL_ERR_OK && m.beside);
+    t_await(&m);
+    flush_all(&m);
+    CHECK(!flush_busy(&m) && !m.beside);
+    for (i = (int)m.touched.n; i < NAMES_MAX + 10; i++) touch(&m, "b");
+    CHECK(t_asked(&m.asks) == 1);
+    machine_close(&m);
+}
+#endif
+
+/* --- with a server: its loop, and clients on pairs of sockets ------------ */
+
+enum { T_CLIENTS = 4 };
+
+static int t_client(machine *m) {
+    int fd[2];
+    mail_conn *c;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
+    socket_ready(fd[0]);
+    socket_ready(fd[1]);
+    c = mail_server_accept(m->server, fd[0], MAIL_PORT_SMTP, "127.0.0.1", 1);
+    CHECK(c != NULL);
+    wire_of(m, fd[0])->conn = c;
+    mail_server_ready(m->server, c);
+    return fd[1];
+}
+
+/* All of them send it, and each must get a reply that holds want. */
+static void t_clients(machine *m, const int *fd, const char *text,
+                      const char *want) {
+    char got[T_CLIENTS][2000] = { "" };
+    size_t n[T_CLIENTS] = { 0 };
+    int i, turn, there = 0;
+    for (i = 0; i < T_CLIENTS; i++)
+        CHECK(write(fd[i], text, strlen(text)) == (ssize_t)strlen(text));
+    for (turn = 0; turn < 10000 && there < T_CLIENTS; turn++) {
+        net_turn(m, NULL, 0, 0, 10);
+        for (i = there = 0; i < T_CLIENTS; i++) {
+            ssize_t k = read(fd[i], got[i] + n[i], sizeof got[i] - 1 - n[i]);
+            if (k > 0) n[i] += (size_t)k;
+            there += strstr(got[i], want) != NULL;
+        }
+    }
+    CHECK(there == T_CLIENTS);
+}
+
+static void t_count_name(void *arg, const char *name) {
+    (void)name;
+    ++*(int *)arg;
+}
+
+/* Many at once: the thread flushes for them, and each gets its 250. */
+static void test_flush_for_a_server(void) {
+    mail_server_opts opts;
+    machine m;
+    mail_sys sys;
+    mail_err e;
+    int fd[T_CLIENTS], i, found = 0;
+    t_machine(&m);
+    memset(&opts, 0, sizeof opts);
+    opts.host = "mx.example";
+    machine_sys(&m, &sys);
+    m.server = mail_server_open(&sys, &opts, &e);
+    CHECK(m.server != NULL);
+    if (m.server == NULL) return;
+    for (i = 0; i < T_CLIENTS; i++) fd[i] = t_client(&m);
+    t_clients(&m, fd, "EHLO b.example\r\n", "250 ");
+    t_clients(&m, fd, "MAIL FROM:<a@b.example>\r\nRCPT TO:<postmaster>\r\n"
+                      "DATA\r\n", "354 ");
+    t_clients(&m, fd, "Subject: x\r\n\r\ny\r\n.\r\n", "250 ");
+    for (i = 0; i < T_CLIENTS; i++) close(fd[i]);
+    for (i = 0; i < 1000 && !mail_server_stop(m.server); i++) {
+        net_turn(&m, NULL, 0, 0, 10);
+        flush_rest(&m, 10);
+    }
+    CHECK(!flush_busy(&m) && m.flusher == 1);
+    disk_list(&m, "mail/postmaster/new", t_count_name, &found);
+    CHECK(found == T_CLIENTS);
+    mail_server_close(m.server);
+    machine_close(&m);
+}
+
 /* ==== [CLI] the program as it is called =================================== */
 
 static void t_cli(const char *command, int status, const char *says) {
@@ -8876,6 +9147,7 @@ static const t_test t_tests[] = {
     T(test_b64_strict),
     T(test_b64_in_place_all_octets),
     T(test_hash_md5),
+    T(test_hash_md5_cuts),
     T(test_hash_sha256),
     T(test_hash_hmac),
     T(test_hash_pbkdf2),
@@ -8953,6 +9225,15 @@ static const t_test t_tests[] = {
     T(test_dns_servers_file),
     T(test_dns_addresses),
     T(test_dns_answers_are_kept),
+    T(test_flush_of_everything_has_a_thread),
+    T(test_flush_shared),
+    T(test_flush_without_a_thread_or_a_server),
+#ifdef MAIL_NO_SYNCFS
+    T(test_flush_by_name),
+    T(test_flush_by_name_fails),
+    T(test_flush_by_name_beside),
+#endif
+    T(test_flush_for_a_server),
     T(test_world_message_kinds),
     T(test_world_message_sizes),
     T(test_world_one_recipient_of_two_is_refused),
