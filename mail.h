@@ -1297,7 +1297,7 @@ typedef struct mail_sys {
     /* Make durable: the content of a file (file >= 0), the names in a
        directory, or (dir NULL) everything that was written before. Answered
        later, many at once, by mail_server_flushed; with ticket NULL by
-       nobody. UNABLE: this machine cannot flush everything at once. */
+       nobody. */
     mail_err (*flush)(void *ctx, int file, const char *dir, void *ticket);
     /* Octets; 0: the peer has ended; -1: not now; -2: broken. */
     int64_t  (*recv)(void *ctx, int wire, void *p, size_t n);
@@ -5435,8 +5435,8 @@ typedef struct mail__ask {
    member of both. */
 typedef struct mail__timer {
     int64_t due;                  /* by sys->clock                       */
-    size_t at;                    /* place in the heap, from 1; 0: none  */
-    int is_hop;
+    uint32_t at;                  /* place in the heap, from 1; 0: none  */
+    uint32_t is_hop;
 } mail__timer;
 
 typedef struct mail__user {
@@ -5541,7 +5541,7 @@ struct mail__hop {
 
 enum { MAIL__FREE, MAIL__OPEN, MAIL__SEALED };
 typedef struct mail__segment {
-    int file, state, closing;
+    int file, state, closing, recovered;
     uint64_t lap;
     char salt[MAIL_SALT_SIZE];
     int64_t at;                   /* end of what is written              */
@@ -5821,7 +5821,7 @@ enum { MAIL__SMALL = 1024 * 1024 };
 
 static void mail__timer_put(mail_server *v, mail__timer *t, size_t at) {
     v->timers[at - 1] = t;
-    t->at = at;
+    t->at = (uint32_t)at;
 }
 
 static void mail__timer_up(mail_server *v, mail__timer *t, size_t at) {
@@ -6585,7 +6585,7 @@ static void mail__segment_open(mail_server *v, int k) {
     int twice;
     v->cur = k;
     g->state = MAIL__OPEN;
-    g->closing = g->removed = 0;
+    g->closing = g->removed = g->recovered = 0;
     g->lap = ++v->lap;
     g->at = 0;
     g->since = -1;
@@ -6980,8 +6980,8 @@ static mail_err mail__check_aside(mail_server *v, mail__item *m) {
     return e;
 }
 
-/* EXISTS: put there before a crash. After a checkpoint that failed the name
-   may not be durable: it is given again. A mailbox that takes no name is
+/* After a checkpoint that failed, or was cut off, the name may be there and
+   not durable: it is given again. A mailbox that takes no name is
    left out of the next checkpoint: this one fails, for the state that is
    being written says otherwise. */
 static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
@@ -6992,10 +6992,11 @@ static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
     if (u) {
         mail__box_tmp(v, m, i, u->name, tmp);
         mail__box_new(v, m, i, u->name, name);
-        e = mail__rename(v, tmp, name, v->check_fails || r->job->tries);
+        e = mail__rename(v, tmp, name, v->check_fails || r->job->tries ||
+                                       v->segs[v->check.seg].recovered);
         if (e) v->sys.remove(v->sys.ctx, tmp);
     }
-    if (e && e != MAIL_ERR_EXISTS) {
+    if (e) {
         mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
         mail__job_done(v, r->job);    /* without it, the next time */
         r->made = 0;
@@ -9254,30 +9255,50 @@ MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
    and named.
    ====================================================================== */
 
-typedef struct mail__names { mail_server *v; char *p; size_t n, cap; }
-    mail__names;
+typedef struct mail__names {
+    mail_server *v;
+    char *p; size_t n, cap;
+    int full;                     /* out of memory */
+} mail__names;
 
 static void mail__names_add(void *arg, const char *name) {
     mail__names *l = (mail__names *)arg;
     size_t n = strlen(name) + 1;
-    if (!mail__grow(l->v, (void **)&l->p, l->n + n, &l->cap, 1)) return;
+    if (l->full || !mail__grow(l->v, (void **)&l->p, l->n + n, &l->cap, 1)) {
+        l->full = 1;
+        return;
+    }
     memcpy(l->p + l->n, name, n);
     l->n += n;
 }
 
-/* Calls each with every name of dir; each may change the directory. */
-static mail_err mail__names_of(mail_server *v, const char *dir,
-                               mail_err (*each)(mail_server *,
-                                                const char *dir,
-                                                const char *name)) {
-    mail__names l;
+/* The names of a directory, which may change while they are gone through. */
+static mail_err mail__names_get(mail_server *v, const char *dir,
+                                mail__names *l) {
     mail_err e;
+    memset(l, 0, sizeof *l);
+    l->v = v;
+    e = v->sys.list(v->sys.ctx, dir, mail__names_add, l);
+    return e ? e : l->full ? MAIL_ERR_NOMEM : MAIL_ERR_OK;
+}
+
+typedef mail_err mail__name_fn(mail_server *v, const char *dir,
+                               const char *name);
+
+static mail_err mail__names_each(const mail__names *l, const char *dir,
+                                 mail__name_fn *each) {
+    mail_err e = MAIL_ERR_OK;
     size_t i;
-    memset(&l, 0, sizeof l);
-    l.v = v;
-    e = v->sys.list(v->sys.ctx, dir, mail__names_add, &l);
-    for (i = 0; i < l.n && !e; i += strlen(l.p + i) + 1)
-        e = each(v, dir, l.p + i);
+    for (i = 0; i < l->n && !e; i += strlen(l->p + i) + 1)
+        e = each(l->v, dir, l->p + i);
+    return e;
+}
+
+static mail_err mail__names_of(mail_server *v, const char *dir,
+                               mail__name_fn *each) {
+    mail__names l;
+    mail_err e = mail__names_get(v, dir, &l);
+    if (!e) e = mail__names_each(&l, dir, each);
     mail__free(v, l.p);
     return e;
 }
@@ -9607,6 +9628,7 @@ static mail_err mail__recover_journal(mail_server *v) {
         if (!live[i]) continue;
         v->segs[i].state = MAIL__SEALED;
         v->segs[i].since = 0;
+        v->segs[i].recovered = 1;
         e = mail__recover_walk(v, i, mail_sn(text[i], n[i]), at[i]);
     }
     v->lap_done = v->lap;
@@ -9616,6 +9638,17 @@ static mail_err mail__recover_journal(mail_server *v) {
             v->segs[k].lap - 1 < v->lap_done)
             v->lap_done = v->segs[k].lap - 1;
     }
+    return e;
+}
+
+static mail_err mail__recover_queue(mail_server *v) {
+    mail__names l;
+    mail_err e = mail__names_get(v, "queue", &l);
+    if (!e) e = mail__names_each(&l, "queue", mail__recover_file);
+    if (!e) e = mail__names_each(&l, "queue", mail__recover_more);
+    if (!e) e = mail__recover_journal(v);
+    if (!e) e = mail__names_each(&l, "queue", mail__recover_orphan);
+    mail__free(v, l.p);
     return e;
 }
 
@@ -9690,10 +9723,7 @@ static mail_err mail__server_begin(mail_server *v) {
     }
     mail__ids_grow(v);
     if (!v->nids) e = MAIL_ERR_NOMEM;
-    if (!e) e = mail__names_of(v, "queue", mail__recover_file);
-    if (!e) e = mail__names_of(v, "queue", mail__recover_more);
-    if (!e) e = mail__recover_journal(v);
-    if (!e) e = mail__names_of(v, "queue", mail__recover_orphan);
+    if (!e) e = mail__recover_queue(v);
     v->sys.flush(v->sys.ctx, -1, ".", NULL);
     v->sys.flush(v->sys.ctx, -1, "queue", NULL);
     if (!e) mail__recover_start_all(v);
