@@ -426,11 +426,17 @@ static mail_err disk_close(void *ctx, int file) {
     return close(file) == 0 || errno == EINTR ? MAIL_ERR_OK : errno_err();
 }
 
-/* Without replace a name that exists must stay what it is: link refuses
-   where rename would overwrite. A file system without links gets rename. */
+/* Without replace a name that exists must stay what it is. Linux has a rename
+   for that; elsewhere link refuses where rename would overwrite, and a file
+   system without links gets rename. */
 static mail_err disk_rename(void *ctx, const char *from, const char *to,
                             int replace) {
     machine *m = ctx;
+#ifdef RENAME_NOREPLACE
+    if (!replace && renameat2(m->dir, from, m->dir, to,
+                              RENAME_NOREPLACE) == 0) replace = -1;
+    else if (!replace && errno == EEXIST) return MAIL_ERR_EXISTS;
+#endif
     if (!replace) {
         if (linkat(m->dir, from, m->dir, to, 0) == 0) {
             /* It has its name. An old one that stays is swept up later. */
@@ -441,7 +447,8 @@ static mail_err disk_rename(void *ctx, const char *from, const char *to,
         if (errno == EEXIST || errno == ENOENT || errno == ENOSPC)
             return errno_err();
     }
-    if (renameat(m->dir, from, m->dir, to)) return errno_err();
+    if (replace >= 0 && renameat(m->dir, from, m->dir, to))
+        return errno_err();
     touch_rename(m, from, to);
     return MAIL_ERR_OK;
 }
@@ -4982,7 +4989,7 @@ typedef struct serve_opts {
     const char *resolver;
     const char *bare_lf, *catch_all, *retry;
     text_list domains, routes;
-    int64_t max_size, warn, expire, max_rcpts, max_conns;
+    int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
     int unsealed, allow_plain, verbose;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
@@ -5018,6 +5025,10 @@ static const opt serve_table[] = {
       "N: recipients a message may have (100)" },
     { "max-connections", OPT_NUMBER, &serve.max_conns,
       "N: at once (1000)" },
+    { "max-out", OPT_NUMBER, &serve.max_out,
+      "N: connections to other servers at once (20)" },
+    { "max-hop", OPT_NUMBER, &serve.max_hop,
+      "N: of them, to one next hop (10)" },
     { "retry", OPT_TEXT, &serve.retry,
       "FIRST[,MAX]: seconds between tries (300,14400)" },
     { "warn", OPT_NUMBER, &serve.warn,
@@ -5161,6 +5172,8 @@ static int serve_check(mail_server_opts *o) {
                                                   : serve.max_rcpts);
     o->max_conns = (int)(serve.max_conns > 100000 ? 100000
                                                   : serve.max_conns);
+    o->max_out = (int)(serve.max_out > 10000 ? 10000 : serve.max_out);
+    o->max_hop = (int)(serve.max_hop > 10000 ? 10000 : serve.max_hop);
     o->warn = serve.warn;
     o->expire = serve.expire;
     o->reserve = 1024 * 1024;
@@ -5330,6 +5343,7 @@ static int cmd_serve(int argc, char **argv) {
     if (!e) e = serve_check(&o);
     if (e) return e;
     o.watch = serve_log;
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);     /* a line, not octet by octet */
     umask(077);
     if (!machine_open(&m, serve.dir)) return 1;
     e = serve_run(&m, &o);

@@ -1318,7 +1318,7 @@ typedef struct mail_server_opts {
     int     max_rcpts;              /* 100                             */
     int     max_conns;              /* connections in all: 1,000       */
     int     max_out, max_hop;       /* outgoing connections: 20; of them
-                                       to one next hop: 4              */
+                                       to one next hop: 10             */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
     int     any_auth;               /* 1: logins on port 25 too        */
     const char *relay_from;         /* may relay without a login: one
@@ -1328,7 +1328,7 @@ typedef struct mail_server_opts {
     int64_t expire;                 /* s: 432,000: five days           */
     int64_t reserve;                /* octets that stay free on the
                                        disk: with less, 452            */
-    int64_t journal;                /* octets of a segment: 16 MiB; at
+    int64_t journal;                /* octets of a segment: 64 MiB; at
                                        least 256 KiB                   */
     int64_t checkpoint;             /* ms: 1,000: what is longer in the
                                        journal becomes files           */
@@ -7087,6 +7087,7 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
 
 static void mail__check_wake(mail_server *v) {
     mail_conn *c;
+    v->hurry = v->stopping;
     for (c = v->conns; c; c = c->next) {
         if (c->dead || !c->entering) continue;
         if (mail__box_ready(v, c->user)) {
@@ -7182,6 +7183,17 @@ static void mail__check_over(mail_server *v) {
     mail__check_wake(v);
 }
 
+/* A checkpoint has time while mail comes in: it is what waits for a flush that
+   is in a hurry. But not if somebody waits for it, or will soon: then the
+   open segment is half full. */
+static int mail__check_slice(const mail_server *v) {
+    int busy = v->filling.seg >= 0 || v->flying.seg >= 0;
+    if (!busy || v->hurry || v->todo || v->stopping ||
+        (v->cur >= 0 && v->segs[v->cur].at > v->opts.journal / 2))
+        return MAIL__SLICE;
+    return 1;
+}
+
 /* Up to so many messages of a phase, then it is another's turn. */
 static void mail__check_step(mail_server *v) {
     static mail_err (*const each[])(mail_server *, mail__item *) = {
@@ -7189,7 +7201,7 @@ static void mail__check_step(mail_server *v) {
     };
     mail__check *k = &v->check;
     mail__segment *g = &v->segs[k->seg];
-    int left = MAIL__SLICE;
+    int left = mail__check_slice(v);
     mail_err e = MAIL_ERR_OK;
     while (each[k->phase] && k->next && left-- && !e) {
         mail__item *m = k->next;
@@ -7241,7 +7253,6 @@ static void mail__check_tick(mail_server *v, int64_t now) {
         memset(&v->check, 0, sizeof v->check);
         v->check.seg = k;
         v->check.next = v->segs[k].list;
-        v->hurry = 0;
         mail__check_step(v);
         return;
     }
@@ -7487,7 +7498,9 @@ static void mail__draft_flushed(mail_server *v, void *arg, mail_err e) {
 }
 
 /* The draft is complete. A long text is made durable under its own name
-   first; then, and for a short one at once, it goes into the journal. */
+   first, by a flush that others share: it takes its time, and the journal's
+   does not wait for it. Then, and for a short one at once, it goes into the
+   journal. */
 static void mail__item_commit(mail_server *v, mail__item *m) {
     mail__draft *d = m->draft;
     mail_err e;
@@ -7499,9 +7512,8 @@ static void mail__item_commit(mail_server *v, mail__item *m) {
         return;
     }
     mail__ask_begin(&d->ask, m, mail__draft_flushed);
-    mail__ask_flush(v, &d->ask, d->file, NULL);
-    mail__ask_flush(v, &d->ask, -1, "queue");
-    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush text");
+    mail__ask_flush(v, &d->ask, -1, NULL);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush everything");
     mail__ask_end(v, &d->ask);
 }
 
@@ -9752,12 +9764,12 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     v->opts.routing.ctx = v;
     if (!v->opts.max_conns) v->opts.max_conns = 1000;
     if (!v->opts.max_out) v->opts.max_out = 20;
-    if (!v->opts.max_hop) v->opts.max_hop = 4;
+    if (!v->opts.max_hop) v->opts.max_hop = 10;
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
     if (!v->opts.warn) v->opts.warn = 14400;
     if (!v->opts.expire) v->opts.expire = 432000;
-    if (!v->opts.journal) v->opts.journal = 16 * 1024 * 1024;
+    if (!v->opts.journal) v->opts.journal = 64 * 1024 * 1024;
     if (v->opts.journal < 256 * 1024) v->opts.journal = 256 * 1024;
     if (!v->opts.checkpoint) v->opts.checkpoint = 1000;
     v->cur = v->check.seg = v->filling.seg = v->flying.seg = -1;
