@@ -5536,6 +5536,7 @@ struct mail__hop {
     int64_t failed;               /* when the last call did              */
     int code;                     /* of the last failure,                */
     char *words;                  /* and why                             */
+    char host[MAIL_DOMAIN_SIZE];  /* the one of its hosts called last    */
     char name[MAIL_NAME_SIZE + 8];
 };
 
@@ -5653,6 +5654,7 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about);
 static void mail__item_gone(mail_server *v, mail__item *m);
 static void mail__job_done(mail_server *v, mail__job *j);
 static mail__hop *mail__hop_find(mail_server *v, const char *name);
+static mail__hop *mail__hop_known(mail_server *v, const char *name);
 static void mail__hop_want(mail_server *v, mail__hop *h);
 static void mail__hop_free(mail_server *v, mail__hop *h);
 static void mail__hop_leave(mail__job *j);
@@ -7557,14 +7559,15 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
     size_t i;
     for (i = 0; i < m->letter->nrcpts; i++) {
         const mail__rcpt *to = &m->letter->rcpts[i];
-        const mail__hop *h = to->job ? to->job->hop : NULL;
+        const mail__hop *h;
         mail_dsn_rcpt d;
         char hop[MAIL_NAME_SIZE + 8];
         if (!to->told) continue;
         if (mail_route_find(&v->opts.routing, &to->path, 1, hop) !=
             MAIL_ROUTE_RELAY) hop[0] = 0;
+        h = mail__hop_known(v, hop);
         d.path = &to->path;
-        d.hop = hop;
+        d.hop = h && h->host[0] ? h->host : hop;
         d.code = to->code;
         d.words = to->words && to->words[0] ? to->words :
                   h && h->words ? h->words : "it failed";
@@ -7838,10 +7841,17 @@ static void mail__lookups(mail_server *v, int64_t now) {
    tries, and if it is heard the others follow.
    ====================================================================== */
 
+static mail__hop *mail__hop_known(mail_server *v, const char *name) {
+    mail__hop *h = v->hops[mail__hash(mail_s(name)) & 255];
+    while (h && !mail_ieq(mail_s(h->name), mail_s(name))) h = h->chain;
+    return h;
+}
+
+/* It is there, or made; NULL: no memory. */
 static mail__hop *mail__hop_find(mail_server *v, const char *name) {
-    mail__hop **place = &v->hops[mail__hash(mail_s(name)) & 255], *h;
-    for (h = *place; h; h = h->chain)
-        if (mail_ieq(mail_s(h->name), mail_s(name))) return h;
+    mail__hop **place = &v->hops[mail__hash(mail_s(name)) & 255];
+    mail__hop *h = mail__hop_known(v, name);
+    if (h) return h;
     if (!mail__timer_room(v)) return NULL;
     h = (mail__hop *)mail__alloc(v, sizeof *h);
     if (h == NULL) {
@@ -8113,6 +8123,7 @@ static void mail__relay_call(mail_server *v, mail_conn *c, int code,
     while (c->wire < 0 && l && c->called < l->n) {
         to = &l->list[c->called++];
         mail_copy(c->peer, sizeof c->peer, mail_s(to->at));
+        mail_copy(c->hop->host, sizeof c->hop->host, mail_s(to->host));
         mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s (%s)", to->at, to->host);
         c->at = mail__now(v) + 30000;   /* a connection is made by then */
         mail__due(v, c->at);

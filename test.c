@@ -5732,6 +5732,23 @@ static void test_world_many_silent_hosts(void) {
     t_end(p);
 }
 
+/* The report names the host that spoke, not the domain it was found by. */
+static void test_world_report_names_the_mail_host(void) {
+    static const vrecord names[] = {
+        { "b.example", MAIL_RR_MX, 10, "mail.b" }
+    };
+    static t_inbox b;
+    t_world *p = t_begin_names(names, 1);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "nobody@b.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(t_contains(t_str(&b.text), "Remote-MTA: dns; mail.b\r\n"
+                     "Diagnostic-Code: smtp; 550 5.1.1"));
+    t_free(&b.text);
+    t_end(p);
+}
+
 /* Each allocation fails in turn, and the power goes at every step, while
    names are looked up: what was answered with 250 arrives. */
 static void test_world_look_ups_and_faults(void) {
@@ -9260,6 +9277,7 @@ static const t_test t_tests[] = {
     T(test_world_next_hops),
     T(test_world_routes_and_literals),
     T(test_world_many_silent_hosts),
+    T(test_world_report_names_the_mail_host),
     T(test_world_look_ups_and_faults),
     T(test_world_slow_reader_gets_everything),
     T(test_world_quit_of_a_peer_that_reads_nothing),
