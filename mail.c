@@ -2812,6 +2812,7 @@ static world_host *world_host_add(world *w, const char *name,
 static mail_err world_boot(world_host *h) {
     mail_err e;
     names_forget(h);
+    h->nasks = 0;                   /* what another server had asked for */
     if (!h->opts.journal) h->opts.journal = 256 * 1024;
     h->server = mail_server_open(&h->sys, &h->opts, &e);
     return e;

@@ -5474,7 +5474,8 @@ typedef struct mail__draft {
     int file;                     /* queue/ID.text, or -1                */
     int64_t written;              /* octets in it                        */
     mail_to_lf to_lf;
-    mail_err err, refused;        /* refused: when its D is durable      */
+    mail_err err, refused;        /* refused: when its D is durable,     */
+    int again;                    /* or could not be made so             */
     mail__ask ask;
     mail_conn *waiter;            /* who waits for the 250               */
     mail__item *about;            /* of a report: on what,               */
@@ -5625,6 +5626,7 @@ struct mail_server {
     int cur;                      /* the open one, or -1                 */
     uint64_t lap, lap_done;       /* the newest; given up up to this     */
     mail__item *todo, *todo_last; /* on the way to the journal           */
+    mail__ask home;               /* for durable directories; its err stays */
     mail__batch filling, flying;
     char *jbuf; size_t njbuf;     /* octets for segs[filling.seg]        */
     mail__check check;
@@ -5906,7 +5908,7 @@ static void mail__user_dirs(mail_server *v, const char *name) {
         v->sys.mkdir(v->sys.ctx, dir);
     }
     snprintf(dir, sizeof dir, "mail/%s", name);
-    v->sys.flush(v->sys.ctx, -1, dir, NULL);
+    mail__ask_flush(v, &v->home, -1, dir);
 }
 
 static mail_err mail__user_add(mail_server *v, size_t *cap, mail_str name,
@@ -5959,7 +5961,7 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
         v->users_text = old_text;
         return e;
     }
-    if (v->nusers) v->sys.flush(v->sys.ctx, -1, "mail", NULL);
+    mail__ask_flush(v, &v->home, -1, "mail");
     for (i = 0; i < nold; i++) {                /* locks move along */
         mail__user *u = mail__user_find(v, mail_s(old[i].name));
         if (u) u->locked = old[i].locked;
@@ -6619,6 +6621,7 @@ static void mail__segment_seal(mail_server *v) {
 static int mail__journal_room(mail_server *v) {
     mail__segment *g = v->cur >= 0 ? &v->segs[v->cur] : NULL;
     int k;
+    if (v->home.left) return 0;
     if (g && (g->closing || g->at + (int64_t)v->njbuf + MAIL__RECORD >
                                 v->opts.journal)) {
         g->closing = 1;
@@ -6777,7 +6780,9 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
                 v->segs[b.seg].removed = 1;
                 mail__item_left(v, m);
             }
-        } else if (m->draft->refused)
+        } else if (m->draft->refused && e && m->draft->again++ < 3)
+            mail__journal_put(v, m, MAIL__PUT_D);
+        else if (m->draft->refused)
             mail__item_refuse(v, m, m->draft->refused);
         else if (e) {
             m->draft->refused = e;
@@ -7238,6 +7243,7 @@ static void mail__check_seal(mail_server *v, int64_t now) {
 
 static void mail__check_tick(mail_server *v, int64_t now) {
     int k;
+    if (v->home.left || v->home.err) return;
     if (v->check.seg >= 0) {
         if (!v->check.waits) mail__check_step(v);
         return;
@@ -8333,8 +8339,11 @@ static int mail__disk_full(mail_server *v, int64_t size) {
 
 static void mail__smtpd_on_mail(mail_server *v, mail_conn *c,
                                 const mail_event *ev) {
-    if (mail__disk_full(v, ev->size > 0 ? ev->size : 0)) {
-        mail__say_disk(&c->u.smtpd, MAIL_ERR_NOSPACE);
+    mail_err e = v->home.err;
+    if (!e && mail__disk_full(v, ev->size > 0 ? ev->size : 0))
+        e = MAIL_ERR_NOSPACE;
+    if (e) {
+        mail__say_disk(&c->u.smtpd, e);
         return;
     }
     c->item = mail__item_new(v);
@@ -9730,6 +9739,17 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     return v->due;
 }
 
+/* The directories and the journal have durable names now. If not, nothing in
+   them is safe, and a second flush would say nothing about the first. */
+static void mail__home_flushed(mail_server *v, void *arg, mail_err e) {
+    (void)arg;
+    if (e) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "no mail is taken until "
+                      "the next start: the directories could not be made "
+                      "durable: %s", mail_err_text(e));
+    if (e) v->check_fails++;      /* nor is a checkpoint waited for */
+    mail__due(v, mail__now(v));
+}
+
 static mail_err mail__server_begin(mail_server *v) {
     static const char *const dirs[] = { "mail", "queue", "queue/tmp" };
     char dir[MAIL_NAME_SIZE];
@@ -9737,6 +9757,7 @@ static mail_err mail__server_begin(mail_server *v) {
     size_t i;
     if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)))
         return MAIL_ERR_MISUSE;
+    mail__ask_begin(&v->home, NULL, mail__home_flushed);
     for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);
     if (!e) e = mail_server_reload(v);
     if (!e) e = mail__names_of(v, "queue/tmp", mail__sweep_one);
@@ -9747,8 +9768,9 @@ static mail_err mail__server_begin(mail_server *v) {
     mail__ids_grow(v);
     if (!v->nids) e = MAIL_ERR_NOMEM;
     if (!e) e = mail__recover_queue(v);
-    v->sys.flush(v->sys.ctx, -1, ".", NULL);
-    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
+    mail__ask_flush(v, &v->home, -1, ".");
+    mail__ask_flush(v, &v->home, -1, "queue");
+    mail__ask_end(v, &v->home);
     if (!e) mail__recover_start_all(v);
     return e;
 }
