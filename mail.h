@@ -1033,6 +1033,7 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    A  accepted: the body is what queue/ID would be
    F  fates: an ID, then the lines of queue/ID.state
    D  done: an ID. It has left; its files are removed
+   R  refused: an ID whose A may be durable, and was not answered with 250
 
    The sum is taken over a salt that is new and random for each lap: what is
    left of the lap before is no record, and no text that a peer has sent can
@@ -5474,7 +5475,7 @@ typedef struct mail__draft {
     int file;                     /* queue/ID.text, or -1                */
     int64_t written;              /* octets in it                        */
     mail_to_lf to_lf;
-    mail_err err, refused;        /* refused: when its D is durable,     */
+    mail_err err, refused;        /* refused: when its R is durable,     */
     int again;                    /* or could not be made so             */
     mail__ask ask;
     mail_conn *waiter;            /* who waits for the 250               */
@@ -6688,7 +6689,8 @@ static mail_err mail__journal_add(mail_server *v, mail__item *m, int put) {
     mail__batch *b = &v->filling;
     size_t n, was = v->njbuf;
     char id[MAIL_ID_SIZE], kind = put == MAIL__PUT_A ? 'A' :
-                                  put == MAIL__PUT_F ? 'F' : 'D';
+                                  put == MAIL__PUT_F ? 'F' :
+                                  m->draft ? 'R' : 'D';
     if (!mail__grow(v, (void **)&b->items, b->n, &b->cap,
                     sizeof *b->items)) return MAIL_ERR_NOMEM;
     n = mail__journal_body(m, put, v->jbuf + was + MAIL_RECORD_HEAD);
@@ -6759,8 +6761,8 @@ static void mail__journal_put(mail_server *v, mail__item *m, int put) {
 /* What a batch was is decided. A flush that fails is never tried again, and
    its segment is given up as soon as it can be: the kernel may have dropped
    the pages and say OK the next time. What may be on the disk all the same,
-   and is to be refused, gets a D first, right behind it: a power loss must not
-   bring back what its sender was told to send again. */
+   and is to be refused, gets an R first, right behind it: a power loss must
+   not bring back what its sender was told to send again. */
 static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
     mail__batch b = v->flying;
     size_t i;
@@ -9486,10 +9488,33 @@ static mail_err mail__recover_orphan(mail_server *v, const char *dir,
 
 /* --- the journal -------------------------------------------------------- */
 
+/* A report says whom it tells about, so that one flush makes both true. undo:
+   it was refused, and they are tried again. */
+static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
+                                   int undo) {
+    mail_err e = MAIL_ERR_OK;
+    while (body.n && e != MAIL_ERR_NOMEM) {
+        mail_queue_line q;
+        mail__item *about;
+        if (mail_queue_read(mail_cut(&body, '\n'), &q) || q.which == 0) break;
+        if (q.which != 'a' && q.which != 'l') continue;
+        about = mail__item_find(v, q.text);
+        if (about == NULL || (e = mail__letter_get(v, about)) != 0 ||
+            (uint64_t)q.number >= about->letter->nrcpts) continue;
+        about->letter->rcpts[q.number].fate =
+            undo ? MAIL_FATE_DUE :
+            q.which == 'a' ? MAIL_FATE_TOLD : MAIL_FATE_LATE;
+        about->changed = 1;
+        mail__list_add(v, about, k);
+        e = mail__recover_jobs(v, about);
+    }
+    return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
+}
+
 /* Accepted. What the journal says outweighs the files of the same ID. */
 static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
                                int64_t at) {
-    mail_str rest = body, line;
+    mail_str rest = body;
     mail_queue_line q;
     mail__item *m, *old;
     mail_err e;
@@ -9517,24 +9542,7 @@ static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
     mail__item_link(v, m);
     mail__list_add(v, m, k);
     mail__letter_rest(v, m);
-    for (rest = body; rest.n; ) {            /* a report: about whom? */
-        mail__item *about;
-        line = mail_cut(&rest, '\n');
-        if (mail_queue_read(line, &q) || q.which == 0) break;
-        if (q.which != 'a' && q.which != 'l') continue;
-        about = mail__item_find(v, q.text);
-        if (about == NULL) continue;
-        e = mail__letter_get(v, about);
-        if (e == MAIL_ERR_NOMEM) return e;
-        if (e || (uint64_t)q.number >= about->letter->nrcpts) continue;
-        about->letter->rcpts[q.number].fate =
-            q.which == 'a' ? MAIL_FATE_TOLD : MAIL_FATE_LATE;
-        about->changed = 1;
-        mail__list_add(v, about, k);
-        e = mail__recover_jobs(v, about);
-        if (e) return e;
-    }
-    return MAIL_ERR_OK;
+    return mail__replay_about(v, k, body, 0);
 }
 
 static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
@@ -9545,7 +9553,15 @@ static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
     if (kind == 'A') return mail__replay_a(v, k, body, at);
     m = mail__item_find(v, mail_cut(&rest, '\n'));
     if (m == NULL || kind == 'S') return MAIL_ERR_OK;
-    if (kind == 'D') {
+    if (kind == 'R' && m->seg >= 0) {
+        int64_t n = v->sys.read(v->sys.ctx, v->segs[m->seg].file, m->at,
+                                v->gather, m->text_at < MAIL__GATHER
+                                ? m->text_at : MAIL__GATHER);
+        e = n < 0 ? MAIL_ERR_IO : mail__replay_about(v, k, mail_sn(v->gather,
+                                                     (size_t)n), 1);
+        if (e) return e;
+    }
+    if (kind == 'D' || kind == 'R') {
         char name[MAIL_NAME_SIZE];
         if (m->has_file) mail__remove(v, mail__name(m, "queue/", "", name));
         if (m->has_state)
