@@ -1013,8 +1013,9 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
                    two segments of records, one behind the other. One is
                    written to, until it is full or a second old; then the
                    other, while all that the first one holds becomes files
-                   (a checkpoint), after which it is free again. Overwritten,
-                   never grown: a flush then costs one write of the disk.
+                   (a checkpoint), after which it is free again. Grown in
+                   steps the first time, then overwritten: a flush of what
+                   does not grow costs one write of the disk.
    queue/ID        a message that did not leave in its first second: the
                    envelope, an empty line, the text. Never changed.
    queue/ID.text   the text alone, if it is long; the envelope is elsewhere.
@@ -1026,8 +1027,8 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
 
    A record is a line of MAIL_RECORD_HEAD octets and a body:
 
-       mail A 000000000000000C 0000051F 9A3C0E51B7D24F68
-            |              lap   octets            sum
+       mail A 000000000000000C 0000051F 3E0A71C4 9A3C0E51B7D24F68
+            |              lap   octets head sum             sum
 
    S  start, twice, at the front of a segment: the salt of this lap
    A  accepted: the body is what queue/ID would be
@@ -1035,7 +1036,7 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    D  done: an ID. It has left; its files are removed
    R  refused: an ID whose A may be durable, and was not answered with 250
 
-   The sum is taken over a salt that is new and random for each lap: what is
+   The sums are taken over a salt that is new and random for each lap: what is
    left of the lap before is no record, and no text that a peer has sent can
    be one. So a start reads what is whole and knows it, in any order, and
    behind a damaged place too.
@@ -1108,7 +1109,8 @@ typedef struct mail_state_line {
 MAIL_DEF void mail_state_write(mail_buf *b, const mail_state_line *s);
 MAIL_DEF mail_err mail_state_read(mail_str line, mail_state_line *out);
 
-enum { MAIL_RECORD_HEAD = 50, MAIL_SALT_SIZE = 16 };
+enum { MAIL_RECORD_HEAD = 59, MAIL_SALT_SIZE = 16,
+       MAIL_RECORD_MAX = 98304 };   /* octets, with its head */
 
 /* The head of a record whose body is known. (The sum of an S is taken without
    a salt: it is the one that says what the salt is.) */
@@ -1316,7 +1318,7 @@ typedef struct mail_server_opts {
     const char *host;               /* our name                        */
     mail_routing routing;           /* is_user and ctx are ours        */
     int64_t max_size;               /* 10 MiB                          */
-    int     max_rcpts;              /* 100                             */
+    int     max_rcpts;              /* 100; at most 1,000              */
     int     max_conns;              /* connections in all: 1,000       */
     int     max_out, max_hop;       /* outgoing connections: 20; of them
                                        to one next hop: 10             */
@@ -5103,49 +5105,57 @@ MAIL_DEF int64_t mail_retry_after(int64_t tries, int64_t first,
     return t < max ? t : max;
 }
 
-/* The first half of MD5 over the salt, the head before the sum, the body:
-   against damage, and against what is old; it keeps no secret. */
-static void mail__record_sum(char sum[18], const char *head, mail_str salt,
-                             mail_str body) {
+/* The beginning of MD5 over the salt, what is there of the head, the body:
+   against damage, and against what is old; it keeps no secret. digits: 8 or
+   16, and a NUL. */
+static void mail__record_sum(char *sum, size_t digits, mail_str salt,
+                             mail_str head, mail_str body) {
     unsigned char digest[16];
     mail_md5 m;
     size_t i;
     mail_md5_init(&m);
     mail_md5_add(&m, salt);
-    mail_md5_add(&m, mail_sn(head, 33));
+    mail_md5_add(&m, head);
     mail_md5_add(&m, body);
     mail_md5_end(&m, digest);
-    for (i = 0; i < 8; i++)
+    for (i = 0; i < digits / 2; i++)
         snprintf(sum + 2 * i, 3, "%02X", (unsigned)digest[i]);
-    memcpy(sum + 16, "\n", 2);
 }
 
 MAIL_DEF void mail_record_write(char head[MAIL_RECORD_HEAD], char kind,
                                 uint64_t lap, mail_str salt, mail_str body) {
-    char line[MAIL_RECORD_HEAD + 1], sum[18];
+    char line[MAIL_RECORD_HEAD + 1];
     if (kind == 'S') salt.n = 0;
     snprintf(line, sizeof line, "mail %c %016llX %08lX ", kind,
              (unsigned long long)lap, (unsigned long)body.n);
-    mail__record_sum(sum, line, salt, body);
-    memcpy(head, line, 33);
-    memcpy(head + 33, sum, 17);
+    mail__record_sum(line + 33, 8, salt, mail_sn(line, 33), mail_sn("", 0));
+    line[41] = ' ';
+    mail__record_sum(line + 42, 16, salt, mail_sn(line, 42), body);
+    line[58] = '\n';
+    memcpy(head, line, MAIL_RECORD_HEAD);
 }
 
+/* The head has a sum of its own: what a peer may have sent to look like one
+   costs next to nothing. */
 MAIL_DEF size_t mail_record_read(mail_str s, uint64_t *lap, mail_str salt,
                                  char *kind, mail_str *body) {
     uint64_t its, n;
-    char sum[18];
+    char sum[17];
     if (s.n < MAIL_RECORD_HEAD || memcmp(s.p, "mail ", 5) != 0) return 0;
     *kind = s.p[5];
     if (s.p[6] != ' ' || s.p[23] != ' ' || s.p[32] != ' ' ||
+        s.p[41] != ' ' || s.p[58] != '\n' ||
         mail__hex_read(mail_sn(s.p + 7, 16), &its) ||
         mail__hex_read(mail_sn(s.p + 24, 8), &n) ||
-        n > s.n - MAIL_RECORD_HEAD) return 0;
+        n > s.n - MAIL_RECORD_HEAD ||
+        n > MAIL_RECORD_MAX - MAIL_RECORD_HEAD) return 0;
     if (*kind == 'S') salt.n = 0;
     else if (its != *lap) return 0;
+    mail__record_sum(sum, 8, salt, mail_sn(s.p, 33), mail_sn("", 0));
+    if (memcmp(sum, s.p + 33, 8) != 0) return 0;
     *body = mail_sn(s.p + MAIL_RECORD_HEAD, (size_t)n);
-    mail__record_sum(sum, s.p, salt, *body);
-    if (memcmp(sum, s.p + 33, 17) != 0) return 0;
+    mail__record_sum(sum, 16, salt, mail_sn(s.p, 42), *body);
+    if (memcmp(sum, s.p + 42, 16) != 0) return 0;
     *lap = its;
     return MAIL_RECORD_HEAD + (size_t)n;
 }
@@ -5413,7 +5423,6 @@ enum {
     MAIL__TURN = 1024 * 1024,     /* octets out, then another conn's turn */
     MAIL__DRAFT = 32768,          /* a longer text has a file of its own  */
     MAIL__ENVELOPE = 49152,       /* octets of an envelope, at most       */
-    MAIL__RECORD = 98304,         /* and so a record is never longer      */
     MAIL__SLICE = 32,             /* messages, then another's turn        */
     MAIL__LINES = 8               /* of senders, before a next hop        */
 };
@@ -5454,7 +5463,8 @@ typedef struct mail__rcpt {
     mail_fate fate;
     int code;                     /* the last reply, 0 if none           */
     int tries;
-    int made;                     /* its mailbox file is, by a checkpoint */
+    int made, shut;               /* by a checkpoint: its mailbox file is;
+                                     its mailbox takes none just now     */
     int told;                     /* a report under way is about it      */
     mail_conn *busy;              /* whose transaction it is in          */
     mail__job *job;               /* as long as it is due                */
@@ -5545,6 +5555,7 @@ struct mail__hop {
 enum { MAIL__FREE, MAIL__OPEN, MAIL__SEALED };
 typedef struct mail__segment {
     int file, state, closing, recovered;
+    mail_err failed;              /* a flush of it has: nothing new counts */
     uint64_t lap;
     char salt[MAIL_SALT_SIZE];
     int64_t at;                   /* end of what is written              */
@@ -5564,6 +5575,7 @@ typedef struct mail__batch {
 
 typedef struct mail__check {      /* a checkpoint under way */
     int seg, phase, any, waits;
+    int again, redo;              /* MAKE comes again; has come again    */
     mail_err err;
     mail__item *next;
     mail__ask ask;
@@ -5602,6 +5614,7 @@ struct mail_conn {
     mail__user *user;
     mail__box *box;
     int entering;                 /* the maildrop opens after a checkpoint */
+    uint64_t lap;                 /* of that one                         */
     mail__ask ask;                /* of UPDATE                           */
     char stamp[128];              /* of APOP                             */
     mail__hop *hop;
@@ -5784,8 +5797,12 @@ static mail_err mail__rename(mail_server *v, const char *from,
 }
 
 static void mail__remove(mail_server *v, const char *name) {
-    if (v->sys.remove(v->sys.ctx, name) == MAIL_ERR_OK)
+    mail_err e = v->sys.remove(v->sys.ctx, name);
+    if (e == MAIL_ERR_OK)
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", name);
+    else if (e != MAIL_ERR_NOTFOUND)
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s cannot be removed: %s",
+                   name, mail_err_text(e));
 }
 
 /* A whole small file, with a NUL behind it; NULL: there is none, or memory
@@ -6292,7 +6309,7 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
 /* The lines of a state file: into b, or out of it. */
 static void mail__state_put(const mail__item *m, mail_buf *b) {
     const mail__letter *l = m->letter;
-    size_t i;
+    size_t i, most = MAIL__ENVELOPE / l->nrcpts - 48;
     for (i = 0; i < l->nrcpts; i++) {
         const mail__rcpt *r = &l->rcpts[i];
         mail_state_line s;
@@ -6301,6 +6318,7 @@ static void mail__state_put(const mail__item *m, mail_buf *b) {
         s.tries = r->job ? r->job->tries : r->tries;
         s.code = r->code;
         s.words = mail_s(r->made ? "2.0.0 boxed" : r->words);
+        if (s.words.n > most) s.words.n = most;    /* all fates have room */
         if (s.fate == MAIL_FATE_DUE && !s.tries && !s.words.n) continue;
         mail_state_write(b, &s);
     }
@@ -6591,6 +6609,7 @@ static void mail__segment_open(mail_server *v, int k) {
     v->cur = k;
     g->state = MAIL__OPEN;
     g->closing = g->removed = g->recovered = 0;
+    g->failed = MAIL_ERR_OK;
     g->lap = ++v->lap;
     g->at = 0;
     g->since = -1;
@@ -6623,7 +6642,7 @@ static int mail__journal_room(mail_server *v) {
     mail__segment *g = v->cur >= 0 ? &v->segs[v->cur] : NULL;
     int k;
     if (v->home.left) return 0;
-    if (g && (g->closing || g->at + (int64_t)v->njbuf + MAIL__RECORD >
+    if (g && (g->closing || g->at + (int64_t)v->njbuf + MAIL_RECORD_MAX >
                                 v->opts.journal)) {
         g->closing = 1;
         if (!mail__segment_idle(v, v->cur) ||
@@ -6695,18 +6714,18 @@ static mail_err mail__journal_add(mail_server *v, mail__item *m, int put) {
                     sizeof *b->items)) return MAIL_ERR_NOMEM;
     n = mail__journal_body(m, put, v->jbuf + was + MAIL_RECORD_HEAD);
     if (n == 0) return MAIL_ERR_TOOLONG;
+    if (put != MAIL__PUT_D) mail__list_add(v, m, v->cur);
     if (put == MAIL__PUT_A) {
         m->seg = (signed char)v->cur;
         m->at = g->at + (int64_t)was + MAIL_RECORD_HEAD;
     }
-    if (put != MAIL__PUT_D) mail__list_add(v, m, v->cur);
     mail__journal_close(v, kind, n);
     mail__tell(v, NULL, MAIL_NOTE_DISK, "", "append queue/journal.%d %c %s",
                v->cur, kind, mail__id(m, id));
     if (put != MAIL__PUT_F) b->items[b->n++] = m;
     b->seg = v->cur;
     if (g->since < 0) g->since = mail__now(v);
-    if (v->njbuf > MAIL__RECORD) mail__journal_write(v);
+    if (v->njbuf > MAIL_RECORD_MAX) mail__journal_write(v);
     return MAIL_ERR_OK;
 }
 
@@ -6732,19 +6751,29 @@ static void mail__journal_put_one(mail_server *v, mail__item *m) {
     }
 }
 
+/* The first one that waits for the journal; of those not yet accepted. */
+static mail__item *mail__todo_take(mail_server *v, int drafts) {
+    mail__item **at = &v->todo, *m, *before = NULL;
+    while (*at && drafts && !(*at)->draft) before = *at, at = &before->todo;
+    m = *at;
+    if (m == NULL) return NULL;
+    *at = m->todo;
+    if (v->todo_last == m) v->todo_last = before;
+    m->todo = NULL;
+    return m;
+}
+
 /* Without room they wait in turn: for a flush, for a checkpoint. If that has
    failed, there is no telling for how long, and new mail is refused. */
 static void mail__journal_drain(mail_server *v) {
     while (v->todo) {
-        mail__item *m = v->todo;
         int room = mail__journal_room(v);
-        if (!room && !(v->check_fails && m->draft)) break;
-        v->todo = m->todo;
-        if (v->todo == NULL) v->todo_last = NULL;
-        m->todo = NULL;
+        mail__item *m = room || v->check_fails ? mail__todo_take(v, !room)
+                                               : NULL;
+        if (m == NULL) return;
         if (room) mail__journal_put_one(v, m);
-        else mail__item_refuse(v, m, m->draft->refused ? m->draft->refused
-                                                       : v->check.err);
+        else mail__item_refuse(v, m, m->draft->refused ? m->draft->refused :
+                               v->check.err ? v->check.err : MAIL_ERR_IO);
     }
 }
 
@@ -6760,17 +6789,21 @@ static void mail__journal_put(mail_server *v, mail__item *m, int put) {
 
 /* What a batch was is decided. A flush that fails is never tried again, and
    its segment is given up as soon as it can be: the kernel may have dropped
-   the pages and say OK the next time. What may be on the disk all the same,
+   the pages and say OK the next time, and with them the start record, without
+   which nothing behind it is found. What may be on the disk all the same,
    and is to be refused, gets an R first, right behind it: a power loss must
    not bring back what its sender was told to send again. */
 static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
     mail__batch b = v->flying;
+    mail_err now = e;
     size_t i;
     (void)arg;
+    if (!e) e = v->segs[b.seg].failed;
     memset(&v->flying, 0, sizeof v->flying);
     v->flying.seg = -1;
     if (e) {
         v->segs[b.seg].closing = 1;
+        v->segs[b.seg].failed = e;
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "the journal: %s",
                    mail_err_text(e));
     }
@@ -6782,7 +6815,7 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
                 v->segs[b.seg].removed = 1;
                 mail__item_left(v, m);
             }
-        } else if (m->draft->refused && e && m->draft->again++ < 3)
+        } else if (m->draft->refused && now && m->draft->again++ < 3)
             mail__journal_put(v, m, MAIL__PUT_D);
         else if (m->draft->refused)
             mail__item_refuse(v, m, m->draft->refused);
@@ -6839,7 +6872,10 @@ static void mail__journal_flush(mail_server *v) {
    with new files, because what was flushed in vain is never flushed again.
    ====================================================================== */
 
-enum { MAIL__MAKE, MAIL__NAMES, MAIL__GIVE_UP, MAIL__END_IT };
+enum {
+    MAIL__CHECK_MAKE, MAIL__CHECK_NAME, MAIL__CHECK_FREE, MAIL__CHECK_END,
+    MAIL__CHECK_UNDO
+};
 enum { MAIL__AGAIN = 5000 };      /* ms after a checkpoint that failed */
 
 static void mail__box_tmp(mail_server *v, const mail__item *m, size_t i,
@@ -6897,8 +6933,8 @@ static void mail__check_boxes(mail_server *v, mail__item *m) {
         mail__user *u;
         mail_err e;
         r->made = 0;
-        if (!r->job || r->job->hop || r->job->state != MAIL__JOB_READY)
-            continue;
+        if (!r->job || r->job->hop || r->job->state != MAIL__JOB_READY ||
+            r->shut) continue;
         u = mail__box_user(v, r);
         if (u == NULL) {
             mail__rcpt_set(v, m, r, MAIL_FATE_FAILED, 0,
@@ -6945,12 +6981,28 @@ static mail_err mail__state_make(mail_server *v, mail__item *m) {
     return e;
 }
 
+/* Its jobs here are not for this checkpoint. */
+static void mail__jobs_later(mail_server *v, mail__item *m) {
+    int64_t due = mail__now(v) + v->opts.retry_first * 1000;
+    mail__job *j;
+    for (j = m->jobs; j; j = j->next)
+        if (j->hop == NULL && j->state == MAIL__JOB_READY) {
+            j->state = MAIL__JOB_WAITS;
+            j->due = due;
+        }
+    mail__timer_set(v, &m->timer, due);
+}
+
 static mail_err mail__check_make(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE];
     int k = v->check.seg, made = 0;
     mail_err e = mail__letter_get(v, m);
     size_t i;
-    if (e) return e;
+    if (e && m->seg == k) return e;
+    if (e) {                      /* its file is what counts: later */
+        mail__jobs_later(v, m);
+        return MAIL_ERR_OK;
+    }
     m->check = 1;
     mail__check_boxes(v, m);
     for (i = 0; i < m->letter->nrcpts; i++) made |= m->letter->rcpts[i].made;
@@ -6990,9 +7042,8 @@ static mail_err mail__check_aside(mail_server *v, mail__item *m) {
 }
 
 /* After a checkpoint that failed, or was cut off, the name may be there and
-   not durable: it is given again. A mailbox that takes no name is
-   left out of the next checkpoint: this one fails, for the state that is
-   being written says otherwise. */
+   not durable: it is given again. A mailbox that takes no name is left out,
+   and all is made once more: the states that were written say otherwise. */
 static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
     mail__rcpt *r = &m->letter->rcpts[i];
     mail__user *u = mail__box_user(v, r);
@@ -7002,14 +7053,14 @@ static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
         mail__box_tmp(v, m, i, u->name, tmp);
         mail__box_new(v, m, i, u->name, name);
         e = mail__rename(v, tmp, name, v->check_fails || r->job->tries ||
+                                       v->check.redo ||
                                        v->segs[v->check.seg].recovered);
         if (e) v->sys.remove(v->sys.ctx, tmp);
     }
     if (e) {
         mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
-        mail__job_done(v, r->job);    /* without it, the next time */
         r->made = 0;
-        if (v->check.err == MAIL_ERR_OK) v->check.err = e;
+        r->shut = v->check.again = 1;
     }
 }
 
@@ -7074,6 +7125,7 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
     for (i = 0; i < m->letter->nrcpts; i++) {
         mail__rcpt *r = &m->letter->rcpts[i];
         int was = m->changed;
+        r->shut = 0;
         if (!r->made) continue;
         r->made = 0;
         r->job = NULL;
@@ -7099,40 +7151,45 @@ static void mail__check_wake(mail_server *v) {
     v->hurry = v->stopping;
     for (c = v->conns; c; c = c->next) {
         if (c->dead || !c->entering) continue;
-        if (mail__box_ready(v, c->user)) {
+        if (c->lap <= v->lap_done || v->check_fails) {
             mail__pop3d_enter(v, c);
             mail__conn_go(v, c);
         } else v->hurry = 1;
     }
 }
 
+/* It comes to nothing: what it has made goes, message by message. */
 static void mail__check_fail(mail_server *v, mail_err e) {
-    mail__item *m;
-    char name[MAIL_NAME_SIZE];
-    int k = v->check.seg;
-    size_t i;
+    mail__check *k = &v->check;
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d is kept, and "
-               "tried again: %s", k, mail_err_text(e));
+               "tried again: %s", k->seg, mail_err_text(e));
     v->check_fails++;
-    v->check.next = v->segs[k].list;
-    while ((m = v->check.next) != NULL) {
-        v->check.next = m->in[k].next;
-        m->check = 0;
-        for (i = 0; m->letter && i < m->letter->nrcpts; i++) {
-            mail__rcpt *r = &m->letter->rcpts[i];
-            mail__user *u = r->made ? mail__box_user(v, r) : NULL;
-            if (u) mail__box_tmp(v, m, i, u->name, name);
-            if (u) v->sys.remove(v->sys.ctx, name);
-            r->made = 0;
-        }
-        if (m->tmp) mail__remove(v, mail__name(m, "queue/tmp/", "", name));
-        if (m->tmp_state)
-            mail__remove(v, mail__name(m, "queue/tmp/", ".state", name));
-        m->tmp = m->tmp_state = m->aside = 0;
-        mail__item_settle(v, m);       /* what it had to wait with */
+    k->err = e;
+    k->phase = MAIL__CHECK_UNDO;
+    k->next = v->segs[k->seg].list;
+    mail__due(v, mail__now(v));
+}
+
+static mail_err mail__check_undo(mail_server *v, mail__item *m) {
+    char name[MAIL_NAME_SIZE];
+    size_t i;
+    for (i = 0; m->check && i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        mail__user *u = r->made ? mail__box_user(v, r) : NULL;
+        if (u) mail__box_tmp(v, m, i, u->name, name);
+        if (u) v->sys.remove(v->sys.ctx, name);
+        r->made = r->shut = 0;
     }
+    if (m->tmp) mail__remove(v, mail__name(m, "queue/tmp/", "", name));
+    if (m->tmp_state)
+        mail__remove(v, mail__name(m, "queue/tmp/", ".state", name));
+    m->check = m->tmp = m->tmp_state = m->aside = 0;
+    mail__item_settle(v, m);           /* what it had to wait with */
+    return MAIL_ERR_OK;
+}
+
+static void mail__check_undone(mail_server *v) {
     v->check.seg = -1;
-    v->check.err = e;
     v->check_after = mail__now(v) + MAIL__AGAIN;
     mail__due(v, v->check_after);
     mail__journal_drain(v);
@@ -7150,7 +7207,7 @@ static void mail__check_next(mail_server *v, void *arg, mail_err e) {
     }
     k->phase++;
     k->next = v->segs[k->seg].list;
-    if (k->phase == MAIL__END_IT) {
+    if (k->phase == MAIL__CHECK_END) {
         v->segs[k->seg].at = 0;
         v->check_fails = 0;
     }
@@ -7206,7 +7263,8 @@ static int mail__check_slice(const mail_server *v) {
 /* Up to so many messages of a phase, then it is another's turn. */
 static void mail__check_step(mail_server *v) {
     static mail_err (*const each[])(mail_server *, mail__item *) = {
-        mail__check_make, mail__check_name, NULL, mail__check_end
+        mail__check_make, mail__check_name, NULL, mail__check_end,
+        mail__check_undo
     };
     mail__check *k = &v->check;
     mail__segment *g = &v->segs[k->seg];
@@ -7220,11 +7278,18 @@ static void mail__check_step(mail_server *v) {
     mail__due(v, mail__now(v));
     if (e) mail__check_fail(v, e);
     else if (each[k->phase] && k->next) return;
-    else if (k->phase == MAIL__MAKE)
+    else if (k->phase == MAIL__CHECK_MAKE)
         mail__check_flush(v, -1, k->any || g->removed);
-    else if (k->phase == MAIL__NAMES) mail__check_flush(v, -1, k->any);
-    else if (k->phase == MAIL__GIVE_UP) mail__check_give_up(v);
-    else mail__check_over(v);
+    else if (k->phase == MAIL__CHECK_NAME && k->again) {
+        k->again = 0;
+        k->redo = 1;
+        k->phase = MAIL__CHECK_MAKE;
+        k->next = g->list;
+    } else if (k->phase == MAIL__CHECK_NAME)
+        mail__check_flush(v, -1, k->any);
+    else if (k->phase == MAIL__CHECK_FREE) mail__check_give_up(v);
+    else if (k->phase == MAIL__CHECK_END) mail__check_over(v);
+    else mail__check_undone(v);
 }
 
 /* Is it time for the open segment? Nothing may be under way in it. */
@@ -7406,7 +7471,11 @@ static void mail__item_start(mail_server *v, mail__item *m, int64_t now) {
 
 static void mail__item_settle(mail_server *v, mail__item *m) {
     int64_t now = mail__now(v);
-    if (m->busy || m->check || m->stage != MAIL__QUEUED) return;
+    if (m->check || m->stage != MAIL__QUEUED) return;
+    if (m->busy) {                /* others of its tries may take their time */
+        if (m->unsaved) mail__journal_put(v, m, MAIL__PUT_F);
+        return;
+    }
     if (m->letter || m->jobs == NULL || mail__item_late(v, m, now) ||
         now - m->born >= v->opts.expire * 1000) {
         char id[MAIL_ID_SIZE];
@@ -7497,6 +7566,8 @@ static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
     for (i = 0; i < about->letter->nrcpts; i++)
         about->letter->rcpts[i].told = 0;
     about->busy--;
+    if (about->unsaved && !about->check)
+        mail__journal_put(v, about, MAIL__PUT_F);
     mail__timer_set(v, &about->timer,
                     mail__now(v) + v->opts.retry_first * 1000);
 }
@@ -8641,6 +8712,7 @@ static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
         u->locked = c;
         if (!mail__box_ready(v, u)) {
             c->entering = v->hurry = 1;
+            c->lap = u->lap;
             mail__due(v, mail__now(v));
         } else mail__pop3d_enter(v, c);
     } else mail__pop3d_answer(v, c, e);
@@ -9381,10 +9453,9 @@ static mail_err mail__sweep_box(mail_server *v, const char *dir,
 /* When it came, by our clock: the wall clock may have jumped since, and mail
    that has waited while we were down has its try first. */
 static void mail__item_born(mail_server *v, mail__item *m) {
-    int64_t age = (mail__time(v, NULL) - m->time) * 1000;
-    int64_t most = (v->opts.expire - 60) * 1000;
+    int64_t age = mail__time(v, NULL) - m->time, most = v->opts.expire - 60;
     if (age > most) age = most;
-    m->born = mail__now(v) - (age > 0 ? age : 0);
+    m->born = mail__now(v) - (age > 0 ? age : 0) * 1000;
 }
 
 static mail__item *mail__item_named(mail_server *v, mail_str id) {
@@ -9593,6 +9664,7 @@ static mail_err mail__recover_walk(mail_server *v, int k, mail_str text,
     mail__segment *g = &v->segs[k];
     mail_str salt = mail_sn(g->salt, MAIL_SALT_SIZE);
     mail_err e = MAIL_ERR_OK;
+    size_t torn = 0, where = 0;
     while (at < text.n && !e) {
         uint64_t lap = g->lap;
         char kind;
@@ -9605,13 +9677,14 @@ static mail_err mail__recover_walk(mail_server *v, int k, mail_str text,
             at += n;
             continue;
         }
-        if (mail__record_torn(rest, g->lap))
-            mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d, octet "
-                       "%lu: this record is not whole, and is passed over",
-                       k, (unsigned long)at);
+        if (mail__record_torn(rest, g->lap) && torn++ == 0) where = at;
         next = (const char *)memchr(rest.p + 1, 'm', rest.n - 1);
         at = next ? (size_t)(next - text.p) : text.n;
     }
+    if (torn) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d: %lu "
+                         "records are not whole, and are passed over; the "
+                         "first is at octet %lu", k, (unsigned long)torn,
+                         (unsigned long)where);
     return e;
 }
 
@@ -9814,10 +9887,17 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.max_conns) v->opts.max_conns = 1000;
     if (!v->opts.max_out) v->opts.max_out = 20;
     if (!v->opts.max_hop) v->opts.max_hop = 10;
+    if (v->opts.max_rcpts > 1000) v->opts.max_rcpts = 1000;
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
     if (!v->opts.warn) v->opts.warn = 14400;
     if (!v->opts.expire) v->opts.expire = 432000;
+    if (v->opts.expire > 315360000) v->opts.expire = 315360000; /* 10 years */
+    if (v->opts.warn > v->opts.expire) v->opts.warn = v->opts.expire;
+    if (v->opts.retry_first > v->opts.expire)
+        v->opts.retry_first = v->opts.expire;
+    if (v->opts.retry_max > v->opts.expire)
+        v->opts.retry_max = v->opts.expire;
     if (!v->opts.journal) v->opts.journal = 64 * 1024 * 1024;
     if (v->opts.journal < 256 * 1024) v->opts.journal = 256 * 1024;
     if (!v->opts.checkpoint) v->opts.checkpoint = 1000;
@@ -9827,7 +9907,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     v->in = (char *)sys->alloc(sys->ctx, NULL, MAIL__READ);
     v->block = (char *)sys->alloc(sys->ctx, NULL, MAIL__BLOCK);
     v->gather = (char *)sys->alloc(sys->ctx, NULL, MAIL__GATHER);
-    v->jbuf = (char *)sys->alloc(sys->ctx, NULL, 2 * MAIL__RECORD);
+    v->jbuf = (char *)sys->alloc(sys->ctx, NULL, 2 * MAIL_RECORD_MAX);
     if (v->in && v->block && v->gather && v->jbuf && mail__rooms(v))
         *err = mail__server_begin(v);
     if (*err == MAIL_ERR_OK) return v;
