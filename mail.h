@@ -5486,7 +5486,7 @@ typedef struct mail__draft {
     int64_t written;              /* octets in it                        */
     mail_to_lf to_lf;
     mail_err err, refused;        /* refused: when its R is durable,     */
-    int again;                    /* or could not be made so             */
+    int again, sure;              /* or could not be made so: not sure   */
     mail__ask ask;
     mail_conn *waiter;            /* who waits for the 250               */
     mail__item *about;            /* of a report: on what,               */
@@ -6817,9 +6817,10 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
             }
         } else if (m->draft->refused && now && m->draft->again++ < 3)
             mail__journal_put(v, m, MAIL__PUT_D);
-        else if (m->draft->refused)
+        else if (m->draft->refused) {
+            m->draft->sure = !now;
             mail__item_refuse(v, m, m->draft->refused);
-        else if (e) {
+        } else if (e) {
             m->draft->refused = e;
             mail__list_cut(v, m, b.seg);
             if (mail__journal_add(v, m, MAIL__PUT_D))
@@ -7548,10 +7549,13 @@ static void mail__say_disk(mail_smtpd *s, mail_err e) {
     else mail_smtpd_reply(s, 451, "4.3.0 my disk failed, try later");
 }
 
-/* It could not be made durable: whoever sent it keeps it. */
+/* It could not be made durable: whoever sent it keeps it. If it may be on the
+   disk all the same, with no R behind it, nothing that we say would be sure:
+   the client hears nothing, and knows what that means (RFC 5321 6.1). */
 static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
     mail_conn *w = m->draft->waiter;
     mail__item *about = m->draft->about;
+    int sure = !m->draft->refused || m->draft->sure;
     char id[MAIL_ID_SIZE];
     size_t i;
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is refused: %s",
@@ -7559,7 +7563,8 @@ static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
     mail__item_drop(v, m);
     if (w) {
         w->item = NULL;
-        mail__say_disk(&w->u.smtpd, e);
+        if (sure) mail__say_disk(&w->u.smtpd, e);
+        else mail__conn_kill(v, w);
         mail__conn_go(v, w);
     }
     if (about == NULL) return;
