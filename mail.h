@@ -7432,6 +7432,7 @@ static void mail__item_accept(mail_server *v, mail__item *m) {
         mail__rcpt *r = &about->letter->rcpts[i];
         if (!r->told) continue;
         r->told = 0;
+        if (r->fate != d->fate) continue;     /* sent, or failed, meanwhile */
         r->fate = d->fate == MAIL_FATE_DUE ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
         about->changed = about->unsaved = 1;
     }
