@@ -1032,7 +1032,8 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    S  start, twice, at the front of a segment: the salt of this lap
    A  accepted: the body is what queue/ID would be
    F  fates: an ID, then the lines of queue/ID.state
-   D  done: an ID. It has left; its files are removed
+   D  done: an ID. It has left; its files are removed. (Or it was refused: if
+      it is a report, what it said about others, which is not so)
 
    The sum is taken over a salt that is new and random for each lap: what is
    left of the lap before is no record, and no text that a peer has sent can
@@ -6246,12 +6247,26 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
     return MAIL_ERR_SYNTAX;
 }
 
+/* Whom a report tells about. */
+static void mail__about_write(const mail__draft *d, mail_buf *b) {
+    mail_queue_line q;
+    char id[MAIL_ID_SIZE];
+    size_t i;
+    memset(&q, 0, sizeof q);
+    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
+    for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
+        if (!d->about->letter->rcpts[i].told) continue;
+        q.text = mail_s(mail__id(d->about, id));
+        q.number = (int64_t)i;
+        mail_queue_write(b, &q);
+    }
+}
+
 /* The envelope of a message, to be written. */
 static void mail__envelope_write(mail__item *m, mail_buf *b) {
     mail__letter *l = m->letter;
-    const mail__draft *d = m->draft;
     mail_queue_line q;
-    char id[MAIL_ID_SIZE], about[MAIL_ID_SIZE];
+    char id[MAIL_ID_SIZE];
     size_t i;
     memset(&q, 0, sizeof q);
     q.which = 'q';
@@ -6272,13 +6287,7 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
         q.path = l->rcpts[i].path;
         mail_queue_write(b, &q);
     }
-    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
-    for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
-        if (!d->about->letter->rcpts[i].told) continue;
-        q.text = mail_s(mail__id(d->about, about));
-        q.number = (int64_t)i;
-        mail_queue_write(b, &q);
-    }
+    mail__about_write(m->draft, b);
     q.which = 0;
     mail_queue_write(b, &q);
     m->text_at = (uint32_t)b->n;
@@ -6674,6 +6683,7 @@ static size_t mail__journal_body(mail__item *m, int put, char *p) {
     }
     mail_buf_fmt(&b, "%s\n", mail__id(m, id));
     if (put == MAIL__PUT_F) mail__state_put(m, &b);
+    if (put == MAIL__PUT_D && m->draft) mail__about_write(m->draft, &b);
     return b.full ? 0 : b.n;
 }
 
@@ -9434,10 +9444,35 @@ static mail_err mail__recover_orphan(mail_server *v, const char *dir,
 
 /* --- the journal -------------------------------------------------------- */
 
+/* A report: about whom? They have been told; or not, if it was refused. */
+static mail_err mail__replay_about(mail_server *v, int k, mail_str text,
+                                   int told) {
+    while (text.n) {
+        mail_queue_line q;
+        mail__item *m;
+        mail_err e;
+        if (mail_queue_read(mail_cut(&text, '\n'), &q) || q.which == 0) break;
+        if (q.which != 'a' && q.which != 'l') continue;
+        m = mail__item_find(v, q.text);
+        if (m == NULL) continue;
+        e = mail__letter_get(v, m);
+        if (e == MAIL_ERR_NOMEM) return e;
+        if (e || (uint64_t)q.number >= m->letter->nrcpts) continue;
+        m->letter->rcpts[q.number].fate =
+            q.which == 'a' ? (told ? MAIL_FATE_TOLD : MAIL_FATE_FAILED)
+                           : (told ? MAIL_FATE_LATE : MAIL_FATE_DUE);
+        m->changed = 1;
+        mail__list_add(v, m, k);
+        e = mail__recover_jobs(v, m);
+        if (e) return e;
+    }
+    return MAIL_ERR_OK;
+}
+
 /* Accepted. What the journal says outweighs the files of the same ID. */
 static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
                                int64_t at) {
-    mail_str rest = body, line;
+    mail_str rest = body;
     mail_queue_line q;
     mail__item *m, *old;
     mail_err e;
@@ -9465,24 +9500,7 @@ static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
     mail__item_link(v, m);
     mail__list_add(v, m, k);
     mail__letter_rest(v, m);
-    for (rest = body; rest.n; ) {            /* a report: about whom? */
-        mail__item *about;
-        line = mail_cut(&rest, '\n');
-        if (mail_queue_read(line, &q) || q.which == 0) break;
-        if (q.which != 'a' && q.which != 'l') continue;
-        about = mail__item_find(v, q.text);
-        if (about == NULL) continue;
-        e = mail__letter_get(v, about);
-        if (e == MAIL_ERR_NOMEM) return e;
-        if (e || (uint64_t)q.number >= about->letter->nrcpts) continue;
-        about->letter->rcpts[q.number].fate =
-            q.which == 'a' ? MAIL_FATE_TOLD : MAIL_FATE_LATE;
-        about->changed = 1;
-        mail__list_add(v, about, k);
-        e = mail__recover_jobs(v, about);
-        if (e) return e;
-    }
-    return MAIL_ERR_OK;
+    return mail__replay_about(v, k, body, 1);
 }
 
 static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
@@ -9501,7 +9519,7 @@ static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
         if (m->apart) mail__remove(v, mail__name(m, "queue/", ".text", name));
         mail__item_free(v, m);
         v->segs[k].removed = 1;
-        return MAIL_ERR_OK;
+        return mail__replay_about(v, k, rest, 0);
     }
     e = mail__letter_get(v, m);
     if (e) return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
