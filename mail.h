@@ -5543,6 +5543,7 @@ struct mail__hop {
 enum { MAIL__FREE, MAIL__OPEN, MAIL__SEALED };
 typedef struct mail__segment {
     int file, state, closing;
+    int named, begun;             /* durable: its name; this lap's start */
     uint64_t lap;
     char salt[MAIL_SALT_SIZE];
     int64_t at;                   /* end of what is written              */
@@ -6586,26 +6587,34 @@ static void mail__journal_close(mail_server *v, char kind, size_t n) {
     v->njbuf += MAIL_RECORD_HEAD + n;
 }
 
-/* A free segment is opened: the next lap, a new salt, and the start record
-   twice, so that one damaged octet does not make all of it unreadable. */
+/* The start record twice, so that one damaged octet does not make all of the
+   segment unreadable. */
+static void mail__segment_start(const mail__segment *g,
+                                char start[MAIL__START]) {
+    char body[2 * MAIL_SALT_SIZE + 2];
+    size_t i, n = sizeof body - 1;
+    for (i = 0; i < MAIL_SALT_SIZE; i++)
+        snprintf(body + 2 * i, 3, "%02X", (unsigned char)g->salt[i]);
+    memcpy(body + n - 1, "\n", 2);
+    for (i = 0; i < 2; i++, start += MAIL_RECORD_HEAD + n) {
+        mail_record_write(start, 'S', g->lap, mail_sn("", 0),
+                          mail_sn(body, n));
+        memcpy(start + MAIL_RECORD_HEAD, body, n);
+    }
+}
+
+/* A free segment is opened: the next lap, and a new salt. */
 static void mail__segment_open(mail_server *v, int k) {
     mail__segment *g = &v->segs[k];
-    size_t i;
-    int twice;
     v->cur = k;
     g->state = MAIL__OPEN;
-    g->closing = g->removed = 0;
+    g->closing = g->removed = g->begun = 0;
     g->lap = ++v->lap;
     g->at = 0;
     g->since = -1;
     v->sys.random(v->sys.ctx, g->salt, MAIL_SALT_SIZE);
-    for (twice = 0; twice < 2; twice++) {
-        char *body = v->jbuf + v->njbuf + MAIL_RECORD_HEAD;
-        for (i = 0; i < MAIL_SALT_SIZE; i++)
-            snprintf(body + 2 * i, 3, "%02X", (unsigned char)g->salt[i]);
-        body[2 * MAIL_SALT_SIZE] = '\n';
-        mail__journal_close(v, 'S', 2 * MAIL_SALT_SIZE + 1);
-    }
+    mail__segment_start(g, v->jbuf + v->njbuf);
+    v->njbuf += MAIL__START;
 }
 
 /* Is the open segment in use by a flush, or by records for one? */
@@ -6659,10 +6668,15 @@ static void mail__journal_ahead(mail_server *v, mail__segment *g,
 static void mail__journal_write(mail_server *v) {
     mail__segment *g = &v->segs[v->cur];
     int64_t end = g->at + (int64_t)v->njbuf;
-    mail_err e;
+    char start[MAIL__START];
+    mail_err e = MAIL_ERR_OK;
     if (v->njbuf == 0) return;
     if (end > g->ready) mail__journal_ahead(v, g, end);
-    e = v->sys.write(v->sys.ctx, g->file, g->at, v->jbuf, v->njbuf);
+    if (g->at && !g->begun) {          /* a flush that failed has lost it */
+        mail__segment_start(g, start);
+        e = v->sys.write(v->sys.ctx, g->file, 0, start, sizeof start);
+    }
+    if (!e) e = v->sys.write(v->sys.ctx, g->file, g->at, v->jbuf, v->njbuf);
     if (!v->filling.err) v->filling.err = e;
     g->at = end;
     if (g->ready < end) g->ready = end;    /* never zeros over a record */
@@ -6761,6 +6775,21 @@ static void mail__journal_put(mail_server *v, mail__item *m, int put) {
     mail__journal_drain(v);
 }
 
+/* A flush has failed that was to make names of segments durable; now it may be
+   that no other does it. They are given again: nothing that was accepted is in
+   a segment without a durable name. */
+static void mail__journal_rename(mail_server *v) {
+    char name[MAIL_NAME_SIZE], away[MAIL_NAME_SIZE];
+    int k;
+    for (k = 0; k < 2; k++) {
+        if (v->segs[k].named || v->segs[k].state == MAIL__SEALED) continue;
+        mail__journal_name(k, name);
+        snprintf(away, sizeof away, "queue/tmp/journal.%d", k);
+        if (mail__rename(v, name, away, 1) == MAIL_ERR_OK)
+            mail__rename(v, away, name, 1);
+    }
+}
+
 /* What a batch was is decided. A flush that fails is never tried again, and
    its segment is given up as soon as it can be: the kernel may have dropped
    the pages and say OK the next time. What may be on the disk all the same,
@@ -6772,7 +6801,9 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
     (void)arg;
     memset(&v->flying, 0, sizeof v->flying);
     v->flying.seg = -1;
-    if (e) {
+    if (!e) v->segs[b.seg].named = v->segs[b.seg].begun = 1;
+    else {
+        mail__journal_rename(v);
         v->segs[b.seg].closing = 1;
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "the journal: %s",
                    mail_err_text(e));
@@ -6819,6 +6850,10 @@ static void mail__journal_flush(mail_server *v) {
     mail__ask_begin(&v->flying.ask, NULL, mail__journal_flushed);
     v->flying.ask.err = e;
     if (!e) mail__ask_flush(v, &v->flying.ask, v->segs[b.seg].file, NULL);
+    if (!e && !v->segs[b.seg].named) {
+        mail__ask_flush(v, &v->flying.ask, -1, "queue");
+        mail__ask_flush(v, &v->flying.ask, -1, ".");
+    }
     mail__tell(v, NULL, MAIL_NOTE_DISK, "", "flush queue/journal.%d", b.seg);
     mail__ask_end(v, &v->flying.ask);
 }
@@ -9311,7 +9346,8 @@ static mail_err mail__sweep_one(mail_server *v, const char *dir,
                                 const char *name) {
     char path[MAIL_NAME_SIZE];
     mail_str suffix;
-    if (!mail__queue_name(name, &suffix).n) return MAIL_ERR_OK;
+    if (!mail__queue_name(name, &suffix).n &&
+        !mail_starts(mail_s(name), "journal.")) return MAIL_ERR_OK;
     snprintf(path, sizeof path, "%s/%.100s", dir, name);
     v->sys.remove(v->sys.ctx, path);
     return MAIL_ERR_OK;
@@ -9713,8 +9749,6 @@ static mail_err mail__server_begin(mail_server *v) {
     if (!e) e = mail__names_of(v, "queue", mail__recover_more);
     if (!e) e = mail__recover_journal(v);
     if (!e) e = mail__names_of(v, "queue", mail__recover_orphan);
-    v->sys.flush(v->sys.ctx, -1, ".", NULL);
-    v->sys.flush(v->sys.ctx, -1, "queue", NULL);
     if (!e) mail__recover_start_all(v);
     return e;
 }
