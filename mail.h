@@ -9300,13 +9300,17 @@ MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
    and named.
    ====================================================================== */
 
-typedef struct mail__names { mail_server *v; char *p; size_t n, cap; }
-    mail__names;
+typedef struct mail__names {
+    mail_server *v; char *p; size_t n, cap; int missing;
+} mail__names;
 
 static void mail__names_add(void *arg, const char *name) {
     mail__names *l = (mail__names *)arg;
     size_t n = strlen(name) + 1;
-    if (!mail__grow(l->v, (void **)&l->p, l->n + n, &l->cap, 1)) return;
+    if (!mail__grow(l->v, (void **)&l->p, l->n + n, &l->cap, 1)) {
+        l->missing = 1;
+        return;
+    }
     memcpy(l->p + l->n, name, n);
     l->n += n;
 }
@@ -9322,6 +9326,7 @@ static mail_err mail__names_of(mail_server *v, const char *dir,
     memset(&l, 0, sizeof l);
     l.v = v;
     e = v->sys.list(v->sys.ctx, dir, mail__names_add, &l);
+    if (!e && l.missing) e = MAIL_ERR_NOMEM;
     for (i = 0; i < l.n && !e; i += strlen(l.p + i) + 1)
         e = each(v, dir, l.p + i);
     mail__free(v, l.p);
