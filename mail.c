@@ -1680,7 +1680,8 @@ struct vdisk {
     int64_t slow;                   /* ms that a flush may take        */
     int     mode, style;            /* VDISK_; what survives: see below */
     uint64_t luck;
-    long    fail_flush, fail_space, fail_open, fail_read; /* that one fails */
+    long    fail_flush, fail_space, fail_open, fail_read, fail_close;
+                                    /* that one fails                  */
     void  (*watch)(void *ctx, vdisk *d, int op, const char *path,
                    vnode *node);
     void   *watch_ctx;
@@ -2069,11 +2070,17 @@ static mail_err vdisk_write(void *ctx, int file, int64_t at, const void *p,
     return on ? MAIL_ERR_OK : MAIL_ERR_IO;
 }
 
+/* A close that fails, as over a network: what was written and not flushed has
+   come nowhere. */
 static mail_err vdisk_close(void *ctx, int file) {
     vdisk *d = &((world_host *)ctx)->disk;
-    vnode_drop(d, d->files[file]);
+    vnode *node = d->files[file];
+    size_t from = node->lo * VBLOCK;
+    int fails = node->lo < node->hi && !d->dead && vdisk_fails(&d->fail_close);
+    if (fails) memset(node->data + from, 0, node->n - from);
+    vnode_drop(d, node);
     d->files[file] = NULL;
-    return MAIL_ERR_OK;
+    return fails ? MAIL_ERR_IO : MAIL_ERR_OK;
 }
 
 static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
