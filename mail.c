@@ -77,6 +77,9 @@ struct flush_ask {                  /* something to be made durable */
     int   shares;                   /* it may be done with others   */
     mail_err e;                     /* how it went                  */
     flush_ask *next;
+    /* and of the virtual one: */
+    int64_t at;                     /* when it is told              */
+    int   early;                    /* it is done already           */
 };
 
 typedef struct flush_list { flush_ask *first, **end; } flush_list;
@@ -1681,9 +1684,11 @@ struct vdisk {
     unsigned long steps, cut_at;    /* operations; power goes at this one */
     unsigned long serials;
     int     dead;                   /* power has gone                  */
+    int64_t slow;                   /* ms that a flush may take        */
     int     mode, style;            /* VDISK_; what survives: see below */
     uint64_t luck;
-    long    fail_flush, fail_space, fail_open, fail_read; /* that one fails */
+    long    fail_flush, fail_space, fail_open, fail_read, fail_close;
+                                    /* that one fails                  */
     void  (*watch)(void *ctx, vdisk *d, int op, const char *path,
                    vnode *node);
     void   *watch_ctx;
@@ -2072,11 +2077,17 @@ static mail_err vdisk_write(void *ctx, int file, int64_t at, const void *p,
     return on ? MAIL_ERR_OK : MAIL_ERR_IO;
 }
 
+/* A close that fails, as over a network: what was written and not flushed has
+   come nowhere. */
 static mail_err vdisk_close(void *ctx, int file) {
     vdisk *d = &((world_host *)ctx)->disk;
-    vnode_drop(d, d->files[file]);
+    vnode *node = d->files[file];
+    size_t from = node->lo * VBLOCK;
+    int fails = node->lo < node->hi && !d->dead && vdisk_fails(&d->fail_close);
+    if (fails) memset(node->data + from, 0, node->n - from);
+    vnode_drop(d, node);
     d->files[file] = NULL;
-    return MAIL_ERR_OK;
+    return fails ? MAIL_ERR_IO : MAIL_ERR_OK;
 }
 
 static mail_err vdisk_rename(void *ctx, const char *from, const char *to,
@@ -2162,6 +2173,10 @@ static mail_err vdisk_list(void *ctx, const char *dir,
     return MAIL_ERR_OK;
 }
 
+static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a);
+
+/* On a slow disk a flush is told later; it may be done now or then: nobody
+   can know whether it took what was written meanwhile. */
 static mail_err vdisk_flush(void *ctx, int file, const char *dir,
                             void *ticket) {
     world_host *h = ctx;
@@ -2177,6 +2192,14 @@ static mail_err vdisk_flush(void *ctx, int file, const char *dir,
     a->file = file;
     a->ticket = ticket;
     mail_copy(a->dir, sizeof a->dir, mail_s(dir)); /* "": everything */
+    a->at = h->w->ms;
+    a->early = 0;
+    if (h->disk.slow) {
+        uint64_t luck = luck_next(&h->disk.luck);
+        a->at += (int64_t)(luck / 2 % (uint64_t)h->disk.slow);
+        a->early = luck % 2;
+    }
+    if (a->early) a->e = vdisk_flush_now(&h->disk, a);
     return MAIL_ERR_OK;
 }
 
@@ -2235,7 +2258,7 @@ static mail_err vdisk_ops_flush(vdisk *d, int fails) {
     size_t i, n = 0;
     for (i = 0; i < d->nops; i++) {
         vop *o = &d->ops[i];
-        if (o->take && fails) o->lost = 1;
+        if (o->take && fails && !o->dir) o->lost = 1;
         if (o->take && !fails) vdisk_op_end(d, o, 1);
         else {
             if (!fails && i && d->ops[i - 1].take) o->pair = 0;
@@ -2957,30 +2980,31 @@ static int wire_turn(world *w, vwire *x) {
     return moved;
 }
 
-/* Does all that was asked, each directory once, and then tells who asked,
-   as the real machine does (see flush_all). */
+/* Does what was asked and is due, each directory once, and then tells who
+   asked, as the real machine does (see flush_all). */
 static int host_turn(world_host *h) {
-    flush_ask *asks = h->asks;
-    size_t n = h->nasks, i, k;
-    mail_err *errs;
-    if (h->server == NULL || n == 0) return 0;
-    errs = calloc(n, sizeof *errs);
-    if (errs == NULL) return 0;
-    h->asks = NULL;
-    h->nasks = h->asks_cap = 0;
+    size_t n = 0, left = 0, i, k;
+    flush_ask *due;
+    if (h->server == NULL || h->nasks == 0) return 0;
+    due = calloc(h->nasks, sizeof *due);
+    if (due == NULL) return 0;
+    for (i = 0; i < h->nasks; i++)
+        if (h->asks[i].at <= h->w->ms) due[n++] = h->asks[i];
+        else h->asks[left++] = h->asks[i];
+    h->nasks = left;
     for (i = 0; i < n; i++) {
-        for (k = 0; k < i && asks[i].file < 0; k++)
-            if (asks[k].file < 0 && strcmp(asks[k].dir, asks[i].dir) == 0)
-                break;
-        errs[i] = asks[i].file < 0 && k < i
-                      ? errs[k] : vdisk_flush_now(&h->disk, &asks[i]);
+        flush_ask *a = &due[i];
+        for (k = 0; k < i && a->file < 0; k++)
+            if (due[k].file < 0 && strcmp(due[k].dir, a->dir) == 0) break;
+        if (a->early) continue;
+        a->e = a->file < 0 && k < i && !due[k].early
+                   ? due[k].e : vdisk_flush_now(&h->disk, a);
     }
     for (i = 0; i < n; i++)
-        if (asks[i].ticket)
-            mail_server_flushed(h->server, asks[i].ticket, errs[i]);
-    free(errs);
-    free(asks);
-    return 1;
+        if (due[i].ticket)
+            mail_server_flushed(h->server, due[i].ticket, due[i].e);
+    free(due);
+    return n > 0;
 }
 
 /* Everything that can move without time passing, moves once. */
@@ -3002,6 +3026,15 @@ static int world_turn(world *w) {
 
 static void world_settle(world *w) { while (world_turn(w)) {} }
 
+/* When is the next flush of a host done? */
+static int64_t host_flushed(const world_host *h) {
+    int64_t next = INT64_MAX;
+    size_t i;
+    for (i = 0; i < h->nasks; i++)
+        if (h->asks[i].at < next) next = h->asks[i].at;
+    return next;
+}
+
 /* When does something happen by itself? */
 static int64_t world_next(world *w) {
     int64_t next = names_due(w), t;
@@ -3009,7 +3042,8 @@ static int64_t world_next(world *w) {
     for (i = 0; i < w->nhosts; i++) {
         if (w->hosts[i].server == NULL) continue;
         t = mail_server_tick(w->hosts[i].server);
-        if (w->hosts[i].nasks) t = w->ms;          /* it has asked just now */
+        if (t < next) next = t;
+        t = host_flushed(&w->hosts[i]);
         if (t < next) next = t;
     }
     for (i = 0; i < w->nwires; i++) {

@@ -1034,7 +1034,8 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    A  accepted: the body is what queue/ID would be
    F  fates: an ID, then the lines of queue/ID.state
    D  done: an ID. It has left; its files are removed
-   R  refused: an ID whose A may be durable, and was not answered with 250
+   R  refused: an ID whose A may be durable, and was not answered with 250;
+      of a report, what its A said about others, which is not so
 
    The sums are taken over a salt that is new and random for each lap: what is
    left of the lap before is no record, and no text that a peer has sent can
@@ -5640,7 +5641,8 @@ struct mail_server {
     int cur;                      /* the open one, or -1                 */
     uint64_t lap, lap_done;       /* the newest; given up up to this     */
     mail__item *todo, *todo_last; /* on the way to the journal           */
-    mail__ask home;               /* for durable directories; its err stays */
+    mail__ask home;               /* for durable directories             */
+    int64_t home_after;           /* if that failed: when it comes again */
     mail__batch filling, flying;
     char *jbuf; size_t njbuf;     /* octets for segs[filling.seg]        */
     mail__check check;
@@ -6268,12 +6270,26 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
     return MAIL_ERR_SYNTAX;
 }
 
+/* Whom a report tells about. */
+static void mail__about_write(const mail__draft *d, mail_buf *b) {
+    mail_queue_line q;
+    char id[MAIL_ID_SIZE];
+    size_t i;
+    memset(&q, 0, sizeof q);
+    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
+    for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
+        if (!d->about->letter->rcpts[i].told) continue;
+        q.text = mail_s(mail__id(d->about, id));
+        q.number = (int64_t)i;
+        mail_queue_write(b, &q);
+    }
+}
+
 /* The envelope of a message, to be written. */
 static void mail__envelope_write(mail__item *m, mail_buf *b) {
     mail__letter *l = m->letter;
-    const mail__draft *d = m->draft;
     mail_queue_line q;
-    char id[MAIL_ID_SIZE], about[MAIL_ID_SIZE];
+    char id[MAIL_ID_SIZE];
     size_t i;
     memset(&q, 0, sizeof q);
     q.which = 'q';
@@ -6294,13 +6310,7 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
         q.path = l->rcpts[i].path;
         mail_queue_write(b, &q);
     }
-    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
-    for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
-        if (!d->about->letter->rcpts[i].told) continue;
-        q.text = mail_s(mail__id(d->about, about));
-        q.number = (int64_t)i;
-        mail_queue_write(b, &q);
-    }
+    mail__about_write(m->draft, b);
     q.which = 0;
     mail_queue_write(b, &q);
     m->text_at = (uint32_t)b->n;
@@ -6641,7 +6651,7 @@ static void mail__segment_seal(mail_server *v) {
 static int mail__journal_room(mail_server *v) {
     mail__segment *g = v->cur >= 0 ? &v->segs[v->cur] : NULL;
     int k;
-    if (v->home.left) return 0;
+    if (v->home.left || v->home.err) return 0;
     if (g && (g->closing || g->at + (int64_t)v->njbuf + MAIL_RECORD_MAX >
                                 v->opts.journal)) {
         g->closing = 1;
@@ -6699,6 +6709,7 @@ static size_t mail__journal_body(mail__item *m, int put, char *p) {
     }
     mail_buf_fmt(&b, "%s\n", mail__id(m, id));
     if (put == MAIL__PUT_F) mail__state_put(m, &b);
+    if (put == MAIL__PUT_D && m->draft) mail__about_write(m->draft, &b);
     return b.full ? 0 : b.n;
 }
 
@@ -7483,6 +7494,8 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         mail_err e = mail__letter_get(v, m);
         if (e == MAIL_ERR_OK) {
             mail__item_expire(v, m, now);
+            if (m->unsaved && mail__count(m, MAIL_FATE_FAILED))
+                mail__journal_put(v, m, MAIL__PUT_F);   /* before they are told */
             if (mail__count(m, MAIL_FATE_FAILED) &&
                 mail__report(v, m, MAIL_FATE_FAILED)) return;
             if (mail__item_late(v, m, now)) {
@@ -7524,6 +7537,7 @@ static void mail__item_accept(mail_server *v, mail__item *m) {
         mail__rcpt *r = &about->letter->rcpts[i];
         if (!r->told) continue;
         r->told = 0;
+        if (r->fate != d->fate) continue;     /* sent, or failed, meanwhile */
         r->fate = d->fate == MAIL_FATE_DUE ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
         about->changed = about->unsaved = 1;
     }
@@ -9565,7 +9579,7 @@ static mail_err mail__recover_orphan(mail_server *v, const char *dir,
 /* --- the journal -------------------------------------------------------- */
 
 /* A report says whom it tells about, so that one flush makes both true. undo:
-   it was refused, and they are tried again. */
+   it was refused, and they have not been told. */
 static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
                                    int undo) {
     mail_err e = MAIL_ERR_OK;
@@ -9578,8 +9592,8 @@ static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
         if (about == NULL || (e = mail__letter_get(v, about)) != 0 ||
             (uint64_t)q.number >= about->letter->nrcpts) continue;
         about->letter->rcpts[q.number].fate =
-            undo ? MAIL_FATE_DUE :
-            q.which == 'a' ? MAIL_FATE_TOLD : MAIL_FATE_LATE;
+            q.which == 'a' ? (undo ? MAIL_FATE_FAILED : MAIL_FATE_TOLD)
+                           : (undo ? MAIL_FATE_DUE : MAIL_FATE_LATE);
         about->changed = 1;
         mail__list_add(v, about, k);
         e = mail__recover_jobs(v, about);
@@ -9629,14 +9643,6 @@ static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
     if (kind == 'A') return mail__replay_a(v, k, body, at);
     m = mail__item_find(v, mail_cut(&rest, '\n'));
     if (m == NULL || kind == 'S') return MAIL_ERR_OK;
-    if (kind == 'R' && m->seg >= 0) {
-        int64_t n = v->sys.read(v->sys.ctx, v->segs[m->seg].file, m->at,
-                                v->gather, m->text_at < MAIL__GATHER
-                                ? m->text_at : MAIL__GATHER);
-        e = n < 0 ? MAIL_ERR_IO : mail__replay_about(v, k, mail_sn(v->gather,
-                                                     (size_t)n), 1);
-        if (e) return e;
-    }
     if (kind == 'D' || kind == 'R') {
         char name[MAIL_NAME_SIZE];
         if (m->has_file) mail__remove(v, mail__name(m, "queue/", "", name));
@@ -9645,7 +9651,7 @@ static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
         if (m->apart) mail__remove(v, mail__name(m, "queue/", ".text", name));
         mail__item_free(v, m);
         v->segs[k].removed = 1;
-        return MAIL_ERR_OK;
+        return mail__replay_about(v, k, rest, 1);
     }
     e = mail__letter_get(v, m);
     if (e) return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
@@ -9791,6 +9797,46 @@ static void mail__recover_start_all(mail_server *v) {
    [SERVER LIFE] the whole server                                   ch.14
    ====================================================================== */
 
+/* The directories and the journal have durable names now. Until then no mail
+   is taken, and what failed is done anew: see mail__home_again. */
+static void mail__home_flushed(mail_server *v, void *arg, mail_err e) {
+    (void)arg;
+    if (e) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "no mail is taken yet: the "
+                      "directories could not be made durable: %s",
+                      mail_err_text(e));
+    v->home_after = mail__now(v) + 1000;
+    mail__due(v, e ? v->home_after : mail__now(v));
+}
+
+/* A name whose flush has failed may never become durable: a journal that
+   nothing is in gets a new one. (A file system that loses a directory has
+   stopped by itself.) */
+static void mail__home_again(mail_server *v) {
+    char name[MAIL_NAME_SIZE];
+    size_t i;
+    int k;
+    mail__ask_begin(&v->home, NULL, mail__home_flushed);
+    for (k = 0; k < 2; k++) {
+        mail__segment *g = &v->segs[k];
+        if (g->state != MAIL__FREE) continue;
+        mail__journal_name(k, name);
+        if (g->file >= 0) v->sys.close(v->sys.ctx, g->file);
+        v->sys.remove(v->sys.ctx, name);
+        g->ready = 0;
+        g->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_BOTH);
+        if (g->file < 0) v->home.err = (mail_err)(-1 - g->file);
+        if (g->file < 0) g->file = -1;
+    }
+    for (i = 0; i < v->nusers; i++) {
+        snprintf(name, sizeof name, "mail/%s", v->users[i].name);
+        mail__ask_flush(v, &v->home, -1, name);
+    }
+    mail__ask_flush(v, &v->home, -1, "mail");
+    mail__ask_flush(v, &v->home, -1, "queue");
+    mail__ask_flush(v, &v->home, -1, ".");
+    mail__ask_end(v, &v->home);
+}
+
 /* Whose moment has come: at most a few hundred, then it is another's turn. */
 static void mail__timers(mail_server *v, int64_t now) {
     int left = 8 * MAIL__SLICE;
@@ -9813,6 +9859,10 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     mail__journal_flush(v);
     if (now < v->due) return v->due;
     v->due = INT64_MAX;
+    if (v->home.err && !v->home.left) {
+        if (now >= v->home_after) mail__home_again(v);
+        else mail__due(v, v->home_after);
+    }
     mail__lookups(v, now);
     mail__timers(v, now);
     mail__journal_drain(v);
@@ -9831,17 +9881,6 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     mail__reap(v);
     mail__journal_flush(v);
     return v->due;
-}
-
-/* The directories and the journal have durable names now. If not, nothing in
-   them is safe, and a second flush would say nothing about the first. */
-static void mail__home_flushed(mail_server *v, void *arg, mail_err e) {
-    (void)arg;
-    if (e) mail__tell(v, NULL, MAIL_NOTE_FATE, "", "no mail is taken until "
-                      "the next start: the directories could not be made "
-                      "durable: %s", mail_err_text(e));
-    if (e) v->check_fails++;      /* nor is a checkpoint waited for */
-    mail__due(v, mail__now(v));
 }
 
 static mail_err mail__server_begin(mail_server *v) {
@@ -9958,7 +9997,8 @@ static int mail__journal_empty(const mail_server *v) {
     for (k = 0; k < 2; k++) {
         const mail__segment *g = &v->segs[k];
         if (g->state == MAIL__SEALED ||
-            (g->state == MAIL__OPEN && g->since >= 0)) return v->check_fails > 0;
+            (g->state == MAIL__OPEN && g->since >= 0))
+            return v->check_fails > 0 || v->home.err;
     }
     return v->todo == NULL;
 }
