@@ -8558,18 +8558,25 @@ typedef struct mail__box_list {
     mail_err err;
 } mail__box_list;
 
-/* Has the checkpoint failed that brings it? Then it is still to come. */
+/* Is this recipient of this message still due? Then a checkpoint that brought
+   it has failed, and another will bring it again: it is still to come. */
 static int mail__box_hidden(mail_server *v, const char *name) {
     mail_str s = mail_s(name), id;
-    const mail__item *m;
-    const mail__job *j;
+    mail__item *m;
+    const mail__rcpt *r;
+    int64_t n;
+    size_t dash;
     mail_cut(&s, '.');
     id = mail_cut(&s, '.');
-    while (id.n && id.p[id.n - 1] != '-') id.n--;
-    m = mail__item_find(v, mail_sn(id.p, id.n ? id.n - 1 : 0));
-    for (j = m ? m->jobs : NULL; j; j = j->next)
-        if (j->hop == NULL) return 1;
-    return 0;
+    for (dash = id.n; dash && id.p[dash - 1] != '-'; dash--) {}
+    m = dash ? mail__item_find(v, mail_sn(id.p, dash - 1)) : NULL;
+    if (m == NULL || mail_number(mail_sn(id.p + dash, id.n - dash), 100000,
+                                 &n)) return 0;
+    if (mail__letter_get(v, m) || (uint64_t)n >= m->letter->nrcpts) return 1;
+    r = &m->letter->rcpts[n];
+    n = r->job && r->job->hop == NULL;
+    mail__letter_rest(v, m);
+    return (int)n;
 }
 
 /* May the maildrop be opened, or is mail for it still in the journal? */
@@ -8662,7 +8669,7 @@ static mail_err mail__box_open(mail_server *v, mail_conn *c) {
     l.v = v;
     l.b = b;
     l.err = MAIL_ERR_OK;
-    l.hides = c->user->lap > v->lap_done;
+    l.hides = v->nqueue > 0;
     for (l.cur = 0; l.cur < 2 && !l.err; l.cur++) {
         mail_err e;
         snprintf(dir, sizeof dir, "mail/%s/%s", c->user->name,
