@@ -5198,6 +5198,65 @@ static void test_world_full_mailbox_is_waited_for(void) {
     t_end(p);
 }
 
+/* A mailbox that takes no name is in nobody's way: the others of the same
+   mail, and other mail, arrive, once, and what they delete stays deleted. */
+static void test_world_broken_mailbox_stops_nobody(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    vdisk *d = &p->a->disk;
+    vname *e = vdisk_find(d, "mail/carol/new");
+    int i;
+    memset(&b, 0, sizeof b);
+    d->mode = VDISK_ORDERED;
+    CHECK(e && e->dir);
+    e->dir = 0;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example alice@a.example") == 250);
+    for (i = 1; i <= 3; i++) {
+        CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == i);
+        world_run(&p->w, p->w.ms + 700000);
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "alice@a.example") == 250);
+    }
+    CHECK(!t_contains(mail_s(p->log), "is kept"));
+    CHECK(mail_server_queued(p->a->server) == 1);
+    vdisk_find(d, "mail/carol/new")->dir = 1;
+    world_run(&p->w, p->w.ms + 14400 * 1000);
+    CHECK(t_files(p->a, "mail/carol/new") == 1);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* Nor is a message whose file cannot be read. */
+static void test_world_unreadable_message_stops_nobody(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    char name[MAIL_NAME_SIZE];
+    memset(&b, 0, sizeof b);
+    p->a->disk.mode = VDISK_ORDERED;
+    vdisk_find(&p->a->disk, "mail/carol/new")->dir = 0;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    CHECK(p->a->server->queue != NULL);
+    if (p->a->server->queue == NULL) return;
+    mail__name(p->a->server->queue, "queue/", "", name);
+    vdisk_find(&p->a->disk, name)->node->bad = 1;
+    vdisk_find(&p->a->disk, "mail/carol/new")->dir = 1;
+    world_run(&p->w, p->w.ms + 700000);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "alice@a.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && !t_contains(mail_s(p->log), "is kept"));
+    vdisk_find(&p->a->disk, name)->node->bad = 0;
+    world_run(&p->w, p->w.ms + 14400 * 1000);
+    CHECK(t_files(p->a, "mail/carol/new") == 1);
+    t_free(&b.text);
+    t_end(p);
+}
+
 /* The client vanishes after every octet it sends: what was not finished is
    not delivered, what was answered with 250 is, and the next is served. */
 static void test_world_client_vanishes_at_every_octet(void) {
@@ -9273,6 +9332,8 @@ static const t_test t_tests[] = {
     T(test_world_full_disk_is_452_and_loses_nothing),
     T(test_world_little_space_is_said_early),
     T(test_world_full_mailbox_is_waited_for),
+    T(test_world_broken_mailbox_stops_nobody),
+    T(test_world_unreadable_message_stops_nobody),
     T(test_world_client_vanishes_at_every_octet),
     T(test_world_power_cut_at_every_step),
     T(test_world_pop3_cut_at_every_octet),
