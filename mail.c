@@ -651,6 +651,41 @@ static void flush_rest(machine *m, int turns) {
     }
 }
 
+#ifdef MAIL_NO_SYNCFS
+static int disk_check(machine *m) { return m != NULL; }     /* by name */
+#else
+/* One syncfs is for one file system: is everything on it? */
+static int disk_is_one(machine *m, const char *dir, const char *name) {
+    char path[2 * MAIL_NAME_SIZE];
+    struct stat st, top;
+    snprintf(path, sizeof path, "%s/%.200s", dir, name);
+    if (fstat(m->dir, &top) || fstatat(m->dir, path, &st, 0) ||
+        st.st_dev == top.st_dev) return 1;
+    fprintf(stderr, "mail serve: %s is on another disk than the directory it "
+            "is in: both must be on one, for one flush makes both durable\n",
+            path);
+    return 0;
+}
+
+typedef struct disk_scan { machine *m; int ok; } disk_scan;
+
+static void disk_one_user(void *arg, const char *name) {
+    disk_scan *s = arg;
+    char dir[MAIL_NAME_SIZE];
+    snprintf(dir, sizeof dir, "mail/%.200s", name);
+    s->ok &= disk_is_one(s->m, "mail", name) && disk_is_one(s->m, dir, "new") &&
+             disk_is_one(s->m, dir, "tmp");
+}
+
+static int disk_check(machine *m) {
+    disk_scan s;
+    s.m = m;
+    s.ok = disk_is_one(m, ".", "mail") && disk_is_one(m, ".", "queue");
+    if (s.ok) disk_list(m, "mail", disk_one_user, &s);
+    return s.ok;
+}
+#endif
+
 /* Opens DIR, makes it if need be, and locks it: one server to a directory.
    0 and a line on stderr if it cannot be. */
 static int machine_open(machine *m, const char *dir) {
@@ -5310,6 +5345,7 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
             e = mail_server_reload(m->server);
             if (e) fprintf(stderr, "mail serve: users: %s; the old ones stay"
                            "\n", mail_err_text(e));
+            disk_check(m);
             ask_all(m);
         }
         if (signal_stop) {
@@ -5331,7 +5367,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     mail_sys sys;
     mail_err e;
     size_t i;
-    int ok = 1;
+    int ok;
     machine_sys(m, &sys);
     ask_sweep(m);
     m->unsealed = serve.unsealed;
@@ -5347,6 +5383,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
                 "that can be written?\n", serve.dir, mail_err_text(e));
         return 1;
     }
+    ok = disk_check(m);
     for (i = 0; i < 3 && ok; i++) ok = listen_on(m, &ls[i]);
     if (ok) {
         printf("ready\n");
