@@ -6342,8 +6342,9 @@ static void mail__state_get(mail_server *v, mail__item *m, mail_str text) {
         if (mail_state_read(mail_cut(&text, '\n'), &s) ||
             (uint64_t)s.n >= l->nrcpts) continue;
         r = &l->rcpts[s.n];
-        r->fate = s.fate;
         r->tries = (int)s.tries;
+        /* Written while the report was on its way, which then was durable. */
+        if (r->fate == MAIL_FATE_TOLD && s.fate == MAIL_FATE_FAILED) continue;
         mail__rcpt_set(v, m, r, s.fate, (int)s.code, s.words);
         if (s.fate == MAIL_FATE_TOLD && mail_path_null(&l->from))
             m->dead = 1;               /* nobody was told: it is set aside */

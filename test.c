@@ -7634,7 +7634,7 @@ static void sim_run(sim *s, int64_t until) {
         long turns = 0;
         sim_plans_due(s);
         while (sim_turn(s))
-            if (++turns == 2000000) {
+            if (++turns == 10000000) {
                 sim_wrong(s, "I16", "the world spins");
                 return;
             }
