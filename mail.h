@@ -5485,6 +5485,7 @@ typedef struct mail__draft {
     char *text; size_t n, cap;    /* in mailbox form; not yet in a file  */
     int file;                     /* queue/ID.text, or -1                */
     int64_t written;              /* octets in it                        */
+    unsigned lost;                /* mail_server.lost when it was opened */
     mail_to_lf to_lf;
     mail_err err, refused;        /* refused: when its R is durable,     */
     int again, sure;              /* or could not be made so: not sure   */
@@ -5577,6 +5578,7 @@ typedef struct mail__batch {
 typedef struct mail__check {      /* a checkpoint under way */
     int seg, phase, any, waits;
     int again, redo;              /* MAKE comes again; has come again    */
+    unsigned lost;                /* mail_server.lost when it began      */
     mail_err err;
     mail__item *next;
     mail__ask ask;
@@ -5641,6 +5643,9 @@ struct mail_server {
     int cur;                      /* the open one, or -1                 */
     uint64_t lap, lap_done;       /* the newest; given up up to this     */
     mail__item *todo, *todo_last; /* on the way to the journal           */
+    unsigned lost;                /* flushes that failed. One for all may
+                                     have lost what somebody else wrote,
+                                     and his own will say OK             */
     mail__ask home;               /* for durable directories             */
     int64_t home_after;           /* if that failed: when it comes again */
     mail__batch filling, flying;
@@ -5769,6 +5774,7 @@ static void mail__ask_end(mail_server *v, mail__ask *a) {
 
 MAIL_DEF void mail_server_flushed(mail_server *v, void *ticket, mail_err e) {
     mail__ask *a = (mail__ask *)ticket;
+    if (e) v->lost++;
     if (a->err == MAIL_ERR_OK) a->err = e;
     mail__ask_end(v, a);
     mail__reap(v);
@@ -6545,6 +6551,7 @@ static void mail__draft_write(mail_server *v, mail__item *m) {
         d->file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_NEW);
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
         m->apart = d->file >= 0;
+        d->lost = v->lost;
         if (d->file < 0) {    /* a name that is taken is not ours: hands off */
             d->err = (mail_err)(-1 - d->file);
             if (d->err == MAIL_ERR_EXISTS) d->err = MAIL_ERR_IO;
@@ -7214,6 +7221,7 @@ static void mail__check_next(mail_server *v, void *arg, mail_err e) {
     (void)arg;
     k->waits = 0;
     if (e == MAIL_ERR_OK) e = k->err;
+    if (e == MAIL_ERR_OK && k->lost != v->lost) e = MAIL_ERR_IO;
     if (e) {
         mail__check_fail(v, e);
         return;
@@ -7341,6 +7349,7 @@ static void mail__check_tick(mail_server *v, int64_t now) {
         memset(&v->check, 0, sizeof v->check);
         v->check.seg = k;
         v->check.next = v->segs[k].list;
+        v->check.lost = v->lost;
         mail__check_step(v);
         return;
     }
@@ -7594,6 +7603,7 @@ static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
 
 static void mail__draft_flushed(mail_server *v, void *arg, mail_err e) {
     mail__item *m = (mail__item *)arg;
+    if (!e && m->apart && m->draft->lost != v->lost) e = MAIL_ERR_IO;
     if (e) mail__item_refuse(v, m, e);
     else mail__journal_put(v, m, MAIL__PUT_A);
 }
