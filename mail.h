@@ -73,8 +73,8 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
-            in parts: STORE USERS ITEM ROUND DELIVER LOOKUP RELAY
-            RECEIVE HAND OUT CONN ASK LIFE
+            in parts: TIMER USERS ITEM JOURNAL CHECKPOINT ROUND LOOKUP
+            HOP RELAY RECEIVE HAND OUT CONN ASK RECOVER LIFE
 
    House rules
 
@@ -115,8 +115,9 @@
    client relays only after a login. Numbers have one reader, which knows its
    limit. A peer costs a bounded amount of memory; silence ends in a timeout.
    Passwords are kept as SCRAM keys, compared in constant time, and shown in
-   no trace; of one that was right a proof stays in memory. Not promised: secrecy on the wire. Without TLS, keep passwords on
-   loopback; mail.c does so unless told otherwise.
+   no trace; of one that was right a proof stays in memory. Not promised:
+   secrecy on the wire. Without TLS, keep passwords on loopback; mail.c does so
+   unless told otherwise.
 
    Words
 
@@ -678,6 +679,10 @@ MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
        mail, rcpt once for each recipient, data    when MORE: take output,
        on DATA: write the text, then end           feed replies, try again
        on DONE: the next mail, or quit
+
+   A RCPT event has that recipient's own code; DONE's is for those who were
+   accepted, and a 554 of our own if nobody was. After a MAIL that was refused
+   rcpt and data say MISUSE: DONE is on its way.
    ====================================================================== */
 
 #define MAIL_SMTPC_STATES(X) \
@@ -7505,7 +7510,7 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         if (e == MAIL_ERR_OK) {
             mail__item_expire(v, m, now);
             if (m->unsaved && mail__count(m, MAIL_FATE_FAILED))
-                mail__journal_put(v, m, MAIL__PUT_F);   /* before they are told */
+                mail__journal_put(v, m, MAIL__PUT_F);      /* and then A */
             if (mail__count(m, MAIL_FATE_FAILED) &&
                 mail__report(v, m, MAIL_FATE_FAILED)) return;
             if (mail__item_late(v, m, now)) {
