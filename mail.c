@@ -5652,12 +5652,16 @@ static int queue_alone(const char *dir, const char *request,
 static mail_err queue_put(machine *m, const char *name,
                           const char *request) {
     char tmp[MAIL_NAME_SIZE];
+    struct stat st;
     mail_err e;
     int fd;
     snprintf(tmp, sizeof tmp, "%.200s.new", name);
     fd = disk_open(m, tmp, MAIL_OPEN_NEW);
     if (fd < 0) return (mail_err)(-1 - fd);
-    e = disk_write(m, fd, 0, request, strlen(request));
+    /* Asked by root, it must still be the server's to read. */
+    if (geteuid() == 0 && (fstat(m->dir, &st) ||
+                           fchown(fd, st.st_uid, st.st_gid))) e = MAIL_ERR_IO;
+    else e = disk_write(m, fd, 0, request, strlen(request));
     if (close(fd) && !e) e = MAIL_ERR_IO;
     if (!e) e = disk_rename(m, tmp, name, 0);
     if (e) disk_remove(m, tmp);

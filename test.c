@@ -5494,6 +5494,37 @@ static void test_world_retry_and_remove(void) {
     t_end(p);
 }
 
+/* Forty messages of one sender wait; then comes one of another. It does not
+   wait behind all of them. And while their next hop is down one call is made
+   for all, not one for each. */
+static void test_world_senders_take_turns(void) {
+    t_world *p = t_begin(0);
+    const char *at, *log, *first = "is sent to <bob@b.example>";
+    int i, calls = 0, before = 0;
+    p->a->server->opts.max_hop = 1;
+    mail_server_close(p->b->server);
+    p->b->server = NULL;
+    for (i = 0; i < 40; i++)
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+    CHECK(t_send(p, mail_s(t_letter), "carol@a.example",
+                 "dora@b.example") == 250);
+    for (at = p->log; (at = strstr(at, "waits for")) != NULL; at++) calls++;
+    CHECK(calls == 1);
+    log = p->log + strlen(p->log);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 700000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(t_files(p->b, "mail/bob/new") == 40);
+    CHECK(t_files(p->b, "mail/dora/new") == 1);
+    at = strstr(log, "is sent to <dora@b.example>");
+    CHECK(at != NULL);
+    for (; at && (log = strstr(log, first)) != NULL && log < at; log++)
+        before++;
+    CHECK(before <= 8);
+    t_end(p);
+}
+
 static void test_world_bad_questions(void) {
     static const char *const bad[] = {
         "", "lis", "list x", "show", "remove", "LIST", "list\n", "remove "
@@ -9343,6 +9374,7 @@ static const t_test t_tests[] = {
     T(test_world_taken_names_are_left_alone),
     T(test_world_what_is_in_the_queue),
     T(test_world_retry_and_remove),
+    T(test_world_senders_take_turns),
     T(test_world_bad_questions),
     T(test_world_reload_without_memory),
     T(test_world_every_allocation_fails),
