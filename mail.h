@@ -8151,7 +8151,7 @@ static void mail__hop_failed(mail_server *v, mail__hop *h, int code,
     mail__job *j;
     mail__free(v, h->words);
     h->words = w;
-    if (w) strcpy(w, words);
+    if (w) memcpy(w, words, strlen(words) + 1);
     h->code = code;
     if (code < 500 && h->rest > now) left = 0;  /* another call said so */
     else if (code < 500) {
@@ -9519,17 +9519,20 @@ static mail_err mail__recover_file(mail_server *v, const char *dir,
     mail_str suffix, id = mail__queue_name(name, &suffix);
     char path[MAIL_NAME_SIZE];
     int64_t n = -1;
-    int file;
+    int file, tries;
     mail__item *m;
     mail_err e;
     if (id.n == 0 || suffix.n) return MAIL_ERR_OK;
     m = mail__item_named(v, id);
     if (m == NULL) return MAIL_ERR_NOMEM;
     snprintf(path, sizeof path, "%s/%.100s", dir, name);
-    file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
-    if (file >= 0) n = v->sys.read(v->sys.ctx, file, 0, v->block,
-                                   MAIL__BLOCK);
-    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    /* Without it, what the journal says of it would be lost: try hard. */
+    for (tries = 0; n < 0 && tries < 3; tries++) {
+        file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
+        if (file < 0) continue;
+        n = v->sys.read(v->sys.ctx, file, 0, v->block, MAIL__BLOCK);
+        v->sys.close(v->sys.ctx, file);
+    }
     e = n < 0 ? MAIL_ERR_IO
               : mail__envelope_read(v, m, mail_sn(v->block, (size_t)n));
     if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
