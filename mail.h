@@ -6924,6 +6924,16 @@ static mail_err mail__box_make(mail_server *v, mail__item *m,
     return e;
 }
 
+/* It is still to come; and a name from a checkpoint that has failed, or from
+   before a crash, could be fetched and deleted before it comes again. */
+static void mail__box_take_back(mail_server *v, const mail__item *m,
+                                size_t i, const char *user) {
+    char name[MAIL_NAME_SIZE];
+    mail__box_new(v, m, i, user, name);
+    mail__remove(v, name);
+    v->check.any = 1;
+}
+
 /* The recipients here, if it is time for them. */
 static void mail__check_boxes(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE], path[MAIL_PATH_SIZE];
@@ -6947,6 +6957,7 @@ static void mail__check_boxes(mail_server *v, mail__item *m) {
         r->made = e == MAIL_ERR_OK;
         if (!e) continue;
         v->sys.remove(v->sys.ctx, name);
+        mail__box_take_back(v, m, i, u->name);
         mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s waits for mailbox %s: %s",
                    mail__show(&r->path, path), u->name, mail_err_text(e));
@@ -7041,6 +7052,7 @@ static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
         if (e) v->sys.remove(v->sys.ctx, tmp);
     }
     if (e && e != MAIL_ERR_EXISTS) {
+        if (u) mail__box_take_back(v, m, i, u->name);
         mail__rcpt_set(v, m, r, MAIL_FATE_DUE, 0, mail_s(mail_err_text(e)));
         mail__job_done(v, r->job);    /* without it, the next time */
         r->made = 0;
@@ -7930,7 +7942,11 @@ static void mail__box_laps(mail_server *v, mail__item *m, int listed) {
     int k;
     for (k = 0; k < 2; k++)
         if (listed & 1 << k && v->segs[k].lap > lap) lap = v->segs[k].lap;
-    if (mail__letter_get(v, m)) return;
+    if (mail__letter_get(v, m)) {            /* for whom? it may be anybody's */
+        for (i = 0; i < v->nusers; i++)
+            if (v->users[i].lap < lap) v->users[i].lap = lap;
+        return;
+    }
     for (i = 0; i < m->letter->nrcpts; i++) {
         const mail__rcpt *r = &m->letter->rcpts[i];
         mail__user *u = r->job && !r->job->hop ? mail__box_user(v, r) : NULL;
