@@ -8008,7 +8008,8 @@ static int sim_about_any(const sim *s, int dest) {
 
 /* What the journal says of a message that cannot be read is forgotten. */
 static int sim_unread(const sim *s) {
-    return s->rates[FAULT_READ] ? 1 + sim_checked.upsets[0] : 1;
+    return s->rates[FAULT_READ] || s->rates[FAULT_OPEN]
+               ? 1 + sim_checked.upsets[0] : 1;
 }
 
 static void sim_check_mail(sim *s) {
