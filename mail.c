@@ -2233,7 +2233,7 @@ static void vdisk_take(vdisk *d, const char *dir) {
     for (i = d->nops; i--; ) {
         vop *o = &d->ops[i];
         o->take = d->names[o->name].seen > 0;
-        if (o->take && o->pair) {
+        if (o->take && o->pair && !o->lost) {
             d->names[d->ops[i - 1].name].seen = 1;
             d->ops[i - 1].lost = 0;
         }
