@@ -8033,10 +8033,10 @@ static int sim_about_any(const sim *s, int dest) {
     return 0;
 }
 
-/* What the journal says of a message that cannot be read is forgotten. */
+/* What the journal says of a message that cannot be read at a start is
+   forgotten. */
 static int sim_unread(const sim *s) {
-    return s->rates[FAULT_READ] || s->rates[FAULT_OPEN]
-               ? 1 + sim_checked.upsets[0] : 1;
+    return s->rates[FAULT_READ] || s->rates[FAULT_OPEN];
 }
 
 static void sim_check_mail(sim *s) {
@@ -8052,7 +8052,7 @@ static void sim_check_mail(sim *s) {
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
             if (c->bounces > c->maybe * sim_again(s, s->msgs[m].from) *
-                             sim_unread(s) &&
+                             (sim_unread(s) ? 1 + sim_checked.upsets[0] : 1) &&
                 s->msgs[m].from / 1000 == DEST_A)
                 sim_wrong(s, "I7", "%d reports about message %d for %d",
                           c->bounces, m, dest);
@@ -8084,7 +8084,10 @@ static void sim_check_uids(sim *s, int dest) {
     for (i = 0; i < s->nfacts; i++) {
         const sim_fact *f = &s->facts[i];
         if ((f->kind == FACT_CRASH || f->kind == FACT_STOP) &&
-            f->who == dest / 1000) crash = 1;
+            f->who == dest / 1000) {
+            crash = 1;
+            if (sim_unread(s)) ngone = 0;
+        }
         if (f->who != dest) continue;
         if (f->kind == FACT_DELE) deles += (int)f->a;
         if (f->kind == FACT_GONE && ngone < SIM_UIDS) gone[ngone++] = f->a;
