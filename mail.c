@@ -2290,7 +2290,7 @@ static void vdisk_flush_entry(vdisk *d, const vnode *node) {
 }
 
 static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
-    mail_err e = MAIL_ERR_OK;
+    mail_err e = MAIL_ERR_OK, names;
     int fails;
     size_t i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
@@ -2309,7 +2309,8 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
         if (fails && d->nodes[i]->lo < d->nodes[i]->hi) d->nodes[i]->owed = 1;
         e = vnode_flush(d, d->nodes[i], fails);
     }
-    return e ? e : vdisk_flush_dir(d, a->dir, fails);
+    names = vdisk_flush_dir(d, a->dir, fails);
+    return e ? e : names;
 }
 
 #ifdef MAIL_TEST

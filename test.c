@@ -6872,10 +6872,11 @@ static void sim_login(sim *s, sim_talk *t, const vwire *x) {
 }
 
 /* +OK to QUIT: what was marked is gone, and that is durable. */
-static void sim_quit_ok(sim *s, sim_talk *t) {
+static void sim_quit_ok(sim *s, sim_talk *t, vwire *x) {
     int i;
     t->over = 1;
     if (t->nuids == 0) return;
+    if (t->deles && sim_fault(s, FAULT_CRASH250)) x->host[1]->disk.dead = 1;
     for (i = 1; i < SIM_UIDS; i++)
         if (t->gone[i] == 2)
             sim_note(s, FACT_GONE, -1, t->dest, t->uids[i]);
@@ -6895,7 +6896,7 @@ static void sim_pop3_ok(sim *s, sim_talk *t, vwire *x, char what, int arg,
         t->deles = 0;
         memset(t->gone, 0, sizeof t->gone);
     }
-    if (what == 'Q' && t->dest >= 0) sim_quit_ok(s, t);
+    if (what == 'Q' && t->dest >= 0) sim_quit_ok(s, t, x);
     if (what == 'R' || what == 'T' || what == 'C' ||
         ((what == 'L' || what == 'U') && arg == 0)) t->multi = what;
     t->octets = 0;
