@@ -2275,7 +2275,7 @@ static void vdisk_take(vdisk *d, const char *dir) {
     for (i = d->nops; i--; ) {
         vop *o = &d->ops[i];
         o->take = d->names[o->name].seen > 0;
-        if (o->take && o->pair) {
+        if (o->take && o->pair && !o->lost) {
             d->names[d->ops[i - 1].name].seen = 1;
             d->ops[i - 1].lost = 0;
         }
@@ -2289,6 +2289,8 @@ static void vdisk_take_before(vdisk *d) {
     while (i) d->ops[--i].take = 1;
 }
 
+/* A name whose flush has failed is not durable later, either. But a directory
+   is: nobody could make it again. */
 static mail_err vdisk_ops_flush(vdisk *d, int fails) {
     size_t i, n = 0;
     for (i = 0; i < d->nops; i++) {
@@ -2330,7 +2332,7 @@ static void vdisk_flush_entry(vdisk *d, const vnode *node) {
 }
 
 static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
-    mail_err e = MAIL_ERR_OK;
+    mail_err e = MAIL_ERR_OK, names;
     int fails;
     size_t i;
     if (!vdisk_on(d)) return MAIL_ERR_IO;
@@ -2349,7 +2351,8 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
         if (fails && d->nodes[i]->lo < d->nodes[i]->hi) d->nodes[i]->owed = 1;
         e = vnode_flush(d, d->nodes[i], fails);
     }
-    return e ? e : vdisk_flush_dir(d, a->dir, fails);
+    names = vdisk_flush_dir(d, a->dir, fails);
+    return e ? e : names;
 }
 
 #ifdef MAIL_TEST

@@ -8021,7 +8021,11 @@ static void mail__box_laps(mail_server *v, mail__item *m, int listed) {
     int k;
     for (k = 0; k < 2; k++)
         if (listed & 1 << k && v->segs[k].lap > lap) lap = v->segs[k].lap;
-    if (mail__letter_get(v, m)) return;
+    if (mail__letter_get(v, m)) {            /* for whom? it may be anybody's */
+        for (i = 0; i < v->nusers; i++)
+            if (v->users[i].lap < lap) v->users[i].lap = lap;
+        return;
+    }
     for (i = 0; i < m->letter->nrcpts; i++) {
         const mail__rcpt *r = &m->letter->rcpts[i];
         mail__user *u = r->job && !r->job->hop ? mail__box_user(v, r) : NULL;

@@ -5184,6 +5184,28 @@ static void test_world_little_space_is_said_early(void) {
     t_end(p);
 }
 
+/* Each lap of the journal has a salt of its own: nobody who knows an old one
+   can write a record of a new one into his text. */
+static void test_world_each_lap_has_its_salt(void) {
+    t_world *p = t_begin(0);
+    char salt[8][MAIL_SALT_SIZE];
+    int i, k, laps = 0;
+    memset(salt, 0, sizeof salt);
+    for (i = 0; i < 4; i++) {
+        const mail_server *v = p->b->server;
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+        world_run(&p->w, p->w.ms + 5000);
+        for (k = 0; k < 2; k++)
+            if (v->segs[k].lap == v->lap)
+                memcpy(salt[1 + laps++], v->segs[k].salt, MAIL_SALT_SIZE);
+        for (k = 0; k < laps; k++)
+            CHECK(memcmp(salt[k], salt[laps], MAIL_SALT_SIZE) != 0);
+    }
+    CHECK(laps == 4);
+    t_end(p);
+}
+
 /* The receiver's disk is full: the sender's server keeps the mail. */
 static void test_world_full_mailbox_is_waited_for(void) {
     t_world *p = t_begin(0);
@@ -6957,10 +6979,11 @@ static void sim_login(sim *s, sim_talk *t, const vwire *x) {
 }
 
 /* +OK to QUIT: what was marked is gone, and that is durable. */
-static void sim_quit_ok(sim *s, sim_talk *t) {
+static void sim_quit_ok(sim *s, sim_talk *t, vwire *x) {
     int i;
     t->over = 1;
     if (t->nuids == 0) return;
+    if (t->deles && sim_fault(s, FAULT_CRASH250)) x->host[1]->disk.dead = 1;
     for (i = 1; i < SIM_UIDS; i++)
         if (t->gone[i] == 2)
             sim_note(s, FACT_GONE, -1, t->dest, t->uids[i]);
@@ -6980,7 +7003,7 @@ static void sim_pop3_ok(sim *s, sim_talk *t, vwire *x, char what, int arg,
         t->deles = 0;
         memset(t->gone, 0, sizeof t->gone);
     }
-    if (what == 'Q' && t->dest >= 0) sim_quit_ok(s, t);
+    if (what == 'Q' && t->dest >= 0) sim_quit_ok(s, t, x);
     if (what == 'R' || what == 'T' || what == 'C' ||
         ((what == 'L' || what == 'U') && arg == 0)) t->multi = what;
     t->octets = 0;
@@ -7949,6 +7972,7 @@ typedef struct sim_check {
     struct { int msg, host, code, faulty; } mail[20000];
     int dots[SIM_MSGS], all_dead[SIM_MSGS];
     int64_t first[SIM_MSGS][2];     /* when a host first got it, or -1    */
+    int unwritten;                  /* faults of mail.a's writes, flushes */
     int clock, upsets[2], trouble[SIM_MSGS][2];
 } sim_check;
 
@@ -7967,7 +7991,11 @@ static void sim_count_mails(const sim *s) {
     for (i = 0; i < s->nfacts; i++) {
         const sim_fact *f = &s->facts[i];
         int mail = (int)(f->kind == FACT_DOT ? f->a : f->a >> 10 & 0xfffffff);
-        if (f->kind == FACT_UPSET) k->upsets[f->who]++;
+        if (f->kind == FACT_UPSET) {
+            k->upsets[f->who]++;
+            if (f->who == 0 && f->a >= FAULT_FLUSH && f->a <= FAULT_FULL)
+                k->unwritten++;
+        }
         if ((f->kind != FACT_DOT && f->kind != FACT_REPLY) || mail >= 20000)
             continue;
         k->mail[mail].msg = f->msg;
@@ -7990,7 +8018,7 @@ static void sim_count_to(const sim *s, const sim_fact *f) {
     if (sim_checked.mail[mail].host == 0) {
         c->sure += code == 250;
         c->maybe += code < 400 ||        /* two in a row: neither A nor D */
-                    (code < 500 && sim_checked.upsets[0] > 1);
+                    (code < 500 && sim_checked.unwritten > 1);
     } else if (code == 250 && !sim_checked.mail[mail].faulty) c->sure_b++;
     else c->maybe_b += code < 400;
 }
@@ -8113,9 +8141,10 @@ static int sim_about_any(const sim *s, int dest) {
     return 0;
 }
 
-/* What the journal says of a message that cannot be read is forgotten. */
+/* What the journal says of a message that cannot be read at a start is
+   forgotten. */
 static int sim_unread(const sim *s) {
-    return s->rates[FAULT_READ] ? 1 + sim_checked.upsets[0] : 1;
+    return s->rates[FAULT_READ] || s->rates[FAULT_OPEN];
 }
 
 static void sim_check_mail(sim *s) {
@@ -8131,7 +8160,7 @@ static void sim_check_mail(sim *s) {
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
             if (c->bounces > c->maybe * sim_again(s, s->msgs[m].from) *
-                             sim_unread(s) &&
+                             (sim_unread(s) ? 1 + sim_checked.upsets[0] : 1) &&
                 s->msgs[m].from / 1000 == DEST_A)
                 sim_wrong(s, "I7", "%d reports about message %d for %d",
                           c->bounces, m, dest);
@@ -8163,7 +8192,10 @@ static void sim_check_uids(sim *s, int dest) {
     for (i = 0; i < s->nfacts; i++) {
         const sim_fact *f = &s->facts[i];
         if ((f->kind == FACT_CRASH || f->kind == FACT_STOP) &&
-            f->who == dest / 1000) crash = 1;
+            f->who == dest / 1000) {
+            crash = 1;
+            if (sim_unread(s)) ngone = 0;
+        }
         if (f->who != dest) continue;
         if (f->kind == FACT_DELE) deles += (int)f->a;
         if (f->kind == FACT_GONE && ngone < SIM_UIDS) gone[ngone++] = f->a;
@@ -8234,7 +8266,7 @@ static void sim_judge(sim *s) {
     memset(k->all_dead, 0, sizeof k->all_dead);
     memset(k->first, -1, sizeof k->first);
     memset(k->trouble, 0, sizeof k->trouble);
-    k->clock = k->upsets[0] = k->upsets[1] = 0;
+    k->unwritten = k->clock = k->upsets[0] = k->upsets[1] = 0;
     sim_count_mails(s);
     sim_count_trouble(s);
     sim_count_all(s);
@@ -9362,6 +9394,7 @@ static const t_test t_tests[] = {
     T(test_world_loop_ends),
     T(test_world_full_disk_is_452_and_loses_nothing),
     T(test_world_little_space_is_said_early),
+    T(test_world_each_lap_has_its_salt),
     T(test_world_full_mailbox_is_waited_for),
     T(test_world_broken_mailbox_stops_nobody),
     T(test_world_unreadable_message_stops_nobody),
