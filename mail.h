@@ -7046,22 +7046,27 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
     return e;
 }
 
+/* EXISTS: put there before a crash. A name of a checkpoint that failed may not
+   be durable, and is given again. */
+static mail_err mail__check_link(mail_server *v, const char *from,
+                                 const char *to) {
+    mail_err e;
+    if (v->check_fails) mail__remove(v, to);
+    e = v->sys.link(v->sys.ctx, from, to);
+    mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", from, to);
+    return e == MAIL_ERR_EXISTS ? MAIL_ERR_OK : e;
+}
+
 static mail_err mail__check_aside(mail_server *v, mail__item *m) {
     char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
     mail_err e = v->sys.mkdir(v->sys.ctx, "queue/dead");
     mail__name(m, m->tmp ? "queue/tmp/" : "queue/", "", from);
     mail__name(m, "queue/dead/", "", to);
     if (!e && m->tmp) e = mail__rename(v, from, to, 1);
-    else if (!e) {
-        e = v->sys.link(v->sys.ctx, from, to);
-        mail__tell(v, NULL, MAIL_NOTE_DISK, "", "link %s %s", from, to);
-        if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;   /* before a crash */
-    }
-    if (!e && m->apart) {
-        e = v->sys.link(v->sys.ctx, mail__name(m, "queue/", ".text", from),
-                        mail__name(m, "queue/dead/", ".text", to));
-        if (e == MAIL_ERR_EXISTS) e = MAIL_ERR_OK;
-    }
+    else if (!e) e = mail__check_link(v, from, to);
+    if (!e && m->apart)
+        e = mail__check_link(v, mail__name(m, "queue/", ".text", from),
+                             mail__name(m, "queue/dead/", ".text", to));
     if (!e) m->tmp = 0, m->aside = 1;
     return e;
 }

@@ -5103,6 +5103,33 @@ static void test_world_no_report_about_a_report(void) {
     t_end(p);
 }
 
+/* It had a file before nobody took it; then a flush fails, some seconds later
+   the power: it is still in the queue, or set aside. */
+static void test_world_dead_letter_after_a_failed_flush(void) {
+    long k;
+    for (k = 1; k <= 12; k++) {
+        t_world *p = t_begin(0);
+        vdisk *d = &p->a->disk;
+        size_t i;
+        d->mode = VDISK_STRICT;
+        for (i = 0; i < d->n; i++) d->names[i].safe_dir = d->names[i].dir;
+        world_crash(p->b);
+        CHECK(t_send(p, mail_s(t_letter), "", "nobody@b.example") == 250);
+        world_run(&p->w, p->w.ms + 5000);
+        CHECK(t_files(p->a, "queue") > 0);
+        CHECK(world_boot(p->b) == MAIL_ERR_OK);
+        d->fail_flush = k;
+        world_run(&p->w, p->w.ms + 400000);
+        d->fail_flush = 0;
+        d->style = 0;
+        world_crash(p->a);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        world_run(&p->w, p->w.ms + 1000000);
+        CHECK(t_files(p->a, "queue/dead") == 1);
+        t_end(p);
+    }
+}
+
 /* 5321-117: two servers that send each other the same mail. */
 static void test_world_loop_ends(void) {
     static const mail_route back[] = { { "c.example", "mail.a:25" } };
@@ -9391,6 +9418,7 @@ static const t_test t_tests[] = {
     T(test_world_server_down_then_up),
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
+    T(test_world_dead_letter_after_a_failed_flush),
     T(test_world_loop_ends),
     T(test_world_full_disk_is_452_and_loses_nothing),
     T(test_world_little_space_is_said_early),
