@@ -5103,6 +5103,138 @@ static void test_world_no_report_about_a_report(void) {
     t_end(p);
 }
 
+/* --- journals, written out: what does the next start make of them? --- */
+
+typedef struct t_journal { char p[65536]; size_t n; } t_journal;
+
+static void t_record(t_journal *j, char kind, uint64_t lap, const char *salt,
+                     const char *body) {
+    size_t n = strlen(body);
+    memcpy(j->p + j->n + MAIL_RECORD_HEAD, body, n);
+    mail_record_write(j->p + j->n, kind, lap, mail_sn(salt, 16),
+                      mail_sn(body, n));
+    j->n += MAIL_RECORD_HEAD + n;
+}
+
+static void t_queued(char *to, size_t cap, char number, char subject) {
+    char text[100];
+    size_t n = (size_t)snprintf(text, sizeof text, "Return-Path: <a@b>\n"
+                                "Subject: %c\n\nx\n", subject);
+    snprintf(to, cap, "mail-queue 2\nid 6955B900-00000001-00000%c\n"
+             "text %lu %lu 7\nfrom <a@b>\nto <carol@a.example>\n\n%s", number,
+             (unsigned long)n, (unsigned long)n + 4, text);
+}
+
+/* "A1 D1 !A2 <A3 >A4": records of message 1 and so on. ! an octet is another
+   one; < of the lap before; > with another salt; S- the first of the two start
+   records is damaged, S= both are. */
+static void t_journal_write(t_journal *j, const char *script, uint64_t lap) {
+    static const char salt[] = "0123456789abcdef", other[] = "0123456789abcdeF";
+    char start[40] = "", body[1000];
+    size_t i, at;
+    memset(j, 0, sizeof *j);
+    for (i = 0; i < 16; i++)
+        snprintf(start + 2 * i, 3, "%02X", (unsigned)salt[i]);
+    strcat(start, "\n");
+    t_record(j, 'S', lap, "", start);
+    t_record(j, 'S', lap, "", start);
+    for (; *script; script++) {
+        int wrong = *script == '!', old = *script == '<', far = *script == '>';
+        char kind, number;
+        if (*script == ' ') continue;
+        script += wrong || old || far;
+        kind = script[0];
+        number = script[1];
+        script++;
+        at = j->n;
+        if (kind == 'S') {
+            j->p[10] ^= 1;
+            if (number == '=') j->p[10 + MAIL__START / 2] ^= 1;
+            continue;
+        }
+        snprintf(body, sizeof body, "6955B900-00000001-00000%c\n%s", number,
+                 kind == 'F' ? "0 boxed 1 250 2.0.0 boxed\n" : "");
+        if (kind == 'A') t_queued(body, sizeof body, number, number);
+        t_record(j, kind, lap - (uint64_t)old, far ? other : salt, body);
+        if (wrong) j->p[at + 70] ^= 1;
+    }
+}
+
+static void test_world_journals(void) {
+    static const struct {
+        const char *one, *two;     /* the older lap, the newer one */
+        const char *files;         /* messages with a file, whose subject is 9 */
+        const char *found;         /* the subjects of what carol gets */
+    } rows[] = {
+        { "",             "",      "",   ""   },
+        { "A1",           "",      "",   "1"  },
+        { "A1 A2 A3",     "",      "",   "123" },
+        { "A1 A2",        "A3",    "",   "123" },
+        { "A1 D1",        "",      "",   ""   },
+        { "A1 A2 D1",     "",      "",   "2"  },
+        { "A1 R1 A2",     "",      "",   "2"  },
+        { "A1 F1",        "",      "",   ""   },
+        { "A1",           "D1",    "",   ""   },
+        { "A1",           "F1",    "",   ""   },
+        { "D1",           "A1",    "",   "1"  },
+        { "F1",           "A1",    "",   "1"  },
+        { "A1 !A2 A3",    "",      "",   "13" },
+        { "!A1 A2",       "",      "",   "2"  },
+        { "A1 !D1",       "",      "",   "1"  },
+        { "A1 <A2 >A3",   "",      "",   "1"  },
+        { "A1 <D1 >D1",   "",      "",   "1"  },
+        { "",             "",      "1",  "9"  },
+        { "D1",           "",      "1",  ""   },
+        { "F1",           "",      "1",  ""   },
+        { "",             "D1",    "12", "9"  },
+        { "A1",           "",      "1",  "1"  },
+        { "A1 D1",        "",      "1",  ""   },
+        { "A1 F1",        "",      "1",  ""   },
+        { "S- A1",        "",      "",   "1"  },
+        { "S= A1",        "A2",    "",   "2"  }
+    };
+    static t_journal j;
+    size_t r, i;
+    int swap;
+    for (r = 0; r < T_COUNT(rows); r++) for (swap = 0; swap < 2; swap++) {
+        t_world *p = t_begin(0);
+        vdisk *d = &p->a->disk;
+        char found[10] = "", name[MAIL_NAME_SIZE], text[1000];
+        int k;
+        mail_server_close(p->a->server);
+        for (k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "queue/journal.%d", k ^ swap);
+            t_journal_write(&j, k ? rows[r].two : rows[r].one,
+                            (uint64_t)(41 + k));
+            vdisk_put(d, name, mail_sn(j.p, j.n + 100));
+        }
+        for (i = 0; rows[r].files[i]; i++) {
+            snprintf(name, sizeof name, "queue/6955B900-00000001-00000%c",
+                     rows[r].files[i]);
+            t_queued(text, sizeof text, rows[r].files[i], '9');
+            vdisk_put(d, name, mail_s(text));
+        }
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        world_run(&p->w, p->w.ms + 5000);
+        for (k = '1'; k <= '9'; k++)
+            for (i = 0; i < d->n; i++) {
+                vname *e = &d->names[i];
+                snprintf(text, sizeof text, "Subject: %c\n", k);
+                if (e->node && vdisk_in(e->path, "mail/carol/new") &&
+                    t_contains(mail_sn(e->node->data, e->node->n), text))
+                    snprintf(found + strlen(found), 3, "%c", k);
+            }
+        if (strcmp(found, rows[r].found) != 0)
+            t_fail(__LINE__, rows[r].one), t_fail(__LINE__, found);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        k = strstr(rows[r].one, "S=") != NULL;
+        CHECK(t_contains(mail_s(p->log), "set aside") == k);
+        CHECK(t_contains(mail_s(p->log), "are not whole") ==
+              (strpbrk(rows[r].one, "!>") != NULL));
+        t_end(p);
+    }
+}
+
 /* It had a file before nobody took it; then a flush fails, some seconds later
    the power: it is still in the queue, or set aside. */
 static void test_world_dead_letter_after_a_failed_flush(void) {
@@ -9419,6 +9551,7 @@ static const t_test t_tests[] = {
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
     T(test_world_dead_letter_after_a_failed_flush),
+    T(test_world_journals),
     T(test_world_loop_ends),
     T(test_world_full_disk_is_452_and_loses_nothing),
     T(test_world_little_space_is_said_early),
