@@ -5103,6 +5103,60 @@ static void test_world_no_report_about_a_report(void) {
     t_end(p);
 }
 
+/* Who gets a 250 can fetch at once: the login waits for a checkpoint. If that
+   fails it waits no longer, and what has only half a file is not shown. */
+static void test_world_login_and_checkpoint(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    mail_server_close(p->a->server);
+    p->a->opts.checkpoint = 3600000;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    CHECK(t_world_fetch(p, &b, "mail.a", "carol", "x y", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    p->a->disk.fail_flush = 2;         /* the one after the names are given */
+    CHECK(t_world_fetch(p, &b, "mail.a", "carol", "x y", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_files(p->a, "mail/carol/new") == 1);
+    CHECK(t_contains(mail_s(p->log), "is kept, and tried again"));
+    world_run(&p->w, p->w.ms + 10000);
+    CHECK(t_world_fetch(p, &b, "mail.a", "carol", "x y", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 2 && t_files(p->a, "mail/carol/new") == 0);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* What was refused because a flush failed may be in the journal all the same:
+   the next start knows better. */
+static void test_world_refused_stays_refused(void) {
+    t_world *p = t_begin(0);
+    world_run(&p->w, p->w.ms + 1000);
+    p->a->disk.fail_flush = 1;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 451);
+    CHECK(t_contains(mail_s(p->log), "is refused"));
+    world_stop(p->a);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 5000);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    mail_server_close(p->a->server);
+    p->a->opts.checkpoint = 3600000;       /* it is still in the segment */
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 1000);
+    p->a->disk.fail_flush = 1;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 451);
+    world_stop(p->a);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 4000 * 1000);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    t_end(p);
+}
+
 /* --- journals, written out: what does the next start make of them? --- */
 
 typedef struct t_journal { char p[65536]; size_t n; } t_journal;
@@ -9551,6 +9605,8 @@ static const t_test t_tests[] = {
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
     T(test_world_dead_letter_after_a_failed_flush),
+    T(test_world_login_and_checkpoint),
+    T(test_world_refused_stays_refused),
     T(test_world_journals),
     T(test_world_loop_ends),
     T(test_world_full_disk_is_452_and_loses_nothing),
