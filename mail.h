@@ -6327,18 +6327,19 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
     m->text_at = (uint32_t)b->n;
 }
 
-/* The lines of a state file: into b, or out of it. */
-static void mail__state_put(const mail__item *m, mail_buf *b) {
+/* The lines of a state file: into b, or out of it. boxed: as a checkpoint
+   under way will have made them. */
+static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
     const mail__letter *l = m->letter;
     size_t i, most = MAIL__ENVELOPE / l->nrcpts - 48;
     for (i = 0; i < l->nrcpts; i++) {
         const mail__rcpt *r = &l->rcpts[i];
         mail_state_line s;
         s.n = (int64_t)i;
-        s.fate = r->made ? MAIL_FATE_BOXED : r->fate;
+        s.fate = boxed && r->made ? MAIL_FATE_BOXED : r->fate;
         s.tries = r->job ? r->job->tries : r->tries;
         s.code = r->code;
-        s.words = mail_s(r->made ? "2.0.0 boxed" : r->words);
+        s.words = mail_s(boxed && r->made ? "2.0.0 boxed" : r->words);
         if (s.words.n > most) s.words.n = most;    /* all fates have room */
         if (s.fate == MAIL_FATE_DUE && !s.tries && !s.words.n) continue;
         mail_state_write(b, &s);
@@ -6721,7 +6722,7 @@ static size_t mail__journal_body(mail__item *m, int put, char *p) {
         return b.n + m->draft->n;
     }
     mail_buf_fmt(&b, "%s\n", mail__id(m, id));
-    if (put == MAIL__PUT_F) mail__state_put(m, &b);
+    if (put == MAIL__PUT_F) mail__state_put(m, &b, 0);
     if (put == MAIL__PUT_D && m->draft) mail__about_write(m->draft, &b);
     return b.full ? 0 : b.n;
 }
@@ -6989,6 +6990,8 @@ static int mail__check_stays(const mail__item *m) {
     return m->dead;
 }
 
+/* Of a message in the segment it may say already what will be so when that is
+   given up: until then the journal outweighs it. Of another it may not. */
 static mail_err mail__state_make(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE];
     mail_buf b = mail_buf_on(v->block, MAIL__BLOCK);
@@ -7000,7 +7003,7 @@ static mail_err mail__state_make(mail_server *v, mail__item *m) {
     mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
     if (file < 0) return (mail_err)(-1 - file);
     m->tmp_state = 1;
-    mail__state_put(m, &b);
+    mail__state_put(m, &b, m->seg == v->check.seg);
     e = v->sys.write(v->sys.ctx, file, 0, b.p, b.n);
     if (v->sys.close(v->sys.ctx, file) && !e) e = MAIL_ERR_IO;
     return e;
@@ -7041,7 +7044,7 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
         e = mail__copy(v, v->segs[k].file, m->at,
                        m->text_at + (m->apart ? 0 : m->size), name);
     }
-    if (!e && (m->changed || made || (m->seg == k && m->has_state)))
+    if (!e && (m->changed || (m->seg == k && (made || m->has_state))))
         e = mail__state_make(v, m);
     return e;
 }
@@ -7147,7 +7150,8 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
     char path[MAIL_PATH_SIZE], id[MAIL_ID_SIZE];
     size_t i;
     mail__job *j, *next;
-    if (m->seg == v->check.seg) mail__check_switch(v, m);
+    int here = m->seg == v->check.seg;
+    if (here) mail__check_switch(v, m);
     mail__list_cut(v, m, v->check.seg);
     if (!m->check) return MAIL_ERR_OK;
     m->check = 0;
@@ -7160,7 +7164,7 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
         r->made = 0;
         r->job = NULL;
         mail__rcpt_set(v, m, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
-        if (!was) m->changed = m->unsaved = 0;     /* the state says so */
+        if (!was && here) m->changed = m->unsaved = 0;  /* the state says so */
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in the mailbox of %s",
                    mail__id(m, id), mail__show(&r->path, path));
     }
