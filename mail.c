@@ -2290,12 +2290,12 @@ static void vdisk_take_before(vdisk *d) {
 }
 
 /* A name whose flush has failed is not durable later, either. But a directory
-   is: nobody could make it again. */
+   is, and that a name is gone: nobody could do that again. */
 static mail_err vdisk_ops_flush(vdisk *d, int fails) {
     size_t i, n = 0;
     for (i = 0; i < d->nops; i++) {
         vop *o = &d->ops[i];
-        if (o->take && fails && !o->dir) o->lost = 1;
+        if (o->take && fails && !o->dir && (o->node || o->pair)) o->lost = 1;
         if (o->take && !fails) vdisk_op_end(d, o, 1);
         else {
             if (!fails && i && d->ops[i - 1].take) o->pair = 0;
