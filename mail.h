@@ -7598,7 +7598,8 @@ static void mail__item_refuse(mail_server *v, mail__item *m, mail_err e) {
     size_t i;
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is refused: %s",
                mail__id(m, id), mail_err_text(e));
-    mail__item_drop(v, m);
+    if (sure) mail__item_drop(v, m);
+    else mail__item_free(v, m);     /* the next start will see to its text */
     if (w) {
         w->item = NULL;
         if (sure) mail__say_disk(&w->u.smtpd, e);
