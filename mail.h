@@ -6685,6 +6685,7 @@ static int mail__journal_room(mail_server *v) {
 static void mail__journal_ahead(mail_server *v, mail__segment *g,
                                 int64_t end) {
     int64_t step = v->opts.journal / 16;
+    if (step > 1024 * 1024) step = 1024 * 1024;
     memset(v->block, 0, MAIL__BLOCK);
     while (g->ready < end + step && g->ready < v->opts.journal) {
         int64_t n = v->opts.journal - g->ready;
