@@ -7104,7 +7104,11 @@ static mail_err mail__check_name(mail_server *v, mail__item *m) {
     size_t i;
     for (i = 0; m->letter && i < m->letter->nrcpts; i++)
         if (m->letter->rcpts[i].made) mail__check_box_name(v, m, i);
-    if (m->dead && !m->jobs) return mail__check_aside(v, m);
+    /* Its file in the queue stays until its D is durable: with its state. */
+    if (m->dead && !m->jobs) {
+        e = mail__check_aside(v, m);
+        if (e || !m->has_file) return e;
+    }
     if (m->tmp_state) {
         mail__name(m, "queue/tmp/", ".state", from);
         e = mail__rename(v, from, mail__name(m, "queue/", ".state", to), 1);
