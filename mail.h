@@ -7342,10 +7342,10 @@ static void mail__check_seal(mail_server *v, int64_t now) {
         mail__due(v, at);
         return;
     }
+    /* As long as the other one is kept, this one goes on to be written to. */
+    if (v->segs[1 - v->cur].state != MAIL__FREE) return;
     g->closing = 1;
-    if (!mail__segment_idle(v, v->cur) ||
-        v->segs[1 - v->cur].state != MAIL__FREE) return;
-    mail__segment_seal(v);
+    if (mail__segment_idle(v, v->cur)) mail__segment_seal(v);
 }
 
 static void mail__check_tick(mail_server *v, int64_t now) {
