@@ -5217,7 +5217,7 @@ static void t_journal_write(t_journal *j, const char *script, uint64_t lap) {
 static void test_world_journals(void) {
     static const struct {
         const char *one, *two;     /* the older lap, the newer one */
-        const char *files;         /* messages with a file, whose subject is 9 */
+        const char *files;         /* with a file, whose subject is 9 */
         const char *found;         /* the subjects of what carol gets */
     } rows[] = {
         { "",             "",      "",   ""   },
