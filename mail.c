@@ -3519,6 +3519,7 @@ static void demo_bob(demo *d) {
     memset(&o, 0, sizeof o);
     o.pop3.user = "bob";
     o.pop3.password = "secret";
+    o.pop3.basic = 1;
     o.keep = d->keep;
     fetcher_init(&bob, o);
     bob.have = demo_have;
@@ -4388,6 +4389,7 @@ static void bench_pop_begin(bench_conn *c) {
     memset(&o, 0, sizeof o);
     o.user = c->b->o.users[(size_t)(c - c->b->conns) % c->b->o.nusers];
     o.password = c->b->o.password;
+    o.basic = 1;
     o.timeout = 600000;
     c->a = pop;
     c->direct = c->in_text = 0;

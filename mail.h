@@ -349,6 +349,12 @@ MAIL_DEF void mail_wipe(void *p, size_t n);
 MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
                                   mail_str *user, mail_str *password);
 
+/* Mechanisms, as bits: those that a list, "PLAIN LOGIN ...", names. What it
+   names beside is passed over. */
+enum { MAIL_SASL_PLAIN = 1, MAIL_SASL_LOGIN = 2 };
+
+MAIL_DEF unsigned mail_sasl_list(mail_str list);
+
 /* A user name: 1..63 of a-z A-Z 0-9 . _ - and no dot first, so that it can
    name a directory. */
 MAIL_DEF int mail_user_ok(mail_str name);
@@ -709,7 +715,7 @@ typedef enum mail_smtpc_state {
 
 enum {                       /* extensions the server offered */
     MAIL_EXT_PIPELINING = 1, MAIL_EXT_SIZE = 2, MAIL_EXT_8BITMIME = 4,
-    MAIL_EXT_PLAIN = 8, MAIL_EXT_LOGIN = 16
+    MAIL_EXT_AUTH = 8
 };
 
 typedef struct mail_smtpc_opts {
@@ -725,6 +731,7 @@ typedef struct mail_smtpc {
     mail_smtpc_state state;  /* read only from here                      */
     mail_err err;            /* first error; CLOSED says which it was    */
     unsigned ext;            /* MAIL_EXT_ bits                           */
+    unsigned mechs;          /* MAIL_SASL_ bits, of the AUTH extension   */
     int64_t  max_size;       /* of the SIZE extension, or 0              */
     int      code;           /* the last reply, with its own words       */
     char     words[512];
@@ -863,6 +870,8 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
 
 #define MAIL_POP3C_STATES(X) \
     X(GREET, "waits for +OK") \
+    X(CAPA,  "said CAPA") \
+    X(OFFER, "reads what the server can do") \
     X(USER,  "said USER") \
     X(PASS,  "said PASS or APOP") \
     X(READY, "logged in: give it a command") \
@@ -880,9 +889,16 @@ typedef enum mail_pop3c_state {
     MAIL_POP3C_COUNT
 } mail_pop3c_state;
 
+enum {                       /* what an answer to CAPA offered (RFC 2449) */
+    MAIL_CAPA_KNOWN = 1,     /* there was one: what is absent is not there */
+    MAIL_CAPA_USER = 2, MAIL_CAPA_STLS = 4
+};
+
 typedef struct mail_pop3c_opts {
     const char *user, *password;
     int     apop;            /* 1: APOP or nothing                       */
+    int     basic;           /* 1: no CAPA: logs in at once, as in 1996:
+                                for class                                */
     int64_t timeout;         /* ms of silence: 60,000                    */
     mail_watch *watch; void *watch_ctx;
 } mail_pop3c_opts;
@@ -892,10 +908,12 @@ typedef struct mail_pop3c {
 
     mail_pop3c_state state;  /* read only from here                      */
     mail_err err;
+    unsigned capa, mechs;    /* MAIL_CAPA_ and MAIL_SASL_ bits           */
     char     words[512];     /* the last status line, without +OK, -ERR  */
 
     mail_event ev; uintptr_t home;   /* private from here                */
-    unsigned char pending, active, text_next, early;
+    unsigned char pending, active, text_next, early, lines;
+    char     stamp[128];     /* the greeting's, for APOP                 */
     int64_t  deadline;
     mail_dot_in dot;
     mail_out  out;
@@ -1943,6 +1961,20 @@ MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
     *user = mail_cut(&s, 0);
     *password = s;
     return user->n && password->n ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+}
+
+MAIL_DEF unsigned mail_sasl_list(mail_str list) {
+    static const struct { const char *name; unsigned bit; } mechs[] = {
+        {"PLAIN", MAIL_SASL_PLAIN}, {"LOGIN", MAIL_SASL_LOGIN}
+    };
+    unsigned bits = 0;
+    size_t i;
+    while (list.n) {
+        mail_str mech = mail_cut(&list, ' ');
+        for (i = 0; i < sizeof mechs / sizeof mechs[0]; i++)
+            if (mail_ieq(mech, mail_s(mechs[i].name))) bits |= mechs[i].bit;
+    }
+    return bits;
 }
 
 MAIL_DEF int mail_user_ok(mail_str name) {
@@ -3413,12 +3445,10 @@ static void mail__smtpc_offer(mail_smtpc *s, mail_str line) {
         s->ext |= MAIL_EXT_SIZE;
         if (mail_number(rest, INT64_MAX, &s->max_size)) s->max_size = 0;
     }
-    if (mail_ieq(key, mail_s("AUTH")))
-        while (rest.n) {
-            mail_str mech = mail_cut(&rest, ' ');
-            if (mail_ieq(mech, mail_s("PLAIN"))) s->ext |= MAIL_EXT_PLAIN;
-            if (mail_ieq(mech, mail_s("LOGIN"))) s->ext |= MAIL_EXT_LOGIN;
-        }
+    if (mail_ieq(key, mail_s("AUTH"))) {
+        s->ext |= MAIL_EXT_AUTH;
+        s->mechs |= mail_sasl_list(rest);
+    }
 }
 
 static void mail__smtpc_ready(mail_smtpc *s) {
@@ -3437,7 +3467,7 @@ static void mail__smtpc_no_ehlo(mail_smtpc *s) {
         mail__smtpc_fail(s);
         return;
     }
-    s->ext = 0;
+    s->ext = s->mechs = 0;
     s->state = MAIL_SMTPC_HELO;
     mail__smtpc_say(s, 0, "HELO %s", s->opts.helo);
 }
@@ -3465,12 +3495,18 @@ static void mail__smtpc_plain(mail_smtpc *s) {
 }
 
 static void mail__smtpc_login(mail_smtpc *s) {
-    if (s->opts.user == NULL) mail__smtpc_ready(s);
-    else if (s->ext & MAIL_EXT_PLAIN) mail__smtpc_plain(s);
-    else if (s->ext & MAIL_EXT_LOGIN) {
+    if (s->mechs & MAIL_SASL_PLAIN) mail__smtpc_plain(s);
+    else if (s->mechs & MAIL_SASL_LOGIN) {
         s->state = MAIL_SMTPC_USER;
         mail__smtpc_say(s, 0, "AUTH LOGIN");
     } else mail__smtpc_over(s, MAIL_ERR_UNABLE);
+}
+
+/* It is known what the server offers. The one place that decides what comes
+   next. */
+static void mail__smtpc_offered(mail_smtpc *s) {
+    if (s->opts.user) mail__smtpc_login(s);
+    else mail__smtpc_ready(s);
 }
 
 static void mail__smtpc_user(mail_smtpc *s) {
@@ -3561,9 +3597,9 @@ typedef struct mail__smtpc_rule {
 static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
     {'2', 300, mail__smtpc_greeted, mail__smtpc_fail, "EHLO",
      "220: says EHLO; else hangs up"},
-    {'2', 300, mail__smtpc_login, mail__smtpc_no_ehlo, "READY or AUTH",
+    {'2', 300, mail__smtpc_offered, mail__smtpc_no_ehlo, "READY or AUTH",
      "250: go on; 5yz: says HELO"},
-    {'2', 300, mail__smtpc_login, mail__smtpc_fail, "READY",
+    {'2', 300, mail__smtpc_offered, mail__smtpc_fail, "READY",
      "250: go on; else hangs up"},
     {'2', 300, mail__smtpc_ready, mail__smtpc_denied, "READY",
      "235: go on; else hangs up"},
@@ -4381,21 +4417,63 @@ static mail_str mail__stamp(mail_str text) {
     return mail_sn(p, (size_t)(end - p) + 1);
 }
 
-static void mail__pop3c_greeted(mail_pop3c *s) {
-    mail_str stamp = mail__stamp(mail_s(s->words));
+static void mail__pop3c_apop(mail_pop3c *s) {
     char digest[33];
-    if (!s->opts.apop) {
-        s->state = MAIL_POP3C_USER;
-        mail__pop3c_say(s, NULL, "USER %s", s->opts.user);
-        return;
-    }
-    if (stamp.n == 0) {
+    if (s->stamp[0] == 0) {
         mail__pop3c_over(s, MAIL_ERR_UNABLE);
         return;
     }
-    mail_apop(stamp, mail_s(s->opts.password), digest);
+    mail_apop(mail_s(s->stamp), mail_s(s->opts.password), digest);
     s->state = MAIL_POP3C_PASS;
     mail__pop3c_say(s, NULL, "APOP %s %s", s->opts.user, digest);
+}
+
+/* A server that was asked and did not name USER does not want it, here. */
+static void mail__pop3c_login(mail_pop3c *s) {
+    if (s->opts.apop) mail__pop3c_apop(s);
+    else if ((s->capa & MAIL_CAPA_KNOWN) && !(s->capa & MAIL_CAPA_USER))
+        mail__pop3c_over(s, MAIL_ERR_UNABLE);
+    else {
+        s->state = MAIL_POP3C_USER;
+        mail__pop3c_say(s, NULL, "USER %s", s->opts.user);
+    }
+}
+
+/* It is known what the server offers, or that it does not say. The one
+   place that decides what comes next. */
+static void mail__pop3c_offered(mail_pop3c *s) {
+    mail__pop3c_login(s);
+}
+
+static void mail__pop3c_ask_capa(mail_pop3c *s) {
+    s->capa = s->mechs = 0;
+    s->lines = 0;
+    s->state = MAIL_POP3C_CAPA;
+    mail__pop3c_say(s, NULL, "CAPA");
+}
+
+static void mail__pop3c_greeted(mail_pop3c *s) {
+    mail_str stamp = mail__stamp(mail_s(s->words));
+    if (!mail_copy(s->stamp, sizeof s->stamp, stamp)) s->stamp[0] = 0;
+    if (s->opts.basic) mail__pop3c_offered(s);
+    else mail__pop3c_ask_capa(s);
+}
+
+static void mail__pop3c_capas(mail_pop3c *s) {
+    s->capa = MAIL_CAPA_KNOWN;
+    s->state = MAIL_POP3C_OFFER;
+}
+
+/* A line of the answer to CAPA, RFC 2449 3. A hundred lines are no
+   list but a flood. */
+static void mail__pop3c_capa(mail_pop3c *s, mail_str line) {
+    mail_str rest = line, tag = mail_cut(&rest, ' ');
+    if (mail_eq(line, mail_s("."))) mail__pop3c_offered(s);
+    else if (s->line.bad || ++s->lines > 100)
+        mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
+    else if (mail_ieq(tag, mail_s("USER"))) s->capa |= MAIL_CAPA_USER;
+    else if (mail_ieq(tag, mail_s("STLS"))) s->capa |= MAIL_CAPA_STLS;
+    else if (mail_ieq(tag, mail_s("SASL"))) s->mechs |= mail_sasl_list(rest);
 }
 
 static void mail__pop3c_pass(mail_pop3c *s) {
@@ -4462,8 +4540,11 @@ typedef struct mail__pop3c_rule {
 } mail__pop3c_rule;
 
 static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
-    {mail__pop3c_greeted, mail__pop3c_refused, "USER or PASS",
-     "+OK: says USER or APOP"},
+    {mail__pop3c_greeted, mail__pop3c_refused, "CAPA",
+     "+OK: says CAPA; basic: logs in"},
+    {mail__pop3c_capas, mail__pop3c_offered, "OFFER",
+     "+OK: a list; -ERR: logs in"},
+    {NULL, NULL, "USER or PASS", "lines, until a dot alone: logs in"},
     {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
     {NULL, NULL, "ONE, MANY or QUIT", "your next command"},
@@ -4506,6 +4587,10 @@ static void mail__pop3c_line(mail_pop3c *s) {
     mail__pop3c_note(s, MAIL_NOTE_REPLY, line);
     if (s->state == MAIL_POP3C_LIST) {
         mail__pop3c_item(s, line);
+        return;
+    }
+    if (s->state == MAIL_POP3C_OFFER) {
+        mail__pop3c_capa(s, line);
         return;
     }
     if (r->yes == NULL || s->line.bad || mail_status_line(line, &ok, &text)) {
@@ -4553,7 +4638,8 @@ static void mail__pop3c_early(mail_pop3c *s) {
 }
 
 static int mail__pop3c_reads(const mail_pop3c *s) {
-    return s->state == MAIL_POP3C_LIST || s->state == MAIL_POP3C_TEXT;
+    return s->state == MAIL_POP3C_LIST || s->state == MAIL_POP3C_TEXT ||
+           s->state == MAIL_POP3C_OFFER;
 }
 
 MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {

@@ -539,7 +539,8 @@ T_EOF(fetch)
    pop3d   bob (secret) has three messages; carol's maildrop is in use,
            dave's is broken; mrose (tanstaaf) comes with APOP.
    smtpc   sends text= to each of to=, mails= times. Notes: all replies.
-   pop3c   does what do= says, a command after the other.
+   pop3c   does what do= says, a command after the other; asks CAPA with
+           capa.
    fetch   has the UIDs of have=, and cannot store message fail=. */
 
 static const char *t_name(const mail_path *p, char out[MAIL_PATH_SIZE + 1]) {
@@ -884,6 +885,7 @@ static void t_pop3c_init(t_run *r) {
     opts.password = t_opt(r->opts, "apop", NULL) ? "tanstaaf" : "secret";
     if (t_opt(r->opts, "apop", NULL)) opts.user = "mrose";
     opts.apop = t_opt(r->opts, "apop", NULL);
+    opts.basic = !t_opt(r->opts, "capa", NULL);
     t_opt(r->opts, "do", &todo);
     mail_copy(r->word, sizeof r->word, todo);
     CHECK(mail_pop3c_init((mail_pop3c *)r->s, opts) == MAIL_ERR_OK);
@@ -941,6 +943,7 @@ static void t_fetch_init(t_run *r) {
     memset(&opts, 0, sizeof opts);
     opts.pop3.user = "bob";
     opts.pop3.password = "secret";
+    opts.pop3.basic = !t_opt(r->opts, "capa", NULL);
     opts.keep = t_opt(r->opts, "keep", NULL);
     opts.ledger = t_opt(r->opts, "ledger", NULL);
     opts.max_size = t_opt_number(r->opts, "max_size");
@@ -1650,6 +1653,8 @@ static void test_pop3d_talk(size_t i) {
 
 #define T_LOGIN "S: +OK ready\nC: USER bob\nS: +OK\nC: PASS secret\n" \
                 "S: +OK in\n"
+#define T_FIVE  "S: A\nS: A\nS: A\nS: A\nS: A\n"
+#define T_CAPAS T_FIVE T_FIVE T_FIVE T_FIVE T_FIVE
 #define T_END   "C: QUIT\nS: +OK bye\nM: closed OK bye\n"
 
 static const t_dialogue t_pop3c_talks[] = {
@@ -1686,6 +1691,30 @@ static const t_dialogue t_pop3c_talks[] = {
       "O: apop\nS: +OK ready\nM: closed UNABLE ready\n" },
     { "APOP wanted, a timestamp without @ or end",
       "O: apop\nS: +OK <abc> <x@y\nM: closed UNABLE <abc> <x@y\n" },
+    { "2449 CAPA is asked before the login",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\nS: TOP\nS: USER\n"
+      "S: SASL PLAIN X-NEW\nS: ..x\nS: \nS: .\nC: USER bob\nS: +OK\n"
+      "C: PASS secret\nS: +OK in\n" T_END },
+    { "2449 no CAPA: an old server, USER and PASS",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: -ERR what?\nC: USER bob\n"
+      "S: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "2449 CAPA without USER: it does not want the password",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\nS: UIDL\nS: .\n"
+      "M: closed UNABLE list\n" },
+    { "1939-23 APOP with the timestamp of the greeting, after CAPA",
+      "O: capa apop\n"
+      "S: +OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>\n"
+      "C: CAPA\nS: +OK <a@b>\nS: .\n"
+      "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: +OK\n" T_END },
+    { "an answer to CAPA that has no end",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\n" T_CAPAS T_CAPAS
+      T_CAPAS T_CAPAS "S: A\nM: closed PROTOCOL list\n" },
+    { "hung up in the answer to CAPA",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\nS: USER\nH:\n"
+      "M: closed CLOSED list\n" },
+    { "a NUL in the answer to CAPA",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\nS: US<NUL>ER\n"
+      "M: closed PROTOCOL list\n" },
     { "greeted with -ERR", "S: -ERR busy\nM: closed TEMPFAIL busy\n" },
     { "greeted by something else", "S: 220 mx\nM: closed PROTOCOL \n" },
     { "1939-1 +ok in lower case is no status",
@@ -3767,10 +3796,17 @@ static void test_early_answers(void) {
     mail_pop3c_opts q;
     mail_event ev;
     static const char smtp[] = "250 mx\r\n250 ok\r\n", pop[] = "+OK\r\n+OK\r\n";
+    static const char list[] = "+OK\r\nUSER\r\n.\r\n+OK\r\n";
     memset(&o, 0, sizeof o);
     memset(&q, 0, sizeof q);
     o.helo = "a";
     q.user = q.password = "x";
+    mail_pop3c_init(&p, q);
+    mail_pop3c_feed(&p, "+OK\r\n", 5);                  /* CAPA */
+    mail_pop3c_feed(&p, list, sizeof list - 1);
+    CHECK(mail_pop3c_next(&p, &ev) && ev.kind == MAIL_EV_CLOSED);
+    CHECK(p.err == MAIL_ERR_PROTOCOL);
+    q.basic = 1;
     mail_smtpc_init(&c, o);
     mail_smtpc_feed(&c, "220 mx\r\n", 8);
     mail_smtpc_feed(&c, smtp, sizeof smtp - 1);
