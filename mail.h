@@ -202,6 +202,7 @@ extern "C" {
     X(REFUSED,  "the peer refused for good (5yz or -ERR)") \
     X(DENIED,   "wrong user name or password") \
     X(UNABLE,   "the peer lacks an extension that this mail needs") \
+    X(TLS,      "TLS could not be made with that peer") \
     X(TIMEOUT,  "the peer was silent for too long") \
     X(CLOSED,   "the connection ended too early") \
     X(BUSY,     "in use by somebody else") \
@@ -557,6 +558,7 @@ typedef struct mail_out {
 
 #define MAIL_EVENTS(X) \
     X(NONE,    "nothing") \
+    X(TLS,     "server: TLS is asked for; decide. client: begin it") \
     X(LOGIN,   "server: user and secret; decide") \
     X(APOP,    "POP3 server: user and digest; decide") \
     X(MAIL,    "server: reverse-path; decide. client: its reply") \
@@ -593,6 +595,20 @@ typedef struct mail_event {
 
 MAIL_DEF const char *mail_event_name(mail_event_kind k);
 
+/* TLS (RFC 3207, 2595, 8314): one list for servers and clients. The records
+   are the owner's; when, and what is forgotten, is the session's. In its
+   state TLS a session has nothing to say and takes no input: what comes in
+   clear then is dropped (server) or ends it (client). So: send what is left
+   in out, begin TLS on the wire, and say how that went, mail_..._tls. From
+   then on what you feed and send is what goes through TLS. */
+typedef enum mail_tls {
+    MAIL_TLS_NO,             /* none                                       */
+    MAIL_TLS_MAY,            /* server: offered. client: used, if offered  */
+    MAIL_TLS_MUST,           /* server: no mail and no login before it.
+                                client: nothing but hello is said before it */
+    MAIL_TLS_NOW             /* it begins in state TLS: implicit TLS       */
+} mail_tls;
+
 /* A state of a session and a row of its table, for `mail states`. */
 typedef struct mail_row {
     const char *name, *from, *then, *says;
@@ -609,6 +625,7 @@ typedef struct mail_row {
     X(RCPT,  "at least one forward-path is accepted") \
     X(DATA,  "message text, until CRLF.CRLF") \
     X(AUTH,  "in the middle of a login") \
+    X(TLS,   "TLS is being made: nothing is said in clear any more") \
     X(END,   "221 or 421 is said")
 
 typedef enum mail_smtpd_state {
@@ -627,6 +644,7 @@ typedef struct mail_smtpd_opts {
     int64_t timeout;        /* ms without a whole line before 421: 300,000 */
     int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
+    mail_tls tls;
     int     reject_bare;    /* 1: refuse bare CR and LF; 0: make them CRLF */
     int     basic;          /* 1: no extensions, as in 1982: for class    */
     mail_watch *watch; void *watch_ctx;
@@ -637,6 +655,7 @@ typedef struct mail_smtpd {
 
     mail_smtpd_state state;          /* read only from here              */
     mail_err err; mail_err why;      /* first error; why the text is bad */
+    int      secure;                 /* TLS runs                         */
     int      esmtp, authed;          /* said EHLO; logged in             */
     char     helo[MAIL_DOMAIN_SIZE]; /* what the client calls itself     */
     char     user[MAIL_USER_SIZE];   /* who has logged in                */
@@ -664,11 +683,16 @@ MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s);
 MAIL_DEF void     mail_smtpd_sent(mail_smtpd *s, size_t n);
 MAIL_DEF int64_t  mail_smtpd_tick(mail_smtpd *s, int64_t now);
 
-/* Your decision on LOGIN (235, 535, 454), MAIL, RCPT (250, 4yz, 5yz), DATA
-   (354, 4yz, 5yz), END (250, 4yz, 5yz). text begins with an enhanced status
+/* Your decision on TLS (220, 454), LOGIN (235, 535, 454), MAIL, RCPT (250,
+   4yz, 5yz), DATA (354, 4yz, 5yz), END (250, 4yz, 5yz). text begins with an enhanced status
    code, "5.1.1 no such user"; NULL is a usual sentence. A control octet in
    it, or a decision that is not due, is MISUSE and nothing is sent. */
 MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code, const char *text);
+
+/* In state TLS, with out sent: TLS runs (OK), or could not be made, and the
+   session is over. It begins anew: name, login and transaction that came in
+   clear are forgotten (RFC 3207 4.2). MISUSE in any other state. */
+MAIL_DEF mail_err mail_smtpd_tls(mail_smtpd *s, mail_err e);
 
 /* Says 421 (RFC 5321 3.8) and ends: shutdown, too many connections. */
 MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text);
@@ -695,6 +719,8 @@ MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
     X(GREET, "waits for 220") \
     X(EHLO,  "said EHLO") \
     X(HELO,  "said HELO") \
+    X(STARTTLS, "said STARTTLS") \
+    X(TLS,   "TLS is being made: nothing is said in clear any more") \
     X(AUTH,  "said AUTH") \
     X(USER,  "was asked for the user name (AUTH LOGIN)") \
     X(PASS,  "sent the password") \
@@ -715,12 +741,13 @@ typedef enum mail_smtpc_state {
 
 enum {                       /* extensions the server offered */
     MAIL_EXT_PIPELINING = 1, MAIL_EXT_SIZE = 2, MAIL_EXT_8BITMIME = 4,
-    MAIL_EXT_AUTH = 8
+    MAIL_EXT_AUTH = 8, MAIL_EXT_STARTTLS = 16
 };
 
 typedef struct mail_smtpc_opts {
     const char *helo;        /* our name, a domain or a literal          */
     const char *user, *password; /* log in, if given                     */
+    mail_tls tls;
     int     basic;           /* 1: HELO only, no extensions: for class   */
     mail_watch *watch; void *watch_ctx;
 } mail_smtpc_opts;
@@ -730,6 +757,7 @@ typedef struct mail_smtpc {
 
     mail_smtpc_state state;  /* read only from here                      */
     mail_err err;            /* first error; CLOSED says which it was    */
+    int      secure;         /* TLS runs                                 */
     unsigned ext;            /* MAIL_EXT_ bits                           */
     unsigned mechs;          /* MAIL_SASL_ bits, of the AUTH extension   */
     int64_t  max_size;       /* of the SIZE extension, or 0              */
@@ -770,6 +798,10 @@ MAIL_DEF size_t   mail_smtpc_write_to(mail_smtpc *s, const char *p, size_t n,
                                       char *out, size_t cap, size_t *made);
 MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s);
 MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s);
+/* In state TLS, with out sent: TLS runs (OK), or why not, in words: the
+   session is over with that error. What the server said in clear is
+   forgotten, EHLO is said again (RFC 3207 4.2). MISUSE in any other state. */
+MAIL_DEF mail_err mail_smtpc_tls(mail_smtpc *s, mail_err e, const char *why);
 /* The peer hung up: TEMPFAIL in the middle of anything (5321-13). */
 MAIL_DEF void     mail_smtpc_eof(mail_smtpc *s);
 
@@ -787,6 +819,7 @@ MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row);
     X(TRANS,  "TRANSACTION: the maildrop is open and locked") \
     X(SEND,   "TRANSACTION: a message is on its way out") \
     X(UPDATE, "UPDATE: what is marked is being removed") \
+    X(TLS,    "TLS is being made: nothing is said in clear any more") \
     X(END,    "over")
 
 typedef enum mail_pop3d_state {
@@ -813,6 +846,7 @@ typedef struct mail_pop3d_opts {
                                wrong passwords: always 3                */
     int     reject_bare;    /* as in mail_smtpd_opts                    */
     int     no_login;       /* 1: refuse passwords on this connection   */
+    mail_tls tls;
     mail_watch *watch; void *watch_ctx;
 } mail_pop3d_opts;
 
@@ -821,6 +855,7 @@ typedef struct mail_pop3d {
 
     mail_pop3d_state state;        /* read only from here             */
     mail_err err;
+    int      secure;               /* TLS runs                        */
     char     user[MAIL_USER_SIZE];
     size_t   count;                /* messages, the marked included   */
     int      top_over;             /* TOP has its lines: send no more */
@@ -849,13 +884,15 @@ MAIL_DEF int64_t  mail_pop3d_tick(mail_pop3d *s, int64_t now);
 MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                                    mail_drop *drops, size_t count);
 /* On RETR: OK, then write its text and end; or why not. On UPDATE: OK, or
-   IO when some could not be removed. */
+   IO when some could not be removed. On TLS: OK, or why not now. */
 MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e);
 MAIL_DEF size_t   mail_pop3d_write(mail_pop3d *s, const char *p, size_t n);
 /* As mail_smtpc_write_to: big pieces, into your own memory. */
 MAIL_DEF size_t   mail_pop3d_write_to(mail_pop3d *s, const char *p, size_t n,
                                       char *out, size_t cap, size_t *made);
 MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s);
+/* As mail_smtpd_tls: it begins anew in AUTHORIZATION (RFC 2595 4). */
+MAIL_DEF mail_err mail_pop3d_tls(mail_pop3d *s, mail_err e);
 MAIL_DEF void     mail_pop3d_bye(mail_pop3d *s, const char *text);
 
 MAIL_DEF const char *mail_pop3d_state_name(mail_pop3d_state s);
@@ -872,6 +909,8 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
     X(GREET, "waits for +OK") \
     X(CAPA,  "said CAPA") \
     X(OFFER, "reads what the server can do") \
+    X(STLS,  "said STLS") \
+    X(TLS,   "TLS is being made: nothing is said in clear any more") \
     X(USER,  "said USER") \
     X(PASS,  "said PASS or APOP") \
     X(READY, "logged in: give it a command") \
@@ -896,6 +935,7 @@ enum {                       /* what an answer to CAPA offered (RFC 2449) */
 
 typedef struct mail_pop3c_opts {
     const char *user, *password;
+    mail_tls tls;
     int     apop;            /* 1: APOP or nothing                       */
     int     basic;           /* 1: no CAPA: logs in at once, as in 1996:
                                 for class                                */
@@ -908,6 +948,7 @@ typedef struct mail_pop3c {
 
     mail_pop3c_state state;  /* read only from here                      */
     mail_err err;
+    int      secure;         /* TLS runs                                 */
     unsigned capa, mechs;    /* MAIL_CAPA_ and MAIL_SASL_ bits           */
     char     words[512];     /* the last status line, without +OK, -ERR  */
 
@@ -935,6 +976,8 @@ MAIL_DEF mail_err mail_pop3c_uidl(mail_pop3c *s, int64_t n);
 MAIL_DEF mail_err mail_pop3c_retr(mail_pop3c *s, int64_t n);
 MAIL_DEF mail_err mail_pop3c_dele(mail_pop3c *s, int64_t n);
 MAIL_DEF mail_err mail_pop3c_quit(mail_pop3c *s);
+/* As mail_smtpc_tls; CAPA is said again (RFC 2595 4). */
+MAIL_DEF mail_err mail_pop3c_tls(mail_pop3c *s, mail_err e, const char *why);
 MAIL_DEF void     mail_pop3c_eof(mail_pop3c *s);
 
 MAIL_DEF const char *mail_pop3c_state_name(mail_pop3c_state s);
@@ -996,6 +1039,7 @@ MAIL_DEF int      mail_fetch_next(mail_fetch *f, mail_event *ev);
 MAIL_DEF mail_str mail_fetch_out(const mail_fetch *f);
 MAIL_DEF void     mail_fetch_sent(mail_fetch *f, size_t n);
 MAIL_DEF int64_t  mail_fetch_tick(mail_fetch *f, int64_t now);
+MAIL_DEF mail_err mail_fetch_tls(mail_fetch *f, mail_err e, const char *why);
 MAIL_DEF void     mail_fetch_eof(mail_fetch *f);
 /* HAVE: OK (have it) or NOTFOUND. STORE: OK once durable, else why not:
    the run then ends without marking that message. */
@@ -2802,6 +2846,13 @@ static int mail__late(int64_t now, int64_t timeout, unsigned char *active,
     return now >= *deadline;
 }
 
+enum { MAIL__TLS_TIME = 60000 };           /* ms a handshake may take */
+
+/* May TLS begin on a wire that is in clear? */
+static int mail__tls_due(mail_tls tls, int secure) {
+    return !secure && (tls == MAIL_TLS_MAY || tls == MAIL_TLS_MUST);
+}
+
 /* Octets of a peer's words, made fit to be shown and stored. */
 static void mail__add_words(char *words, size_t cap, mail_str s) {
     size_t n = strlen(words), i;
@@ -2849,9 +2900,10 @@ static void mail__smtpd_over(mail_smtpd *s) {
 }
 
 MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text) {
+    int mute = s->state == MAIL_SMTPD_TLS;    /* no word among the records */
     if (s->state == MAIL_SMTPD_END) return;
     mail__smtpd_over(s);
-    mail__smtpd_say(s, "421 %s", text ? text : "4.3.2 closing, come again");
+    if (!mute) mail__smtpd_say(s, "421 %s", text ? text : "4.3.2 closing, come again");
 }
 
 /* A refusal of the session's own. Too many of them, and it hangs up. */
@@ -2911,6 +2963,8 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     mail__smtpd_say(s, "250-PIPELINING");
     mail__smtpd_say(s, "250-SIZE %lld", (long long)s->opts.max_size);
     mail__smtpd_say(s, "250-8BITMIME");
+    if (mail__tls_due(s->opts.tls, s->secure))
+        mail__smtpd_say(s, "250-STARTTLS");
     if (s->opts.auth) mail__smtpd_say(s, "250-AUTH PLAIN LOGIN");
     mail__smtpd_say(s, "250 ENHANCEDSTATUSCODES");
 }
@@ -2956,10 +3010,27 @@ static const char *mail__smtpd_path(mail_smtpd *s, mail_str arg,
     return NULL;
 }
 
+/* starttls = "STARTTLS" CRLF, RFC 3207 4 */
+static void mail__smtpd_starttls(mail_smtpd *s, mail_str arg) {
+    (void)arg;
+    if (s->secure) mail__smtpd_refuse(s, "503 5.5.1 TLS runs already");
+    else if (!mail__tls_due(s->opts.tls, s->secure))
+        mail__smtpd_refuse(s, "502 5.5.1 TLS is not offered here");
+    else mail__smtpd_event(s, MAIL_EV_TLS, 1);
+}
+
+/* Where TLS is a must, 530 to what would need it (RFC 3207 4). */
+static int mail__smtpd_in_clear(mail_smtpd *s) {
+    if (s->opts.tls != MAIL_TLS_MUST || s->secure) return 0;
+    mail__smtpd_refuse(s, "530 5.7.0 say STARTTLS first");
+    return 1;
+}
+
 /* mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF */
 static void mail__smtpd_mail(mail_smtpd *s, mail_str arg) {
     mail_str params;
     const char *no;
+    if (mail__smtpd_in_clear(s)) return;
     if (s->opts.submission && !s->authed) {
         mail__smtpd_refuse(s, "530 5.7.0 log in first: AUTH");
         return;
@@ -3032,7 +3103,7 @@ static void mail__smtpd_vrfy(mail_smtpd *s, mail_str arg) {
 static void mail__smtpd_help(mail_smtpd *s, mail_str arg) {
     (void)arg;
     mail__smtpd_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT "
-                       "VRFY HELP AUTH: RFC 5321, 4954");
+                       "VRFY HELP AUTH STARTTLS: RFC 5321, 4954, 3207");
 }
 
 static void mail__smtpd_off(mail_smtpd *s, mail_str arg) {
@@ -3072,6 +3143,7 @@ static void mail__smtpd_sasl(mail_smtpd *s, mail_str arg) {
 /* "AUTH" SP mechanism [SP initial-response] */
 static void mail__smtpd_auth(mail_smtpd *s, mail_str arg) {
     mail_str mech = mail_cut(&arg, ' ');
+    if (mail__smtpd_in_clear(s)) return;
     if (!s->opts.auth) {
         mail__smtpd_refuse(s, "502 5.5.1 AUTH is not offered here");
         return;
@@ -3116,6 +3188,8 @@ static const mail__smtpd_verb mail__smtpd_verbs[] = {
      "250; a transaction is forgotten"},
     {"AUTH", MAIL__IN(READY), MAIL__ARG, mail__smtpd_auth, "READY",
      "334 for more, 235 or 535"},
+    {"STARTTLS", MAIL__IN(READY), MAIL__NO_ARG, mail__smtpd_starttls,
+     "TLS", "220; then START, all forgotten"},
     {"MAIL", MAIL__IN(READY), MAIL__ARG, mail__smtpd_mail, "MAIL",
      "250; else nothing changes"},
     {"RCPT", MAIL__IN(MAIL) | MAIL__IN(RCPT), MAIL__ARG, mail__smtpd_rcpt,
@@ -3129,7 +3203,6 @@ static const mail__smtpd_verb mail__smtpd_verbs[] = {
     {"EXPN", MAIL__ANY, MAIL__ARG, mail__smtpd_off, "", "502"},
     {"HELP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_help, "", "214"},
     {"QUIT", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_quit, "END", "221"},
-    {"STARTTLS", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
     {"BDAT", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
     {"TURN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
     {"ETRN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"}
@@ -3237,6 +3310,11 @@ static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
     return used;
 }
 
+static mail_err mail__smtpd_greet(mail_smtpd *s) {
+    return mail__smtpd_say(s, "220 %s %s ready", s->opts.host,
+                           s->opts.basic ? "SMTP" : "ESMTP");
+}
+
 MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts) {
     memset(s, 0, sizeof *s);
     if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
@@ -3246,19 +3324,23 @@ MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts) {
     if (!s->opts.max_rcpts) s->opts.max_rcpts = 100;
     if (!s->opts.max_errors) s->opts.max_errors = 20;
     if (!s->opts.timeout) s->opts.timeout = 300000;
-    return s->err = mail__smtpd_say(s, "220 %s %s ready", opts.host,
-                                    opts.basic ? "SMTP" : "ESMTP");
+    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPD_TLS;
+    else s->err = mail__smtpd_greet(s);
+    return s->err;
 }
 
 /* A reply may take 500 octets: nothing is read that could not be answered,
    so a client that does not read its replies stops itself. */
 static int mail__smtpd_open(mail_smtpd *s) {
-    return !s->pending && !s->wait && s->state != MAIL_SMTPD_END &&
+    return !s->pending && !s->wait && s->state < MAIL_SMTPD_TLS &&
            (s->out.n - s->out.at + 512 <= sizeof s->out.p);
 }
 
 MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
     size_t used = 0;
+    /* Whoever is in between may have put this behind STARTTLS: obeyed later
+       it would be the client's word (CVE-2011-0411). */
+    if (s->state == MAIL_SMTPD_TLS) return n;
     while (used < n && mail__smtpd_open(s)) {
         if (s->state == MAIL_SMTPD_DATA) {
             s->active = 1;
@@ -3290,8 +3372,10 @@ MAIL_DEF void mail_smtpd_sent(mail_smtpd *s, size_t n) {
 }
 
 MAIL_DEF int64_t mail_smtpd_tick(mail_smtpd *s, int64_t now) {
+    int64_t timeout = s->state == MAIL_SMTPD_TLS ? MAIL__TLS_TIME
+                                                 : s->opts.timeout;
     if (s->wait) s->active = 1;             /* it is not the peer who waits */
-    if (mail__late(now, s->opts.timeout, &s->active, &s->deadline) &&
+    if (mail__late(now, timeout, &s->active, &s->deadline) &&
         s->state != MAIL_SMTPD_END) {
         s->err = MAIL_ERR_TIMEOUT;
         mail_smtpd_bye(s, "4.4.2 you were silent for too long");
@@ -3303,6 +3387,10 @@ MAIL_DEF int64_t mail_smtpd_tick(mail_smtpd *s, int64_t now) {
 static int mail__smtpd_good(const mail_smtpd *s, const char **text,
                             mail_smtpd_state *then) {
     switch (s->wait) {
+    case MAIL_EV_TLS:
+        *text = "2.0.0 begin TLS";
+        *then = MAIL_SMTPD_TLS;
+        return 220;
     case MAIL_EV_LOGIN:
         *text = "2.7.0 welcome";
         *then = MAIL_SMTPD_READY;
@@ -3361,6 +3449,7 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
     good = mail__smtpd_good(s, &usual, &then);
     if (code != good && (code < 400 || code > 599)) return MAIL_ERR_MISUSE;
     if (text == NULL) text = code == good ? usual :
+        s->wait == MAIL_EV_TLS ? "4.7.0 no TLS for now" :
         code < 500 ? "4.3.0 not now" :
         s->wait == MAIL_EV_LOGIN ? "5.7.8 wrong user name or password" :
         "5.3.0 no";
@@ -3381,6 +3470,23 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
     else if (s->errors >= s->opts.max_errors)
         mail_smtpd_bye(s, "4.7.0 too many errors, goodbye");
     return MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_smtpd_tls(mail_smtpd *s, mail_err e) {
+    if (s->state != MAIL_SMTPD_TLS || s->out.n) return MAIL_ERR_MISUSE;
+    if (e) {
+        s->err = e;
+        mail__smtpd_over(s);
+        return MAIL_ERR_OK;
+    }
+    s->state = MAIL_SMTPD_START;
+    s->secure = s->active = 1;
+    s->esmtp = s->authed = 0;
+    s->helo[0] = s->user[0] = 0;
+    mail__smtpd_reset(s);
+    mail_line_reset(&s->line);
+    if (s->opts.tls == MAIL_TLS_NOW) s->err = mail__smtpd_greet(s);
+    return s->err;
 }
 
 /* ======================================================================
@@ -3441,6 +3547,7 @@ static void mail__smtpc_offer(mail_smtpc *s, mail_str line) {
     mail_str rest = line, key = mail_cut(&rest, ' ');
     if (mail_ieq(key, mail_s("PIPELINING"))) s->ext |= MAIL_EXT_PIPELINING;
     if (mail_ieq(key, mail_s("8BITMIME"))) s->ext |= MAIL_EXT_8BITMIME;
+    if (mail_ieq(key, mail_s("STARTTLS"))) s->ext |= MAIL_EXT_STARTTLS;
     if (mail_ieq(key, mail_s("SIZE"))) {
         s->ext |= MAIL_EXT_SIZE;
         if (mail_number(rest, INT64_MAX, &s->max_size)) s->max_size = 0;
@@ -3502,11 +3609,38 @@ static void mail__smtpc_login(mail_smtpc *s) {
     } else mail__smtpc_over(s, MAIL_ERR_UNABLE);
 }
 
-/* It is known what the server offers. The one place that decides what comes
-   next. */
-static void mail__smtpc_offered(mail_smtpc *s) {
+static void mail__smtpc_go_on(mail_smtpc *s) {
     if (s->opts.user) mail__smtpc_login(s);
     else mail__smtpc_ready(s);
+}
+
+static void mail__smtpc_unable(mail_smtpc *s, const char *why) {
+    mail_copy(s->words, sizeof s->words, mail_s(why));
+    mail__smtpc_over(s, MAIL_ERR_UNABLE);
+}
+
+/* It is known what the server offers. The one place that decides what comes
+   next. Who strips STARTTLS from the offer gets nothing where TLS is a
+   must (CVE-2016-0772). */
+static void mail__smtpc_offered(mail_smtpc *s) {
+    if (!mail__tls_due(s->opts.tls, s->secure)) mail__smtpc_go_on(s);
+    else if (s->ext & MAIL_EXT_STARTTLS) {
+        s->state = MAIL_SMTPC_STARTTLS;
+        mail__smtpc_say(s, 0, "STARTTLS");
+    } else if (s->opts.tls == MAIL_TLS_MUST)
+        mail__smtpc_unable(s, "TLS is asked for, and the server offers none");
+    else mail__smtpc_go_on(s);
+}
+
+static void mail__smtpc_tls_go(mail_smtpc *s) {
+    s->state = MAIL_SMTPC_TLS;
+    mail__smtpc_event(s, MAIL_EV_TLS, s->code);
+}
+
+static void mail__smtpc_tls_no(mail_smtpc *s) {
+    if (s->opts.tls == MAIL_TLS_MUST)
+        mail__smtpc_unable(s, "TLS is asked for, and the server refuses it");
+    else mail__smtpc_go_on(s);
 }
 
 static void mail__smtpc_user(mail_smtpc *s) {
@@ -3601,6 +3735,9 @@ static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
      "250: go on; 5yz: says HELO"},
     {'2', 300, mail__smtpc_offered, mail__smtpc_fail, "READY",
      "250: go on; else hangs up"},
+    {'2', 300, mail__smtpc_tls_go, mail__smtpc_tls_no, "TLS",
+     "220: TLS; else hangs up, or goes on"},
+    {0,   MAIL__TLS_TIME / 1000, NULL, NULL, "EHLO", "your handshake"},
     {'2', 300, mail__smtpc_ready, mail__smtpc_denied, "READY",
      "235: go on; else hangs up"},
     {'3', 300, mail__smtpc_user, mail__smtpc_denied, "PASS",
@@ -3652,8 +3789,14 @@ static int mail__smtpc_awaits(const mail_smtpc *s) {
 
 /* An answer to what was not asked yet is nobody's answer: take it for one,
    and every later command gets the wrong reply. What was answered before it
-   stands: its event goes first. */
+   stands: its event goes first. Not so before TLS: what stands in clear
+   behind the 220 was put there by somebody in between (CVE-2021-22947). */
 static void mail__smtpc_early(mail_smtpc *s) {
+    if (s->state == MAIL_SMTPC_TLS) {
+        s->pending = 0;
+        mail_copy(s->words, sizeof s->words,
+                  mail_s("octets in clear where TLS should begin"));
+    }
     s->early = s->pending;
     if (!s->pending) mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
 }
@@ -3695,6 +3838,7 @@ MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
         mail_has_control(mail_s(opts.user)) ||
         mail_has_control(mail_s(opts.password)))
         return s->err = MAIL_ERR_SYNTAX;
+    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPC_TLS;
     if (strlen(opts.helo) >= MAIL_DOMAIN_SIZE ||
         mail_s(opts.user).n > 255 || mail_s(opts.password).n > 255)
         return s->err = MAIL_ERR_TOOLONG;
@@ -3703,6 +3847,7 @@ MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
 
 MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
     size_t used = 0;
+    if (s->state == MAIL_SMTPC_TLS && n) mail__smtpc_early(s);
     while (used < n && !s->pending && s->state != MAIL_SMTPC_END &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p) {
         used += mail_line_feed(&s->line, in + used, n - used, 1);
@@ -3736,9 +3881,29 @@ MAIL_DEF int64_t mail_smtpc_tick(mail_smtpc *s, int64_t now) {
     int64_t timeout = mail__smtpc_rules[s->state].timeout * (int64_t)1000;
     if (s->state == MAIL_SMTPC_MAIL && s->data_due) timeout = 120000;
     if (mail__late(now, timeout, &s->active, &s->deadline))
-        mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK
-                                                        : MAIL_ERR_TIMEOUT);
+        mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK :
+                            s->state == MAIL_SMTPC_TLS ? MAIL_ERR_TLS
+                                                       : MAIL_ERR_TIMEOUT);
     return s->deadline;
+}
+
+MAIL_DEF mail_err mail_smtpc_tls(mail_smtpc *s, mail_err e,
+                                 const char *why) {
+    if (s->state != MAIL_SMTPC_TLS || s->out.n || s->pending)
+        return MAIL_ERR_MISUSE;
+    s->words[0] = 0;
+    s->code = 0;
+    if (e) {
+        mail__add_words(s->words, sizeof s->words, mail_s(why));
+        mail__smtpc_over(s, e);
+        return MAIL_ERR_OK;
+    }
+    s->secure = s->active = 1;
+    s->ext = s->mechs = 0;
+    s->max_size = 0;
+    if (s->opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPC_GREET;
+    else mail__smtpc_greeted(s);
+    return MAIL_ERR_OK;
 }
 
 /* A path that did not come from our reader may hold anything. */
@@ -3901,7 +4066,8 @@ static void mail__pop3d_over(mail_pop3d *s) {
 
 MAIL_DEF void mail_pop3d_bye(mail_pop3d *s, const char *text) {
     if (s->state == MAIL_POP3D_END) return;
-    if (s->state != MAIL_POP3D_SEND && !s->listing)
+    if (s->state != MAIL_POP3D_SEND && s->state != MAIL_POP3D_TLS &&
+        !s->listing)
         mail__pop3d_say(s, "-ERR %s", text ? text : "closing, come again");
     mail__pop3d_over(s);
 }
@@ -3912,9 +4078,16 @@ static void mail__pop3d_refuse(mail_pop3d *s, const char *text) {
         mail_pop3d_bye(s, "too many errors, goodbye");
 }
 
+/* Passwords, here and now? */
+static int mail__pop3d_may_login(const mail_pop3d *s) {
+    return !s->opts.no_login && (s->opts.tls != MAIL_TLS_MUST || s->secure);
+}
+
 static void mail__pop3d_user(mail_pop3d *s, mail_str arg) {
-    if (s->opts.no_login) {
-        mail__pop3d_refuse(s, "[AUTH] no passwords on this connection");
+    if (!mail__pop3d_may_login(s)) {
+        mail__pop3d_refuse(s, s->opts.no_login
+                           ? "[AUTH] no passwords on this connection"
+                           : "[AUTH] say STLS first");
         return;
     }
     /* +OK whoever it is: a -ERR would tell who has a mailbox (1939-18). A
@@ -3934,7 +4107,7 @@ static void mail__pop3d_pass(mail_pop3d *s, mail_str arg) {
 
 static void mail__pop3d_apop(mail_pop3d *s, mail_str arg) {
     mail_str digest = arg, name = mail_cut(&digest, ' ');
-    if (s->opts.stamp == NULL || s->opts.no_login) {
+    if (s->opts.stamp == NULL || !mail__pop3d_may_login(s)) {
         mail__pop3d_refuse(s, "APOP is not offered here");
         return;
     }
@@ -4079,7 +4252,9 @@ static void mail__pop3d_quit(mail_pop3d *s, mail_str arg) {
 static void mail__pop3d_capa(mail_pop3d *s, mail_str arg) {
     (void)arg;
     mail__pop3d_say(s, "+OK");
-    if (!s->opts.no_login) mail__pop3d_say(s, "USER");
+    if (mail__pop3d_may_login(s)) mail__pop3d_say(s, "USER");
+    if (mail__tls_due(s->opts.tls, s->secure) &&
+        s->state != MAIL_POP3D_TRANS) mail__pop3d_say(s, "STLS");
     mail__pop3d_say(s, "TOP");
     mail__pop3d_say(s, "UIDL");
     mail__pop3d_say(s, "PIPELINING");
@@ -4088,6 +4263,15 @@ static void mail__pop3d_capa(mail_pop3d *s, mail_str arg) {
     mail__pop3d_say(s, "EXPIRE NEVER");
     mail__pop3d_say(s, "IMPLEMENTATION mail.h-" MAIL_VERSION);
     mail__pop3d_say(s, ".");
+}
+
+/* RFC 2595 4: in AUTHORIZATION only. */
+static void mail__pop3d_stls(mail_pop3d *s, mail_str arg) {
+    (void)arg;
+    if (s->secure) mail__pop3d_refuse(s, "TLS runs already");
+    else if (!mail__tls_due(s->opts.tls, s->secure))
+        mail__pop3d_refuse(s, "TLS is not offered here");
+    else mail__pop3d_event(s, MAIL_EV_TLS, 1);
 }
 
 #define MAIL__POP(x) (1u << MAIL_POP3D_##x)
@@ -4108,6 +4292,8 @@ static const mail__pop3d_verb mail__pop3d_verbs[] = {
      "+OK, locked; or -ERR and AUTH"},
     {"APOP", MAIL__LOGGING_IN, MAIL__ARG, mail__pop3d_apop, "TRANS",
      "+OK, locked; or -ERR and AUTH"},
+    {"STLS", MAIL__LOGGING_IN, MAIL__NO_ARG, mail__pop3d_stls, "TLS",
+     "+OK; then AUTH, all forgotten"},
     {"STAT", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_stat, "",
      "+OK count octets"},
     {"LIST", MAIL__POP(TRANS), MAIL__MAY_ARG, mail__pop3d_list, "",
@@ -4181,6 +4367,12 @@ static void mail__pop3d_command(mail_pop3d *s) {
     }
 }
 
+static mail_err mail__pop3d_greet(mail_pop3d *s) {
+    return mail__pop3d_say(s, "+OK %s POP3 ready%s%s", s->opts.host,
+                           s->opts.stamp ? " " : "",
+                           s->opts.stamp ? s->opts.stamp : "");
+}
+
 MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts) {
     memset(s, 0, sizeof *s);
     if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
@@ -4189,19 +4381,20 @@ MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts) {
     if (!s->opts.timeout) s->opts.timeout = 600000;
     if (!s->opts.login_timeout) s->opts.login_timeout = 60000;
     if (!s->opts.max_errors) s->opts.max_errors = 20;
-    return s->err = opts.stamp
-        ? mail__pop3d_say(s, "+OK %s POP3 ready %s", opts.host, opts.stamp)
-        : mail__pop3d_say(s, "+OK %s POP3 ready", opts.host);
+    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3D_TLS;
+    else s->err = mail__pop3d_greet(s);
+    return s->err;
 }
 
 static int mail__pop3d_open(const mail_pop3d *s) {
     return !s->pending && !s->wait && !s->listing &&
-           s->state != MAIL_POP3D_END && s->state != MAIL_POP3D_SEND &&
+           s->state < MAIL_POP3D_TLS && s->state != MAIL_POP3D_SEND &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p;
 }
 
 MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
     size_t used = 0;
+    if (s->state == MAIL_POP3D_TLS) return n;    /* see mail_smtpd_feed */
     while (used < n && mail__pop3d_open(s)) {
         used += mail_line_feed(&s->line, in + used, n - used,
                                !s->opts.reject_bare);
@@ -4231,7 +4424,8 @@ MAIL_DEF void mail_pop3d_sent(mail_pop3d *s, size_t n) {
 
 /* On expiry: close, and remove nothing (1939-11). */
 MAIL_DEF int64_t mail_pop3d_tick(mail_pop3d *s, int64_t now) {
-    int64_t timeout = s->state <= MAIL_POP3D_USER ? s->opts.login_timeout
+    int64_t timeout = s->state == MAIL_POP3D_TLS ? MAIL__TLS_TIME :
+                      s->state <= MAIL_POP3D_USER ? s->opts.login_timeout
                                                   : s->opts.timeout;
     if (s->wait) s->active = 1;
     if (mail__late(now, timeout, &s->active, &s->deadline) &&
@@ -4273,9 +4467,15 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
 
 MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e) {
     mail_event_kind was = s->wait;
-    if ((was != MAIL_EV_RETR && was != MAIL_EV_UPDATE) || s->pending)
-        return MAIL_ERR_MISUSE;
+    if ((was != MAIL_EV_RETR && was != MAIL_EV_UPDATE &&
+         was != MAIL_EV_TLS) || s->pending) return MAIL_ERR_MISUSE;
     s->wait = MAIL_EV_NONE;
+    if (was == MAIL_EV_TLS) {
+        if (e) mail__pop3d_refuse(s, "[SYS/TEMP] no TLS for now");
+        else mail__pop3d_say(s, "+OK begin TLS");
+        if (!e) s->state = MAIL_POP3D_TLS;
+        return MAIL_ERR_OK;
+    }
     if (was == MAIL_EV_UPDATE) {
         if (e) mail__pop3d_say(s, "-ERR [SYS/TEMP] some were not removed");
         else mail__pop3d_say(s, "+OK goodbye");
@@ -4364,6 +4564,21 @@ MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s) {
     return MAIL_ERR_OK;
 }
 
+MAIL_DEF mail_err mail_pop3d_tls(mail_pop3d *s, mail_err e) {
+    if (s->state != MAIL_POP3D_TLS || s->out.n) return MAIL_ERR_MISUSE;
+    if (e) {
+        s->err = e;
+        mail__pop3d_over(s);
+        return MAIL_ERR_OK;
+    }
+    s->state = MAIL_POP3D_AUTH;
+    s->secure = s->active = 1;
+    s->user[0] = 0;
+    mail_line_reset(&s->line);
+    if (s->opts.tls == MAIL_TLS_NOW) s->err = mail__pop3d_greet(s);
+    return s->err;
+}
+
 /* ======================================================================
    [POP3C]
    ====================================================================== */
@@ -4440,9 +4655,29 @@ static void mail__pop3c_login(mail_pop3c *s) {
 }
 
 /* It is known what the server offers, or that it does not say. The one
-   place that decides what comes next. */
+   place that decides what comes next. Where TLS is a must the offer is not
+   even asked for: somebody in between could strip STLS from it. */
 static void mail__pop3c_offered(mail_pop3c *s) {
-    mail__pop3c_login(s);
+    if (mail__tls_due(s->opts.tls, s->secure) &&
+        (s->capa & MAIL_CAPA_STLS || s->opts.tls == MAIL_TLS_MUST)) {
+        s->state = MAIL_POP3C_STLS;
+        mail__pop3c_say(s, NULL, "STLS");
+    } else mail__pop3c_login(s);
+}
+
+static void mail__pop3c_tls_go(mail_pop3c *s) {
+    s->state = MAIL_POP3C_TLS;
+    mail__pop3c_event(s, MAIL_EV_TLS, 1);
+}
+
+static void mail__pop3c_tls_no(mail_pop3c *s) {
+    if (s->opts.tls != MAIL_TLS_MUST) {
+        mail__pop3c_login(s);
+        return;
+    }
+    mail_copy(s->words, sizeof s->words,
+              mail_s("TLS is asked for, and the server refuses it"));
+    mail__pop3c_over(s, MAIL_ERR_UNABLE);
 }
 
 static void mail__pop3c_ask_capa(mail_pop3c *s) {
@@ -4452,11 +4687,16 @@ static void mail__pop3c_ask_capa(mail_pop3c *s) {
     mail__pop3c_say(s, NULL, "CAPA");
 }
 
+static void mail__pop3c_hello(mail_pop3c *s) {
+    if (s->opts.basic || (s->opts.tls == MAIL_TLS_MUST && !s->secure))
+        mail__pop3c_offered(s);
+    else mail__pop3c_ask_capa(s);
+}
+
 static void mail__pop3c_greeted(mail_pop3c *s) {
     mail_str stamp = mail__stamp(mail_s(s->words));
     if (!mail_copy(s->stamp, sizeof s->stamp, stamp)) s->stamp[0] = 0;
-    if (s->opts.basic) mail__pop3c_offered(s);
-    else mail__pop3c_ask_capa(s);
+    mail__pop3c_hello(s);
 }
 
 static void mail__pop3c_capas(mail_pop3c *s) {
@@ -4545,6 +4785,9 @@ static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
     {mail__pop3c_capas, mail__pop3c_offered, "OFFER",
      "+OK: a list; -ERR: logs in"},
     {NULL, NULL, "USER or PASS", "lines, until a dot alone: logs in"},
+    {mail__pop3c_tls_go, mail__pop3c_tls_no, "TLS",
+     "+OK: TLS; else hangs up, or goes on"},
+    {NULL, NULL, "CAPA", "your handshake"},
     {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
     {NULL, NULL, "ONE, MANY or QUIT", "your next command"},
@@ -4606,6 +4849,7 @@ MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
     memset(s, 0, sizeof *s);
     s->opts = opts;
     if (!s->opts.timeout) s->opts.timeout = 60000;
+    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3C_TLS;
     if (opts.user == NULL || opts.password == NULL)
         return s->err = MAIL_ERR_MISUSE;
     if (mail_has_control(mail_s(opts.user)) ||
@@ -4633,6 +4877,11 @@ static size_t mail__pop3c_text(mail_pop3c *s, const char *in, size_t n) {
 
 /* Octets behind an answer when nothing was asked: see mail__smtpc_early. */
 static void mail__pop3c_early(mail_pop3c *s) {
+    if (s->state == MAIL_POP3C_TLS) {
+        s->pending = 0;
+        mail_copy(s->words, sizeof s->words,
+                  mail_s("octets in clear where TLS should begin"));
+    }
     s->early = s->pending;
     if (!s->pending) mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
 }
@@ -4644,6 +4893,7 @@ static int mail__pop3c_reads(const mail_pop3c *s) {
 
 MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {
     size_t used = 0;
+    if (s->state == MAIL_POP3C_TLS && n) mail__pop3c_early(s);
     while (used < n && !s->pending && s->state != MAIL_POP3C_END &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p) {
         if (s->state == MAIL_POP3C_TEXT)
@@ -4678,9 +4928,29 @@ MAIL_DEF void mail_pop3c_sent(mail_pop3c *s, size_t n) {
 }
 
 MAIL_DEF int64_t mail_pop3c_tick(mail_pop3c *s, int64_t now) {
-    if (mail__late(now, s->opts.timeout, &s->active, &s->deadline))
-        mail__pop3c_over(s, MAIL_ERR_TIMEOUT);
+    int64_t timeout = s->state == MAIL_POP3C_TLS ? MAIL__TLS_TIME
+                                                 : s->opts.timeout;
+    if (mail__late(now, timeout, &s->active, &s->deadline))
+        mail__pop3c_over(s, s->state == MAIL_POP3C_TLS ? MAIL_ERR_TLS
+                                                       : MAIL_ERR_TIMEOUT);
     return s->deadline;
+}
+
+MAIL_DEF mail_err mail_pop3c_tls(mail_pop3c *s, mail_err e,
+                                 const char *why) {
+    if (s->state != MAIL_POP3C_TLS || s->out.n || s->pending)
+        return MAIL_ERR_MISUSE;
+    s->words[0] = 0;
+    if (e) {
+        mail__add_words(s->words, sizeof s->words, mail_s(why));
+        mail__pop3c_over(s, e);
+        return MAIL_ERR_OK;
+    }
+    s->secure = s->active = 1;
+    s->capa = s->mechs = 0;
+    if (s->opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3C_GREET;
+    else mail__pop3c_hello(s);
+    return MAIL_ERR_OK;
 }
 
 /* Sends "VERB" or "VERB n" and waits in that state. */
@@ -4885,6 +5155,9 @@ static int mail__fetch_done(mail_fetch *f, const mail_event *in,
 static int mail__fetch_event(mail_fetch *f, const mail_event *in,
                              mail_event *ev) {
     switch (in->kind) {
+    case MAIL_EV_TLS:
+        *ev = *in;
+        return 1;
     case MAIL_EV_READY:
         f->step = MAIL_FETCH_STAT;
         mail_pop3c_stat(&f->pop3);
@@ -4934,6 +5207,11 @@ MAIL_DEF void mail_fetch_sent(mail_fetch *f, size_t n) {
 MAIL_DEF int64_t mail_fetch_tick(mail_fetch *f, int64_t now) {
     if (f->waiting) f->pop3.active = 1;
     return mail_pop3c_tick(&f->pop3, now);
+}
+
+MAIL_DEF mail_err mail_fetch_tls(mail_fetch *f, mail_err e,
+                                 const char *why) {
+    return mail_pop3c_tls(&f->pop3, e, why);
 }
 
 MAIL_DEF void mail_fetch_eof(mail_fetch *f) { mail_pop3c_eof(&f->pop3); }

@@ -328,6 +328,7 @@ struct t_run {
     t_text env, text;            /* an envelope, a text, being collected */
     int step, msg, mails;        /* the owner's place in what it does */
     int closed;                  /* CLOSED was told */
+    int64_t ms;                  /* the clock, where the script has one */
     size_t at;
     const char *body;
     mail_drop drops[3];
@@ -424,6 +425,7 @@ static int t_so_far(t_run *r, size_t want) {
 static void t_clock(t_run *r, int64_t ms, size_t want) {
     t_so_far(r, want);
     t_addf(&r->log, "at %ld\r\n", (long)ms);
+    r->ms = ms;
     r->kind->tick(r->s, ms);
 }
 
@@ -562,6 +564,7 @@ static void t_smtpd_init(t_run *r) {
     opts.host = t_opt(o, "tutorial", NULL) ? "mail.b" : "mx.b.example";
     opts.auth = t_opt(o, "auth", NULL);
     opts.submission = t_opt(o, "submission", NULL);
+    opts.tls = (mail_tls)t_opt_number(o, "tls");
     opts.reject_bare = t_opt(o, "reject_bare", NULL);
     opts.basic = t_opt(o, "basic", NULL);
     opts.max_size = t_opt_number(o, "max_size");
@@ -592,6 +595,8 @@ static int t_smtpd_decide(t_run *r, const mail_event *ev,
     int code = 250;
     *text = NULL;
     switch (ev->kind) {
+    case MAIL_EV_TLS:
+        return t_opt(r->opts, "notls", NULL) ? 454 : 220;
     case MAIL_EV_LOGIN:
         if (mail_eq(ev->user, mail_s("busy"))) return 454;
         return mail_eq(ev->user, mail_s("bob")) &&
@@ -643,7 +648,22 @@ static void t_smtpd_event(t_run *r, const mail_event *ev) {
     CHECK(mail_smtpd_reply((mail_smtpd *)r->s, code, text) == MAIL_ERR_OK);
 }
 
-#define t_smtpd_work t_no_work
+/* Once all is said in clear, at the time until=, TLS runs, without records,
+   or fails: fail=. */
+#define T_TLS_WORK(x, STATE, ...) \
+    static int t_##x##_work_tls(t_run *r) { \
+        mail_##x *s = (mail_##x *)r->s; \
+        mail_err e = (mail_err)t_opt_number(r->opts, "fail"); \
+        if (s->state != STATE || mail_##x##_out(s).n) return 0; \
+        if (r->ms < t_opt_number(r->opts, "until")) return 0; \
+        t_addf(&r->log, "tls %s\r\n", mail_err_name(e)); \
+        CHECK(mail_##x##_tls(s, __VA_ARGS__) == MAIL_ERR_OK); \
+        CHECK(s->secure == (e == MAIL_ERR_OK)); \
+        return 1; \
+    }
+
+T_TLS_WORK(smtpd, MAIL_SMTPD_TLS, e)
+#define t_smtpd_work t_smtpd_work_tls
 T_KIND(smtpd, 'C', NULL)
 
 static const char *const t_box[3] = {
@@ -667,6 +687,7 @@ static void t_pop3d_init(t_run *r) {
     opts.max_errors = (int)t_opt_number(r->opts, "max_errors");
     opts.reject_bare = t_opt(r->opts, "reject_bare", NULL);
     opts.no_login = t_opt(r->opts, "no_login", NULL);
+    opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     if (t_opt(r->opts, "apop", NULL))
         opts.stamp = "<1896.697170952@dbc.mtview.ca.us>";
     for (i = 0; i < 3; i++) {
@@ -719,6 +740,9 @@ static void t_pop3d_event(t_run *r, const mail_event *ev) {
         if (t_opt_number(r->opts, "lost") == r->msg) e = MAIL_ERR_IO;
         if (e) r->msg = 0;
         break;
+    case MAIL_EV_TLS:
+        if (t_opt(r->opts, "notls", NULL)) e = MAIL_ERR_NOMEM;
+        break;
     case MAIL_EV_UPDATE:
         t_addf(&r->log, "removed");
         for (i = 0; i < 3; i++)
@@ -735,10 +759,13 @@ static void t_pop3d_event(t_run *r, const mail_event *ev) {
     CHECK(mail_pop3d_reply((mail_pop3d *)r->s, e) == MAIL_ERR_OK);
 }
 
+T_TLS_WORK(pop3d, MAIL_POP3D_TLS, e)
+
 static int t_pop3d_work(t_run *r) {
     mail_pop3d *s = (mail_pop3d *)r->s;
     const char *const *box = t_box, *p;
     size_t n, k, piece = r->mode == T_OCTETS ? 1 : 4096;
+    if (t_pop3d_work_tls(r)) return 1;
     if (s->state != MAIL_POP3D_SEND) return 0;
     if (t_opt(r->opts, "lf", NULL)) box = t_box_lf;
     p = box[r->msg - 1];
@@ -760,6 +787,7 @@ static void t_smtpc_init(t_run *r) {
     memset(&opts, 0, sizeof opts);
     opts.helo = "client.example";
     opts.basic = t_opt(r->opts, "basic", NULL);
+    opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     if (t_opt(r->opts, "user", NULL)) {
         opts.user = "bob";
         opts.password = "secret";
@@ -774,6 +802,8 @@ enum { T_IDLE, T_MAIL, T_RCPT, T_DATA, T_TEXT, T_WAIT, T_OVER };
 static void t_smtpc_event(t_run *r, const mail_event *ev) {
     mail_smtpc *s = (mail_smtpc *)r->s;
     switch (ev->kind) {
+    case MAIL_EV_TLS:
+        break;
     case MAIL_EV_READY:
         r->step = T_MAIL;
         break;
@@ -796,6 +826,8 @@ static void t_smtpc_event(t_run *r, const mail_event *ev) {
     default:
         CHECK(ev->kind == MAIL_EV_CLOSED);
         t_addf(&r->log, "closed %s\r\n", mail_err_name(s->err));
+        if (t_opt(r->opts, "why", NULL))
+            t_addf(&r->log, "%s\r\n", s->words);
         r->step = T_OVER;
     }
 }
@@ -852,10 +884,13 @@ static int t_smtpc_write(t_run *r) {
     return 1;
 }
 
+T_TLS_WORK(smtpc, MAIL_SMTPC_TLS, e, "no\tgood")
+
 static int t_smtpc_work(t_run *r) {
     mail_smtpc *s = (mail_smtpc *)r->s;
     mail_path p;
     mail_err e;
+    if (t_smtpc_work_tls(r)) return 1;
     if (r->step == T_MAIL) return t_smtpc_mail(r);
     if (r->step == T_TEXT) return t_smtpc_write(r);
     if (r->step == T_RCPT && t_smtpc_to(r, r->msg, &p)) {
@@ -886,6 +921,7 @@ static void t_pop3c_init(t_run *r) {
     if (t_opt(r->opts, "apop", NULL)) opts.user = "mrose";
     opts.apop = t_opt(r->opts, "apop", NULL);
     opts.basic = !t_opt(r->opts, "capa", NULL);
+    opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     t_opt(r->opts, "do", &todo);
     mail_copy(r->word, sizeof r->word, todo);
     CHECK(mail_pop3c_init((mail_pop3c *)r->s, opts) == MAIL_ERR_OK);
@@ -912,6 +948,8 @@ static void t_pop3c_event(t_run *r, const mail_event *ev) {
 }
 
 /* The next command of do=: "stat", "list", "list2", "retr1", ... */
+T_TLS_WORK(pop3c, MAIL_POP3C_TLS, e, "no\tgood")
+
 static int t_pop3c_work(t_run *r) {
     static const struct {
         const char *verb; mail_err (*say)(mail_pop3c *, int64_t);
@@ -925,6 +963,7 @@ static int t_pop3c_work(t_run *r) {
                     ? verb.p[--verb.n] - '0' : 0;
     mail_err e = MAIL_ERR_MISUSE;
     int i;
+    if (t_pop3c_work_tls(r)) return 1;
     if (r->step == 0 || verb.n == 0) return 0;
     if (mail_eq(verb, mail_s("stat"))) e = mail_pop3c_stat(s);
     if (mail_eq(verb, mail_s("quit"))) e = mail_pop3c_quit(s);
@@ -999,6 +1038,11 @@ typedef struct t_dialogue { const char *name, *text; } t_dialogue;
     "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
     "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
     "S: 250-8BITMIME\nS: 250-AUTH PLAIN LOGIN\n" \
+    "S: 250 ENHANCEDSTATUSCODES\n"
+#define T_HELLO_TLS \
+    "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
+    "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
+    "S: 250-8BITMIME\nS: 250-STARTTLS\nS: 250-AUTH PLAIN LOGIN\n" \
     "S: 250 ENHANCEDSTATUSCODES\n"
 #define T_FROM "C: MAIL FROM:<al@a.example>\nS: 250 2.1.0 ...\n"
 #define T_BOB  "C: RCPT TO:<bob@b.example>\nS: 250 2.1.5 ...\n"
@@ -1296,6 +1340,48 @@ static const t_dialogue t_smtpd_talks[] = {
     { "5321-9 silence: 421 after five minutes, not before",
       "S: 220...\nT: 1000\nT: 300999\nC: NOOP\nS: 250...\nT: 300999\n"
       "T: 600998\nT: 600999\nS: 421 4.4.2 ...\nM: closed\n" },
+    { "3207 STARTTLS: all that was said before is forgotten",
+      "O: tls=1 auth\n" T_HELLO_TLS "C: STARTTLS\nS: 220 2.0.0 ...\n"
+      "M: tls OK\nC: MAIL FROM:<al@a.example>\nS: 503 5.5.1 say EHLO first\n"
+      "C: EHLO a.example\nS: 250-mx.b.example\nS: 250-PIPELINING\n"
+      "S: 250-SIZE 10485760\nS: 250-8BITMIME\nS: 250-AUTH PLAIN LOGIN\n"
+      "S: 250 ENHANCEDSTATUSCODES\nC: STARTTLS\nS: 503 5.5.1 TLS runs "
+      "already\n" T_FROM T_BOB T_TEXT "C: x\n" T_MINE T_TO_BOB "M: x\n"
+      T_BYE },
+    { "3207 4.2 a login in clear is forgotten, too",
+      "O: tls=1 auth\n" T_HELLO_TLS "C: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235...\nC: STARTTLS\nS: 220...\nM: tls OK\nC: HELO a\nS: 250...\n"
+      T_FROM "C: RCPT TO:<dan@c.example>\nS: 550 5.7.1 ...\n" T_BYE },
+    { "F4 what came behind STARTTLS in clear is dropped, and never answered",
+      "O: tls=1 until=5 auth\n" T_HELLO_TLS "C: STARTTLS\n"
+      "C: EHLO injected.test\nC: MAIL FROM:<inj@x.test>\nC: RSE<+>\n"
+      "S: 220...\nT: 5\nM: tls OK\nC: MAIL FROM:<al@a.example>\n"
+      "S: 503...\n" T_BYE },
+    { "3207 not before EHLO, not inside a transaction, no argument",
+      "O: tls=1\nS: 220...\nC: STARTTLS\nS: 503...\nC: HELO a\n"
+      "S: 250 ...\nC: STARTTLS now\nS: 501...\n" T_FROM "C: STARTTLS\n"
+      "S: 503...\nC: RSET\nS: 250...\nM: abort\nC: STARTTLS\nS: 220...\n"
+      "M: tls OK\n" },
+    { "3207 no TLS for now: 454, and the session goes on in clear",
+      "O: tls=1 notls auth\n" T_HELLO_TLS "C: STARTTLS\nS: 454 4.7.0 ...\n"
+      T_FROM T_BYE },
+    { "3207 the handshake fails: the end, without a word in clear",
+      "O: tls=1 fail=10 auth\n" T_HELLO_TLS "C: STARTTLS\nS: 220...\n"
+      "M: tls TLS\nM: closed\nC: NOOP\n" },
+    { "3207 where TLS is a must: 530 to MAIL and AUTH before it",
+      "O: tls=2 auth submission\n" T_HELLO_TLS "C: MAIL FROM:<al@a.example>\n"
+      "S: 530 5.7.0 say STARTTLS first\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 530 5.7.0 ...\nC: NOOP\nS: 250...\nC: STARTTLS\nS: 220...\n"
+      "M: tls OK\nC: HELO a\nS: 250...\nC: MAIL FROM:<al@a.example>\n"
+      "S: 530 5.7.0 log in first: AUTH\nC: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235...\n" T_FROM T_BYE },
+    { "8314 implicit TLS: the greeting comes inside, STARTTLS is not offered",
+      "O: tls=3\nM: tls OK\n" T_HELLO "C: STARTTLS\nS: 503...\n" T_BYE },
+    { "8314 implicit TLS that fails: not a word",
+      "O: tls=3 fail=10\nM: tls TLS\nM: closed\n" },
+    { "F23 STARTTLS, then silence: closed after a minute, without a word",
+      "O: tls=1 until=99999 auth\n" T_HELLO_TLS "C: STARTTLS\nS: 220...\nT: 0\n"
+      "T: 59999\nT: 60000\nM: closed\n" },
     { "5321-9 silence in the middle of a text",
       "S: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB T_TEXT "C: x\nT: 5\n"
       "T: 300005\nS: 421...\nM: closed\n" }
@@ -1317,7 +1403,55 @@ static void test_smtpd_talk(size_t i) {
 #define T_DONE "S: 250 mine\nM: done 250 mine\n"
 #define T_QUIT "C: QUIT\nS: 221 bye\nM: closed OK\n"
 
+#define T_OFFER T_EHLO "S: 250-mx\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\n"
+
 static const t_dialogue t_smtpc_talks[] = {
+    { "3207 STARTTLS, EHLO again, and what was offered in clear is forgotten",
+      "O: tls=1 size=20\n" T_EHLO "S: 250-mx\nS: 250-SIZE 5\n"
+      "S: 250-PIPELINING\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n"
+      "M: tls OK\nC: EHLO client.example\nS: 250-mx\nS: 250 STARTTLS\n"
+      T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "3207 TLS if there is any: none is offered, on in clear",
+      "O: tls=1\n" T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
+    { "3207 TLS if there is any: refused for now, on in clear",
+      "O: tls=1\n" T_OFFER "C: STARTTLS\nS: 454 later\n" T_AL T_RCPT1 T_BODY
+      T_DONE T_QUIT },
+    { "F6 TLS is a must and is not offered: nothing is sent (CVE-2016-0772)",
+      "O: tls=2 user why\n" T_EHLO "S: 250-mx\nS: 250 AUTH PLAIN\n"
+      "M: closed UNABLE\nM: TLS is asked for, and the server offers none\n" },
+    { "F6 TLS is a must and is refused, for now or for good",
+      "O: tls=2 user why\n" T_OFFER "C: STARTTLS\nS: 454 later\n"
+      "M: closed UNABLE\nM: TLS is asked for, and the server refuses it\n" },
+    { "F6 TLS is a must and is refused for good",
+      "O: tls=2 user\n" T_OFFER "C: STARTTLS\nS: 502 what?\n"
+      "M: closed UNABLE\n" },
+    { "F6 TLS is a must and the server knows no EHLO",
+      "O: tls=2 user\n" T_EHLO "S: 502 what?\nC: HELO client.example\n"
+      "S: 250 mx\nM: closed UNABLE\n" },
+    { "F6 TLS is a must, and STARTTLS is answered with nonsense",
+      "O: tls=2 user\n" T_OFFER "C: STARTTLS\nS: 334 x\n"
+      "M: closed PROTOCOL\n" },
+    { "F5 octets behind the 220: no TLS on top of them (CVE-2021-22947)",
+      "O: tls=2 user why until=5\n" T_OFFER "C: STARTTLS\nS: 220 go\n"
+      "S: 250-mx\nS: 250 AUTH PLAIN\nM: closed PROTOCOL\n"
+      "M: octets in clear where TLS should begin\n" },
+    { "F5 where TLS only may be, too: no fall back to clear",
+      "O: tls=1 user until=5\n" T_OFFER "C: STARTTLS\nS: 220 go\nS: 2<+>\n"
+      "M: closed PROTOCOL\n" },
+    { "8314 implicit TLS: not a word before it",
+      "O: tls=3\nM: tls OK\n" T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE
+      T_QUIT },
+    { "8314 implicit TLS, and the server greets in clear",
+      "O: tls=3 until=5\nS: 220 mx\nM: closed PROTOCOL\n" },
+    { "3207 the handshake fails: why, and nothing more is said",
+      "O: tls=2 user fail=10 why\n" T_OFFER "C: STARTTLS\nS: 220 go\n"
+      "M: tls TLS\nM: closed TLS\nM: no?good\n" },
+    { "F23 220, then silence: given up after a minute",
+      "O: tls=2 user until=99999\n" T_OFFER "C: STARTTLS\nS: 220 go\nT: 0\n"
+      "T: 59999\nT: 60000\nM: closed TLS\n" },
+    { "3207 the server hangs up in the handshake",
+      "O: tls=1 until=99999\n" T_OFFER "C: STARTTLS\nS: 220 go\nH:\n"
+      "M: closed CLOSED\n" },
     { "5321-54 5321-81 one mail: EHLO, dots stuffed, QUIT waits for 221",
       T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE T_QUIT },
     { "5321-37 no extension offered, none used, one command at a time",
@@ -1625,6 +1759,46 @@ static const t_dialogue t_pop3d_talks[] = {
       "C: <x*3000>\nS: -ERR...\nC: USER <x*300>\nS: -ERR...\n"
       "C: US<NUL>ER bob\nS: -ERR...\nC: USER b<TAB>b\nS: -ERR...\n" T_OUT
       "M: closed\n" },
+    { "2595 STLS: offered, then all that was said before is forgotten",
+      "O: tls=1\n" T_OK "C: CAPA\nS: +OK...\nS: USER\nS: STLS\nS: TOP\n"
+      "S: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
+      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\nS: +OK...\n"
+      "C: STLS\nS: +OK begin TLS\nM: tls OK\nC: PASS secret\nS: -ERR...\n"
+      "C: STLS\nS: -ERR TLS runs already\nC: CAPA\nS: +OK...\nS: USER\n"
+      "S: TOP\nS: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
+      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\nS: +OK...\n"
+      "C: PASS secret\nS: +OK 3...\nC: STLS\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "2595 STLS in TRANSACTION, with an argument, and where there is none",
+      "O: tls=1\n" T_OK "C: STLS now\nS: -ERR...\nC: USER bob\nS: +OK...\n"
+      "C: PASS secret\nS: +OK 3...\nC: STLS\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "F4 what came behind STLS in clear is dropped, and never answered",
+      "O: tls=1 until=5\n" T_OK "C: STLS\nC: USER bob\nC: PASS secret\n"
+      "C: US<+>\nS: +OK begin TLS\nT: 5\nM: tls OK\nC: PASS secret\n"
+      "S: -ERR...\n" T_OUT "M: closed\n" },
+    { "2595 no TLS for now: -ERR, and on in clear",
+      "O: tls=1 notls\n" T_OK "C: STLS\nS: -ERR [SYS/TEMP] ...\n"
+      "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "2595 where TLS is a must: no name and no password before it",
+      "O: tls=2 apop\nS: +OK...\nC: CAPA\nS: +OK...\nS: STLS\nS: TOP\n"
+      "S: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
+      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\n"
+      "S: -ERR [AUTH] say STLS first\nC: PASS secret\nS: -ERR...\n"
+      "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: -ERR...\n"
+      "C: STLS\nS: +OK...\nM: tls OK\nC: USER bob\nS: +OK...\n"
+      "C: PASS secret\nS: +OK 3...\n" T_OUT "M: removed\nM: closed\n" },
+    { "8314 POP3 with implicit TLS: the greeting comes inside",
+      "O: tls=3\nM: tls OK\n" T_OK "C: STLS\nS: -ERR...\nC: USER bob\n"
+      "S: +OK...\nC: PASS secret\nS: +OK 3...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "2595 the handshake fails: the end, without a word in clear",
+      "O: tls=1 fail=10\n" T_OK "C: STLS\nS: +OK...\nM: tls TLS\n"
+      "M: closed\nC: QUIT\n" },
+    { "F23 STLS, then silence: closed after a minute",
+      "O: tls=1 until=99999\n" T_OK "C: STLS\nS: +OK...\nT: 0\nT: 59999\n"
+      "T: 60000\nM: closed\n" },
     { "a bare LF ends a command, where it is normalised",
       T_OK "C: USER bob<LF>PASS secret<LF><+>\nS: +OK...\nS: +OK 3...\n"
       "C: NOOP<CR>x\nS: -ERR...\n" T_OUT "M: removed\nM: closed\n" },
@@ -1658,6 +1832,34 @@ static void test_pop3d_talk(size_t i) {
 #define T_END   "C: QUIT\nS: +OK bye\nM: closed OK bye\n"
 
 static const t_dialogue t_pop3c_talks[] = {
+    { "2595 STLS is offered and said, and CAPA is asked again",
+      "O: capa tls=1\nS: +OK ready\nC: CAPA\nS: +OK\nS: STLS\nS: .\nC: STLS\n"
+      "S: +OK\nM: tls OK\nC: CAPA\nS: +OK\nS: USER\nS: .\nC: USER bob\n"
+      "S: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "2595 TLS if there is any: not offered, on in clear",
+      "O: capa tls=1\nS: +OK ready\nC: CAPA\nS: +OK\nS: USER\nS: .\n"
+      "C: USER bob\nS: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "2595 TLS if there is any: refused, on in clear",
+      "O: capa tls=1\nS: +OK ready\nC: CAPA\nS: +OK\nS: STLS\nS: USER\n"
+      "S: .\nC: STLS\nS: -ERR no\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: +OK in\n" T_END },
+    { "F6 TLS is a must: the offer is not asked for, and none is a refusal",
+      "O: capa tls=2\nS: +OK hi\nC: STLS\nS: -ERR no\n"
+      "M: closed UNABLE TLS is asked for, and the server refuses it\n" },
+    { "F5 octets behind the +OK to STLS: no password is sent",
+      "O: capa tls=2 until=5\nS: +OK hi\nC: STLS\nS: +OK go\nS: +OK\nS: +OK\n"
+      "M: closed PROTOCOL octets in clear where TLS should begin\n" },
+    { "2595 TLS is a must, and there it is",
+      "O: capa tls=2\nS: +OK hi\nC: STLS\nS: +OK go\nM: tls OK\nC: CAPA\n"
+      "S: -ERR\nC: USER bob\nS: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "8314 implicit TLS: the greeting comes inside",
+      "O: capa tls=3\nM: tls OK\nS: +OK hi\nC: CAPA\nS: -ERR\nC: USER bob\n"
+      "S: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "2595 the handshake fails: why, and nothing more is said",
+      "O: tls=3 fail=10\nM: tls TLS\nM: closed TLS no?good\n" },
+    { "F23 +OK, then silence: given up after a minute",
+      "O: tls=2 until=99999\nS: +OK hi\nC: STLS\nS: +OK go\nT: 0\nT: 59999\n"
+      "T: 60000\nM: closed TLS go\n" },
     { "log in and out", T_LOGIN T_END },
     { "1939-29 STAT", "O: do=stat,quit\n" T_LOGIN "C: STAT\nS: +OK 2 320\n"
       "M: done 1 2 320 320\n" T_END },
@@ -3870,6 +4072,51 @@ static void test_back_pressure(void) {
     CHECK(s.err == MAIL_ERR_OK);
     t_free(&in);
     t_free(&out);
+}
+
+/* F4: what its owner has left of the segment that STARTTLS came in is taken,
+   and nothing comes of it, before TLS and in it. TLS is not begun as long as
+   the answer has not gone out. */
+static void test_tls_drops_what_is_clear(void) {
+    static const char smtp[] = "STARTTLS\r\nEHLO x\r\nMAIL FROM:<i@x>\r\n";
+    static const char pop[] = "STLS\r\nUSER bob\r\nPASS secret\r\nUS";
+    static mail_smtpd s;
+    static mail_pop3d p;
+    mail_smtpd_opts os;
+    mail_pop3d_opts op;
+    mail_event ev;
+    memset(&os, 0, sizeof os);
+    memset(&op, 0, sizeof op);
+    os.host = op.host = "mx";
+    os.tls = op.tls = MAIL_TLS_MAY;
+    mail_smtpd_init(&s, os);
+    CHECK(mail_smtpd_tls(&s, MAIL_ERR_OK) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_feed(&s, "EHLO a\r\n", 8) == 8);
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    CHECK(mail_smtpd_feed(&s, smtp, sizeof smtp - 1) == 10);
+    CHECK(mail_smtpd_next(&s, &ev) && ev.kind == MAIL_EV_TLS);
+    CHECK(mail_smtpd_reply(&s, 250, NULL) == MAIL_ERR_MISUSE);
+    CHECK(mail_smtpd_reply(&s, 220, NULL) == MAIL_ERR_OK);
+    CHECK(mail_smtpd_feed(&s, smtp + 10, sizeof smtp - 11) ==
+          sizeof smtp - 11);
+    CHECK_STR(mail_smtpd_out(&s), "220 2.0.0 begin TLS\r\n");
+    CHECK(mail_smtpd_tls(&s, MAIL_ERR_OK) == MAIL_ERR_MISUSE);
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    CHECK(mail_smtpd_tls(&s, MAIL_ERR_OK) == MAIL_ERR_OK);
+    CHECK(mail_smtpd_out(&s).n == 0 && !mail_smtpd_next(&s, &ev));
+    CHECK(s.state == MAIL_SMTPD_START && s.helo[0] == 0 && s.secure);
+    mail_pop3d_init(&p, op);
+    CHECK(mail_pop3d_tls(&p, MAIL_ERR_OK) == MAIL_ERR_MISUSE);
+    mail_pop3d_sent(&p, mail_pop3d_out(&p).n);
+    CHECK(mail_pop3d_feed(&p, pop, sizeof pop - 1) == 6);
+    CHECK(mail_pop3d_next(&p, &ev) && ev.kind == MAIL_EV_TLS);
+    CHECK(mail_pop3d_reply(&p, MAIL_ERR_OK) == MAIL_ERR_OK);
+    CHECK(mail_pop3d_feed(&p, pop + 6, sizeof pop - 7) == sizeof pop - 7);
+    CHECK_STR(mail_pop3d_out(&p), "+OK begin TLS\r\n");
+    mail_pop3d_sent(&p, mail_pop3d_out(&p).n);
+    CHECK(mail_pop3d_tls(&p, MAIL_ERR_OK) == MAIL_ERR_OK);
+    CHECK(mail_pop3d_out(&p).n == 0 && !mail_pop3d_next(&p, &ev));
+    CHECK(p.state == MAIL_POP3D_AUTH && p.secure);
 }
 
 /* 300 messages listed through an output of 2 KiB. */
@@ -9605,6 +9852,7 @@ static const t_test t_tests[] = {
     T(test_early_answers),
     T(test_half_a_line),
     T(test_back_pressure),
+    T(test_tls_drops_what_is_clear),
     T(test_long_listing),
     T(test_no_secret_in_a_trace),
     T(test_state_tables),
