@@ -4,6 +4,8 @@
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
+# make fuzz      octets nobody would send, FUZZ_SECONDS=60 for each target, or
+#                TARGET="smtpd dns"; best with clang and its libFuzzer
 # make soak      worlds with faults, new ones, for MINUTES=60; the first that
 #                fails is printed, and how to see it again
 # make mutants   is each planted bug found, and after how many worlds?
@@ -43,6 +45,9 @@ check: mail build/test
 interop: mail
 	@python3 .ci/interop
 
+fuzz: build/test
+	@TARGET="$(TARGET)" FUZZ_SECONDS="$(FUZZ_SECONDS)" sh .ci/fuzz
+
 soak:
 	@CC="$(CC)" MINUTES="$(or $(MINUTES),60)" sh .ci/soak
 
@@ -58,5 +63,5 @@ bench: mail build/test
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop soak mutants crash bench \
-        clean
+.PHONY: all demo test tutorial check interop fuzz soak mutants crash \
+        bench clean

@@ -2516,7 +2516,10 @@ MAIL_DEF size_t mail_line_feed(mail_line *l, const char *in, size_t n,
         size_t len = lf ? (size_t)(lf - p) : n - used;
         int cr = len ? p[len - 1] == '\r' : l->cr;
         size_t text = len && cr ? len - 1 : len;
-        if (len && l->cr) l->bad = 1;          /* CR, then no LF */
+        if (len && l->cr) {                    /* CR, then no LF */
+            l->bad = 1;
+            mail__line_keep(l, "\r", 1);
+        }
         if (text && (memchr(p, '\r', text) || memchr(p, 0, text)))
             l->bad = 1;
         mail__line_keep(l, p, text);

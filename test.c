@@ -26,7 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ==== [CHECK] the smallest framework ===================================== */
@@ -2947,6 +2949,20 @@ static size_t t_line_end(const char *p, size_t n, int lf_ends, int *bad) {
     return 0;
 }
 
+/* A line that is not well-formed is the same line in any pieces, too: a CR
+   at the end of a piece was dropped, and what a client took for a UID hung on
+   the packets it came in. */
+static void t_line_pieces(const char *p, size_t n, int lf_ends,
+                          const mail_line *l) {
+    static mail_line octets;
+    size_t i;
+    mail_line_reset(&octets);
+    for (i = 0; i < n && !octets.done; i++)
+        mail_line_feed(&octets, p + i, 1, lf_ends);
+    CHECK(octets.done == l->done && octets.bad == l->bad);
+    if (l->done) CHECK_SAME(mail_line_text(&octets), mail_line_text(l));
+}
+
 static void t_line_one(const char *p, size_t n, size_t cut, int lf_ends) {
     static mail_line l;
     int bad;
@@ -2964,6 +2980,7 @@ static void t_line_one(const char *p, size_t n, size_t cut, int lf_ends) {
         text = end - (end > 1 && p[end - 2] == '\r' ? 2 : 1);
         if (!bad) CHECK_SAME(mail_line_text(&l), mail_sn(p, text));
     }
+    t_line_pieces(p, n, lf_ends, &l);
     free(a);
     free(b);
 }
@@ -9777,6 +9794,825 @@ static void test_cli_bench_server(void) {
 
 #endif /* MAIL_H_ONLY */
 
+/* ==== [FUZZ] any octets at all ===========================================
+
+   A target takes octets and checks more than that nothing crashes: whole,
+   octet by octet and by random pieces the same is said and the same happens;
+   what is written can be read back. `make fuzz` runs each in libFuzzer;
+   `make test` replays the seeds, and some changes of each.
+
+       ./build/test --fuzz TARGET FILE...   replays inputs
+       ./build/test --fuzz TARGET           changes the seeds, for
+                                            FUZZ_SECONDS (60), in any build
+       ./build/test --seeds DIR             writes DIR/TARGET/..., DIR/words
+
+   The input of a session: the number of the dialogue whose options it has,
+   an octet from which chance begins, and what the peer says. */
+
+typedef void fuzz_take(void *ctx, mail_str seed);
+
+typedef struct fuzz_target {
+    const char *name;
+    void (*run)(mail_str in);
+    void (*seeds)(fuzz_take *take, void *ctx);
+} fuzz_target;
+
+static unsigned fuzz_octet(mail_str *in) {
+    unsigned c = in->n ? (unsigned char)in->p[0] : 0;
+    if (in->n) in->p++, in->n--;
+    return c;
+}
+
+static void fuzz_luck(unsigned octet) {
+    t_seed = (octet + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* --- sessions ------------------------------------------------------------ */
+
+/* CRLF.CRLF ends a text and nothing else does; from is where it began. */
+static void fuzz_data_end(mail_str in, size_t from, size_t at, int ended) {
+    size_t n = at - from;
+    int dot = n == 3 && memcmp(in.p + from, ".\r\n", 3) == 0;
+    if (n > 4 && memcmp(in.p + at - 5, "\r\n.\r\n", 5) == 0) dot = 1;
+    if (dot != ended) {
+        t_fail(__LINE__, "CRLF.CRLF ends a text, and nothing else does");
+        t_show("text", mail_sn(in.p + from, n));
+    }
+}
+
+static int fuzz_in_data(const t_run *r) {
+    return r->kind == &t_smtpd && r->mode == T_OCTETS &&
+           ((const mail_smtpd *)r->s)->state == MAIL_SMTPD_DATA;
+}
+
+/* Silence, and then a peer that has gone: every session comes to its end. */
+static void fuzz_end(t_run *r) {
+    r->kind->tick(r->s, 1);
+    r->kind->tick(r->s, INT64_C(1000000000));
+    t_pump(r);
+    if (r->kind->eof) r->kind->eof(r->s);
+    t_pump(r);
+    CHECK(r->closed);
+}
+
+/* A client judges by the packet whether an answer came before it had asked
+   (F5), so the pieces end where a server would wait for it: turn has a mark
+   behind each octet upon which, octet by octet, it spoke or something
+   happened. NULL: all at once. */
+static size_t fuzz_piece(const t_run *r, mail_str in, const char *turn) {
+    size_t n = r->mode == T_WHOLE ? in.n : 1 + t_random(40), i;
+    if (r->mode == T_OCTETS) n = 1;
+    if (n > in.n) n = in.n;
+    for (i = 1; turn && i < n; i++)
+        if (turn[i]) return i;
+    return n;
+}
+
+static void fuzz_run(const t_kind *k, const char *opts, mail_str in,
+                     int mode, char *turn, t_text *got, t_text *log) {
+    t_run r;
+    size_t at = 0, n, from = 0, said;
+    int was, stage;
+    memset(&r, 0, sizeof r);
+    r.kind = k;
+    r.opts = opts;
+    r.mode = mode;
+    r.s = t_alloc(k->size);
+    memset(r.s, 0x55, k->size);
+    k->init(&r);
+    t_pump(&r);
+    for (; at < in.n && !t_now.bad; at += n) {
+        n = fuzz_piece(&r, mail_sn(in.p + at, in.n - at),
+                       turn ? turn + at : NULL);
+        said = r.got.n + r.log.n;
+        stage = r.step;
+        was = fuzz_in_data(&r);
+        t_feed(&r, in.p + at, n);
+        if (was) fuzz_data_end(in, from, at + n, !fuzz_in_data(&r));
+        else if (fuzz_in_data(&r)) from = at + n;
+        if (turn && mode == T_OCTETS)
+            turn[at + n] = r.got.n + r.log.n > said || r.step != stage;
+        if (mode != T_WHOLE && t_random(4) == 0) t_move(&r);
+    }
+    fuzz_end(&r);
+    free(r.s);
+    t_free(&r.env);
+    t_free(&r.text);
+    *got = r.got;
+    *log = r.log;
+}
+
+static void fuzz_session(const t_kind *k, const t_dialogue *talks, size_t n,
+                         mail_str in) {
+    mail_str opts = mail_s(talks[fuzz_octet(&in) % n].text);
+    t_text got, log, got2, log2;
+    char line[400] = "", *turn;
+    int mode;
+    fuzz_luck(fuzz_octet(&in));
+    opts = mail_cut(&opts, '\n');
+    if (mail_starts(opts, "O: "))
+        mail_copy(line, sizeof line, mail_sn(opts.p + 3, opts.n - 3));
+    turn = (char *)t_alloc(in.n + 1);
+    memset(turn, 0, in.n + 1);
+    if (k->fed == 'C') free(turn), turn = NULL;
+    fuzz_run(k, line, in, T_OCTETS, turn, &got, &log);
+    CHECK(got.n <= 100 * in.n + 8192 && log.n <= 100 * in.n + 8192);
+    for (mode = 0; mode < 3 && !t_now.bad; mode++) {
+        fuzz_run(k, line, in, mode == 1 ? T_SLOW : T_WHOLE,
+                 mode == 2 ? NULL : turn, &got2, &log2);
+        if (mode < 2 || turn == NULL) {
+            CHECK_SAME(t_str(&got2), t_str(&got));
+            CHECK_SAME(t_str(&log2), t_str(&log));
+        }
+        t_free(&got2);
+        t_free(&log2);
+    }
+    free(turn);
+    t_free(&got);
+    t_free(&log);
+}
+
+/* What the peer says in the dialogues. */
+static void fuzz_talks(const t_kind *k, const t_dialogue *talks, size_t n,
+                       fuzz_take *take, void *ctx) {
+    t_text seed = {NULL, 0, 0};
+    t_script script;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        char first[2];
+        t_script_read(&script, talks[i].text, k->fed);
+        first[0] = (char)i;
+        first[1] = 'c';
+        seed.n = 0;
+        t_add(&seed, mail_sn(first, 2));
+        t_add(&seed, t_str(&script.in));
+        if (seed.n < 4096) take(ctx, t_str(&seed));
+        t_script_free(&script);
+    }
+    t_free(&seed);
+}
+
+#define FUZZ_SESSION(x) \
+    static void fuzz_##x(mail_str in) { \
+        fuzz_session(&t_##x, t_##x##_talks, T_COUNT(t_##x##_talks), in); \
+    } \
+    static void fuzz_##x##_seeds(fuzz_take *take, void *ctx) { \
+        fuzz_talks(&t_##x, t_##x##_talks, T_COUNT(t_##x##_talks), take, \
+                   ctx); \
+    }
+FUZZ_SESSION(smtpd)
+FUZZ_SESSION(smtpc)
+FUZZ_SESSION(pop3d)
+FUZZ_SESSION(pop3c)
+FUZZ_SESSION(fetch)
+
+/* --- addresses ----------------------------------------------------------- */
+
+/* What is written is read as the same path, and written as the same text. */
+static void fuzz_path(const mail_path *p) {
+    char out[MAIL_PATH_SIZE], again[MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_buf c = mail_buf_on(again, sizeof again);
+    mail_path q;
+    mail_str rest, s;
+    mail_path_write(&b, p);
+    s = mail_buf_str(&b);
+    CHECK(!b.full && !mail_has_control(s));
+    CHECK(mail_path_read(s, &q, &rest) == MAIL_ERR_OK && rest.n == 0);
+    CHECK(mail_path_same(p, &q) && strcmp(p->local, q.local) == 0);
+    mail_path_write(&c, &q);
+    CHECK_SAME(mail_buf_str(&c), s);
+    if (p->domain[0] == 0) return;
+    CHECK(mail_path_mailbox(mail_sn(s.p + 1, s.n - 2), &q) == MAIL_ERR_OK);
+    CHECK(mail_path_same(p, &q) && mail_domain_ok(mail_s(p->domain)));
+}
+
+static void fuzz_addr(mail_str in) {
+    mail_path p, q;
+    mail_str rest, host;
+    int port = -1;
+    if (mail_path_mailbox(in, &p) == MAIL_ERR_OK) fuzz_path(&p);
+    if (mail_host_port(in, &host, &port) == MAIL_ERR_OK)
+        CHECK(port >= 0 && port <= 65535 && host.n <= in.n);
+    if (mail_domain_ok(in)) CHECK(in.n < MAIL_DOMAIN_SIZE);
+    if (mail_path_read(in, &p, &rest) != MAIL_ERR_OK) return;
+    CHECK(rest.p + rest.n == in.p + in.n && rest.p[-1] == '>');
+    fuzz_path(&p);
+    in.n -= rest.n;                       /* alone, without what follows */
+    CHECK(mail_path_read(in, &q, &rest) == MAIL_ERR_OK && rest.n == 0);
+    CHECK(mail_path_same(&p, &q));
+}
+
+static void fuzz_addr_seeds(fuzz_take *take, void *ctx) {
+    static const char *const seeds[] = {
+        "<>", "<postmaster>", "<a@b.example>", "a@b.example", "a@b c",
+        "<@r.example,@s.example:a@b.example> SIZE=3", "<\"a b\"@b.example>",
+        "\"a\\\"\\\\b\"@b", "<a@[127.0.0.1]>", "a@[IPv6:2001:db8::1]",
+        "<a.b+c@xn--bcher-kva.example>", "127.0.0.1:25", "[::1]:25", ":25",
+        "<a%b@c!d@e>", "<a@b.example", "\"\"@b", "<a@b.example.>"
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(seeds); i++) take(ctx, mail_s(seeds[i]));
+}
+
+/* --- codes: base64, dots, lines, replies --------------------------------- */
+
+static void fuzz_b64(mail_str in) {
+    char *text = (char *)t_alloc(MAIL_B64_SIZE(in.n));
+    char *back = (char *)t_alloc(MAIL_B64_SIZE(in.n));
+    mail_buf b = mail_buf_on(text, MAIL_B64_SIZE(in.n)), c;
+    size_t n = 0;
+    mail_b64_encode(&b, in);
+    CHECK(!b.full && b.n == MAIL_B64_SIZE(in.n));
+    CHECK(mail_b64_decode(mail_buf_str(&b), text, &n) == MAIL_ERR_OK);
+    CHECK_SAME(mail_sn(text, n), in);
+    if (mail_b64_decode(in, back, &n) == MAIL_ERR_OK) {
+        c = mail_buf_on(text, MAIL_B64_SIZE(in.n));
+        CHECK(n <= in.n / 4 * 3);
+        mail_b64_encode(&c, mail_sn(back, n));
+        CHECK_SAME(mail_buf_str(&c), in);
+    }
+    free(text);
+    free(back);
+}
+
+static void fuzz_reply(mail_str in) {
+    mail_str text, rest, code;
+    int n, more;
+    int64_t v;
+    if (mail_reply_line(in, &n, &more, &text) == MAIL_ERR_OK)
+        CHECK(n >= 200 && n <= 599 && text.n <= in.n);
+    if (mail_status_line(in, &n, &text) == MAIL_ERR_OK)
+        CHECK((n == 0 || n == 1) && text.n <= in.n);
+    code = mail_enhanced(in, &rest);
+    CHECK(code.n + rest.n <= in.n);
+    if (mail_number(in, 999, &v) == MAIL_ERR_OK) CHECK(v >= 0 && v <= 999);
+}
+
+static void fuzz_codes(mail_str in) {
+    unsigned what = fuzz_octet(&in), cuts = fuzz_octet(&in) * 257 % 4096;
+    fuzz_b64(in);
+    fuzz_reply(in);
+    if (in.n <= MAIL_LINE_SIZE)
+        t_line_one(in.p, in.n, in.n ? cuts % in.n : 0, (int)(what & 1));
+    t_dot_read_check(in, cuts);
+    t_dot_write_check(in, cuts, 2 + what % 60);
+    t_free(&t_d1);
+    t_free(&t_d2);
+    t_free(&t_d3);
+}
+
+static void fuzz_codes_seeds(fuzz_take *take, void *ctx) {
+    static const char *const seeds[] = {
+        "a\r\n.\r\nb\r\n..\r\n", "\r\n.\n\r.\r\r\n.\r", "Zm9vYmFy", "Zm8=",
+        "250-mx.example\r\n", "250 2.1.0 fine", "+OK 3 messages",
+        "-ERR [IN-USE] no", "QUIT\r\n", "5.1.1 who?", "220", "999", ".\r\n"
+    };
+    char text[100];
+    size_t i;
+    for (i = 0; i < T_COUNT(seeds); i++) {
+        snprintf(text, sizeof text, "ac%s", seeds[i]);
+        take(ctx, mail_s(text));
+    }
+}
+
+/* --- names and passwords ------------------------------------------------- */
+
+/* Rounds of five digits and more are right, but slow. */
+static int fuzz_slow(mail_str secret) {
+    size_t n = 0, i;
+    for (i = 0; i < secret.n; i++) {
+        n = mail__digit(secret.p[i]) ? n + 1 : 0;
+        if (n > 3) return 1;
+    }
+    return 0;
+}
+
+/* A message of SASL PLAIN, a name, and a secret that stands in `users`. */
+static void fuzz_sasl(mail_str in) {
+    mail_str who, user, password, plain;
+    char digest[33];
+    if (mail_sasl_plain(in, &who, &user, &password) == MAIL_ERR_OK)
+        CHECK(who.n + user.n + password.n + 2 == in.n && user.n > 0);
+    if (mail_user_ok(in))
+        CHECK(in.n < MAIL_USER_SIZE && in.p[0] != '.' &&
+              !mail_has_control(in) && memchr(in.p, '/', in.n) == NULL);
+    mail_apop(in, in, digest);
+    CHECK(strlen(digest) == 32);
+    if (mail_secret_plain(in, &plain))
+        CHECK(mail_secret_check(in, plain) == (plain.n > 0));
+    else if (mail_starts(in, "{SCRAM") && !fuzz_slow(in))
+        CHECK(!mail_secret_check(in, mail_s("no such password")));
+}
+
+static void fuzz_sasl_seeds(fuzz_take *take, void *ctx) {
+    char secret[MAIL_SECRET_SIZE];
+    mail_buf b = mail_buf_on(secret, sizeof secret);
+    take(ctx, mail_sn("\0bob\0secret", 11));
+    take(ctx, mail_sn("al\0bob\0s", 8));
+    take(ctx, mail_s("bob.b_o-b"));
+    take(ctx, mail_s("{PLAIN}secret"));
+    mail_secret_make(&b, mail_s("secret"), mail_s("salt"), 2);
+    take(ctx, mail_buf_str(&b));
+}
+
+/* --- the letter ---------------------------------------------------------- */
+
+/* Reading a header as it passes: whole, or in pieces. */
+static void fuzz_head(mail_str in) {
+    mail_head whole, pieces;
+    size_t at = 0;
+    memset(&whole, 0, sizeof whole);
+    memset(&pieces, 0, sizeof pieces);
+    mail_head_feed(&whole, in);
+    while (at < in.n) {
+        size_t n = 1 + t_random(5);
+        if (n > in.n - at) n = in.n - at;
+        mail_head_feed(&pieces, mail_sn(in.p + at, n));
+        at += n;
+    }
+    CHECK(whole.received == pieces.received && whole.over == pieces.over);
+    CHECK(whole.has_8bit == pieces.has_8bit);
+    CHECK(whole.has_8bit == mail__is_8bit(in));
+}
+
+/* In this order, each at most once, and no field of anybody else's. */
+static void fuzz_fields(mail_str head) {
+    static const char *const names[] = {
+        "From: ", "To: ", "Cc: ", "Subject: ", "Date: ", "Message-ID: ",
+        "MIME-Version: ", "Content-Type: ", "Content-Transfer-Encoding: "
+    };
+    size_t next = 0;
+    while (head.n) {
+        mail_str line = mail_cut(&head, '\n');
+        CHECK(line.n && line.p[line.n - 1] == '\r' && line.n <= 999);
+        if (line.n < 2) break;
+        if (line.p[0] == ' ' || line.p[0] == '\t') {
+            CHECK(next > 0 && mail_trim(line).n > 1);
+            continue;
+        }
+        while (next < T_COUNT(names) && !mail_starts(line, names[next]))
+            next++;
+        CHECK(next++ < T_COUNT(names));
+    }
+    CHECK(head.n == 0);                /* the empty line was the last one */
+}
+
+static void fuzz_subject(mail_str head, const char *want) {
+    t_text back = {NULL, 0, 0};
+    const char *p = strstr(head.p, "\nSubject: ");
+    CHECK((p != NULL) == (want != NULL));
+    if (p && mail__is_8bit(mail_s(want))) t_words_back(mail_s(p), &back);
+    else if (p) t_field(mail_s(p), "Subject: ", &back);
+    if (p) CHECK_SAME(t_str(&back), mail_s(want));
+    t_free(&back);
+}
+
+static void fuzz_compose(char *const part[5], unsigned what) {
+    static char out[16384];
+    mail_buf b = mail_buf_on(out, what & 2 ? sizeof out - 1 : 300);
+    mail_compose m;
+    mail_err e;
+    memset(&m, 0, sizeof m);
+    m.from = part[0];
+    m.to = part[1];
+    m.cc = part[2];
+    m.subject = part[3];
+    m.message_id = what & 4 ? part[4] : NULL;
+    m.time = what;
+    m.body_8bit = (int)(what & 1);
+    e = mail_compose_head(&b, &m);
+    if (e) {
+        CHECK(e == MAIL_ERR_SYNTAX || e == MAIL_ERR_TOOLONG);
+        return;
+    }
+    out[b.n] = 0;
+    CHECK(!b.full && !mail__is_8bit(mail_buf_str(&b)));
+    fuzz_fields(mail_buf_str(&b));
+    fuzz_subject(mail_buf_str(&b), m.subject);
+}
+
+/* Whatever a client calls itself, once it is let in: one field of ours. */
+static void fuzz_received(char *const part[5], unsigned what) {
+    char out[2048];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_received r;
+    mail_path to;
+    mail_str s;
+    memset(&r, 0, sizeof r);
+    if (!mail__helo_ok(mail_s(part[0]))) return;
+    r.helo = part[0];
+    r.address = what & 8 ? "::1" : "192.0.2.1";
+    r.by = "mx.b.example";
+    r.with = "ESMTP";
+    r.id = "5F";
+    if (mail_path_mailbox(mail_s(part[1]), &to) == MAIL_ERR_OK) r.for_ = &to;
+    mail_received_write(&b, &r);
+    s = mail_buf_str(&b);
+    CHECK(!b.full && t_longest(s) >= 0 && t_longest(s) <= 998);
+    CHECK(mail_starts(s, "Received: from ") && s.p[s.n - 1] == '\n');
+    while (s.n) {
+        mail_str line = mail_cut(&s, '\n');
+        CHECK(s.n == 0 || s.p[0] == '\t');
+        CHECK(line.n > 1 &&
+              !mail_has_control(mail_sn(line.p + 1, line.n - 2)));
+    }
+}
+
+/* Options, chance, and strings with a NUL behind each. */
+static void fuzz_msg(mail_str in) {
+    unsigned what = fuzz_octet(&in);
+    char *part[5];
+    size_t i;
+    fuzz_luck(fuzz_octet(&in));
+    fuzz_head(in);
+    for (i = 0; i < 5; i++) {
+        mail_str s = mail_cut(&in, 0);
+        part[i] = (char *)t_alloc(s.n + 1);
+        mail_copy(part[i], s.n + 1, s);
+    }
+    fuzz_compose(part, what);
+    fuzz_received(part, what);
+    for (i = 0; i < 5; i++) free(part[i]);
+}
+
+static void fuzz_msg_seeds(fuzz_take *take, void *ctx) {
+    static const char one[] =
+        "\7cAl <al@a.example>\0bob@b.example, carol@b.example\0c@d\0"
+        "hi there, this one is long enough to be folded at a space or two\0"
+        "<1@a.example>";
+    static const char two[] =
+        "\3ca.example\0bob@b.example\0\0\xed\x95\x9c\xea\xb8\x80 and "
+        "\xf0\x9f\x93\xac\0";
+    take(ctx, mail_sn(one, sizeof one - 1));
+    take(ctx, mail_sn(two, sizeof two - 1));
+    take(ctx, mail_s("\7cReceived: a\r\n\tb\r\nSubject: x\r\n\r\nbody\r\n"));
+    take(ctx, mail_s("\7creceived: a\nReceived : b\n\nReceived: c\xc3\xb6"));
+}
+
+/* --- the files of the queue, line by line -------------------------------- */
+
+static void fuzz_envelope(mail_str line) {
+    char one[1024], two[1024];
+    mail_buf b = mail_buf_on(one, sizeof one);
+    mail_buf c = mail_buf_on(two, sizeof two);
+    mail_queue_line q, r;
+    mail_str s;
+    if (line.n > 600 || mail_queue_read(line, &q)) return;
+    mail_queue_write(&b, &q);
+    s = mail_buf_str(&b);
+    CHECK(!b.full && mail_eq(mail_cut(&s, '\n'), mail_sn(one, b.n - 1)));
+    CHECK(s.n == 0);                                    /* one line it is */
+    CHECK(mail_queue_read(mail_sn(one, b.n - 1), &r) == MAIL_ERR_OK);
+    CHECK(r.which == q.which && r.number == q.number && r.size == q.size);
+    mail_queue_write(&c, &r);
+    CHECK_SAME(mail_buf_str(&c), mail_buf_str(&b));
+}
+
+static void fuzz_state(mail_str line) {
+    char one[1024], two[1024];
+    mail_buf b = mail_buf_on(one, sizeof one);
+    mail_buf c = mail_buf_on(two, sizeof two);
+    mail_state_line s, t;
+    if (mail_state_read(line, &s)) return;
+    mail_state_write(&b, &s);
+    CHECK(!b.full && b.n && one[b.n - 1] == '\n');
+    CHECK(!mail_has_control(mail_sn(one, b.n - 1)));
+    CHECK(mail_state_read(mail_sn(one, b.n - 1), &t) == MAIL_ERR_OK);
+    CHECK(t.n == s.n && t.tries == s.tries && t.code == s.code);
+    CHECK(t.fate == s.fate);
+    mail_state_write(&c, &t);
+    CHECK_SAME(mail_buf_str(&c), mail_buf_str(&b));
+}
+
+static void fuzz_names(mail_str s) {
+    char id[MAIL_ID_SIZE], uid[72];
+    int64_t time;
+    uint32_t run, number;
+    size_t i;
+    if (mail_id_read(s, &time, &run, &number) == MAIL_ERR_OK) {
+        mail_id_write(id, time, run, number);
+        CHECK_SAME(mail_s(id), s);
+    }
+    mail_box_uid(s, uid);
+    CHECK(uid[0] && strlen(uid) <= 70);
+    for (i = 0; uid[i]; i++) CHECK(uid[i] > ' ' && uid[i] <= '~');
+    CHECK(mail_box_size(s, 'S') >= -1 && mail_box_size(s, 'W') >= -1);
+}
+
+static void fuzz_record(mail_str s, char kind) {
+    mail_str salt = mail_sn("0123456789abcdef", 16), body;
+    uint64_t lap = 12;
+    char *p = (char *)t_alloc(s.n + MAIL_RECORD_HEAD), got;
+    CHECK(mail_record_read(s, &lap, salt, &got, &body) <= s.n);
+    lap = 12;
+    if (s.n) memcpy(p + MAIL_RECORD_HEAD, s.p, s.n);
+    if (s.n <= MAIL_RECORD_MAX - MAIL_RECORD_HEAD) {
+        mail_record_write(p, kind, lap, salt, s);
+        CHECK(mail_record_read(mail_sn(p, s.n + MAIL_RECORD_HEAD), &lap,
+                               salt, &got, &body) ==
+              s.n + MAIL_RECORD_HEAD);
+        CHECK(got == kind && mail_eq(body, s));
+    }
+    free(p);
+}
+
+static void fuzz_queue(mail_str in) {
+    fuzz_record(in, "AFDR"[in.n % 4]);
+    while (in.n) {
+        mail_str line = mail_cut(&in, '\n');
+        fuzz_envelope(line);
+        fuzz_state(line);
+        fuzz_names(line);
+    }
+}
+
+static void fuzz_queue_seeds(fuzz_take *take, void *ctx) {
+    char head[MAIL_RECORD_HEAD];
+    take(ctx, mail_s("mail-queue 2\nid 5F-00000001-00000A\ntext 12 14 7\n"
+                     "from <a@b.example>\nto <\"a b\"@[IPv6:::1]>\n\n"));
+    take(ctx, mail_s("text 1234 9223372036854775807 8 apart\nfrom <>\n"
+                     "about 5F-00000001-00000A 0\nlate 5F-1-2 99\n"));
+    take(ctx, mail_s("0 due 3 451 4.2.1 later\n1 sent 1 250 2.0.0 mine\n"
+                     "2 told 0 550 5.1.1 nobody\n3 late 9 0\n"));
+    take(ctx, mail_s("5F-00000001-00000A\n1767225600.5F.mx,S=10,W=12:2,S\n"));
+    mail_record_write(head, 'D', 12, mail_sn("0123456789abcdef", 16),
+                      mail_sn("", 0));
+    take(ctx, mail_sn(head, sizeof head));
+}
+
+#ifndef MAIL_H_ONLY
+/* --- answers of name servers --------------------------------------------- */
+
+static void fuzz_dns(mail_str in) {
+    static const int types[] = { MAIL_RR_MX, MAIL_RR_A, MAIL_RR_AAAA };
+    int type = types[fuzz_octet(&in) % 3];
+    mail_err e = t_dns_read(in, "d.example", type);
+    const dns_answer *a = &t_answer;
+    mail_hosts h;
+    size_t i;
+    if (e) {
+        CHECK(e == MAIL_ERR_PROTOCOL);
+        return;
+    }
+    CHECK(a->n <= DNS_RECORDS && a->ttl >= 0 && (!a->e || !a->n));
+    for (i = 0; i < a->n; i++) {
+        unsigned char address[16];
+        const mail_rr *rr = &a->rr[i];
+        CHECK(rr->type == type && !mail_has_control(mail_s(rr->data)));
+        if (type == MAIL_RR_MX)
+            CHECK(rr->preference >= 0 && rr->preference <= 65535);
+        else CHECK(inet_pton(type == MAIL_RR_A ? AF_INET : AF_INET6,
+                             rr->data, address) == 1);
+    }
+    if (mail_hosts_find(&h, "d.example", "mx2.d.example", (uint32_t)in.n,
+                        a->e, a->rr, a->n) != MAIL_VERDICT_HOSTS) return;
+    CHECK(h.n >= 1 && h.n <= MAIL_HOSTS);
+    for (i = 0; i < h.n; i++) CHECK(mail_domain_ok(mail_s(h.name[i])));
+}
+
+static void fuzz_dns_seeds(fuzz_take *take, void *ctx) {
+    static const vrecord to[] = {
+        { "d.example", DNS_CNAME, 0, "a.example" },
+        { "a.example", MAIL_RR_A, 0, "192.0.2.7" },
+        { "a.example", MAIL_RR_AAAA, 0, "2001:db8::1" }
+    };
+    static const int types[] = { MAIL_RR_MX, MAIL_RR_A, MAIL_RR_AAAA };
+    t_text seed = {NULL, 0, 0};
+    int i;
+    for (i = 0; i < 6; i++) {
+        char first = (char)i;
+        mail_str s = i < 3 ? t_message("d.example", types[i % 3], 0x8180, to, 3)
+                           : t_message("d.example", types[i % 3], 0x8180,
+                                       t_mx_records, i == 5 ? 0 : 4);
+        seed.n = 0;
+        t_add(&seed, mail_sn(&first, 1));
+        t_add(&seed, s);
+        take(ctx, t_str(&seed));
+    }
+    t_free(&seed);
+}
+#endif /* MAIL_H_ONLY */
+
+/* --- the table, and what runs it ----------------------------------------- */
+
+#define FUZZ(x) { #x, fuzz_##x, fuzz_##x##_seeds }
+
+static const fuzz_target fuzz_targets[] = {
+    FUZZ(smtpd), FUZZ(smtpc), FUZZ(pop3d), FUZZ(pop3c), FUZZ(fetch),
+    FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(msg), FUZZ(queue),
+#ifndef MAIL_H_ONLY
+    FUZZ(dns),
+#endif
+};
+
+/* What is likely to matter to somebody who reads mail. */
+static const char *const fuzz_words[] = {
+    "\r\n", "\r\n.\r\n", "\n.\n", "\r", "\n", ".", "..", "EHLO a.example\r\n",
+    "HELO a\r\n", "MAIL FROM:<al@a.example>", "RCPT TO:<bob@b.example>\r\n",
+    "DATA\r\n", "RSET\r\n", "NOOP\r\n", "VRFY ", "QUIT\r\n", "STARTTLS\r\n",
+    "AUTH PLAIN ", "AUTH LOGIN\r\n", "AUTH SCRAM-SHA-256 ", " SIZE=", "*\r\n",
+    " BODY=8BITMIME", "220 mx\r\n", "250 ok\r\n", "250-SIZE 100\r\n",
+    "250-PIPELINING\r\n", "250-8BITMIME\r\n", "250-AUTH PLAIN LOGIN\r\n",
+    "354 go\r\n", "334 \r\n", "235 in\r\n", "451 later\r\n", "550 5.1.1 no\r\n",
+    "421 bye\r\n", "221 bye\r\n", "USER bob\r\n", "PASS secret\r\n", "STLS\r\n",
+    "APOP mrose ", "STAT\r\n", "LIST\r\n", "UIDL\r\n", "RETR 1\r\n", "CAPA\r\n",
+    "DELE 2\r\n", "TOP 1 0\r\n", "+OK ", "-ERR ", "+OK 3 300\r\n", "1 120\r\n",
+    "1 uid-1\r\n", "<", ">", "@", "\"", "\\", "[IPv6:::1]", "=?UTF-8?B?",
+    "Received: ", "mail-queue 2\n", "text 10 11 7\n", "from <>\n",
+    "6955B900-00000001-000001\n", "0 due 0 0 \n", "{SCRAM-SHA-256}4,",
+    "{PLAIN}", "\xc0\x0c", "9223372036854775807", "\xed\x95\x9c"
+};
+
+static int fuzz_one(const fuzz_target *t, mail_str in) {
+    char *p = t_copy(in.p, in.n);
+    t_now.name = t->name;
+    t_now.bad = 0;
+    t->run(mail_sn(p, in.n));
+    free(p);
+    return t_now.bad == 0;
+}
+
+static const fuzz_target *fuzz_find(const char *name) {
+    size_t i;
+    for (i = 0; i < T_COUNT(fuzz_targets); i++)
+        if (name && strcmp(name, fuzz_targets[i].name) == 0)
+            return &fuzz_targets[i];
+    return NULL;
+}
+
+/* Another octet, a word, a piece twice, a piece less. */
+static void fuzz_change(t_text *t, uint64_t *luck) {
+    static char old[4096];
+    const char *word = fuzz_words[*luck % T_COUNT(fuzz_words)];
+    size_t n = t->n < sizeof old ? t->n : sizeof old, at, k;
+    uint64_t was = t_seed;
+    t_seed = *luck;
+    at = n ? t_random((unsigned)n) : 0;
+    k = n ? t_random((unsigned)(n - at)) : 0;
+    memcpy(old, t_str(t).p, n);
+    switch (t_random(4)) {
+    case 0:
+        if (n) t->p[at] = (char)t_random(256);
+        break;
+    case 1:
+        t->n = at;
+        t_add(t, mail_s(word));
+        t_add(t, mail_sn(old + at, n - at));
+        break;
+    case 2:
+        t->n = at + k;
+        t_add(t, mail_sn(old + at, n - at));
+        break;
+    default:
+        t->n = at;
+        t_add(t, mail_sn(old + at + k, n - at - k));
+    }
+    *luck = t_seed;
+    t_seed = was;
+}
+
+typedef struct fuzz_job {
+    const fuzz_target *target;
+    int rounds;                     /* changes of each seed */
+    uint64_t luck;
+    size_t n;                       /* inputs so far */
+    const char *dir;                /* where seeds are written, or NULL */
+} fuzz_job;
+
+static void fuzz_tried(fuzz_job *j, mail_str in) {
+    j->n++;
+    if (!fuzz_one(j->target, in)) t_show("input", in);
+}
+
+/* A seed, and some changes of it, each on top of the one before. */
+static void fuzz_seed(void *ctx, mail_str seed) {
+    fuzz_job *j = (fuzz_job *)ctx;
+    t_text t = {NULL, 0, 0};
+    int i, bad = t_now.bad;
+    if (!bad) fuzz_tried(j, seed);
+    t_add(&t, seed);
+    for (i = 0; i < j->rounds && !t_now.bad && !bad; i++) {
+        fuzz_change(&t, &j->luck);
+        if (t.n < 4096) fuzz_tried(j, t_str(&t));
+    }
+    t_now.bad |= bad;
+    t_free(&t);
+}
+
+static void fuzz_test(size_t i) {
+    fuzz_job j = { NULL, 3, 7, 0, NULL };
+    j.target = &fuzz_targets[i];
+    j.target->seeds(fuzz_seed, &j);
+    CHECK(j.n > 0);
+}
+
+static int fuzz_file(const fuzz_target *t, const char *name) {
+    t_text in = {NULL, 0, 0};
+    char part[4096];
+    size_t n;
+    int ok;
+    FILE *f = fopen(name, "rb");
+    if (f == NULL) {
+        printf("%s: cannot be read\n", name);
+        return 0;
+    }
+    while ((n = fread(part, 1, sizeof part, f)) > 0)
+        t_add(&in, mail_sn(part, n));
+    fclose(f);
+    ok = fuzz_one(t, t_str(&in));
+    printf("%s: %s\n", name, ok ? "nothing wrong" : "FAILED");
+    t_free(&in);
+    return ok;
+}
+
+/* What --fuzz does. */
+static int fuzz_main(int argc, char **argv) {
+    const fuzz_target *t = fuzz_find(argc > 2 ? argv[2] : NULL);
+    const char *seconds = getenv("FUZZ_SECONDS");
+    time_t end = time(NULL) + (seconds ? atoi(seconds) : 60);
+    fuzz_job j = { NULL, 100, 1, 0, NULL };
+    size_t k;
+    int i, bad = 0;
+    alarm(0);
+    if (t == NULL) {
+        printf("usage: --fuzz TARGET [FILE...]; targets:");
+        for (k = 0; k < T_COUNT(fuzz_targets); k++)
+            printf(" %s", fuzz_targets[k].name);
+        printf("\n");
+        return 2;
+    }
+    for (i = 3; i < argc; i++) bad |= !fuzz_file(t, argv[i]);
+    if (argc > 3) return bad;
+    j.target = t;
+    t_now.bad = 0;
+    do t->seeds(fuzz_seed, &j);
+    while (!t_now.bad && time(NULL) < end);
+    printf("%s: %lu inputs, %s\n", t->name, (unsigned long)j.n,
+           t_now.bad ? "FAILED" : "nothing wrong");
+    return t_now.bad != 0;
+}
+
+static FILE *fuzz_create(const char *dir, const char *name, size_t n) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (n) {
+        mkdir(path, 0777);
+        snprintf(path, sizeof path, "%s/%s/seed-%03u", dir, name,
+                 (unsigned)n);
+    }
+    return fopen(path, "wb");
+}
+
+static void fuzz_write(void *ctx, mail_str seed) {
+    fuzz_job *j = (fuzz_job *)ctx;
+    FILE *f = fuzz_create(j->dir, j->target->name, ++j->n);
+    if (f) fwrite(seed.p, 1, seed.n, f);
+    if (f == NULL || fclose(f)) t_fail(__LINE__, "a seed cannot be written");
+}
+
+/* What --seeds does: a directory for each target, its name on a line; words
+   for libFuzzer's -dict. */
+static int fuzz_seeds_main(const char *dir) {
+    fuzz_job j = { NULL, 0, 0, 0, NULL };
+    size_t i, k;
+    FILE *f;
+    j.dir = dir;
+    t_now.name = "seeds";
+    mkdir(dir, 0777);
+    f = fuzz_create(dir, "words", 0);
+    if (f == NULL) return 1;
+    for (i = 0; i < T_COUNT(fuzz_words); i++) {
+        fprintf(f, "\"");
+        for (k = 0; fuzz_words[i][k]; k++)
+            fprintf(f, "\\x%02x", (unsigned)(unsigned char)fuzz_words[i][k]);
+        fprintf(f, "\"\n");
+    }
+    if (fclose(f)) return 1;
+    for (i = 0; i < T_COUNT(fuzz_targets); i++) {
+        j.target = &fuzz_targets[i];
+        j.n = 0;
+        j.target->seeds(fuzz_write, &j);
+        printf("%s\n", j.target->name);
+    }
+    return t_now.bad != 0;
+}
+
+#ifdef MAIL_FUZZ
+/* libFuzzer has a main of its own; FUZZ_TARGET names the target. */
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
+    static const fuzz_target *t;
+    if (t == NULL) t = fuzz_find(getenv("FUZZ_TARGET"));
+    if (t == NULL) {
+        fprintf(stderr, "FUZZ_TARGET is no target: see --fuzz\n");
+        exit(2);
+    }
+    if (!fuzz_one(t, mail_sn((const char *)p, n))) abort();
+    return 0;
+}
+#endif
+
 /* ==== [MAIN] the table of tests ========================================== */
 
 typedef struct t_test { const char *name; void (*run)(void); } t_test;
@@ -9978,6 +10814,7 @@ static void t_count(void) {
     else t_now.passed++;
 }
 
+#ifndef MAIL_FUZZ
 int main(int argc, char **argv) {
     char name[200];
     size_t i, k;
@@ -9991,6 +10828,10 @@ int main(int argc, char **argv) {
                      strcmp(argv[1], "--soak") == 0))
         return sim_main(argc, argv);
 #endif
+    if (argc > 1 && strcmp(argv[1], "--fuzz") == 0)
+        return fuzz_main(argc, argv);
+    if (argc == 3 && strcmp(argv[1], "--seeds") == 0)
+        return fuzz_seeds_main(argv[2]);
     for (i = 0; i < T_COUNT(t_tests); i++)
         if (t_wanted(t_tests[i].name, argc, argv)) {
             t_tests[i].run();
@@ -10004,6 +10845,13 @@ int main(int argc, char **argv) {
             t_all_talks[k].run(i);
             t_count();
         }
+    for (i = 0; i < T_COUNT(fuzz_targets); i++) {
+        snprintf(name, sizeof name, "fuzz %s", fuzz_targets[i].name);
+        if (!t_wanted(name, argc, argv)) continue;
+        fuzz_test(i);
+        t_count();
+    }
     printf("%d passed, %d failed\n", t_now.passed, t_now.failed);
     return t_now.failed ? 1 : 0;
 }
+#endif
