@@ -625,7 +625,7 @@ typedef struct mail_row {
     X(RCPT,  "at least one forward-path is accepted") \
     X(DATA,  "message text, until CRLF.CRLF") \
     X(AUTH,  "in the middle of a login") \
-    X(TLS,   "TLS is being made: nothing is said in clear any more") \
+    X(TLS,   "TLS is being made: nothing more is said in clear") \
     X(END,   "221 or 421 is said")
 
 typedef enum mail_smtpd_state {
@@ -720,7 +720,7 @@ MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
     X(EHLO,  "said EHLO") \
     X(HELO,  "said HELO") \
     X(STARTTLS, "said STARTTLS") \
-    X(TLS,   "TLS is being made: nothing is said in clear any more") \
+    X(TLS,   "TLS is being made: nothing more is said in clear") \
     X(AUTH,  "said AUTH") \
     X(USER,  "was asked for the user name (AUTH LOGIN)") \
     X(PASS,  "sent the password") \
@@ -819,7 +819,7 @@ MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row);
     X(TRANS,  "TRANSACTION: the maildrop is open and locked") \
     X(SEND,   "TRANSACTION: a message is on its way out") \
     X(UPDATE, "UPDATE: what is marked is being removed") \
-    X(TLS,    "TLS is being made: nothing is said in clear any more") \
+    X(TLS,    "TLS is being made: nothing more is said in clear") \
     X(END,    "over")
 
 typedef enum mail_pop3d_state {
@@ -910,7 +910,7 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
     X(CAPA,  "said CAPA") \
     X(OFFER, "reads what the server can do") \
     X(STLS,  "said STLS") \
-    X(TLS,   "TLS is being made: nothing is said in clear any more") \
+    X(TLS,   "TLS is being made: nothing more is said in clear") \
     X(USER,  "said USER") \
     X(PASS,  "said PASS or APOP") \
     X(READY, "logged in: give it a command") \
@@ -3739,7 +3739,7 @@ static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
     {'2', 300, mail__smtpc_offered, mail__smtpc_fail, "READY",
      "250: go on; else hangs up"},
     {'2', 300, mail__smtpc_tls_go, mail__smtpc_tls_no, "TLS",
-     "220: TLS; else hangs up, or goes on"},
+     "220: TLS; else ends or goes on"},
     {0,   MAIL__TLS_TIME / 1000, NULL, NULL, "EHLO", "your handshake"},
     {'2', 300, mail__smtpc_ready, mail__smtpc_denied, "READY",
      "235: go on; else hangs up"},
@@ -4789,7 +4789,7 @@ static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
      "+OK: a list; -ERR: logs in"},
     {NULL, NULL, "USER or PASS", "lines, until a dot alone: logs in"},
     {mail__pop3c_tls_go, mail__pop3c_tls_no, "TLS",
-     "+OK: TLS; else hangs up, or goes on"},
+     "+OK: TLS; else ends or goes on"},
     {NULL, NULL, "CAPA", "your handshake"},
     {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
