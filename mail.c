@@ -5065,6 +5065,7 @@ typedef struct serve_opts {
     const char *bare_lf, *catch_all, *retry;
     text_list domains, routes;
     int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
+    int64_t max_per_address;
     int unsealed, allow_plain, verbose;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
@@ -5099,7 +5100,9 @@ static const opt serve_table[] = {
     { "max-rcpts", OPT_NUMBER, &serve.max_rcpts,
       "N: recipients a message may have (100)" },
     { "max-connections", OPT_NUMBER, &serve.max_conns,
-      "N: at once (1000)" },
+      "N: clients at once (100)" },
+    { "max-per-address", OPT_NUMBER, &serve.max_per_address,
+      "N: of them, from one address (half of them)" },
     { "max-out", OPT_NUMBER, &serve.max_out,
       "N: connections to other servers at once (20)" },
     { "max-hop", OPT_NUMBER, &serve.max_hop,
@@ -5200,6 +5203,9 @@ static const char *serve_host(void) {
     return "localhost";
 }
 
+/* A count: a million is as good as any number. */
+static int small(int64_t n) { return (int)(n > 1000000 ? 1000000 : n); }
+
 static int serve_check(mail_server_opts *o) {
     static const char *own[1];
     net_address resolver;
@@ -5243,12 +5249,11 @@ static int serve_check(mail_server_opts *o) {
     o->routing.catch_all = serve.catch_all;
     o->reject_bare = serve.bare_lf && serve.bare_lf[0] == 'r';
     o->max_size = serve.max_size;
-    o->max_rcpts = (int)(serve.max_rcpts > 100000 ? 100000
-                                                  : serve.max_rcpts);
-    o->max_conns = (int)(serve.max_conns > 100000 ? 100000
-                                                  : serve.max_conns);
-    o->max_out = (int)(serve.max_out > 10000 ? 10000 : serve.max_out);
-    o->max_hop = (int)(serve.max_hop > 10000 ? 10000 : serve.max_hop);
+    o->max_rcpts = small(serve.max_rcpts);
+    o->max_conns = small(serve.max_conns);
+    o->max_per_address = small(serve.max_per_address);
+    o->max_out = small(serve.max_out);
+    o->max_hop = small(serve.max_hop);
     o->warn = serve.warn;
     o->expire = serve.expire;
     o->reserve = 1024 * 1024;

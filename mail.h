@@ -73,8 +73,8 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
-            in parts: TIMER USERS ITEM JOURNAL CHECKPOINT ROUND LOOKUP
-            HOP RELAY RECEIVE HAND OUT CONN ASK RECOVER LIFE
+            in parts: TIMER PEERS USERS ITEM JOURNAL CHECKPOINT ROUND
+            LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK RECOVER LIFE
 
    House rules
 
@@ -418,6 +418,21 @@ MAIL_DEF int mail_path_same(const mail_path *a, const mail_path *b);
    [IPv6:::1]. */
 MAIL_DEF int mail_domain_ok(mail_str s);
 
+/* An address of the Internet protocol: IPv6, or IPv4 as ::ffff:192.0.2.1
+   (RFC 4291 2.5.5.2). */
+typedef struct mail_address { unsigned char p[16]; } mail_address;
+
+/* "192.0.2.1", "2001:db8::1". SYNTAX, or OK. */
+MAIL_DEF mail_err mail_address_read(mail_str s, mail_address *out);
+
+/* A network: the addresses that agree with at in the first bits. */
+typedef struct mail_net { mail_address at; int bits; } mail_net;
+
+/* "192.0.2.0/24", "2001:db8::/32" (CIDR, RFC 4632), or one address. SYNTAX;
+   also for 192.0.2.1/24: an address is no name of a network. */
+MAIL_DEF mail_err mail_net_read(mail_str s, mail_net *out);
+MAIL_DEF int mail_net_has(const mail_net *net, const mail_address *a);
+
 /* ======================================================================
    [MSG] header fields                    RFC 5322, 5321 4.4 | ch.9, ch.12
    ====================================================================== */
@@ -647,6 +662,7 @@ typedef struct mail_smtpd_opts {
     mail_tls tls;
     int     reject_bare;    /* 1: refuse bare CR and LF; 0: make them CRLF */
     int     basic;          /* 1: no extensions, as in 1982: for class    */
+    const char *refuse;     /* greets with 421 and these words, and ends  */
     mail_watch *watch; void *watch_ctx;
 } mail_smtpd_opts;
 
@@ -847,6 +863,7 @@ typedef struct mail_pop3d_opts {
     int     reject_bare;    /* as in mail_smtpd_opts                    */
     int     no_login;       /* 1: refuse passwords on this connection   */
     mail_tls tls;
+    const char *refuse;     /* greets with -ERR and these words         */
     mail_watch *watch; void *watch_ctx;
 } mail_pop3d_opts;
 
@@ -1387,7 +1404,9 @@ typedef struct mail_server_opts {
     mail_routing routing;           /* is_user and ctx are ours        */
     int64_t max_size;               /* 10 MiB                          */
     int     max_rcpts;              /* 100; at most 1,000              */
-    int     max_conns;              /* connections in all: 1,000       */
+    int     max_conns;              /* clients at once: 100            */
+    int     max_per_address;        /* of them, from one IPv4 address or
+                                       one IPv6 /64: half of max_conns */
     int     max_out, max_hop;       /* outgoing connections: 20; of them
                                        to one next hop: 10             */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
@@ -1427,7 +1446,7 @@ MAIL_DEF void mail_server_close(mail_server *v);
 MAIL_DEF mail_err mail_server_reload(mail_server *v);
 
 /* A client has connected: the conn, to be called ready at once, or NULL
-   (hang up: no memory). peer is its address, "127.0.0.1", copied. local:
+   (hang up: no memory). One too many is told so (421 4.7.0). peer is its address, "127.0.0.1", copied. local:
    may it give its password? */
 MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                                        const char *peer, int local);
@@ -2189,6 +2208,87 @@ static int mail__ipv6_ok(mail_str s) {
         start = i + 1;
     }
     return gap ? groups <= 7 : groups == 8;
+}
+
+static const unsigned char mail__v4[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                            0xff, 0xff };
+
+static int mail__is_v4(const mail_address *a) {
+    return memcmp(a->p, mail__v4, sizeof mail__v4) == 0;
+}
+
+static void mail__ipv4_put(mail_str s, unsigned char *p) {
+    int i;
+    for (i = 0; i < 4; i++) {
+        int64_t v = 0;
+        mail_number(mail_cut(&s, '.'), 255, &v);
+        p[i] = (unsigned char)v;
+    }
+}
+
+/* A well-formed one. What is behind the "::" goes to the end. */
+static void mail__ipv6_put(mail_str s, unsigned char *p) {
+    size_t n = 0, gap = 16, i;
+    memset(p, 0, 16);
+    while (s.n) {
+        mail_str group = mail_cut(&s, ':');
+        unsigned v = 0;
+        if (group.n == 0) {
+            gap = n;
+            continue;
+        }
+        if (memchr(group.p, '.', group.n)) {
+            mail__ipv4_put(group, p + n);
+            n += 4;
+            continue;
+        }
+        for (i = 0; i < group.n; i++) {
+            char c = mail__lower(group.p[i]);
+            v = v * 16 + (unsigned)(mail__digit(c) ? c - '0' : c - 'a' + 10);
+        }
+        p[n++] = (unsigned char)(v >> 8);
+        p[n++] = (unsigned char)(v & 255);
+    }
+    if (gap >= n) return;
+    memmove(p + 16 - (n - gap), p + gap, n - gap);
+    memset(p + gap, 0, 16 - n);
+}
+
+MAIL_DEF mail_err mail_address_read(mail_str s, mail_address *out) {
+    memset(out, 0, sizeof *out);
+    if (mail__ipv4_ok(s)) {
+        memcpy(out->p, mail__v4, sizeof mail__v4);
+        mail__ipv4_put(s, out->p + 12);
+    } else if (mail__ipv6_ok(s)) mail__ipv6_put(s, out->p);
+    else return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
+}
+
+static int mail__bit(const mail_address *a, int i) {
+    return a->p[i / 8] >> (7 - i % 8) & 1;
+}
+
+MAIL_DEF mail_err mail_net_read(mail_str s, mail_net *out) {
+    mail_str bits = s, at = mail_cut(&bits, '/');
+    int64_t n, most;
+    int i;
+    if (mail_address_read(at, &out->at)) return MAIL_ERR_SYNTAX;
+    most = mail__is_v4(&out->at) && !memchr(at.p, ':', at.n) ? 32 : 128;
+    n = most;
+    if (at.n < s.n && mail_number(bits, most, &n)) return MAIL_ERR_SYNTAX;
+    out->bits = (int)(128 - most + n);
+    for (i = out->bits; i < 128; i++)
+        if (mail__bit(&out->at, i)) return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
+}
+
+/* An IPv4 address is in no network of IPv6 ones, not even in ::/0. */
+MAIL_DEF int mail_net_has(const mail_net *net, const mail_address *a) {
+    int i;
+    if (mail__is_v4(&net->at) != mail__is_v4(a)) return 0;
+    for (i = 0; i < net->bits; i++)
+        if (mail__bit(&net->at, i) != mail__bit(a, i)) return 0;
+    return 1;
 }
 
 /* Domain = sub-domain *("." sub-domain);  sub-domain = Let-dig [Ldh-str] */
@@ -3327,7 +3427,11 @@ MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts) {
     if (!s->opts.max_rcpts) s->opts.max_rcpts = 100;
     if (!s->opts.max_errors) s->opts.max_errors = 20;
     if (!s->opts.timeout) s->opts.timeout = 300000;
-    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPD_TLS;
+    if (opts.refuse) {                 /* nobody handshakes to hear it */
+        if (opts.tls == MAIL_TLS_NOW) mail__smtpd_over(s);
+        else mail_smtpd_bye(s, opts.refuse);
+        s->opts.refuse = NULL;
+    } else if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPD_TLS;
     else s->err = mail__smtpd_greet(s);
     return s->err;
 }
@@ -4384,7 +4488,11 @@ MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts) {
     if (!s->opts.timeout) s->opts.timeout = 600000;
     if (!s->opts.login_timeout) s->opts.login_timeout = 60000;
     if (!s->opts.max_errors) s->opts.max_errors = 20;
-    if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3D_TLS;
+    if (opts.refuse) {                 /* nobody handshakes to hear it */
+        if (opts.tls == MAIL_TLS_NOW) mail__pop3d_over(s);
+        else mail_pop3d_bye(s, opts.refuse);
+        s->opts.refuse = NULL;
+    } else if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3D_TLS;
     else s->err = mail__pop3d_greet(s);
     return s->err;
 }
@@ -5814,12 +5922,13 @@ typedef struct mail__ask {
     mail_err err;
 } mail__ask;
 
-/* What has a moment when it is due: a message, a next hop. It is the first
-   member of both. */
+/* What has a moment when it is due: a message, a next hop, a connection. It
+   is the first member of each. */
+enum { MAIL__TIMES_ITEM, MAIL__TIMES_HOP, MAIL__TIMES_CONN };
 typedef struct mail__timer {
     int64_t due;                  /* by sys->clock                       */
     uint32_t at;                  /* place in the heap, from 1; 0: none  */
-    uint32_t is_hop;
+    uint32_t of;                  /* whose it is                         */
 } mail__timer;
 
 typedef struct mail__user {
@@ -5965,8 +6074,19 @@ typedef struct mail__box {        /* a maildrop, opened by POP3 */
     char *text;
 } mail__box;
 
+/* Where clients come from: an IPv4 address, or an IPv6 network of 64 bits
+   (who has one address of it has them all). */
+typedef struct mail__peer {
+    struct mail__peer *chain;     /* with the same hash                  */
+    mail_address at;
+    int conns;                    /* open connections from there         */
+} mail__peer;
+
 struct mail_conn {
-    mail_conn *next, *prev;
+    mail__timer timer;
+    mail_conn *next, *prev, *next_dead;
+    mail__peer *from;             /* of a client                         */
+    int64_t paused;               /* nothing comes or goes before; or 0  */
     unsigned number;
     int wire, connecting, closing, eof, dead, going;
     char role;                    /* 's'mtpd, 'p'op3d, smtp'c'       */
@@ -6009,6 +6129,9 @@ struct mail_server {
     mail__item *moving;           /* not in the queue: new, or leaving   */
     mail__item **ids; size_t nids;    /* by hash of the ID: a power of 2 */
     mail__timer **timers; size_t ntimers, timers_cap, timed;
+    mail__peer *peers[256];       /* by hash of the address              */
+    mail_conn *dead;              /* to be buried                        */
+    int crowded;                  /* most of the connections are taken   */
     mail__hop *hops[256];         /* by hash of the name                 */
     mail__hop *calling, *calling_last;
     mail__segment segs[2];
@@ -6095,6 +6218,14 @@ static void mail__tell(mail_server *v, const mail_conn *c, mail_note kind,
     va_end(ap);
     v->opts.watch(v->opts.watch_ctx, c ? c->number : 0, c ? c->role : '-',
                   kind, mail_s(text), state);
+}
+
+static size_t mail__hash(mail_str s) {
+    uint32_t h = 2166136261u;
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)mail__lower(s.p[i])) * 16777619u;
+    return h ^ h >> 15;
 }
 
 static int64_t mail__now(mail_server *v) {
@@ -6282,6 +6413,49 @@ static void mail__timer_end(mail_server *v, mail__timer *t) {
 }
 
 /* ======================================================================
+   [SERVER PEERS] who is it from?                                   ch.14
+   One table for all that is counted by address, and not by connection. It
+   has no more rows than there are connections.
+   ====================================================================== */
+
+/* The row's key: an address as text. What cannot be read is one address. */
+static void mail__peer_key(mail_address *a, const char *address) {
+    mail_str rest = mail_s(address);
+    mail_address_read(mail_cut(&rest, '%'), a);          /* fe80::1%eth0 */
+    if (!mail__is_v4(a)) memset(a->p + 8, 0, 8);
+}
+
+static mail__peer **mail__peer_place(mail_server *v, const mail_address *a) {
+    mail_str key = mail_sn((const char *)a->p, sizeof a->p);
+    mail__peer **at = &v->peers[mail__hash(key) & 255];
+    while (*at && memcmp(&(*at)->at, a, sizeof *a) != 0) at = &(*at)->chain;
+    return at;
+}
+
+/* The row of an address, for one connection more. NULL: no memory. */
+static mail__peer *mail__peer_add(mail_server *v, const char *address) {
+    mail_address key;
+    mail__peer **at;
+    mail__peer_key(&key, address);
+    at = mail__peer_place(v, &key);
+    if (*at == NULL) {
+        *at = (mail__peer *)mail__alloc(v, sizeof **at);
+        if (*at == NULL) return NULL;
+        (*at)->at = key;
+    }
+    (*at)->conns++;
+    return *at;
+}
+
+static void mail__peer_drop(mail_server *v, mail__peer *p) {
+    mail__peer **at;
+    if (p == NULL || --p->conns > 0) return;
+    at = mail__peer_place(v, &p->at);
+    *at = p->chain;
+    mail__free(v, p);
+}
+
+/* ======================================================================
    [SERVER USERS] users                                             ch.10
    ====================================================================== */
 
@@ -6466,14 +6640,6 @@ static const char *mail__name(const mail__item *m, const char *dir,
     char id[MAIL_ID_SIZE];
     snprintf(name, MAIL_NAME_SIZE, "%s%s%s", dir, mail__id(m, id), suffix);
     return name;
-}
-
-static size_t mail__hash(mail_str s) {
-    uint32_t h = 2166136261u;
-    size_t i;
-    for (i = 0; i < s.n; i++)
-        h = (h ^ (unsigned char)mail__lower(s.p[i])) * 16777619u;
-    return h ^ h >> 15;
 }
 
 static size_t mail__id_hash(int64_t time, uint32_t run, uint32_t number) {
@@ -8355,7 +8521,7 @@ static mail__hop *mail__hop_find(mail_server *v, const char *name) {
         return NULL;
     }
     mail_copy(h->name, sizeof h->name, mail_s(name));
-    h->timer.is_hop = 1;
+    h->timer.of = MAIL__TIMES_HOP;
     h->chain = *place;
     return *place = h;
 }
@@ -8559,8 +8725,14 @@ static void mail__hop_failed(mail_server *v, mail__hop *h, int code,
    ====================================================================== */
 
 static mail_conn *mail__conn_new(mail_server *v, char role) {
-    mail_conn *c = (mail_conn *)mail__alloc(v, sizeof *c);
-    if (c == NULL) return NULL;
+    mail_conn *c;
+    if (!mail__timer_room(v)) return NULL;
+    c = (mail_conn *)mail__alloc(v, sizeof *c);
+    if (c == NULL) {
+        v->timed--;
+        return NULL;
+    }
+    c->timer.of = MAIL__TIMES_CONN;
     c->v = v;
     c->role = role;
     c->wire = c->file = -1;
@@ -8626,7 +8798,7 @@ static void mail__relay_call(mail_server *v, mail_conn *c, int code,
         mail_copy(c->hop->host, sizeof c->hop->host, mail_s(to->host));
         mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s (%s)", to->at, to->host);
         c->at = mail__now(v) + 30000;   /* a connection is made by then */
-        mail__due(v, c->at);
+        mail__timer_set(v, &c->timer, c->at);
         c->wire = v->sys.connect(v->sys.ctx, to->at, c);
         if (c->wire >= 0) break;
         snprintf(why, sizeof why, "4.4.1 no connection: %s",
@@ -9280,17 +9452,25 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
     mail__tell(v, c, MAIL_NOTE_CLOSE, "", "%s", c->peer);
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
     c->wire = -1;
+    mail__timer_stop(v, &c->timer);
+    c->next_dead = v->dead;
+    v->dead = c;
 }
 
 static void mail__reap(mail_server *v) {
-    mail_conn *c = v->conns, *next;
-    for (; c; c = next) {
-        next = c->next;
-        if (!c->dead || c->going || c->ask.left) continue;
+    mail_conn **at = &v->dead, *c;
+    while ((c = *at) != NULL) {
+        if (c->going || c->ask.left) {
+            at = &c->next_dead;
+            continue;
+        }
+        *at = c->next_dead;
         if (c->prev) c->prev->next = c->next;
         else v->conns = c->next;
         if (c->next) c->next->prev = c->prev;
         v->nconns--;
+        v->timed--;
+        mail__peer_drop(v, c->from);
         mail__box_free(v, c->box);
         mail__free(v, c->kept);
         mail__free(v, c->back);
@@ -9415,7 +9595,7 @@ static size_t mail__conn_gather(mail_server *v, mail_conn *c) {
 static int mail__conn_push(mail_server *v, mail_conn *c) {
     size_t n, sent = 0;
     c->more = 0;
-    if (c->dead || c->connecting) return 0;
+    if (c->dead || c->connecting || c->paused) return 0;
     if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
     while (!c->more && (n = mail__conn_gather(v, c)) > 0 && !c->dead) {
         sent += n;
@@ -9441,11 +9621,29 @@ static int mail__conn_idle(const mail_conn *c) {
            !(c->role == 'p' && c->u.pop3d.wait);
 }
 
+static int64_t mail__conn_tick(mail_conn *c, int64_t now) {
+    int64_t due;
+    if (c->connecting || c->quit) return c->at > now ? c->at : now;
+    due = c->role == 's' ? mail_smtpd_tick(&c->u.smtpd, now) :
+          c->role == 'p' ? mail_pop3d_tick(&c->u.pop3d, now)
+                         : mail_smtpc_tick(&c->u.smtpc, now);
+    return c->paused && c->paused < due ? c->paused : due;
+}
+
+/* Sees to it that its timer is not too late. Most deadlines only move away:
+   a timer that is early looks again, and costs less than one that is set
+   with each line. */
+static void mail__conn_due(mail_server *v, mail_conn *c) {
+    int64_t due = c->dead ? INT64_MAX : mail__conn_tick(c, mail__now(v));
+    if (!c->dead && (c->timer.at == 0 || due < c->timer.due))
+        mail__timer_set(v, &c->timer, due);
+}
+
 /* Turns the crank of one connection until nothing moves. */
 static void mail__conn_go(mail_server *v, mail_conn *c) {
     if (c->going || c->dead) return;
     c->going = 1;
-    for (;;) {
+    while (!c->paused) {
         size_t before = c->nkept;
         int sent;
         /* While the peer takes nothing it is not listened to. */
@@ -9455,16 +9653,31 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
         sent |= mail__conn_quit(v, c);
         if (c->dead || c->more || (!sent && c->nkept == before)) break;
     }
-    if (!c->dead && mail__conn_idle(c)) {
+    if (!c->dead && !c->paused && mail__conn_idle(c)) {
         if (c->closing) mail__conn_kill(v, c);
         else if (c->eof && c->nkept == 0) mail__conn_kill(v, c);
     }
     c->going = 0;
+    mail__conn_due(v, c);
+}
+
+/* Its moment has come: the end of a pause, or a deadline. */
+static void mail__conn_time(mail_server *v, mail_conn *c, int64_t now) {
+    int64_t due;
+    if (c->paused && c->paused <= now) c->paused = 0;
+    due = mail__conn_tick(c, now);
+    if (c->connecting && due <= now)
+        mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
+    mail__conn_go(v, c);
+    if (!c->dead && due <= now && c->nback)
+        mail__conn_kill(v, c);             /* it does not even take a 421 */
+    if (!c->dead && c->timer.due <= now)
+        mail__timer_set(v, &c->timer, due > now ? due : now + 1000);
 }
 
 MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     int want = 0;
-    if (c->dead) return 0;
+    if (c->dead || c->paused) return 0;
     if (c->connecting || c->nback || c->more || mail__conn_out(c).n)
         want |= MAIL_WANT_WRITE;
     if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->more &&
@@ -9472,13 +9685,6 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
         !(c->role == 's' && c->u.smtpd.wait) &&
         !(c->role == 'p' && c->u.pop3d.wait)) want |= MAIL_WANT_READ;
     return want;
-}
-
-static int64_t mail__conn_tick(mail_conn *c, int64_t now) {
-    if (c->connecting || c->quit) return c->at > now ? c->at : now;
-    return c->role == 's' ? mail_smtpd_tick(&c->u.smtpd, now) :
-           c->role == 'p' ? mail_pop3d_tick(&c->u.pop3d, now)
-                          : mail_smtpc_tick(&c->u.smtpc, now);
 }
 
 MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
@@ -9497,51 +9703,76 @@ MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     }
     c->going--;
     mail__conn_go(v, c);
-    if (!c->dead) mail__due(v, mail__conn_tick(c, mail__now(v)));
     mail__reap(v);
+}
+
+/* Why this client is not served, or NULL. It is in the counts already. */
+static const char *mail__conn_refuse(const mail_server *v,
+                                     const mail_conn *c) {
+    if (v->stopping) return "4.3.2 closing, come again";
+    if (v->nconns - v->nout > (size_t)v->opts.max_conns)
+        return "4.7.0 too many connections";
+    if (c->from->conns > v->opts.max_per_address)
+        return "4.7.0 too many connections from your address";
+    return NULL;
+}
+
+static void mail__accept_smtp(mail_server *v, mail_conn *c, int port,
+                              int local) {
+    mail_smtpd_opts o;
+    memset(&o, 0, sizeof o);
+    o.host = v->opts.host;
+    o.max_size = v->opts.max_size;
+    o.max_rcpts = v->opts.max_rcpts;
+    o.auth = port == MAIL_PORT_SUBMISSION || v->opts.any_auth;
+    o.submission = port == MAIL_PORT_SUBMISSION;
+    o.reject_bare = v->opts.reject_bare;
+    o.basic = v->opts.basic;
+    o.watch = mail__conn_watch;
+    o.watch_ctx = c;
+    o.refuse = mail__conn_refuse(v, c);
+    if (!local) o.auth = 0;
+    mail_smtpd_init(&c->u.smtpd, o);
+}
+
+static void mail__accept_pop3(mail_server *v, mail_conn *c, int local) {
+    mail_pop3d_opts o;
+    mail_str refuse = mail_s(mail__conn_refuse(v, c));
+    char words[100];
+    uint32_t r[2];
+    memset(&o, 0, sizeof o);
+    v->sys.random(v->sys.ctx, r, sizeof r);
+    snprintf(c->stamp, sizeof c->stamp, "<%lx%lx.%u@%.80s>",
+             (unsigned long)r[0], (unsigned long)r[1], c->number,
+             v->opts.host);
+    o.host = v->opts.host;
+    if (!v->opts.basic && mail__apop_ok(v)) o.stamp = c->stamp;
+    o.reject_bare = v->opts.reject_bare;
+    o.no_login = !local;
+    o.watch = mail__conn_watch;
+    o.watch_ctx = c;
+    if (refuse.n) mail_enhanced(refuse, &refuse);        /* SMTP's alone */
+    snprintf(words, sizeof words, "[SYS/TEMP] %.*s", MAIL_ARG(refuse));
+    if (refuse.n) o.refuse = words;
+    mail_pop3d_init(&c->u.pop3d, o);
 }
 
 MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                                        const char *peer, int local) {
     mail_conn *c = mail__conn_new(v, port == MAIL_PORT_POP3 ? 'p' : 's');
-    int full = v->nconns > (size_t)v->opts.max_conns || v->stopping;
     if (c == NULL) return NULL;
+    c->from = mail__peer_add(v, peer);
+    if (c->from == NULL) {
+        mail__conn_kill(v, c);
+        mail__reap(v);
+        return NULL;
+    }
     c->wire = wire;
     mail_copy(c->peer, sizeof c->peer, mail_s(peer));
     mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", peer);
-    if (c->role == 's') {
-        mail_smtpd_opts o;
-        memset(&o, 0, sizeof o);
-        o.host = v->opts.host;
-        o.max_size = v->opts.max_size;
-        o.max_rcpts = v->opts.max_rcpts;
-        o.auth = port == MAIL_PORT_SUBMISSION || v->opts.any_auth;
-        o.submission = port == MAIL_PORT_SUBMISSION;
-        o.reject_bare = v->opts.reject_bare;
-        o.basic = v->opts.basic;
-        o.watch = mail__conn_watch;
-        o.watch_ctx = c;
-        if (!local) o.auth = 0;
-        mail_smtpd_init(&c->u.smtpd, o);
-        if (full) mail_smtpd_bye(&c->u.smtpd, "4.7.0 too many connections");
-    } else {
-        mail_pop3d_opts o;
-        uint32_t r[2];
-        memset(&o, 0, sizeof o);
-        v->sys.random(v->sys.ctx, r, sizeof r);
-        snprintf(c->stamp, sizeof c->stamp, "<%lx%lx.%u@%.80s>",
-                 (unsigned long)r[0], (unsigned long)r[1], c->number,
-                 v->opts.host);
-        o.host = v->opts.host;
-        if (!v->opts.basic && mail__apop_ok(v)) o.stamp = c->stamp;
-        o.reject_bare = v->opts.reject_bare;
-        o.no_login = !local;
-        o.watch = mail__conn_watch;
-        o.watch_ctx = c;
-        mail_pop3d_init(&c->u.pop3d, o);
-        if (full) mail_pop3d_bye(&c->u.pop3d, "too many connections");
-    }
-    mail__due(v, mail__conn_tick(c, mail__now(v)));
+    if (c->role == 's') mail__accept_smtp(v, c, port, local);
+    else mail__accept_pop3(v, c, local);
+    mail__conn_due(v, c);
     return c;
 }
 
@@ -9556,7 +9787,6 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
         return;
     }
     c->connecting = 0;
-    mail__due(v, mail__conn_tick(c, mail__now(v)));
     mail__conn_go(v, c);
 }
 
@@ -10255,7 +10485,9 @@ static void mail__timers(mail_server *v, int64_t now) {
     while (v->ntimers && v->timers[0]->due <= now && left--) {
         mail__timer *t = v->timers[0];
         mail__timer_stop(v, t);
-        if (t->is_hop) {
+        if (t->of == MAIL__TIMES_CONN)
+            mail__conn_time(v, (mail_conn *)(void *)t, now);
+        else if (t->of == MAIL__TIMES_HOP) {
             mail__hop *h = (mail__hop *)(void *)t;
             mail__hop_want(v, h);
             mail__hop_free(v, h);
@@ -10266,8 +10498,7 @@ static void mail__timers(mail_server *v, int64_t now) {
 }
 
 MAIL_DEF int64_t mail_server_tick(mail_server *v) {
-    int64_t now = mail__now(v), due;
-    mail_conn *c;
+    int64_t now = mail__now(v);
     mail__journal_flush(v);
     if (now < v->due) return v->due;
     v->due = INT64_MAX;
@@ -10280,16 +10511,6 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
     mail__journal_drain(v);
     mail__check_tick(v, now);
     mail__relay_calls(v);
-    for (c = v->conns; c; c = c->next) {
-        if (c->dead) continue;
-        due = mail__conn_tick(c, now);
-        if (c->connecting && due <= now)
-            mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
-        if (due <= now) mail__conn_go(v, c);
-        if (!c->dead && due <= now && c->nback)
-            mail__conn_kill(v, c);         /* it does not even take a 421 */
-        if (!c->dead) mail__due(v, due > now ? due : now + 1000);
-    }
     mail__reap(v);
     mail__journal_flush(v);
     return v->due;
@@ -10340,7 +10561,9 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     v->opts = *opts;
     v->opts.routing.is_user = mail__is_user;
     v->opts.routing.ctx = v;
-    if (!v->opts.max_conns) v->opts.max_conns = 1000;
+    if (!v->opts.max_conns) v->opts.max_conns = 100;
+    if (!v->opts.max_per_address)
+        v->opts.max_per_address = (v->opts.max_conns + 1) / 2;
     if (!v->opts.max_out) v->opts.max_out = 20;
     if (!v->opts.max_hop) v->opts.max_hop = 10;
     if (v->opts.max_rcpts > 1000) v->opts.max_rcpts = 1000;

@@ -2608,6 +2608,47 @@ static void test_addr_same(void) {
 
 /* Whatever octets come: no crash, and what is taken is written in a form
    that is read as the same. */
+/* Both notations of an address, and what is in which network. */
+static void test_addr_networks(void) {
+    static const struct { const char *net, *address; int in; } cases[] = {
+        { "192.0.2.0/24", "192.0.2.255", 1 },
+        { "192.0.2.0/24", "192.0.3.0", 0 },
+        { "192.0.2.7", "192.0.2.7", 1 },
+        { "192.0.2.7", "192.0.2.6", 0 },
+        { "192.0.2.6/31", "192.0.2.7", 1 },
+        { "0.0.0.0/0", "203.0.113.9", 1 },
+        { "0.0.0.0/0", "2001:db8::1", 0 },
+        { "::/0", "2001:db8::1", 1 },
+        { "::/0", "192.0.2.1", 0 },
+        { "2001:db8::/32", "2001:db8:ffff::9", 1 },
+        { "2001:db8::/32", "2001:db9::", 0 },
+        { "2001:db8:0:1::/64", "2001:DB8:0:1:ffff:ffff:ffff:ffff", 1 },
+        { "2001:db8:0:1::/64", "2001:db8:0:2::", 0 },
+        { "::1", "0:0:0:0:0:0:0:1", 1 },
+        { "::ffff:192.0.2.0/120", "192.0.2.9", 1 },
+        { "192.0.2.0/24", "::ffff:192.0.2.9", 1 },
+        { "1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0", 1 },
+        { "::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8", 1 }
+    };
+    static const char *const bad[] = {
+        "", "/", "/8", "192.0.2.0/", "192.0.2.0/33", "192.0.2.0/-1",
+        "192.0.2.1/24", "192.0.2", "192.0.2.256", "192.0.2.0/24 ",
+        "2001:db8::/129", "2001:db8::1/32", "2001:db8", "::1::", "host",
+        "[::1]", "192.0.2.0/024x", "::ffff:192.0.2.1/120"
+    };
+    mail_net net;
+    mail_address a;
+    size_t i;
+    for (i = 0; i < T_COUNT(cases); i++) {
+        CHECK(mail_net_read(mail_s(cases[i].net), &net) == MAIL_ERR_OK);
+        CHECK(mail_address_read(mail_s(cases[i].address), &a) ==
+              MAIL_ERR_OK);
+        CHECK(mail_net_has(&net, &a) == cases[i].in);
+    }
+    for (i = 0; i < T_COUNT(bad); i++)
+        CHECK(mail_net_read(mail_s(bad[i]), &net) == MAIL_ERR_SYNTAX);
+}
+
 static void test_addr_random(void) {
     static const char abc[] = "<>@@.\"\\a[]:1 ,-%\x01\xc3";
     char s[16], out[MAIL_PATH_SIZE];
@@ -6475,6 +6516,93 @@ static void test_world_slow_reader_gets_everything(void) {
     CHECK(t_files(p->b, "mail/bob/new") == 0);
     t_free(&big);
     t_end(p);
+}
+
+/* --- limits ------------------------------------------------------------- */
+
+enum { T_GUESTS = 6 };
+typedef struct t_guest { t_slow s; t_text heard; } t_guest;
+static t_guest t_guests[T_GUESTS];
+
+/* A client of mail.b that says all at once, from this address. */
+static t_guest *t_guest_come(t_world *p, int i, const char *port,
+                             const char *from, const char *say) {
+    t_guest *g = &t_guests[i];
+    t_slow_init(&g->s, &p->w, say, &g->heard);
+    CHECK(world_call(&p->w, &g->s.a, port, from) != NULL);
+    world_run(&p->w, p->w.ms + 100);
+    return g;
+}
+
+static int t_heard(int i, const char *what) {
+    return t_contains(t_str(&t_guests[i].heard), what);
+}
+
+static t_world *t_begin_limits(mail_server_opts *o) {
+    t_world *p = t_begin(0);
+    world_crash(p->b);
+    *o = p->b->opts;
+    return p;
+}
+
+static void t_end_limits(t_world *p) {
+    int i;
+    t_end(p);
+    for (i = 0; i < T_GUESTS; i++) t_free(&t_guests[i].heard);
+}
+
+/* In all, whatever they speak and wherever they come from; who leaves makes
+   room. The server's own connections to others are not guests. */
+static void test_limit_connections_in_all(void) {
+    mail_server_opts o;
+    t_world *p = t_begin_limits(&o);
+    p->b->opts.max_conns = 3;
+    p->b->opts.max_per_address = 3;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    t_guest_come(p, 0, "mail.b:25", "192.0.2.1", "EHLO x\r\n");
+    t_guest_come(p, 1, "mail.b:110", "192.0.2.2", "CAPA\r\n");
+    t_guest_come(p, 2, "mail.b:587", "2001:db8::1", "EHLO x\r\nQUIT\r\n");
+    t_guest_come(p, 3, "mail.b:25", "192.0.2.3", "EHLO x\r\n");
+    CHECK(t_heard(2, "221 "));
+    CHECK(t_heard(3, "220 "));
+    t_guest_come(p, 4, "mail.b:25", "192.0.2.4", "EHLO x\r\n");
+    CHECK_STR(t_str(&t_guests[4].heard),
+              "421 4.7.0 too many connections\r\n");
+    CHECK(t_guests[4].s.a.over);
+    t_guest_come(p, 5, "mail.b:110", "192.0.2.4", "CAPA\r\n");
+    CHECK_STR(t_str(&t_guests[5].heard),
+              "-ERR [SYS/TEMP] too many connections\r\n");
+    CHECK(mail_server_conns(p->b->server) == 3);
+    t_end_limits(p);
+}
+
+/* From one address, and from one IPv6 network of 64 bits; the next address
+   is served. Nothing is left in the table when all have gone. */
+static void test_limit_connections_from_one_address(void) {
+    static const char *const from[][4] = {
+        { "192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2" },
+        { "2001:db8::1", "2001:db8:0:0:7::2", "2001:db8::3",
+          "2001:db8:0:1::1" },
+        { "fe80::1%eth0", "fe80::2", "fe80::3%eth1", "fe80:0:0:1::" }
+    };
+    mail_server_opts o;
+    size_t i, k;
+    for (i = 0; i < T_COUNT(from); i++) {
+        t_world *p = t_begin_limits(&o);
+        p->b->opts.max_conns = 4;                        /* and 2 from one */
+        CHECK(world_boot(p->b) == MAIL_ERR_OK);
+        t_guest_come(p, 0, "mail.b:25", from[i][0], "EHLO x\r\n");
+        t_guest_come(p, 1, "mail.b:110", from[i][1], "CAPA\r\n");
+        t_guest_come(p, 2, "mail.b:25", from[i][2], "EHLO x\r\n");
+        t_guest_come(p, 3, "mail.b:25", from[i][3], "EHLO x\r\n");
+        CHECK_STR(t_str(&t_guests[2].heard), "421 4.7.0 too many connections"
+                                             " from your address\r\n");
+        CHECK(t_heard(0, "250 ") && t_heard(1, "+OK") && t_heard(3, "250 "));
+        world_run(&p->w, p->w.ms + 700000);
+        CHECK(mail_server_conns(p->b->server) == 0);
+        for (k = 0; k < 256; k++) CHECK(p->b->server->peers[k] == NULL);
+        t_end_limits(p);
+    }
 }
 
 /* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
@@ -10645,6 +10773,7 @@ static const t_test t_tests[] = {
     T(test_addr_limits),
     T(test_addr_same),
     T(test_addr_random),
+    T(test_addr_networks),
     T(test_msg_compose),
     T(test_msg_injection),
     T(test_msg_no_room),
@@ -10755,6 +10884,8 @@ static const t_test t_tests[] = {
     T(test_world_look_ups_and_faults),
     T(test_world_slow_reader_gets_everything),
     T(test_world_quit_of_a_peer_that_reads_nothing),
+    T(test_limit_connections_in_all),
+    T(test_limit_connections_from_one_address),
     T(test_world_files_whose_names_lie),
     T(test_world_sum_of_retr_is_list),
     T(test_world_password_memory),
