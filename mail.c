@@ -401,12 +401,21 @@ static int disk_open(void *ctx, const char *name, int how) {
     return fd;
 }
 
+/* Less than asked for is the end of the file; a bad place on the disk is an
+   error wherever it is. */
 static int64_t disk_read(void *ctx, int file, int64_t at, void *p,
                          size_t n) {
-    ssize_t k;
+    size_t got = 0;
     (void)ctx;
-    do k = pread(file, p, n, (off_t)at); while (k < 0 && errno == EINTR);
-    return k;
+    while (got < n) {
+        ssize_t k = pread(file, (char *)p + got, n - got,
+                          (off_t)at + (off_t)got);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return -1;
+        if (k == 0) break;
+        got += (size_t)k;
+    }
+    return (int64_t)got;
 }
 
 static mail_err disk_write(void *ctx, int file, int64_t at, const void *p,
@@ -1688,6 +1697,7 @@ typedef struct vnode {              /* a file's content */
     size_t at;                      /* its place among the nodes       */
     unsigned long serial;
     int    bad;                     /* cannot be read: a bad sector    */
+    size_t bad_at, bad_n;           /* that one alone; 0: all of it    */
     int    owed;                    /* another's flush lost its pages  */
 } vnode;
 
@@ -2049,8 +2059,10 @@ static int64_t vdisk_read(void *ctx, int file, int64_t at, void *p,
     vnode *node = d->files[file];
     size_t left = (size_t)at < node->n ? node->n - (size_t)at : 0;
     if (vdisk_fails(&d->fail_read)) node->bad = 1;
-    if (d->dead || node->bad) return -1;
     if (n > left) n = left;
+    if (d->dead || (node->bad && (node->bad_n == 0 ||
+        ((size_t)at + n > node->bad_at &&
+         (size_t)at < node->bad_at + node->bad_n)))) return -1;
     if (n) memcpy(p, node->data + at, n);
     return (int64_t)n;
 }

@@ -6004,6 +6004,7 @@ struct mail__item {
     unsigned char unsaved;        /* fates that are in no record         */
     unsigned char warned;         /* the sender knows that it is late    */
     unsigned char dead, aside;    /* nobody takes it; it is in queue/dead */
+    unsigned char unread, blind;  /* see mail__letter_unread              */
     unsigned char check, tmp, tmp_state;        /* see CHECKPOINT         */
 };
 
@@ -6748,14 +6749,17 @@ static int mail__rcpt_due(const mail__rcpt *r) {
     return r->fate == MAIL_FATE_DUE || r->fate == MAIL_FATE_LATE;
 }
 
-static void mail__letter_free(mail_server *v, mail__item *m) {
-    mail__letter *l = m->letter;
+static void mail__letter_drop(mail_server *v, mail__letter *l) {
     size_t i;
-    m->letter = NULL;
     if (l == NULL) return;
     for (i = 0; i < l->nrcpts; i++) mail__free(v, l->rcpts[i].words);
     mail__free(v, l->rcpts);
     mail__free(v, l);
+}
+
+static void mail__letter_free(mail_server *v, mail__item *m) {
+    mail__letter_drop(v, m->letter);
+    m->letter = NULL;
 }
 
 /* One more recipient; the same one twice is one. */
@@ -6864,7 +6868,7 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
    under way will have made them. */
 static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
     const mail__letter *l = m->letter;
-    size_t i, most = MAIL__ENVELOPE / l->nrcpts - 48;
+    size_t i, most = l->nrcpts ? MAIL__ENVELOPE / l->nrcpts - 48 : 0;
     for (i = 0; i < l->nrcpts; i++) {
         const mail__rcpt *r = &l->rcpts[i];
         mail_state_line s;
@@ -6879,21 +6883,38 @@ static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
     }
 }
 
-static void mail__state_get(mail_server *v, mail__item *m, mail_str text) {
+/* Recipient n; NULL: there is none. A message that is unread has as many as
+   are spoken of; NULL: out of memory. */
+static mail__rcpt *mail__letter_rcpt(mail_server *v, mail__item *m,
+                                     int64_t n) {
+    mail__letter *l = m->letter;
+    while (m->unread && l->nrcpts <= (uint64_t)n) {
+        if (!mail__grow(v, (void **)&l->rcpts, l->nrcpts, &l->cap,
+                        sizeof *l->rcpts)) return NULL;
+        memset(&l->rcpts[l->nrcpts++], 0, sizeof *l->rcpts);
+    }
+    return (uint64_t)n < l->nrcpts ? &l->rcpts[n] : NULL;
+}
+
+static mail_err mail__state_get(mail_server *v, mail__item *m,
+                                mail_str text) {
     mail__letter *l = m->letter;
     while (text.n) {
         mail_state_line s;
         mail__rcpt *r;
-        if (mail_state_read(mail_cut(&text, '\n'), &s) ||
-            (uint64_t)s.n >= l->nrcpts) continue;
-        r = &l->rcpts[s.n];
+        if (mail_state_read(mail_cut(&text, '\n'), &s)) continue;
+        r = mail__letter_rcpt(v, m, s.n);
+        if (r == NULL && m->unread) return MAIL_ERR_NOMEM;
+        if (r == NULL) continue;
         r->tries = (int)s.tries;
         /* Written while the report was on its way, which then was durable. */
         if (r->fate == MAIL_FATE_TOLD && s.fate == MAIL_FATE_FAILED) continue;
         mail__rcpt_set(v, m, r, s.fate, (int)s.code, s.words);
-        if (s.fate == MAIL_FATE_TOLD && mail_path_null(&l->from))
+        if (s.fate == MAIL_FATE_TOLD && mail_path_null(&l->from) &&
+            !m->unread)
             m->dead = 1;               /* nobody was told: it is set aside */
     }
+    return MAIL_ERR_OK;
 }
 
 /* queue/ID.state, if there is one. */
@@ -6904,7 +6925,7 @@ static mail_err mail__state_load(mail_server *v, mail__item *m) {
     if (!m->has_state) return MAIL_ERR_OK;
     text = mail__slurp(v, mail__name(m, "queue/", ".state", name),
                        MAIL__SMALL, &n, &e);
-    if (text) mail__state_get(v, m, mail_sn(text, n));
+    if (text) e = mail__state_get(v, m, mail_sn(text, n));
     mail__free(v, text);
     m->changed = m->unsaved = 0;
     return e;
@@ -6930,7 +6951,7 @@ static mail_err mail__jobs_make(mail_server *v, mail__item *m) {
     mail__letter *l = m->letter;
     char to[MAIL_NAME_SIZE + 8], from[MAIL_PATH_SIZE];
     size_t i;
-    for (i = 0; i < l->nrcpts; i++) {
+    for (i = 0; i < l->nrcpts && !m->unread; i++) {
         mail__rcpt *r = &l->rcpts[i];
         mail__hop *h = NULL;
         mail__job *j;
@@ -6966,13 +6987,12 @@ static size_t mail__count(const mail__item *m, mail_fate fate) {
     return n;
 }
 
-/* The letter of a message, read again if need be. */
-static mail_err mail__letter_get(mail_server *v, mail__item *m) {
+/* A letter from the disk: its state, too. */
+static mail_err mail__letter_load(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE];
     int file = -1;
     int64_t n = -1;
-    mail_err e = MAIL_ERR_NOMEM;
-    if (m->letter) return MAIL_ERR_OK;
+    mail_err e;
     m->letter = (mail__letter *)mail__alloc(v, sizeof *m->letter);
     if (m->letter == NULL) return MAIL_ERR_NOMEM;
     if (m->seg >= 0)
@@ -6988,9 +7008,54 @@ static mail_err mail__letter_get(mail_server *v, mail__item *m) {
     e = n < 0 ? MAIL_ERR_IO
               : mail__envelope_read(v, m, mail_sn(v->block, (size_t)n));
     if (e == MAIL_ERR_OK && m->seg < 0) e = mail__state_load(v, m);
-    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
-    if (e) mail__letter_free(v, m);
     return e;
+}
+
+/* The letter of a message, read again if need be; then with what is known of
+   it by now. */
+static mail_err mail__letter_get(mail_server *v, mail__item *m) {
+    mail__letter *known = m->letter;
+    unsigned char unread = m->unread, changed = m->changed;
+    mail_err e;
+    if (known && !unread) return MAIL_ERR_OK;
+    m->unread = 0;
+    e = mail__letter_load(v, m);
+    if (e == MAIL_ERR_OK && known) {
+        mail_buf b = mail_buf_on(v->block, MAIL__BLOCK);
+        mail__letter *l = m->letter;
+        m->letter = known;
+        mail__state_put(m, &b, 0);
+        m->letter = l;
+        e = mail__state_get(v, m, mail_buf_str(&b));
+        m->changed = changed;
+        m->unsaved = m->blind;
+    }
+    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
+    if (e) {
+        mail__letter_free(v, m);
+        m->letter = known;
+        m->unread = unread;
+        m->changed = changed;
+        return e;
+    }
+    mail__letter_drop(v, known);
+    m->blind = 0;
+    return MAIL_ERR_OK;
+}
+
+/* Its file cannot be read now. What the journal says of it is kept: in a
+   letter where nobody has a name, and, with the next checkpoint, in its state
+   file. blind: that cannot be read either, and is not written over. */
+static mail_err mail__letter_unread(mail_server *v, mail__item *m) {
+    mail_err e;
+    while (m->jobs) mail__job_free(v, m->jobs);
+    m->unread = 1;
+    if (m->letter) return MAIL_ERR_OK;
+    m->letter = (mail__letter *)mail__alloc(v, sizeof *m->letter);
+    if (m->letter == NULL) return MAIL_ERR_NOMEM;
+    e = mail__state_load(v, m);
+    m->blind = e != MAIL_ERR_OK;
+    return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
 }
 
 /* It may go from memory, unless it is needed or newer than the disk. */
@@ -7561,6 +7626,11 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
     mail_err e = mail__letter_get(v, m);
     size_t i;
     if (e && m->seg == k) return e;
+    if (e && m->unread && m->changed && !m->blind) {
+        m->check = 1;
+        v->check.any = 1;
+        return mail__state_make(v, m);
+    }
     if (e) {                      /* its file is what counts: later */
         mail__jobs_later(v, m);
         return MAIL_ERR_OK;
@@ -10016,7 +10086,8 @@ MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
    [SERVER RECOVER] what was there before                            ch.8
    First the files of the queue, then what the journal knows better, the
    older lap before the newer one. What cannot be read is left where it is,
-   and named.
+   and named; what the journal says of it is kept until it can. Without a
+   segment that cannot be read nothing starts.
    ====================================================================== */
 
 typedef struct mail__names {
@@ -10129,6 +10200,11 @@ static void mail__foreign(mail_server *v, mail_str name, mail_err e) {
                mail_err_text(e));
 }
 
+static void mail__unread_say(mail_server *v, const char *name) {
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/%s cannot be read now, and "
+               "waits", name);
+}
+
 /* A file of the queue: a message. Its state, if it has one, comes later. */
 static mail_err mail__recover_file(mail_server *v, const char *dir,
                                    const char *name) {
@@ -10142,15 +10218,16 @@ static mail_err mail__recover_file(mail_server *v, const char *dir,
     m = mail__item_named(v, id);
     if (m == NULL) return MAIL_ERR_NOMEM;
     snprintf(path, sizeof path, "%s/%.100s", dir, name);
-    /* Without it, what the journal says of it would be lost: try hard. */
     for (tries = 0; n < 0 && tries < 3; tries++) {
         file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
         if (file < 0) continue;
         n = v->sys.read(v->sys.ctx, file, 0, v->block, MAIL__BLOCK);
         v->sys.close(v->sys.ctx, file);
     }
-    e = n < 0 ? MAIL_ERR_IO
-              : mail__envelope_read(v, m, mail_sn(v->block, (size_t)n));
+    m->unread = n < 0;
+    if (m->unread) mail__unread_say(v, name);
+    e = m->unread ? MAIL_ERR_OK : mail__envelope_read(v, m,
+                                      mail_sn(v->block, (size_t)n));
     if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
     if (e) {
         mail__item_free(v, m);
@@ -10188,10 +10265,8 @@ static mail_err mail__recover_more(mail_server *v, const char *dir,
         e = mail__letter_get(v, m);
         if (!e) e = mail__recover_jobs(v, m);
         if (!e) mail__letter_rest(v, m);
-        if (e && e != MAIL_ERR_NOMEM) {
-            mail__foreign(v, mail_s(name), e);
-            e = MAIL_ERR_OK;
-        }
+        if (e == MAIL_ERR_IO) mail__unread_say(v, name);
+        if (e && e != MAIL_ERR_NOMEM) e = MAIL_ERR_OK;
     }
     return e;
 }
@@ -10205,7 +10280,7 @@ static mail_err mail__recover_orphan(mail_server *v, const char *dir,
     if (id.n == 0 || suffix.n == 0) return MAIL_ERR_OK;
     if (m && mail_eq(suffix, mail_s("state")) && m->has_state)
         return MAIL_ERR_OK;
-    if (m && mail_eq(suffix, mail_s("text")) && m->apart)
+    if (m && mail_eq(suffix, mail_s("text")) && (m->apart || m->unread))
         return MAIL_ERR_OK;
     if (m == NULL) {             /* its message is there, and is foreign? */
         snprintf(path, sizeof path, "%s/%.*s", dir, MAIL_ARG(id));
@@ -10220,27 +10295,35 @@ static mail_err mail__recover_orphan(mail_server *v, const char *dir,
 
 /* --- the journal -------------------------------------------------------- */
 
+/* The letter of a message that the journal speaks of: NOMEM, or OK. */
+static mail_err mail__replay_letter(mail_server *v, mail__item *m) {
+    mail_err e = mail__letter_get(v, m);
+    if (e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM) return e;
+    return mail__letter_unread(v, m);
+}
+
 /* A report says whom it tells about, so that one flush makes both true. undo:
    it was refused, and they have not been told. */
 static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
                                    int undo) {
     mail_err e = MAIL_ERR_OK;
-    while (body.n && e != MAIL_ERR_NOMEM) {
+    while (body.n && !e) {
         mail_queue_line q;
         mail__item *about;
+        mail__rcpt *r;
         if (mail_queue_read(mail_cut(&body, '\n'), &q) || q.which == 0) break;
         if (q.which != 'a' && q.which != 'l') continue;
         about = mail__item_find(v, q.text);
-        if (about == NULL || (e = mail__letter_get(v, about)) != 0 ||
-            (uint64_t)q.number >= about->letter->nrcpts) continue;
-        about->letter->rcpts[q.number].fate =
+        if (about == NULL || (e = mail__replay_letter(v, about)) != 0 ||
+            (r = mail__letter_rcpt(v, about, q.number)) == NULL) continue;
+        r->fate =
             q.which == 'a' ? (undo ? MAIL_FATE_FAILED : MAIL_FATE_TOLD)
                            : (undo ? MAIL_FATE_DUE : MAIL_FATE_LATE);
         about->changed = 1;
         mail__list_add(v, about, k);
         e = mail__recover_jobs(v, about);
     }
-    return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
+    return e;
 }
 
 /* Accepted. What the journal says outweighs the files of the same ID. */
@@ -10295,12 +10378,11 @@ static mail_err mail__replay(mail_server *v, int k, char kind, mail_str body,
         v->segs[k].removed = 1;
         return mail__replay_about(v, k, rest, 1);
     }
-    e = mail__letter_get(v, m);
-    if (e) return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
-    mail__state_get(v, m, rest);
-    m->unsaved = 0;
+    e = mail__replay_letter(v, m);
+    if (!e) e = mail__state_get(v, m, rest);
+    m->unsaved = m->blind = 0;             /* it says all that is known */
     mail__list_add(v, m, k);
-    return mail__recover_jobs(v, m);
+    return e ? e : mail__recover_jobs(v, m);
 }
 
 /* Is there the beginning of a record of this lap? Then it is damaged, or the
@@ -10375,21 +10457,51 @@ static int mail__recover_start(mail_server *v, int k, mail_str text,
     return 0;
 }
 
+/* A segment that cannot be read may hold mail that was accepted: nobody goes
+   on without it but whoever runs the server. It is told which pages are bad
+   and how to do without them: zeros are passed over like any damage. */
+static void mail__recover_bad(mail_server *v, const char *name) {
+    int file = v->sys.open(v->sys.ctx, name, MAIL_OPEN_READ);
+    int64_t at, n = 1, first = 0;
+    unsigned long bad = 0;
+    for (at = 0; file >= 0 && n && at < v->opts.journal; at += MAIL__PAGE) {
+        n = v->sys.read(v->sys.ctx, file, at, v->block, MAIL__PAGE);
+        if (n < 0 && bad++ == 0) first = at;
+    }
+    if (file >= 0) v->sys.close(v->sys.ctx, file);
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: %lu pages of %d octets "
+               "cannot be read, the first at octet %lld. Mail that was "
+               "accepted may be %s. Start again when they can be read; or do "
+               "without: dd if=%s of=copy bs=%d conv=noerror,sync && mv copy "
+               "%s", name, bad, (int)MAIL__PAGE, (long long)first,
+               first ? "in them" : "in all of it, for the first page says "
+               "how to read the others", name, (int)MAIL__PAGE, name);
+}
+
+/* A whole segment. What is read at the third go was no damage. */
+static char *mail__segment_slurp(mail_server *v, int k, size_t *n,
+                                 mail_err *e) {
+    char name[MAIL_NAME_SIZE], *text = NULL;
+    int tries;
+    *e = MAIL_ERR_IO;
+    mail__journal_name(k, name);
+    for (tries = 0; tries < 3 && *e == MAIL_ERR_IO; tries++)
+        text = mail__slurp(v, name, SIZE_MAX / 4, n, e);
+    if (*e == MAIL_ERR_IO) mail__recover_bad(v, name);
+    if (*e == MAIL_ERR_NOTFOUND) *e = MAIL_ERR_OK;
+    return text;
+}
+
 static mail_err mail__recover_journal(mail_server *v) {
     char name[MAIL_NAME_SIZE];
     char *text[2] = { NULL, NULL };
     size_t n[2], at[2] = { 0, 0 };
-    mail_err e = MAIL_ERR_OK, one;
+    mail_err e = MAIL_ERR_OK;
     int k, live[2] = { 0, 0 }, first;
     for (k = 0; k < 2 && !e; k++) {
         mail__journal_name(k, name);
-        text[k] = mail__slurp(v, name, SIZE_MAX / 4, &n[k], &one);
+        text[k] = mail__segment_slurp(v, k, &n[k], &e);
         v->segs[k].ready = (int64_t)n[k];
-        if (one && one != MAIL_ERR_NOTFOUND) {   /* not to be overwritten */
-            mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: %s", name,
-                       mail_err_text(one));
-            e = one;
-        }
         if (text[k]) live[k] = mail__recover_start(v, k, mail_sn(text[k],
                                                    n[k]), &at[k]);
         if (live[k] && v->segs[k].lap > v->lap) v->lap = v->segs[k].lap;
