@@ -488,11 +488,13 @@ typedef struct mail_line {
     unsigned char cr;     /* private: the last octet was CR           */
     unsigned char bad;    /* a bare CR, a bare LF or a NUL in it      */
     unsigned char longer; /* it was longer than MAIL_LINE_SIZE        */
+    unsigned char torn;   /* private: a bare LF was in it; drop the rest */
     char p[MAIL_LINE_SIZE];
 } mail_line;
 
-/* Takes octets up to the end of a line: n, or fewer with l->done set. With
-   lf_ends an LF alone ends a line too, else it spoils it. */
+/* Zero it to begin. Takes octets up to the end of a line: n, or fewer with
+   l->done set. With lf_ends an LF alone ends a line too; without, it makes
+   the line bad and done, and what follows is dropped up to a CRLF. */
 MAIL_DEF size_t mail_line_feed(mail_line *l, const char *in, size_t n,
                                int lf_ends);
 MAIL_DEF mail_str mail_line_text(const mail_line *l);  /* without CRLF */
@@ -660,7 +662,8 @@ typedef struct mail_smtpd_opts {
     int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     mail_tls tls;
-    int     reject_bare;    /* 1: refuse bare CR and LF; 0: make them CRLF */
+    int     reject_bare;    /* 1: refuse bare CR and LF, and lines of a dot
+                               and control octets; 0: make them CRLF     */
     int     basic;          /* 1: no extensions, as in 1982: for class    */
     const char *refuse;     /* greets with 421 and these words, and ends  */
     mail_watch *watch; void *watch_ctx;
@@ -681,7 +684,7 @@ typedef struct mail_smtpd {
 
     mail_event ev; uintptr_t home;   /* private from here                */
     mail_event_kind wait;            /* the decision that is due         */
-    unsigned char pending, active, mech, step;
+    unsigned char pending, active, mech, step, near_end;
     int      errors, denied;
     int64_t  declared, deadline;
     mail_path path;
@@ -2627,9 +2630,14 @@ MAIL_DEF size_t mail_line_feed(mail_line *l, const char *in, size_t n,
         used += len;
         if (lf == NULL) break;
         used++;
-        if (cr || lf_ends) l->done = 1;
-        else l->bad = 1;                       /* LF alone spoils the line */
         l->cr = 0;
+        if (l->torn) {                 /* the rest of a line with bare LF */
+            l->torn = !cr;
+            mail_line_reset(l);
+        } else {
+            l->done = 1;
+            if (!cr && !lf_ends) l->bad = l->torn = 1;
+        }
     }
     return used;
 }
@@ -2963,6 +2971,18 @@ static void mail__add_words(char *words, size_t cap, mail_str s) {
     for (i = 0; i < s.n && n + 1 < cap; i++)
         words[n++] = (char)(s.p[i] >= 32 && s.p[i] < 127 ? s.p[i] : '?');
     words[n] = 0;
+}
+
+/* A browser that a web page has sent here: what comes next would be octets
+   of the page's choice, taken for commands. So: hang up. */
+static int mail__is_http(mail_str verb) {
+    static const char *const verbs[] = {
+        "GET", "HEAD", "POST", "PUT", "OPTIONS", "CONNECT", "PRI"
+    };
+    size_t i;
+    for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (mail_ieq(verb, mail_s(verbs[i]))) return 1;
+    return 0;
 }
 
 /* ======================================================================
@@ -3359,6 +3379,8 @@ static void mail__smtpd_command(mail_smtpd *s) {
     else if (s->line.bad)
         mail__smtpd_refuse(s, "500 5.5.2 a bare CR, a bare LF or a NUL: "
                               "lines end with CRLF");
+    else if (v == NULL && mail__is_http(verb))
+        mail_smtpd_bye(s, "4.7.0 this is no web server");
     else if (v == NULL)
         mail__smtpd_refuse(s, "500 5.5.1 no such command: try HELP");
     else if (mail_has_control(whole) || mail__is_8bit(whole))
@@ -3383,12 +3405,42 @@ static void mail__smtpd_response(mail_smtpd *s) {
     } else mail__smtpd_sasl(s, text);
 }
 
+/* A line that is a dot but for control octets ends nothing here. A server
+   that drops NULs, or takes VT or NEL (0x85) for the end of a line, may take
+   it for the end of the data: who sends one wants to smuggle mail past it. */
+enum { MAIL__DOT_NONE, MAIL__DOT_CONTROL, MAIL__DOT_ALONE, MAIL__DOT_NEAR,
+       MAIL__DOT_TEXT, MAIL__DOT_SEEN };
+
+static void mail__near_end(unsigned char *state, const char *p, size_t n) {
+    const char *end = p + n;
+    for (; p < end && *state != MAIL__DOT_SEEN; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (*state == MAIL__DOT_TEXT) {
+            p = (const char *)memchr(p, '\n', (size_t)(end - p));
+            if (p == NULL) return;
+            *state = MAIL__DOT_NONE;
+        } else if (c == '\n')
+            *state = *state == MAIL__DOT_NEAR ? MAIL__DOT_SEEN
+                                              : MAIL__DOT_NONE;
+        else if (c == '.' && *state < MAIL__DOT_ALONE)
+            *state = (unsigned char)(*state + MAIL__DOT_ALONE);
+        else if (c != '\r' && c != '\t' &&
+                 (c < 32 || (c >= 127 && c < 160)))
+            *state |= MAIL__DOT_CONTROL;
+        else if (c != '\r') *state = MAIL__DOT_TEXT;
+    }
+}
+
 /* What is wrong with a text that is complete; NULL if nothing. It is said
    after the end of the data and not before: until then all is text. */
 static const char *mail__smtpd_bad_text(mail_smtpd *s) {
     if (s->dot.bare && s->opts.reject_bare) {
         s->why = MAIL_ERR_SYNTAX;
         return "554 5.6.0 the text has a bare CR or LF: lines end with CRLF";
+    }
+    if (s->near_end == MAIL__DOT_SEEN) {
+        s->why = MAIL_ERR_SYNTAX;
+        return "554 5.6.0 a line of the text is a dot and control octets";
     }
     return s->why ? "552 5.3.4 the message is more than I take" : NULL;
 }
@@ -3398,6 +3450,7 @@ static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
     size_t used = mail_dot_read(&s->dot, in, n, &text);
     const char *no;
     mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
+    if (s->opts.reject_bare) mail__near_end(&s->near_end, in, used);
     s->size += (int64_t)text.n;
     if (s->size > s->opts.max_size) s->why = MAIL_ERR_TOOLONG;
     if (text.n && s->why == MAIL_ERR_OK) {
@@ -3538,6 +3591,7 @@ static void mail__smtpd_settle(mail_smtpd *s, int good,
     if (was == MAIL_EV_DATA && good) {
         memset(&s->dot, 0, sizeof s->dot);
         s->dot.lenient = (unsigned char)!s->opts.reject_bare;
+        s->near_end = 0;
         s->size = 0;
         s->why = MAIL_ERR_OK;
     }
@@ -4460,6 +4514,8 @@ static void mail__pop3d_command(mail_pop3d *s) {
         mail__pop3d_refuse(s, "line too long");
     else if (s->line.bad || (!pass && mail_has_control(whole)))
         mail__pop3d_refuse(s, "a control octet: lines end with CRLF");
+    else if (v == NULL && mail__is_http(verb))
+        mail_pop3d_bye(s, "this is no web server");
     else if (v == NULL) mail__pop3d_refuse(s, "no such command");
     else if (!(v->states & 1u << s->state))
         mail__pop3d_refuse(s, mail__pop3d_order(s, pass));
