@@ -10243,11 +10243,13 @@ static void mail__item_born(mail_server *v, mail__item *m) {
     m->born = mail__now(v) - (age > 0 ? age : 0) * 1000;
 }
 
-static mail__item *mail__item_named(mail_server *v, mail_str id) {
-    mail__item *m = mail__item_alloc(v);
-    if (m && !mail_id_read(id, &m->time, &m->run, &m->number)) return m;
-    if (m) mail__item_free(v, m);
-    return NULL;
+static mail_err mail__item_named(mail_server *v, mail_str id,
+                                 mail__item **item) {
+    mail__item *m = *item = mail__item_alloc(v);
+    if (m == NULL) return MAIL_ERR_NOMEM;
+    if (!mail_id_read(id, &m->time, &m->run, &m->number)) return MAIL_ERR_OK;
+    mail__item_free(v, m);
+    return MAIL_ERR_SYNTAX;
 }
 
 static void mail__foreign(mail_server *v, mail_str name, mail_err e) {
@@ -10271,8 +10273,8 @@ static mail_err mail__recover_file(mail_server *v, const char *dir,
     mail__item *m;
     mail_err e;
     if (id.n == 0 || suffix.n) return MAIL_ERR_OK;
-    m = mail__item_named(v, id);
-    if (m == NULL) return MAIL_ERR_NOMEM;
+    e = mail__item_named(v, id, &m);
+    if (e) return e;
     snprintf(path, sizeof path, "%s/%.100s", dir, name);
     for (tries = 0; n < 0 && tries < 3; tries++) {
         file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
@@ -10382,6 +10384,17 @@ static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
     return e;
 }
 
+/* Of a record that is whole, and no message of ours for all that: a text of
+   another length could never be copied out, and its segment never given
+   up. */
+static mail_err mail__replay_read(mail_server *v, mail__item *m,
+                                  mail_str body) {
+    mail_err e = mail__envelope_read(v, m, body);
+    if (!e && !m->apart && (uint64_t)m->size != body.n - m->text_at)
+        e = MAIL_ERR_SYNTAX;
+    return e ? e : mail__jobs_make(v, m);
+}
+
 /* Accepted. What the journal says outweighs the files of the same ID. */
 static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
                                int64_t at) {
@@ -10390,15 +10403,17 @@ static mail_err mail__replay_a(mail_server *v, int k, mail_str body,
     mail__item *m, *old;
     mail_err e;
     mail_cut(&rest, '\n');
-    if (mail_queue_read(mail_cut(&rest, '\n'), &q) || q.which != 'i')
-        return MAIL_ERR_OK;
-    m = mail__item_named(v, q.text);
-    if (m == NULL) return MAIL_ERR_NOMEM;
-    e = mail__envelope_read(v, m, body);
-    if (e == MAIL_ERR_OK) e = mail__jobs_make(v, m);
-    if (e) {
+    e = mail_queue_read(mail_cut(&rest, '\n'), &q);
+    if (!e && q.which != 'i') e = MAIL_ERR_SYNTAX;
+    if (!e) e = mail__item_named(v, q.text, &m);
+    if (!e && (e = mail__replay_read(v, m, body)) != 0)
         mail__item_free(v, m);
-        return e == MAIL_ERR_NOMEM ? e : MAIL_ERR_OK;
+    if (e) {
+        if (e == MAIL_ERR_NOMEM) return e;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "queue/journal.%d: the record "
+                   "at octet %lld is not a message of mine, and is passed "
+                   "over", k, (long long)(at - MAIL_RECORD_HEAD));
+        return MAIL_ERR_OK;
     }
     old = mail__item_find(v, q.text);
     if (old) {
