@@ -51,7 +51,7 @@ fuzz: build/test
 soak:
 	@CC="$(CC)" MINUTES="$(or $(MINUTES),60)" sh .ci/soak
 
-mutants:
+mutants: mail
 	@CC="$(CC)" python3 .ci/mutants
 
 crash: mail

@@ -6939,6 +6939,16 @@ static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
     }
 }
 
+/* What has become of a recipient does not unbecome. So of two that tell of
+   it the one that knows more is right, in whatever order they come: an F that
+   is still in one segment may be older than the state that the checkpoint of
+   the other has written; one that says "failed" may have been written while
+   the report, durable since, was on its way. */
+static int mail__fate_rank(mail_fate f) {
+    return f == MAIL_FATE_DUE ? 0 : f == MAIL_FATE_LATE ? 1 :
+           f == MAIL_FATE_TOLD ? 3 : 2;
+}
+
 /* Recipient n; NULL: there is none. A message that is unread has as many as
    are spoken of; NULL: out of memory. */
 static mail__rcpt *mail__letter_rcpt(mail_server *v, mail__item *m,
@@ -6962,9 +6972,8 @@ static mail_err mail__state_get(mail_server *v, mail__item *m,
         r = mail__letter_rcpt(v, m, s.n);
         if (r == NULL && m->unread) return MAIL_ERR_NOMEM;
         if (r == NULL) continue;
+        if (mail__fate_rank(s.fate) < mail__fate_rank(r->fate)) continue;
         r->tries = (int)s.tries;
-        /* Written while the report was on its way, which then was durable. */
-        if (r->fate == MAIL_FATE_TOLD && s.fate == MAIL_FATE_FAILED) continue;
         mail__rcpt_set(v, m, r, s.fate, (int)s.code, s.words);
         if (s.fate == MAIL_FATE_TOLD && mail_path_null(&l->from) &&
             !m->unread)
@@ -7676,11 +7685,28 @@ static void mail__jobs_later(mail_server *v, mail__item *m) {
     mail__timer_set(v, &m->timer, due);
 }
 
+/* Is something so that its state, as it is on the disk, does not say? */
+static mail_err mail__check_state(mail_server *v, mail__item *m, int made) {
+    int here = m->seg == v->check.seg;
+    if (!m->changed && !(here && (made || m->has_state))) return MAIL_ERR_OK;
+    v->check.any = 1;
+    return mail__state_make(v, m);
+}
+
+/* Nobody is left, but it has a file: once the segment is given up only its
+   state says so, until its D is durable. */
+static mail_err mail__check_last(mail_server *v, mail__item *m, int made) {
+    if (!m->has_file) return MAIL_ERR_OK;
+    return mail__check_state(v, m, made);
+}
+
 static mail_err mail__check_make(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE];
     int k = v->check.seg, made = 0;
-    mail_err e = mail__letter_get(v, m);
+    mail_err e;
     size_t i;
+    if (m->stage == MAIL__LEAVING) return mail__check_last(v, m, 0);
+    e = mail__letter_get(v, m);
     if (e && m->seg == k) return e;
     if (e && m->unread && m->changed && !m->blind) {
         m->check = 1;
@@ -7695,7 +7721,7 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
     mail__check_boxes(v, m);
     for (i = 0; i < m->letter->nrcpts; i++) made |= m->letter->rcpts[i].made;
     v->check.any |= made;
-    if (!mail__check_stays(m)) return MAIL_ERR_OK;
+    if (!mail__check_stays(m)) return mail__check_last(v, m, made);
     v->check.any = 1;
     if (m->seg == k) {
         mail__name(m, "queue/tmp/", "", name);
@@ -7704,9 +7730,7 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
         e = mail__copy(v, v->segs[k].file, m->at,
                        m->text_at + (m->apart ? 0 : m->size), name);
     }
-    if (!e && (m->changed || (m->seg == k && (made || m->has_state))))
-        e = mail__state_make(v, m);
-    return e;
+    return e ? e : mail__check_state(v, m, made);
 }
 
 /* EXISTS: put there before a crash. A name of a checkpoint that failed may not
@@ -7764,7 +7788,7 @@ static mail_err mail__check_name(mail_server *v, mail__item *m) {
     for (i = 0; m->letter && i < m->letter->nrcpts; i++)
         if (m->letter->rcpts[i].made) mail__check_box_name(v, m, i);
     /* Its file in the queue stays until its D is durable: with its state. */
-    if (m->dead && !m->jobs) {
+    if (m->dead && !m->jobs && m->stage == MAIL__QUEUED) {
         e = mail__check_aside(v, m);
         if (e || !m->has_file) return e;
     }
@@ -7817,7 +7841,7 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
     int here = m->seg == v->check.seg;
     if (here) mail__check_switch(v, m);
     mail__list_cut(v, m, v->check.seg);
-    if (!m->check) return MAIL_ERR_OK;
+    if (!m->check || m->stage == MAIL__LEAVING) return MAIL_ERR_OK;
     m->check = 0;
     if (!m->unsaved) m->changed = 0;
     for (i = 0; i < m->letter->nrcpts; i++) {
@@ -8052,10 +8076,13 @@ static void mail__item_left(mail_server *v, mail__item *m) {
 }
 
 /* It is done with. If neither a file nor a journal has it there is nothing
-   to be written down. */
+   to be written down. If it has a file, what a segment says of it counts until
+   its D is durable: it stays on the list. */
 static void mail__item_gone(mail_server *v, mail__item *m) {
-    mail__list_cut(v, m, 0);
-    mail__list_cut(v, m, 1);
+    if (!m->has_file) {
+        mail__list_cut(v, m, 0);
+        mail__list_cut(v, m, 1);
+    }
     mail__timer_stop(v, &m->timer);
     mail__item_unlink(v, m);
     mail__item_move(v, m);

@@ -5532,10 +5532,13 @@ static void t_queued(char *to, size_t cap, char number, char subject,
              (unsigned long)n, (unsigned long)n + 4, about, text);
 }
 
+#define T_BOXED "0 boxed 1 250 2.0.0 boxed\n"
+
 /* "A1 D1 !A2 <A3 >A4": records of message 1 and so on. T: as A, of a report
    that message 1 has failed. ! an octet is another one; < of the lap before;
    > with another salt; S- the first of the two start records is damaged, S=
-   both are. */
+   both are. F: it is in the mailbox; L (an F too): not yet, it was tried in
+   vain. */
 static void t_journal_more(t_journal *j, const char *script, uint64_t lap) {
     static const char other[] = "0123456789abcdeF";
     char body[1000];
@@ -5555,11 +5558,13 @@ static void t_journal_more(t_journal *j, const char *script, uint64_t lap) {
             continue;
         }
         snprintf(body, sizeof body, "6955B900-00000001-00000%c\n%s", number,
-                 kind == 'F' ? "0 boxed 1 250 2.0.0 boxed\n" : "");
+                 kind == 'F' ? T_BOXED :
+                 kind == 'L' ? "0 due 1 451 not now\n" : "");
         if (kind == 'A' || kind == 'T')
             t_queued(body, sizeof body, number, number, kind == 'A' ? "" :
                      "about 6955B900-00000001-000001 0\n");
         if (kind == 'T') kind = 'A';
+        if (kind == 'L') kind = 'F';
         t_record(j, kind, lap - (uint64_t)old, far ? other : t_salt, body);
         if (wrong) j->p[at + 70] ^= 1;
     }
@@ -5575,6 +5580,33 @@ static void t_journal_write(t_journal *j, const char *script, uint64_t lap) {
     t_record(j, 'S', lap, "", start);
     t_record(j, 'S', lap, "", start);
     t_journal_more(j, script, lap);
+}
+
+typedef struct t_journals {
+    const char *one, *two;     /* the older lap, the newer one */
+    const char *files;         /* with a file, whose subject is 9; b behind
+                                  it: and a state, it is in the mailbox */
+    const char *found;         /* the subjects of what carol gets */
+} t_journals;
+
+static void t_journals_put(vdisk *d, const t_journals *r, int swap) {
+    static t_journal j;
+    char name[MAIL_NAME_SIZE], text[1000];
+    const char *f;
+    int k;
+    for (k = 0; k < 2; k++) {
+        snprintf(name, sizeof name, "queue/journal.%d", k ^ swap);
+        t_journal_write(&j, k ? r->two : r->one, (uint64_t)(41 + k));
+        vdisk_put(d, name, mail_sn(j.p, j.n + 100));
+    }
+    for (f = r->files; *f; f++) {
+        if (*f != 'b') {
+            snprintf(name, sizeof name, "queue/6955B900-00000001-00000%c",
+                     *f);
+            t_queued(text, sizeof text, *f, '9', "");
+            vdisk_put(d, name, mail_s(text));
+        } else vdisk_put(d, strcat(name, ".state"), mail_s(T_BOXED));
+    }
 }
 
 /* The subjects of what is in carol's mailbox, each as often as it is. */
@@ -5594,12 +5626,36 @@ static void t_subjects(const vdisk *d, char found[10]) {
         }
 }
 
+/* cut: the power goes at that step of the start, and comes back. */
+static void t_journals_run(const t_journals *r, int swap,
+                           unsigned long cut) {
+    t_world *p = t_begin(0);
+    vdisk *d = &p->a->disk;
+    char found[10];
+    mail_server_close(p->a->server);
+    t_journals_put(d, r, swap);
+    if (cut) d->cut_at = d->steps + cut;
+    if (!cut) CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    else if (world_boot(p->a) == MAIL_ERR_OK)
+        world_run(&p->w, p->w.ms + 5000);
+    if (cut) {
+        world_crash(p->a);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    }
+    world_run(&p->w, p->w.ms + 10000);
+    t_subjects(d, found);
+    if (strcmp(found, r->found) != 0)
+        t_fail(__LINE__, r->one), t_fail(__LINE__, found);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    if (!cut) CHECK(t_contains(mail_s(p->log), "set aside") ==
+                    (strstr(r->one, "S=") != NULL));
+    if (!cut) CHECK(t_contains(mail_s(p->log), "are not whole") ==
+                    (strpbrk(r->one, "!>") != NULL));
+    t_end(p);
+}
+
 static void test_world_journals(void) {
-    static const struct {
-        const char *one, *two;     /* the older lap, the newer one */
-        const char *files;         /* with a file, whose subject is 9 */
-        const char *found;         /* the subjects of what carol gets */
-    } rows[] = {
+    static const t_journals rows[] = {
         { "",             "",      "",   ""   },
         { "A1",           "",      "",   "1"  },
         { "A1 A2 A3",     "",      "",   "123" },
@@ -5624,41 +5680,17 @@ static void test_world_journals(void) {
         { "A1",           "",      "1",  "1"  },
         { "A1 D1",        "",      "1",  ""   },
         { "A1 F1",        "",      "1",  ""   },
+        { "L1",           "",      "1b", ""   },
+        { "F1",           "L1",    "1",  ""   },
+        { "A1",           "L1",    "1b", "1"  },
         { "S- A1",        "",      "",   "1"  },
         { "S= A1",        "A2",    "",   "2"  }
     };
-    static t_journal j;
-    size_t r, i;
-    int swap;
-    for (r = 0; r < T_COUNT(rows); r++) for (swap = 0; swap < 2; swap++) {
-        t_world *p = t_begin(0);
-        vdisk *d = &p->a->disk;
-        char found[10], name[MAIL_NAME_SIZE], text[1000];
-        int k;
-        mail_server_close(p->a->server);
-        for (k = 0; k < 2; k++) {
-            snprintf(name, sizeof name, "queue/journal.%d", k ^ swap);
-            t_journal_write(&j, k ? rows[r].two : rows[r].one,
-                            (uint64_t)(41 + k));
-            vdisk_put(d, name, mail_sn(j.p, j.n + 100));
-        }
-        for (i = 0; rows[r].files[i]; i++) {
-            snprintf(name, sizeof name, "queue/6955B900-00000001-00000%c",
-                     rows[r].files[i]);
-            t_queued(text, sizeof text, rows[r].files[i], '9', "");
-            vdisk_put(d, name, mail_s(text));
-        }
-        CHECK(world_boot(p->a) == MAIL_ERR_OK);
-        world_run(&p->w, p->w.ms + 5000);
-        t_subjects(d, found);
-        if (strcmp(found, rows[r].found) != 0)
-            t_fail(__LINE__, rows[r].one), t_fail(__LINE__, found);
-        CHECK(mail_server_queued(p->a->server) == 0);
-        k = strstr(rows[r].one, "S=") != NULL;
-        CHECK(t_contains(mail_s(p->log), "set aside") == k);
-        CHECK(t_contains(mail_s(p->log), "are not whole") ==
-              (strpbrk(rows[r].one, "!>") != NULL));
-        t_end(p);
+    size_t r;
+    unsigned long cut;
+    for (r = 0; r < T_COUNT(rows); r++) {
+        t_journals_run(&rows[r], 1, 0);
+        for (cut = 0; cut < 40; cut++) t_journals_run(&rows[r], 0, cut);
     }
 }
 
