@@ -5162,31 +5162,37 @@ static int64_t t_source_read(void *ctx, void *to, size_t n) {
 static sender t_sender;
 static send_rcpt t_rcpts[120];
 
-/* Alice sends text; to is a list with spaces. Runs the world for one second;
-   cut: her wire breaks after so many octets. Returns the reply's code. */
+/* Alice begins to send; r has room for all of to, a list with spaces. */
+static vwire *t_send_begin(t_world *p, sender *s, t_source *source,
+                           send_rcpt *r, const char *from, const char *to) {
+    mail_smtpc_opts o;
+    mail_str rest = mail_s(to);
+    memset(s, 0, sizeof *s);
+    memset(&o, 0, sizeof o);
+    o.helo = "alice.a.example";
+    sender_init(s, o);
+    if (*from) mail_path_mailbox(mail_s(from), &s->from);
+    s->rcpts = r;
+    while (rest.n) {
+        memset(&r[s->nrcpts], 0, sizeof *r);
+        mail_path_mailbox(mail_cut(&rest, ' '), &r[s->nrcpts++].path);
+    }
+    source->at = 0;
+    s->read = t_source_read;
+    s->ctx = source;
+    s->size = -1;
+    s->has_8bit = mail__is_8bit(source->s);
+    return world_call(&p->w, &s->a, "mail.a:25", parts[ALICE].address);
+}
+
+/* Alice sends text. Runs the world for three seconds; cut: her wire breaks
+   after so many octets. Returns the reply's code. */
 static int t_send_cut(t_world *p, mail_str text, const char *from,
                       const char *to, size_t cut) {
     static t_source source;
-    mail_smtpc_opts o;
-    mail_str rest = mail_s(to);
     vwire *x;
-    memset(&t_sender, 0, sizeof t_sender);
-    memset(t_rcpts, 0, sizeof t_rcpts);
-    memset(&o, 0, sizeof o);
-    o.helo = "alice.a.example";
-    sender_init(&t_sender, o);
-    if (*from) mail_path_mailbox(mail_s(from), &t_sender.from);
-    t_sender.rcpts = t_rcpts;
-    while (rest.n && t_sender.nrcpts < 120)
-        mail_path_mailbox(mail_cut(&rest, ' '),
-                          &t_rcpts[t_sender.nrcpts++].path);
     source.s = text;
-    source.at = 0;
-    t_sender.read = t_source_read;
-    t_sender.ctx = &source;
-    t_sender.size = -1;
-    t_sender.has_8bit = mail__is_8bit(text);
-    x = world_call(&p->w, &t_sender.a, "mail.a:25", parts[ALICE].address);
+    x = t_send_begin(p, &t_sender, &source, t_rcpts, from, to);
     if (x == NULL) return 0;
     if (cut) {
         x->cut = 1;
@@ -5864,6 +5870,64 @@ static void test_world_dead_letter_after_a_failed_flush(void) {
         world_run(&p->w, p->w.ms + 1000000);
         CHECK(t_files(p->a, "queue/dead") == 1);
         t_end(p);
+    }
+}
+
+/* Two send, one a little later. The flush that is on its way for the first
+   fails: what it takes along of the second must not get a 250 from a flush of
+   its own, which succeeds. Short texts: the start of the segment is lost; long
+   ones: what was written of the text. */
+static void t_two_and_one_flush(int text_size, uint64_t luck) {
+    static sender s[2];
+    static t_source source[2];
+    static send_rcpt rcpts[2];
+    static char text[60000];
+    t_world *p = t_begin(0);
+    vdisk *d = &p->a->disk;
+    int i, codes, whole = 0;
+    size_t n;
+    mail_server_close(p->a->server);
+    p->a->opts.checkpoint = 3600000;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 5000);
+    memset(text, 'x', sizeof text);
+    for (i = 200; i < (int)sizeof text; i += 200)
+        memcpy(text + i, "\r\n", 2);
+    memcpy(text, "Subject: t\r\n\r\n", 14);
+    d->mode = VDISK_STRICT;
+    for (n = 0; n < d->n; n++) d->names[n].safe_dir = d->names[n].dir;
+    d->slow = 400;
+    d->luck = luck;
+    for (i = 0; i < 2; i++) {
+        source[i].s = mail_sn(text, (size_t)text_size);
+        t_send_begin(p, &s[i], &source[i], &rcpts[i], "alice@a.example",
+                     "carol@a.example");
+        world_run(&p->w, p->w.ms + 20);
+    }
+    d->fail_flush = 1;
+    for (i = 0; i < 300 && !(s[0].code && s[1].code); i++)
+        world_run(&p->w, p->w.ms + 10);
+    codes = (s[0].code == 250) + (s[1].code == 250);
+    d->style = 0;
+    world_crash(p->a);
+    d->fail_flush = 0;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 20000);
+    for (n = 0; n < d->n; n++) {
+        const vnode *file = d->names[n].node;
+        if (!file || !vdisk_in(d->names[n].path, "mail/carol/new")) continue;
+        whole += file->n > (size_t)text_size * 9 / 10 &&
+                 file->data[text_size / 2] == 'x';
+    }
+    CHECK(whole >= codes);
+    t_end(p);
+}
+
+static void test_world_a_flush_that_fails_for_two(void) {
+    uint64_t luck;
+    for (luck = 1; luck <= 20; luck++) {
+        t_two_and_one_flush(500, luck);
+        t_two_and_one_flush(50000, luck);
     }
 }
 
@@ -11999,6 +12063,7 @@ static const t_test t_tests[] = {
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
     T(test_world_dead_letter_after_a_failed_flush),
+    T(test_world_a_flush_that_fails_for_two),
     T(test_world_login_and_checkpoint),
     T(test_world_refused_stays_refused),
     T(test_world_journals),
