@@ -1142,8 +1142,9 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
    Why nothing comes back. A mailbox is opened by POP3 only when the segment
    with the user's newest mail has been given up: what can be deleted is in
    no journal any more. (While the disk fails, what is not yet so is hidden.)
-   An A in a journal outweighs the files of the same ID; F and D after it,
-   in the order of the laps, say what has happened since.
+   An A in a journal outweighs the files of the same ID; F and D after it say
+   what has happened since. What has become of a recipient is never undone: an
+   F that knows less than queue/ID.state is older.
    ====================================================================== */
 
 #define MAIL_ID_SIZE 40
@@ -7551,7 +7552,8 @@ static void mail__journal_flush(mail_server *v) {
    For each message with a record in the sealed segment, a few at a turn:
 
      MAKE   a file under mail/NAME/tmp for each recipient here; if it stays
-            in the queue, queue/tmp/ID and its state.      Flush everything.
+            in the queue, queue/tmp/ID and its state; if it has a file there
+            and leaves it, the state alone.                Flush everything.
      NAME   rename them into mail/NAME/new and queue.      Flush everything.
      FREE   zeros over the start of the segment.           Flush the segment.
      END    only now it is said, in memory too, that all this is so.
