@@ -1669,6 +1669,9 @@ struct agent {
     void     (*sent)(agent *a, size_t n);
     int64_t  (*tick)(agent *a, int64_t now);
     void     (*eof)(agent *a);
+    /* Shall TLS begin now? Then how it went. NULL: it knows no TLS. */
+    int      (*tls)(agent *a);
+    void     (*secured)(agent *a, mail_err e, const char *why);
     int over;
 };
 
@@ -1769,9 +1772,19 @@ typedef struct vwire {              /* end 0 has called end 1 */
     int64_t drip; size_t piece;     /* ms between pieces, of so many    */
     int64_t deaf[2];                /* that end reads nothing until then */
     int answer;                     /* to a call: WIRE_                 */
+    int tls[2]; size_t hello[2];    /* VTLS_; octets seen of the other's
+                                       hello                            */
+    int tls_fate;                   /* of TLS on it: VTLS_GOOD ...      */
 } vwire;
 
 enum { WIRE_ANSWERED, WIRE_REFUSED, WIRE_SILENT };
+
+/* TLS that hides nothing. Each end says hello, the client first, and takes
+   what comes for the other's; from then on octets go as they are. So all that
+   mail.h decides about TLS is seen and tested without a cipher. */
+enum { VTLS_NONE, VTLS_CLIENT, VTLS_SERVER, VTLS_RUNS };
+enum { VTLS_GOOD, VTLS_FAILS, VTLS_STALLS };
+static const char vtls_hello[] = "\x16\x03\x03 hello";
 
 /* A record of the virtual name system, or what is wrong with a name. */
 typedef struct vrecord {
@@ -1815,6 +1828,7 @@ struct world {
     int64_t name_ms;                /* how long a look-up takes         */
     size_t nwires;                  /* those behind were never used     */
     long fail_alloc;                /* the allocation that fails, or 0  */
+    int far;                        /* clients call from beyond loopback */
 };
 
 /* --- the disk: names and contents --------------------------------------- */
@@ -2572,7 +2586,8 @@ static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
     vwire *x = &w->wires[number / 2];
     vpipe *in = &x->to[number % 2];
     if (!vwire_sees(w, x, number % 2)) return -1;
-    if (in->n == 0) return in->closed ? 0 : -1;
+    if (in->n == 0)              /* TLS knows an end from a wire that is cut */
+        return !in->closed ? -1 : x->broken && x->tls[number % 2] ? -2 : 0;
     if (n > in->n) n = in->n;
     n = world_piece(w, x, number % 2, n);
     memcpy(p, in->p + in->at, n);
@@ -2600,13 +2615,13 @@ static size_t vwire_cut(vwire *x, int end, size_t n) {
 
 static int64_t vwire_put(world *w, int number, const void *p, size_t n) {
     vwire *x = &w->wires[number / 2];
-    int other = 1 - number % 2;
+    int other = 1 - number % 2, hello = p == (const void *)vtls_hello;
     vpipe *to = &x->to[other];
     if (x->gone[other] || x->broken) return -2;
     if (to->n > 256 * 1024) return -1;
     if (to->closed) return (int64_t)n;
     if (!x->mute || other) n = vwire_cut(x, 1 - other, n);
-    if (w->tap && n) w->tap(w->watch_ctx, x, 1 - other, p, n);
+    if (w->tap && n && !hello) w->tap(w->watch_ctx, x, 1 - other, p, n);
     if (x->mute && other == 0) {
         vwire_break(x);
         return (int64_t)n;
@@ -2638,6 +2653,59 @@ static void vwire_hangup(void *ctx, int number) {
     vwire_end(w, number);
 }
 
+/* --- TLS that hides nothing ---------------------------------------------- */
+
+static mail_err vwire_secure(void *ctx, int number, const char *host,
+                             void *conn) {
+    world *w = ((world_host *)ctx)->w;
+    vwire *x = &w->wires[number / 2];
+    int end = number % 2;
+    (void)conn;                     /* it is that of the wire */
+    if (x->tls[end]) return MAIL_ERR_MISUSE;
+    x->tls[end] = host ? VTLS_CLIENT : VTLS_SERVER;
+    if (host) vwire_put(w, number, vtls_hello, sizeof vtls_hello - 1);
+    return MAIL_ERR_OK;
+}
+
+/* Takes what has come, as far as it is the other end's hello. Returns 1 when
+   it has all come, 0 when more must come, -1 - why not. */
+static int vtls_take(world *w, vwire *x, int end) {
+    vpipe *in = &x->to[end];
+    size_t *at = &x->hello[end], n, i;
+    if (!vwire_sees(w, x, end)) return 0;
+    if (in->n == 0 && in->closed) return -1 - (int)MAIL_ERR_CLOSED;
+    n = world_piece(w, x, end, in->n);
+    for (i = 0; i < n && vtls_hello[*at]; i++, ++*at)
+        if (in->p[in->at + i] != vtls_hello[*at])
+            return -1 - (int)MAIL_ERR_TLS;
+    vpipe_drop(in, i);
+    if (vtls_hello[*at]) return 0;
+    return x->tls_fate == VTLS_FAILS ? -1 - (int)MAIL_ERR_TLS : 1;
+}
+
+/* One step of TLS at one end. Returns 1 if something moved. */
+static int vtls_turn(world *w, vwire *x, int end) {
+    int number = (int)(x - w->wires) * 2 + end, server, k;
+    size_t before = x->to[end].n;
+    const char *why;
+    mail_err e;
+    if ((x->tls[end] != VTLS_CLIENT && x->tls[end] != VTLS_SERVER) ||
+        x->tls_fate == VTLS_STALLS) return 0;
+    server = x->tls[end] == VTLS_SERVER;
+    k = vtls_take(w, x, end);
+    if (k == 0) return x->to[end].n != before;
+    if (k == 1 && server)
+        vwire_put(w, number, vtls_hello, sizeof vtls_hello - 1);
+    x->tls[end] = VTLS_RUNS;
+    e = k == 1 ? MAIL_ERR_OK : MAIL_ERR_TLS;
+    why = k == 1 ? "no cipher" : k == -1 - (int)MAIL_ERR_CLOSED
+          ? "the connection ended in the handshake" : "that is no hello";
+    if (x->agent && end == 0) x->agent->secured(x->agent, e, why);
+    else if (x->conn[end])
+        mail_server_secured(x->host[end]->server, x->conn[end], e, why);
+    return 1;
+}
+
 static vwire *world_wire(world *w) {
     size_t i;
     for (i = 0; i < WORLD_WIRES; i++)
@@ -2661,8 +2729,8 @@ static world_host *world_find(world *w, const char *host_port, int *port) {
 }
 
 static int world_port(int port) {
-    return port == 110 ? MAIL_PORT_POP3 :
-           port == 587 ? MAIL_PORT_SUBMISSION : MAIL_PORT_SMTP;
+    return port == 110 ? MAIL_PORT_POP3 : port == 995 ? MAIL_PORT_POP3S :
+           port == 465 ? MAIL_PORT_SMTPS : port == 587 ? MAIL_PORT_SUBMISSION : MAIL_PORT_SMTP;
 }
 
 /* The other end answers in the next step, as a real one would: -1 - error
@@ -2878,6 +2946,7 @@ static world_host *world_host_add(world *w, const char *name,
     s->send = vwire_send;
     s->lookup = vname_lookup;
     s->connect = vwire_connect;
+    s->secure = vwire_secure;
     s->hangup = vwire_hangup;
     return h;
 }
@@ -2941,7 +3010,7 @@ static vwire *world_call(world *w, agent *a, const char *host_port,
         return NULL;
     }
     x->conn[1] = mail_server_accept(h->server, (int)(x - w->wires) * 2 + 1,
-                                    world_port(port), from, 1);
+                                    world_port(port), from, !w->far);
     if (x->conn[1] == NULL) {
         x->used = 0;
         return NULL;
@@ -2990,6 +3059,12 @@ static int agent_turn(world *w, vwire *x) {
         a->sent(a, (size_t)k);
         moved = 1;
     }
+    if (out.n == 0 && !x->tls[0] && a->tls && a->tls(a)) {
+        x->tls[0] = VTLS_CLIENT;
+        vwire_put(w, number, vtls_hello, sizeof vtls_hello - 1);
+        return 1;
+    }
+    if (x->tls[0] == VTLS_CLIENT && !a->over) return moved;
     if (in->n && vwire_sees(w, x, 0)) {
         size_t k = a->feed(a, in->p + in->at, world_piece(w, x, 0, in->n));
         vpipe_drop(in, k);
@@ -3013,6 +3088,8 @@ static int wire_turn(world *w, vwire *x) {
         return 1;
     }
     if (x->agent) moved = agent_turn(w, x);
+    for (end = 0; end < 2 && x->used; end++)
+        moved |= vtls_turn(w, x, end);
     for (end = 0; end < 2; end++) {
         mail_conn *c = x->conn[end];
         int want = c ? mail_conn_wants(c) : 0;
@@ -3253,12 +3330,24 @@ static void sender_eof(agent *a) {
     sender_move(s);
 }
 
+static int sender_tls(agent *a) {
+    return ((sender *)a)->c.state == MAIL_SMTPC_TLS;
+}
+
+static void sender_secured(agent *a, mail_err e, const char *why) {
+    sender *s = (sender *)a;
+    mail_smtpc_tls(&s->c, e, why);
+    sender_move(s);
+}
+
 static mail_err sender_init(sender *s, mail_smtpc_opts o) {
     s->a.feed = sender_feed;
     s->a.out = sender_out;
     s->a.sent = sender_sent;
     s->a.tick = sender_tick;
     s->a.eof = sender_eof;
+    s->a.tls = sender_tls;
+    s->a.secured = sender_secured;
     return mail_smtpc_init(&s->c, o);
 }
 
@@ -3285,6 +3374,8 @@ static void fetcher_move(fetcher *g) {
         case MAIL_EV_HAVE:
             mail_fetch_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
                                      ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND);
+            break;
+        case MAIL_EV_TLS:
             break;
         case MAIL_EV_TEXT:
             if (!g->text_err) g->text_err = g->text(g->ctx, ev.text);
@@ -3329,12 +3420,24 @@ static void fetcher_eof(agent *a) {
     fetcher_move(g);
 }
 
+static int fetcher_tls(agent *a) {
+    return ((fetcher *)a)->f.pop3.state == MAIL_POP3C_TLS;
+}
+
+static void fetcher_secured(agent *a, mail_err e, const char *why) {
+    fetcher *g = (fetcher *)a;
+    mail_fetch_tls(&g->f, e, why);
+    fetcher_move(g);
+}
+
 static mail_err fetcher_init(fetcher *g, mail_fetch_opts o) {
     g->a.feed = fetcher_feed;
     g->a.out = fetcher_out;
     g->a.sent = fetcher_sent;
     g->a.tick = fetcher_tick;
     g->a.eof = fetcher_eof;
+    g->a.tls = fetcher_tls;
+    g->a.secured = fetcher_secured;
     return mail_fetch_init(&g->f, o);
 }
 
@@ -4251,7 +4354,8 @@ static void bench_smtp_eof(agent *a) {
 
 static void bench_smtp_begin(bench_conn *c) {
     static const agent smtp = { bench_smtp_feed, bench_smtp_out,
-        bench_smtp_sent, bench_smtp_tick, bench_smtp_eof, 0 };
+        bench_smtp_sent, bench_smtp_tick, bench_smtp_eof, NULL,
+        NULL, 0 };
     mail_smtpc_opts o;
     memset(&o, 0, sizeof o);
     o.helo = "localhost";
@@ -4396,7 +4500,7 @@ static void bench_pop_eof(agent *a) {
 
 static void bench_pop_begin(bench_conn *c) {
     static const agent pop = { bench_pop_feed, bench_pop_out, bench_pop_sent,
-        bench_pop_tick, bench_pop_eof, 0 };
+        bench_pop_tick, bench_pop_eof, NULL, NULL, 0 };
     mail_pop3c_opts o;
     memset(&o, 0, sizeof o);
     o.user = c->b->o.users[(size_t)(c - c->b->conns) % c->b->o.nusers];
@@ -4808,7 +4912,7 @@ static void sink_eof(agent *a) { a->over = 1; }
 
 static void sink_accept(bench *b, int port) {
     static const agent sink = { sink_feed, sink_out, sink_sent, sink_tick,
-                                sink_eof, 0 };
+                                sink_eof, NULL, NULL, 0 };
     mail_smtpd_opts o;
     size_t i;
     int fd;

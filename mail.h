@@ -280,6 +280,7 @@ MAIL_DEF mail_str mail_buf_str(const mail_buf *b);
     X(REPLY,   "a reply line") \
     X(TEXT,    "octets of message text, as they are on the wire") \
     X(CLOSE,   "a connection ended") \
+    X(TLS,     "TLS runs, by version and cipher; or why it does not") \
     X(DISK,    "a step on the disk") \
     X(FATE,    "what became of a message, a recipient or a login")
 
@@ -454,7 +455,7 @@ typedef struct mail_received {
     const char *helo;      /* what the client called itself            */
     const char *address;   /* its address, "127.0.0.1"                 */
     const char *by;        /* our host name                            */
-    const char *with;      /* SMTP, ESMTP, ESMTPA (RFC 3848)           */
+    const char *with;      /* SMTP, ESMTP, ESMTPS, ESMTPSA (RFC 3848)  */
     const char *id;        /* our name for the message                 */
     const mail_path *for_; /* the recipient if there is one only, or NULL */
     int64_t time; int zone;
@@ -662,6 +663,7 @@ typedef struct mail_smtpd_opts {
     int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     mail_tls tls;
+    int     auth_tls;       /* 1: no AUTH outside TLS: 538                */
     int     reject_bare;    /* 1: refuse bare CR and LF, and lines of a dot
                                and control octets; 0: make them CRLF     */
     int     basic;          /* 1: no extensions, as in 1982: for class    */
@@ -1400,6 +1402,12 @@ typedef struct mail_sys {
     /* Begins to connect to "address:port"; mail_server_connected says how it
        went, with the conn. A wire, or -1 - error at once. */
     int      (*connect)(void *ctx, const char *host_port, void *conn);
+    /* Begins TLS on a wire, once: host is who was called, NULL: we are the
+       server. No certificate is verified. Answered later, never from here, by
+       mail_server_secured with conn; recv and send are not called till then,
+       and carry what is inside afterwards. The end of TLS is the end of the
+       wire: nothing is ever in clear again. NULL: this machine has no TLS. */
+    mail_err (*secure)(void *ctx, int wire, const char *host, void *conn);
     void     (*hangup)(void *ctx, int wire);
 } mail_sys;
 
@@ -1415,6 +1423,8 @@ typedef struct mail_server_opts {
                                        to one next hop: 10             */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
     int     any_auth;               /* 1: logins on port 25 too        */
+    int     tls;                    /* 1: there is a certificate: offer
+                                       TLS to clients                  */
     const char *relay_from;         /* may relay without a login: one
                                        address, or NULL: nobody        */
     int64_t retry_first, retry_max; /* s: 300, 14,400                  */
@@ -1435,7 +1445,9 @@ typedef struct mail_server mail_server;
 typedef struct mail_conn mail_conn;
 
 enum {                              /* what a listening port speaks */
-    MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION, MAIL_PORT_POP3
+    MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION, MAIL_PORT_POP3,
+    MAIL_PORT_SMTPS, MAIL_PORT_POP3S    /* submission and POP3, in TLS from
+                                           the first octet (RFC 8314)     */
 };
 enum { MAIL_WANT_READ = 1, MAIL_WANT_WRITE = 2 };
 
@@ -1450,8 +1462,9 @@ MAIL_DEF void mail_server_close(mail_server *v);
 MAIL_DEF mail_err mail_server_reload(mail_server *v);
 
 /* A client has connected: the conn, to be called ready at once, or NULL
-   (hang up: no memory). One too many is told so (421 4.7.0). peer is its address, "127.0.0.1", copied. local:
-   may it give its password? */
+   (hang up: no memory). One too many is told so (421 4.7.0). peer is its
+   address, "127.0.0.1", copied. local: may it give its password in clear? In
+   TLS everybody may. */
 MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                                        const char *peer, int local);
 /* The answer to sys->lookup: OK and the records of that type, wherever a
@@ -1462,6 +1475,10 @@ MAIL_DEF void mail_server_found(mail_server *v, void *ticket, mail_err e,
 /* An outgoing connection is made, or has failed. */
 MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
                                     mail_err err, const char *why);
+/* The answer to sys->secure: OK, and what TLS it is ("TLSv1.3 ..."), or an
+   error, and why. */
+MAIL_DEF void mail_server_secured(mail_server *v, mail_conn *c, mail_err err,
+                                  const char *text);
 /* Its wire can be read or written. After this, or any call here, c may be
    gone: sys->hangup was called for it. */
 MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c);
@@ -3089,7 +3106,8 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     mail__smtpd_say(s, "250-8BITMIME");
     if (mail__tls_due(s->opts.tls, s->secure))
         mail__smtpd_say(s, "250-STARTTLS");
-    if (s->opts.auth) mail__smtpd_say(s, "250-AUTH PLAIN LOGIN");
+    if (s->opts.auth && (s->secure || !s->opts.auth_tls))
+        mail__smtpd_say(s, "250-AUTH PLAIN LOGIN");
     mail__smtpd_say(s, "250 ENHANCEDSTATUSCODES");
 }
 
@@ -3270,6 +3288,10 @@ static void mail__smtpd_auth(mail_smtpd *s, mail_str arg) {
     if (mail__smtpd_in_clear(s)) return;
     if (!s->opts.auth) {
         mail__smtpd_refuse(s, "502 5.5.1 AUTH is not offered here");
+        return;
+    }
+    if (s->opts.auth_tls && !s->secure) {
+        mail__smtpd_refuse(s, "538 5.7.11 no password in clear: STARTTLS");
         return;
     }
     if (s->authed) {
@@ -6147,6 +6169,8 @@ struct mail_conn {
     int64_t paused;               /* nothing comes or goes before; or 0  */
     unsigned number;
     int wire, connecting, closing, eof, dead, going;
+    int securing;                 /* TLS is being made on the wire    */
+    int in_clear;                 /* TLS failed: called again without */
     char role;                    /* 's'mtpd, 'p'op3d, smtp'c'       */
     char peer[48];
     union {
@@ -8947,6 +8971,7 @@ static void mail__relay_call(mail_server *v, mail_conn *c, int code,
     mail__candidate *to = NULL;
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
     c->wire = -1;
+    c->securing = 0;
     while (c->wire < 0 && l && c->called < l->n) {
         to = &l->list[c->called++];
         mail_copy(c->peer, sizeof c->peer, mail_s(to->at));
@@ -8970,12 +8995,16 @@ static void mail__relay_found(mail_server *v, mail__lookup *l, void *arg) {
     else mail__relay_none(v, c, l->code, l->words, 1);
 }
 
-/* The session, before each call. */
+/* The session, before each call. TLS is taken where it is offered, and no
+   certificate is looked at: whoever could strip the offer could show one,
+   too, as long as a domain has no way to say that it has TLS (RFC 7435). */
 static void mail__relay_begin(mail_server *v, mail_conn *c) {
     mail_smtpc_opts o;
     memset(&o, 0, sizeof o);
     o.helo = v->opts.host;
     o.basic = v->opts.basic;
+    o.tls = v->sys.secure && !o.basic && !c->in_clear ? MAIL_TLS_MAY
+                                                      : MAIL_TLS_NO;
     o.watch = mail__conn_watch;
     o.watch_ctx = c;
     mail_smtpc_init(&c->u.smtpc, o);
@@ -9063,6 +9092,10 @@ static void mail__relay_closed(mail_server *v, mail_conn *c) {
         c->back = NULL;
         c->nback = 0;
         c->eof = 0;
+        /* Broken TLS is no better than none, and no reason to keep the mail:
+           the same host is called once more, without. */
+        c->in_clear = s->err == MAIL_ERR_TLS && !c->in_clear;
+        if (c->in_clear) c->called--;
         mail__relay_begin(v, c);
         mail__relay_call(v, c, 451, words, 0);
     }
@@ -9213,7 +9246,9 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     r.helo = s->helo;
     r.address = c->peer;
     r.by = v->opts.host;
-    r.with = s->authed ? "ESMTPA" : s->esmtp ? "ESMTP" : "SMTP";
+    r.with = !s->esmtp ? "SMTP" :
+             s->secure ? s->authed ? "ESMTPSA" : "ESMTPS" :
+             s->authed ? "ESMTPA" : "ESMTP";
     r.id = mail__id(m, id);
     r.for_ = m->letter->nrcpts == 1 ? &m->letter->rcpts[0].path : NULL;
     r.time = mail__time(v, &r.zone);
@@ -9239,6 +9274,9 @@ static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
 static void mail__receive_event(mail_server *v, mail_conn *c,
                                 const mail_event *ev) {
     switch (ev->kind) {
+    case MAIL_EV_TLS:
+        mail_smtpd_reply(&c->u.smtpd, 220, NULL);
+        break;
     case MAIL_EV_LOGIN:
         mail__smtpd_on_login(v, c, ev);
         break;
@@ -9531,6 +9569,9 @@ static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
 static void mail__hand_out_event(mail_server *v, mail_conn *c,
                                  const mail_event *ev) {
     switch (ev->kind) {
+    case MAIL_EV_TLS:
+        mail_pop3d_reply(&c->u.pop3d, MAIL_ERR_OK);
+        break;
     case MAIL_EV_LOGIN:
     case MAIL_EV_APOP:
         mail__pop3d_on_login(v, c, ev);
@@ -9750,7 +9791,7 @@ static size_t mail__conn_gather(mail_server *v, mail_conn *c) {
 static int mail__conn_push(mail_server *v, mail_conn *c) {
     size_t n, sent = 0;
     c->more = 0;
-    if (c->dead || c->connecting || c->paused) return 0;
+    if (c->dead || c->connecting || c->securing || c->paused) return 0;
     if (c->nback && !mail__conn_send(v, c, c->back, c->nback)) return 0;
     while (!c->more && (n = mail__conn_gather(v, c)) > 0 && !c->dead) {
         sent += n;
@@ -9758,6 +9799,40 @@ static int mail__conn_push(mail_server *v, mail_conn *c) {
         c->more = sent >= MAIL__TURN;
     }
     return sent > 0;
+}
+
+static int mail__conn_in_tls(const mail_conn *c) {
+    return c->role == 's' ? c->u.smtpd.state == MAIL_SMTPD_TLS :
+           c->role == 'p' ? c->u.pop3d.state == MAIL_POP3D_TLS
+                          : c->u.smtpc.state == MAIL_SMTPC_TLS;
+}
+
+/* How TLS went, into the log and into the session. */
+static void mail__conn_secured(mail_server *v, mail_conn *c, mail_err e,
+                               const char *text) {
+    if (text == NULL) text = mail_err_text(e);
+    mail__tell(v, c, MAIL_NOTE_TLS, "", e ? "no TLS with %s: %s"
+                                          : "TLS with %s: %s", c->peer, text);
+    c->securing = 0;
+    if (c->role == 's') mail_smtpd_tls(&c->u.smtpd, e);
+    else if (c->role == 'p') mail_pop3d_tls(&c->u.pop3d, e);
+    else mail_smtpc_tls(&c->u.smtpc, e, text);
+}
+
+/* All that was to be said in clear is out: TLS begins. What came in clear
+   and nobody took yet is forgotten with the rest. */
+static int mail__conn_secure(mail_server *v, mail_conn *c) {
+    mail_err e;
+    if (c->dead || c->connecting || c->securing || c->closing || c->nback ||
+        mail__conn_out(c).n || !mail__conn_in_tls(c)) return 0;
+    mail__free(v, c->kept);
+    c->kept = NULL;
+    c->nkept = 0;
+    c->securing = 1;
+    e = v->sys.secure(v->sys.ctx, c->wire,
+                      c->role == 'c' ? c->hop->host : NULL, c);
+    if (e) mail__conn_secured(v, c, e, NULL);
+    return e != MAIL_ERR_OK;
 }
 
 /* A QUIT that came early is obeyed only when all that was said before it is
@@ -9806,6 +9881,7 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
         if (c->role == 'c') mail__relay_more(c);
         sent = mail__conn_push(v, c);
         sent |= mail__conn_quit(v, c);
+        sent |= mail__conn_secure(v, c);
         if (c->dead || c->more || (!sent && c->nkept == before)) break;
     }
     if (!c->dead && !c->paused && mail__conn_idle(c)) {
@@ -9832,7 +9908,7 @@ static void mail__conn_time(mail_server *v, mail_conn *c, int64_t now) {
 
 MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     int want = 0;
-    if (c->dead || c->paused) return 0;
+    if (c->dead || c->securing || c->paused) return 0;
     if (c->connecting || c->nback || c->more || mail__conn_out(c).n)
         want |= MAIL_WANT_WRITE;
     if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->more &&
@@ -9844,7 +9920,7 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
 
 MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     int64_t n;
-    if (c->dead || c->connecting) return;
+    if (c->dead || c->connecting || c->securing) return;
     c->going++;
     mail__conn_push(v, c);
     if (mail_conn_wants(c) & MAIL_WANT_READ) {
@@ -9872,25 +9948,34 @@ static const char *mail__conn_refuse(const mail_server *v,
     return NULL;
 }
 
+static mail_tls mail__accept_tls(const mail_server *v, int port) {
+    return port == MAIL_PORT_SMTPS || port == MAIL_PORT_POP3S ? MAIL_TLS_NOW :
+           v->opts.tls && v->sys.secure && !v->opts.basic ? MAIL_TLS_MAY
+                                                          : MAIL_TLS_NO;
+}
+
 static void mail__accept_smtp(mail_server *v, mail_conn *c, int port,
-                              int local) {
+                              mail_tls tls, int local) {
     mail_smtpd_opts o;
     memset(&o, 0, sizeof o);
     o.host = v->opts.host;
     o.max_size = v->opts.max_size;
     o.max_rcpts = v->opts.max_rcpts;
-    o.auth = port == MAIL_PORT_SUBMISSION || v->opts.any_auth;
-    o.submission = port == MAIL_PORT_SUBMISSION;
+    o.submission = port != MAIL_PORT_SMTP;
+    o.auth = o.submission || v->opts.any_auth;
+    o.auth_tls = !local;
+    o.tls = tls;
     o.reject_bare = v->opts.reject_bare;
     o.basic = v->opts.basic;
     o.watch = mail__conn_watch;
     o.watch_ctx = c;
     o.refuse = mail__conn_refuse(v, c);
-    if (!local) o.auth = 0;
+    if (!local && tls == MAIL_TLS_NO) o.auth = 0;
     mail_smtpd_init(&c->u.smtpd, o);
 }
 
-static void mail__accept_pop3(mail_server *v, mail_conn *c, int local) {
+static void mail__accept_pop3(mail_server *v, mail_conn *c, mail_tls tls,
+                              int local) {
     mail_pop3d_opts o;
     mail_str refuse = mail_s(mail__conn_refuse(v, c));
     char words[100];
@@ -9903,7 +9988,8 @@ static void mail__accept_pop3(mail_server *v, mail_conn *c, int local) {
     o.host = v->opts.host;
     if (!v->opts.basic && mail__apop_ok(v)) o.stamp = c->stamp;
     o.reject_bare = v->opts.reject_bare;
-    o.no_login = !local;
+    o.tls = tls == MAIL_TLS_MAY && !local ? MAIL_TLS_MUST : tls;
+    o.no_login = tls == MAIL_TLS_NO && !local;
     o.watch = mail__conn_watch;
     o.watch_ctx = c;
     if (refuse.n) mail_enhanced(refuse, &refuse);        /* SMTP's alone */
@@ -9914,7 +10000,10 @@ static void mail__accept_pop3(mail_server *v, mail_conn *c, int local) {
 
 MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
                                        const char *peer, int local) {
-    mail_conn *c = mail__conn_new(v, port == MAIL_PORT_POP3 ? 'p' : 's');
+    int pop3 = port == MAIL_PORT_POP3 || port == MAIL_PORT_POP3S;
+    mail_tls tls = mail__accept_tls(v, port);
+    mail_conn *c = tls == MAIL_TLS_NOW && !v->sys.secure ? NULL
+                 : mail__conn_new(v, pop3 ? 'p' : 's');
     if (c == NULL) return NULL;
     c->from = mail__peer_add(v, peer);
     if (c->from == NULL) {
@@ -9925,8 +10014,8 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
     c->wire = wire;
     mail_copy(c->peer, sizeof c->peer, mail_s(peer));
     mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", peer);
-    if (c->role == 's') mail__accept_smtp(v, c, port, local);
-    else mail__accept_pop3(v, c, local);
+    if (c->role == 's') mail__accept_smtp(v, c, port, tls, local);
+    else mail__accept_pop3(v, c, tls, local);
     mail__conn_due(v, c);
     return c;
 }
@@ -9938,11 +10027,23 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
     if (err) {
         snprintf(words, sizeof words, "4.4.1 no connection: %.250s",
                  why ? why : mail_err_text(err));
+        c->in_clear = 0;
+        mail__relay_begin(v, c);
         mail__relay_call(v, c, 451, words, 1);
         return;
     }
     c->connecting = 0;
     mail__conn_go(v, c);
+}
+
+MAIL_DEF void mail_server_secured(mail_server *v, mail_conn *c, mail_err err,
+                                  const char *text) {
+    if (c->dead || !c->securing) return;
+    c->going++;
+    mail__conn_secured(v, c, err, text);
+    c->going--;
+    mail__conn_go(v, c);
+    mail__reap(v);
 }
 
 /* ======================================================================

@@ -5111,8 +5111,8 @@ static void t_world_watch(void *ctx, unsigned conn, char role, mail_note kind,
     (void)conn;
     (void)role;
     (void)state;
-    if (kind != MAIL_NOTE_FATE || text.n + 2 > sizeof p->log - p->log_n)
-        return;
+    if ((kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_TLS) ||
+        text.n + 2 > sizeof p->log - p->log_n) return;
     memcpy(p->log + p->log_n, text.p, text.n);
     p->log_n += text.n;
     p->log[p->log_n++] = '\n';
@@ -5207,10 +5207,42 @@ static int t_send(t_world *p, mail_str text, const char *from,
     return t_send_cut(p, text, from, to, 0);
 }
 
+/* The same letter, to bob, through another port, with TLS and a login. */
+static mail_err t_send_tls(t_world *p, const char *to, mail_tls tls,
+                           const char *user, size_t cut) {
+    mail_smtpc_opts o;
+    static t_source source;
+    vwire *x;
+    memset(&t_sender, 0, sizeof t_sender);
+    memset(t_rcpts, 0, sizeof t_rcpts);
+    memset(&o, 0, sizeof o);
+    o.helo = "alice.a.example";
+    o.tls = tls;
+    o.user = user;
+    o.password = user ? "secret" : NULL;
+    sender_init(&t_sender, o);
+    mail_path_mailbox(mail_s("alice@a.example"), &t_sender.from);
+    mail_path_mailbox(mail_s("bob@b.example"), &t_rcpts[0].path);
+    t_sender.rcpts = t_rcpts;
+    t_sender.nrcpts = 1;
+    source.s = mail_s("Subject: t\r\n\r\ntext\r\n");
+    source.at = 0;
+    t_sender.read = t_source_read;
+    t_sender.ctx = &source;
+    t_sender.size = -1;
+    x = world_call(&p->w, &t_sender.a, to, parts[ALICE].address);
+    if (x == NULL) return MAIL_ERR_NOTFOUND;
+    x->cut = cut > 0;
+    x->cut_after = cut;
+    world_run(&p->w, p->w.ms + 3000);
+    return t_sender.err;
+}
+
 typedef struct t_inbox {
     fetcher g;
     t_text text;                  /* all messages, one after the other */
     int count, keep, broken;
+    mail_tls tls;
     char known[64][72], now[64][72]; size_t nknown;
 } t_inbox;
 
@@ -5237,7 +5269,7 @@ static mail_err t_inbox_store(void *ctx, int64_t number) {
     return MAIL_ERR_OK;
 }
 
-/* Fetches user's mail at host into b; cut as above. */
+/* Fetches user's mail at host into b, with b->tls; cut as above. */
 static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
                         const char *user, const char *password, size_t cut) {
     char port[40];
@@ -5247,6 +5279,7 @@ static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
     memset(&o, 0, sizeof o);
     o.pop3.user = user;
     o.pop3.password = password;
+    o.pop3.tls = b->tls;
     o.keep = b->keep;
     fetcher_init(&b->g, o);
     b->g.have = t_inbox_have;
@@ -5254,7 +5287,8 @@ static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
     b->g.store = t_inbox_store;
     b->g.ctx = b;
     b->text.n = 0;
-    snprintf(port, sizeof port, "%s:110", host);
+    snprintf(port, sizeof port, "%s:%s", host,
+             b->tls == MAIL_TLS_NOW ? "995" : "110");
     x = world_call(&p->w, &b->g.a, port, parts[BOB].address);
     if (x == NULL) return MAIL_ERR_NOTFOUND;
     if (cut) {
@@ -7206,6 +7240,239 @@ static void test_world_apop(void) {
 }
 
 /* The demo comes out the same, to the octet, whatever the pieces. */
+/* ==== [TLS] the rules, over TLS that hides nothing ======================= */
+
+/* Both hosts have a certificate, says the world. */
+static t_world *t_begin_tls(size_t chunk) {
+    t_world *p = t_begin(chunk);
+    p->a->opts.tls = p->b->opts.tls = 1;
+    world_stop(p->a);
+    world_stop(p->b);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    return p;
+}
+
+/* On every way a mail takes: handed in with STARTTLS and in TLS from the
+   start, relayed, fetched with STLS and in TLS from the start. */
+static void test_world_tls_everywhere(void) {
+    static const size_t chunks[] = { 0, 1, 7 };
+    static t_inbox b;
+    size_t i, k;
+    for (i = 0; i < 6; i++) {
+        t_world *p = t_begin_tls(chunks[i % 3]);
+        int now = i >= 3;
+        memset(&b, 0, sizeof b);
+        b.tls = now ? MAIL_TLS_NOW : MAIL_TLS_MUST;
+        CHECK(t_send_tls(p, now ? "mail.a:465" : "mail.a:587", b.tls, "alice",
+                         0) == MAIL_ERR_OK);
+        CHECK(t_sender.code == 250 && t_sender.c.secure);
+        CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == 1 && b.g.f.pop3.secure);
+        CHECK(t_contains(t_str(&b.text), "by mail.a with ESMTPSA id "));
+        CHECK(t_contains(t_str(&b.text), "by mail.b with ESMTPS id "));
+        CHECK(strstr(p->log, "TLS with 192.0.2.25: no cipher\n"));
+        for (k = 0; k < p->w.nwires; k++) CHECK(!p->w.wires[k].used);
+        t_free(&b.text);
+        t_end(p);
+    }
+}
+
+/* F6: a must is a must. Nothing that matters is said to a server that has no
+   TLS, or whose TLS fails, or says nothing for a minute. */
+static void test_world_tls_is_a_must(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    b.tls = MAIL_TLS_MUST;
+    CHECK(t_send_tls(p, "mail.a:587", MAIL_TLS_MUST, "alice", 0) ==
+          MAIL_ERR_UNABLE);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+          MAIL_ERR_UNABLE);
+    CHECK(strstr(b.g.f.words, "the server refuses it"));
+    CHECK(p->log[0] == 0);                      /* nobody has logged in */
+    t_end(p);
+}
+
+static int t_tls_fate;
+
+static void t_tls_wired(void *ctx, vwire *x) {
+    (void)ctx;
+    x->tls_fate = t_tls_fate;
+}
+
+/* A next hop whose TLS is broken gets the mail without; one that falls
+   silent in the handshake gets it a minute later. Clients for whom TLS is a
+   must get nowhere. */
+static void test_world_tls_fails(void) {
+    int fate;
+    for (fate = VTLS_FAILS; fate <= VTLS_STALLS; fate++) {
+        static t_inbox b;
+        t_world *p = t_begin_tls(0);
+        memset(&b, 0, sizeof b);
+        p->w.wired = t_tls_wired;
+        t_tls_fate = fate;
+        CHECK(t_send_tls(p, "mail.a:25", MAIL_TLS_NO, NULL, 0) ==
+              MAIL_ERR_OK);
+        world_run(&p->w, p->w.ms + 61000);
+        CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == 1);
+        CHECK(t_contains(t_str(&b.text), "by mail.b with ESMTP id "));
+        t_send_tls(p, "mail.a:25", MAIL_TLS_MUST, NULL, 0);
+        world_run(&p->w, p->w.ms + 61000);
+        CHECK(t_sender.err == MAIL_ERR_TLS && t_sender.code == 0);
+        b.tls = MAIL_TLS_NOW;
+        t_world_fetch(p, &b, "mail.b", "bob", "secret", 0);
+        world_run(&p->w, p->w.ms + 61000);
+        CHECK(b.g.f.err == MAIL_ERR_TLS);
+        CHECK(mail_server_conns(p->a->server) == 0);    /* I15, F23 */
+        CHECK(mail_server_conns(p->b->server) == 0);
+        t_free(&b.text);
+        t_end(p);
+    }
+}
+
+/* F16: the wire is cut at every octet, with TLS on it: no half a mail, no
+   octet of it in clear, and nothing that stays open. */
+static void test_world_tls_cut_at_every_octet(void) {
+    size_t cut;
+    int code = 0;
+    for (cut = 1; code != 250 && cut < 1000; cut++) {
+        t_world *p = t_begin_tls(0);
+        t_send_tls(p, "mail.a:587", MAIL_TLS_MUST, "alice", cut);
+        code = t_sender.code;
+        world_run(&p->w, p->w.ms + 700000);
+        CHECK(mail_server_conns(p->a->server) == 0);
+        CHECK(t_files(p->b, "mail/bob/new") <= 1);
+        if (code == 250) CHECK(t_files(p->b, "mail/bob/new") == 1);
+        t_end(p);
+    }
+    CHECK(cut > 180 && code == 250);
+}
+
+/* A client that says all it has to say in clear at once, then makes TLS, and
+   then says what is meant for inside. */
+typedef struct t_talker {
+    agent a;
+    mail_str say;
+    const char *inside, *ready;     /* begins TLS when it has heard that */
+    t_text heard;
+    size_t clear;                   /* so much of heard came in clear    */
+    int begun;
+    mail_err e;
+    int64_t until;
+} t_talker;
+
+static size_t t_talker_feed(agent *a, const char *in, size_t n) {
+    t_add(&((t_talker *)a)->heard, mail_sn(in, n));
+    return n;
+}
+
+static mail_str t_talker_out(agent *a) { return ((t_talker *)a)->say; }
+
+static void t_talker_sent(agent *a, size_t n) {
+    t_talker *t = (t_talker *)a;
+    t->say = mail_sn(t->say.p + n, t->say.n - n);
+}
+
+static int64_t t_talker_tick(agent *a, int64_t now) {
+    t_talker *t = (t_talker *)a;
+    if (t->until == 0) t->until = now + 1000;
+    if (now >= t->until) a->over = 1;
+    return t->until;
+}
+
+static void t_talker_eof(agent *a) { a->over = 1; }
+
+static int t_talker_tls(agent *a) {
+    t_talker *t = (t_talker *)a;
+    return !t->begun && (t->begun = t_contains(t_str(&t->heard), t->ready));
+}
+
+static void t_talker_secured(agent *a, mail_err e, const char *why) {
+    t_talker *t = (t_talker *)a;
+    (void)why;
+    t->e = e;
+    t->clear = t->heard.n;
+    t->say = mail_s(t->inside);
+    if (e) a->over = 1;
+}
+
+static t_talker t_talking;
+
+static mail_str t_talker_run(t_world *p, const char *to, const char *say,
+                             const char *ready, const char *inside) {
+    t_talker *t = &t_talking;
+    t_free(&t->heard);
+    memset(t, 0, sizeof *t);
+    t->a.feed = t_talker_feed;
+    t->a.out = t_talker_out;
+    t->a.sent = t_talker_sent;
+    t->a.tick = t_talker_tick;
+    t->a.eof = t_talker_eof;
+    t->a.tls = t_talker_tls;
+    t->a.secured = t_talker_secured;
+    t->say = mail_s(say);
+    t->ready = ready;
+    t->inside = inside;
+    CHECK(world_call(&p->w, &t->a, to, "192.0.2.99") != NULL);
+    world_run(&p->w, p->w.ms + 2000);
+    return mail_sn(t->heard.p + t->clear, t->heard.n - t->clear);
+}
+
+/* F4, of the whole server: what stands behind STARTTLS in the same segment
+   is never answered, and what is said before it counts for nothing. */
+static void test_world_tls_injection(void) {
+    t_world *p = t_begin_tls(0);
+    mail_str got = t_talker_run(p, "mail.a:25", "EHLO x\r\nSTARTTLS\r\n"
+        "EHLO injected\r\nMAIL FROM:<i@x.example>\r\nRCPT TO:<carol@"
+        "a.example>\r\nDATA\r\nboo\r\n.\r\n", "begin TLS\r\n", "");
+    CHECK(t_talking.begun && t_talking.e == MAIL_ERR_OK && got.n == 0);
+    CHECK(!t_contains(t_str(&t_talking.heard), "354"));
+    got = t_talker_run(p, "mail.a:25", "EHLO x\r\nSTARTTLS\r\nNOOP\r\n",
+                       "begin TLS\r\n", "MAIL FROM:<a@b>\r\n");
+    CHECK_STR(got, "503 5.5.1 say EHLO first\r\n");
+    got = t_talker_run(p, "mail.b:110", "STLS\r\nUSER bob\r\nPASS secret\r\n",
+                       "begin TLS\r\n", "");
+    CHECK(t_talking.e == MAIL_ERR_OK && got.n == 0);
+    got = t_talker_run(p, "mail.b:110", "USER bob\r\nSTLS\r\nCAPA\r\n",
+                       "begin TLS\r\n", "PASS secret\r\nSTLS\r\n");
+    CHECK_STR(got, "-ERR USER comes before PASS\r\n-ERR TLS runs already\r\n");
+    CHECK(strstr(p->log, "login") == NULL);
+    /* Whoever speaks in clear where TLS should begin is hung up on. */
+    got = t_talker_run(p, "mail.a:465", "EHLO x\r\n", "never", "");
+    CHECK(got.n == 0 && strstr(p->log, "no TLS with 192.0.2.99: "));
+    t_free(&t_talking.heard);
+    t_end(p);
+}
+
+/* From beyond loopback a password is taken in TLS and nowhere else. */
+static void test_world_no_login_in_clear_from_afar(void) {
+    t_world *p = t_begin_tls(0);
+    mail_str got;
+    p->w.far = 1;
+    got = t_talker_run(p, "mail.a:587", "EHLO x\r\nAUTH PLAIN "
+                       "AGFsaWNlAHNlY3JldA==\r\nMAIL FROM:<a@b>\r\nQUIT\r\n",
+                       "never", "");
+    CHECK(t_contains(got, "250-STARTTLS\r\n") && !t_contains(got, "250-AUTH"));
+    CHECK(t_contains(got, "538 5.7.11 ") && t_contains(got, "530 5.7.0 "));
+    got = t_talker_run(p, "mail.a:587", "EHLO x\r\nSTARTTLS\r\n",
+                       "begin TLS\r\n", "EHLO x\r\nAUTH PLAIN "
+                       "AGFsaWNlAHNlY3JldA==\r\nQUIT\r\n");
+    CHECK(t_contains(got, "250-AUTH") && t_contains(got, "235 2.7.0 "));
+    got = t_talker_run(p, "mail.b:110", "CAPA\r\nUSER bob\r\nQUIT\r\n",
+                       "never", "");
+    CHECK(t_contains(got, "STLS\r\n") && !t_contains(got, "USER\r\n"));
+    CHECK(t_contains(got, "-ERR [AUTH] say STLS first\r\n"));
+    got = t_talker_run(p, "mail.b:110", "STLS\r\n", "begin TLS\r\n",
+                       "USER bob\r\nPASS secret\r\nQUIT\r\n");
+    CHECK(t_contains(got, "+OK 0 messages"));
+    t_free(&t_talking.heard);
+    t_end(p);
+}
+
 static void test_demo_is_deterministic(void) {
     static demo d1, d2;
     static const size_t chunks[] = { 0, 1, 3, 1000 };
@@ -8801,6 +9068,7 @@ static void sim_calm(sim *s) {
     for (i = 0; i < s->w.nwires; i++) {
         vwire *x = &s->w.wires[i];
         x->late = x->drip = x->deaf[0] = x->deaf[1] = 0;
+        x->tls_fate = VTLS_GOOD;
         x->mute = x->cut = x->back = 0;
     }
     for (i = 0; i < 2; i++) {
@@ -12107,6 +12375,12 @@ static const t_test t_tests[] = {
     T(test_text_straight_out),
     T(test_a_move_takes_the_event_along),
     T(test_world_apop),
+    T(test_world_tls_everywhere),
+    T(test_world_tls_is_a_must),
+    T(test_world_tls_fails),
+    T(test_world_tls_cut_at_every_octet),
+    T(test_world_tls_injection),
+    T(test_world_no_login_in_clear_from_afar),
     T(test_disk_blocks),
     T(test_disk_names),
     T(test_disk_failed_flush),
