@@ -7419,7 +7419,8 @@ static mail_str t_talker_run(t_world *p, const char *to, const char *say,
     t->inside = inside;
     CHECK(world_call(&p->w, &t->a, to, "192.0.2.99") != NULL);
     world_run(&p->w, p->w.ms + 2000);
-    return mail_sn(t->heard.p + t->clear, t->heard.n - t->clear);
+    return t->heard.n == t->clear ? mail_sn("", 0)
+           : mail_sn(t->heard.p + t->clear, t->heard.n - t->clear);
 }
 
 /* F4, of the whole server: what stands behind STARTTLS in the same segment
@@ -7661,7 +7662,7 @@ static const char *const sim_dest_forms[DEST_KINDS] = {
 #define SIM_FAULTS(X) \
     X(PIECES) X(LATE) X(DRIP) X(CUT) X(BACK) X(MUTE) X(HALF) X(DEAF) X(REFUSE) \
     X(SILENT) X(CRASH) X(CRASH250) X(RECRASH) X(FLUSH) X(SPACE) X(FULL) \
-    X(OPEN) X(READ) X(CLOSE) X(CLOCK) X(STILL) X(ALLOC) X(CLIENT)
+    X(OPEN) X(READ) X(CLOSE) X(CLOCK) X(STILL) X(ALLOC) X(CLIENT) X(TLS)
 
 enum {
 #define SIM_X(name) FAULT_##name,
@@ -7991,7 +7992,7 @@ static void sim_wired(void *ctx, vwire *x) {
     t->host = (int)(x->host[1] - s->w.hosts);
     t->relay = x->host[0] != NULL;
     t->msg = t->dest = t->user = -1;
-    t->pop3 = x->port == 110;
+    t->pop3 = x->port == 110 || x->port == 995;
     t->ask[t->head++] = 'G';
     if (t->host == 2) sim_note(s, FACT_TRY, -1, -1, 0);
     if (sim_fault(s, FAULT_LATE)) x->late = 1 + sim_luck(s, 3000);
@@ -8008,6 +8009,8 @@ static void sim_wired(void *ctx, vwire *x) {
         int64_t until = s->w.ms + sim_luck(s, 2000000);
         x->deaf[sim_luck(s, 2)] = until;
     }
+    if (sim_fault(s, FAULT_TLS))
+        x->tls_fate = sim_luck(s, 2) ? VTLS_FAILS : VTLS_STALLS;
     if (sim_fault(s, FAULT_REFUSE)) x->answer = WIRE_REFUSED;
     if (t->relay && sim_fault(s, FAULT_SILENT)) x->answer = WIRE_SILENT;
     t->faulty = x->late || x->drip || x->cut || x->back || x->deaf[0] ||
@@ -8419,6 +8422,14 @@ static const char *sim_user(int dest) {
     return name;
 }
 
+/* How a client calls that host: in clear, with TLS if there is any, with TLS
+   or not at all. now: the port where TLS comes first. */
+static mail_tls sim_tls(sim *s, int host, int now) {
+    if (!s->w.hosts[host].opts.tls)
+        return sim_luck(s, 2) ? MAIL_TLS_MAY : MAIL_TLS_NO;
+    return (mail_tls)sim_luck(s, now ? 4 : 3);
+}
+
 static void sim_send_fill(sim *s, sim_client *c, sim_msg *m, int login) {
     mail_smtpc_opts o;
     char address[40];
@@ -8426,6 +8437,7 @@ static void sim_send_fill(sim *s, sim_client *c, sim_msg *m, int login) {
     memset(&o, 0, sizeof o);
     memset(&c->s, 0, sizeof c->s);
     o.helo = "client.a.example";
+    o.tls = sim_tls(s, 0, login);
     o.user = login ? "a0" : NULL;
     o.password = login ? "p" : NULL;
     sender_init(&c->s, o);
@@ -8456,7 +8468,8 @@ static void sim_send(sim *s, int i) {
         c->msg = i;
         sim_send_fill(s, c, m, login);
         sim_note(s, FACT_SENT, i, -1, (uint64_t)m->tries);
-        if (sim_call(s, c, &c->s.a, 0, login ? 587 : 25)) return;
+        if (sim_call(s, c, &c->s.a, 0, !login ? 25 :
+                     c->s.c.opts.tls == MAIL_TLS_NOW ? 465 : 587)) return;
         free(c->rcpts);
     }
     sim_plan_add(s, 1000 + sim_luck(s, s->faults ? 60000 : 10), PLAN_SEND, i);
@@ -8637,6 +8650,7 @@ static void sim_fetch(sim *s, int dest) {
     o.pop3.user = c->user;
     o.pop3.password = "p";
     o.pop3.apop = sim_luck(s, 3) == 0;
+    o.pop3.tls = sim_tls(s, dest / 1000, 1);
     o.keep = p->keep;
     o.ledger = p->ledger;
     if (!s->calm && sim_luck(s, 4) == 0) o.max_size = 3000;
@@ -8645,7 +8659,8 @@ static void sim_fetch(sim *s, int dest) {
     c->g.text = sim_text;
     c->g.store = sim_store;
     c->g.ctx = c;
-    if (!sim_call(s, c, &c->g.a, dest / 1000, 110) && s->calm)
+    if (!sim_call(s, c, &c->g.a, dest / 1000,
+                  o.pop3.tls == MAIL_TLS_NOW ? 995 : 110) && s->calm)
         sim_wrong(s, "I16", "%d cannot fetch its mail in the end", dest);
 }
 
@@ -8922,6 +8937,7 @@ static void sim_host(sim *s, int i, const char *name, const char *address) {
     h->opts.routing.routes = sim_routes + 2 * i;
     h->opts.routing.nroutes = i ? 1 : 2;
     h->opts.relay_from = i ? NULL : sim_address_of_clients;
+    h->opts.tls = sim_luck(s, 3) > 0;
     h->sys.alloc = sim_alloc;
     if (s->verbose) h->opts.watch = sim_watch;
     h->opts.watch_ctx = h;
