@@ -659,7 +659,15 @@ typedef struct mail_smtpd_opts {
     int     max_rcpts;      /* recipients a message may have: 100         */
     int     max_errors;     /* refused commands before 421: 20; wrong
                                passwords: always 3                        */
+    int     max_junk;       /* NOOP, RSET, VRFY, HELP, EHLO without a
+                               message before 421: 100                    */
+    int     max_messages;   /* of one connection, then 421: 1,000         */
     int64_t timeout;        /* ms without a whole line before 421: 300,000 */
+    int64_t hello_timeout;  /* ms until the first HELO or EHLO: 60,000    */
+    int64_t max_time;       /* ms a connection lasts, a text that is on its
+                               way excepted: 3,600,000                    */
+    int     min_rate;       /* octets a second that a text must come at:
+                               500; it has timeout ms more than that      */
     int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     mail_tls tls;
@@ -687,8 +695,10 @@ typedef struct mail_smtpd {
     mail_event ev; uintptr_t home;   /* private from here                */
     mail_event_kind wait;            /* the decision that is due         */
     unsigned char pending, active, mech, step, near_end;
-    int      errors, denied;
-    int64_t  declared, deadline;
+    unsigned char met;               /* EHLO or HELO was said once       */
+    int      errors, denied, junk, messages;
+    int64_t  declared, since, hurry;
+    int64_t  began, text_began;      /* by tick; -1: it has not seen it  */
     mail_path path;
     mail_dot_in dot;
     mail_out  out;
@@ -714,6 +724,11 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code, const char *text);
    session is over. It begins anew: name, login and transaction that came in
    clear are forgotten (RFC 3207 4.2). MISUSE in any other state. */
 MAIL_DEF mail_err mail_smtpd_tls(mail_smtpd *s, mail_err e);
+
+/* From now on a client may be silent for ms and no longer, because others
+   wait for its place; 0: as long as the options say. A text that is on its
+   way is not meant. */
+MAIL_DEF void mail_smtpd_hurry(mail_smtpd *s, int64_t ms);
 
 /* Says 421 (RFC 5321 3.8) and ends: shutdown, too many connections. */
 MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text);
@@ -770,6 +785,10 @@ typedef struct mail_smtpc_opts {
     const char *user, *password; /* log in, if given                     */
     mail_tls tls;
     int     basic;           /* 1: HELO only, no extensions: for class   */
+    int64_t timeout;         /* ms: no reply is waited for longer; 0: as
+                                RFC 5321 4.5.3.2 has it, 2 to 10 minutes */
+    int     min_rate;        /* octets a second at which the server must
+                                take a text: 500, and 3 minutes more     */
     mail_watch *watch; void *watch_ctx;
 } mail_smtpc_opts;
 
@@ -789,7 +808,7 @@ typedef struct mail_smtpc {
     unsigned char pending, active, early, lines;
     unsigned char mail_due, data_due, data_asked;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
-    int64_t  deadline;
+    int64_t  since, text_began, text_size;
     mail_dot_out dot;
     mail_out  out;
     mail_line line;
@@ -861,8 +880,9 @@ typedef struct mail_drop {
 typedef struct mail_pop3d_opts {
     const char *host;       /* our name, in the greeting                */
     const char *stamp;      /* "<unique@host>": offers APOP; or NULL    */
-    int64_t timeout;        /* ms without a whole line: 600,000         */
-    int64_t login_timeout;  /* the same, before login: 60,000           */
+    int64_t timeout;        /* ms without a whole line: 600,000; so long
+                               a connection lasts without a login       */
+    int64_t login_timeout;  /* ms without a whole line before it: 60,000 */
     int     max_errors;     /* refused commands before hanging up: 20;
                                wrong passwords: always 3                */
     int     reject_bare;    /* as in mail_smtpd_opts                    */
@@ -888,7 +908,8 @@ typedef struct mail_pop3d {
     unsigned char pending, active, listing, uidl, head, bol;
     int      errors, denied;
     size_t   list_at;
-    int64_t  lines, deadline;
+    int64_t  lines, since, hurry;
+    int64_t  began;                /* by tick; -1: it has not seen it */
     mail_dot_out dot;
     mail_out  out;
     mail_line line;
@@ -916,6 +937,9 @@ MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s);
 /* As mail_smtpd_tls: it begins anew in AUTHORIZATION (RFC 2595 4). */
 MAIL_DEF mail_err mail_pop3d_tls(mail_pop3d *s, mail_err e);
 MAIL_DEF void     mail_pop3d_bye(mail_pop3d *s, const char *text);
+/* As mail_smtpd_hurry, before a login only (RFC 1939 3: after it a client may
+   be silent for ten minutes). */
+MAIL_DEF void     mail_pop3d_hurry(mail_pop3d *s, int64_t ms);
 
 MAIL_DEF const char *mail_pop3d_state_name(mail_pop3d_state s);
 MAIL_DEF const char *mail_pop3d_state_text(mail_pop3d_state s);
@@ -977,7 +1001,7 @@ typedef struct mail_pop3c {
     mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, text_next, early, lines;
     char     stamp[128];     /* the greeting's, for APOP                 */
-    int64_t  deadline;
+    int64_t  since;
     mail_dot_in dot;
     mail_out  out;
     mail_line line;
@@ -2966,13 +2990,22 @@ static int mail__take_event(unsigned char *pending, const mail_event *from,
         return (unsigned)s < MAIL_##X##_COUNT ? w[s] : "?"; \
     }
 
-/* A session has no clock: it notes that something happened, and the next
-   tick says when that was. Returns 1 when the deadline has passed. */
-static int mail__late(int64_t now, int64_t timeout, unsigned char *active,
-                      int64_t *deadline) {
-    if (*active || *deadline == 0) *deadline = now + timeout;
+/* A session has no clock: it notes that something happened (active, and so
+   it begins), and the next tick says when that was. Returns when it will have
+   been silent for too long. */
+static int64_t mail__silent_at(int64_t now, int64_t timeout,
+                               unsigned char *active, int64_t *since) {
+    if (*active) *since = now;
     *active = 0;
-    return now >= *deadline;
+    return *since + timeout;
+}
+
+/* When octets that began to move then are too slow: the time that they have,
+   and ms more. */
+static int64_t mail__slow_at(int64_t now, int64_t *began, int64_t octets,
+                             int rate, int64_t ms) {
+    if (*began < 0) *began = now;
+    return *began + ms + octets / rate * 1000;
 }
 
 enum { MAIL__TLS_TIME = 60000 };           /* ms a handshake may take */
@@ -3077,14 +3110,23 @@ static int mail__helo_ok(mail_str s) {
     return 1;
 }
 
+/* A command that brings no message. So many of them, and it hangs up. */
+static int mail__smtpd_junk(mail_smtpd *s) {
+    if (++s->junk <= s->opts.max_junk) return 0;
+    mail_smtpd_bye(s, "4.7.0 too many commands, and no message");
+    return 1;
+}
+
 /* ehlo = "EHLO" SP ( Domain / address-literal ) CRLF, RFC 5321 4.1.1.1 */
 static int mail__smtpd_hello(mail_smtpd *s, mail_str name, int esmtp) {
     if (!mail__helo_ok(name)) {
         mail__smtpd_refuse(s, "501 5.5.4 name your host: EHLO host.example");
         return 0;
     }
+    if (s->met && mail__smtpd_junk(s)) return 0;
     mail__smtpd_reset(s);
     s->state = MAIL_SMTPD_READY;
+    s->met = 1;
     s->esmtp = esmtp;
     return mail_copy(s->helo, sizeof s->helo, name);
 }
@@ -3173,6 +3215,10 @@ static void mail__smtpd_mail(mail_smtpd *s, mail_str arg) {
     mail_str params;
     const char *no;
     if (mail__smtpd_in_clear(s)) return;
+    if (s->messages >= s->opts.max_messages) {
+        mail_smtpd_bye(s, "4.7.0 that were enough messages: come again");
+        return;
+    }
     if (s->opts.submission && !s->authed) {
         mail__smtpd_refuse(s, "530 5.7.0 log in first: AUTH");
         return;
@@ -3221,12 +3267,14 @@ static void mail__smtpd_data(mail_smtpd *s, mail_str arg) {
 
 static void mail__smtpd_rset(mail_smtpd *s, mail_str arg) {
     (void)arg;
+    if (mail__smtpd_junk(s)) return;
     mail__smtpd_reset(s);
     mail__smtpd_say(s, "250 2.0.0 forgotten");
 }
 
 static void mail__smtpd_noop(mail_smtpd *s, mail_str arg) {
     (void)arg;
+    if (mail__smtpd_junk(s)) return;
     mail__smtpd_say(s, "250 2.0.0 ok");
 }
 
@@ -3239,11 +3287,13 @@ static void mail__smtpd_quit(mail_smtpd *s, mail_str arg) {
 /* 252: neither yes nor no (RFC 5321 7.3); who is here is nobody's business. */
 static void mail__smtpd_vrfy(mail_smtpd *s, mail_str arg) {
     (void)arg;
+    if (mail__smtpd_junk(s)) return;
     mail__smtpd_say(s, "252 2.1.5 send it some mail and see");
 }
 
 static void mail__smtpd_help(mail_smtpd *s, mail_str arg) {
     (void)arg;
+    if (mail__smtpd_junk(s)) return;
     mail__smtpd_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT "
                        "VRFY HELP AUTH STARTTLS: RFC 5321, 4954, 3207");
 }
@@ -3496,13 +3546,20 @@ static mail_err mail__smtpd_greet(mail_smtpd *s) {
 
 MAIL_DEF mail_err mail_smtpd_init(mail_smtpd *s, mail_smtpd_opts opts) {
     memset(s, 0, sizeof *s);
+    s->active = 1;
+    s->began = -1;
     if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
         return s->err = MAIL_ERR_MISUSE;
     s->opts = opts;
     if (!s->opts.max_size) s->opts.max_size = 10 * 1024 * 1024;
     if (!s->opts.max_rcpts) s->opts.max_rcpts = 100;
     if (!s->opts.max_errors) s->opts.max_errors = 20;
+    if (!s->opts.max_junk) s->opts.max_junk = 100;
+    if (!s->opts.max_messages) s->opts.max_messages = 1000;
     if (!s->opts.timeout) s->opts.timeout = 300000;
+    if (!s->opts.hello_timeout) s->opts.hello_timeout = 60000;
+    if (!s->opts.max_time) s->opts.max_time = 3600000;
+    if (s->opts.min_rate < 1) s->opts.min_rate = 500;
     if (opts.refuse) {                 /* nobody handshakes to hear it */
         if (opts.tls == MAIL_TLS_NOW) mail__smtpd_over(s);
         else mail_smtpd_bye(s, opts.refuse);
@@ -3554,17 +3611,46 @@ MAIL_DEF void mail_smtpd_sent(mail_smtpd *s, size_t n) {
     if (n) s->active = 1;
 }
 
-MAIL_DEF int64_t mail_smtpd_tick(mail_smtpd *s, int64_t now) {
-    int64_t timeout = s->state == MAIL_SMTPD_TLS ? MAIL__TLS_TIME
-                                                 : s->opts.timeout;
-    if (s->wait) s->active = 1;             /* it is not the peer who waits */
-    if (mail__late(now, timeout, &s->active, &s->deadline) &&
-        s->state != MAIL_SMTPD_END) {
-        s->err = MAIL_ERR_TIMEOUT;
-        mail_smtpd_bye(s, "4.4.2 you were silent for too long");
-    }
-    return s->deadline;
+/* How long may it be silent? */
+static int64_t mail__smtpd_patience(const mail_smtpd *s) {
+    int64_t ms = s->state == MAIL_SMTPD_TLS ? MAIL__TLS_TIME
+                                            : s->opts.timeout;
+    return s->hurry && s->hurry < ms && s->state != MAIL_SMTPD_DATA
+           ? s->hurry : ms;
 }
+
+/* And when is it too late, however busy it is? */
+static int64_t mail__smtpd_limit(mail_smtpd *s, int64_t now,
+                                 const char **why) {
+    if (s->began < 0) s->began = now;
+    if (s->wait || s->state >= MAIL_SMTPD_TLS) return INT64_MAX;
+    if (s->state == MAIL_SMTPD_DATA) {
+        *why = "4.4.2 the text comes too slowly";
+        return mail__slow_at(now, &s->text_began, s->size, s->opts.min_rate,
+                             s->opts.timeout);
+    }
+    *why = s->met ? "4.4.2 that was long enough: come again"
+                  : "4.4.2 you did not say EHLO";
+    return s->began + (s->met ? s->opts.max_time : s->opts.hello_timeout);
+}
+
+MAIL_DEF int64_t mail_smtpd_tick(mail_smtpd *s, int64_t now) {
+    const char *why = NULL;
+    int64_t due, limit;
+    if (s->wait) s->active = 1;             /* it is not the peer who waits */
+    due = mail__silent_at(now, mail__smtpd_patience(s), &s->active,
+                          &s->since);
+    limit = mail__smtpd_limit(s, now, &why);
+    if (limit < due) due = limit;
+    else why = "4.4.2 you were silent for too long";
+    if (now >= due && s->state != MAIL_SMTPD_END) {
+        s->err = MAIL_ERR_TIMEOUT;
+        mail_smtpd_bye(s, why);
+    }
+    return due;
+}
+
+MAIL_DEF void mail_smtpd_hurry(mail_smtpd *s, int64_t ms) { s->hurry = ms; }
 
 /* The good code of each decision, its usual words, and the state after. */
 static int mail__smtpd_good(const mail_smtpd *s, const char **text,
@@ -3616,8 +3702,10 @@ static void mail__smtpd_settle(mail_smtpd *s, int good,
         s->dot.lenient = (unsigned char)!s->opts.reject_bare;
         s->near_end = 0;
         s->size = 0;
+        s->text_began = -1;
         s->why = MAIL_ERR_OK;
     }
+    if (was == MAIL_EV_END && good) s->messages++, s->junk = 0;
     if (was == MAIL_EV_END || (was == MAIL_EV_DATA && !good)) {
         s->state = MAIL_SMTPD_READY;
         mail__smtpd_reset(s);
@@ -3885,6 +3973,8 @@ static void mail__smtpc_answer(mail_smtpc *s) {
         s->data_due = 0;
         if (code == 354 && s->rcpts_ok && !s->fail_code) {
             s->state = MAIL_SMTPC_TEXT;
+            s->text_began = -1;
+            s->text_size = 0;
             memset(&s->dot, 0, sizeof s->dot);
             mail__smtpc_event(s, MAIL_EV_DATA, code);
         } else if (code == 354) {       /* nobody was accepted: a lone dot */
@@ -4014,7 +4104,9 @@ static void mail__smtpc_line(mail_smtpc *s) {
 
 MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
     memset(s, 0, sizeof *s);
+    s->active = 1;
     s->opts = opts;
+    if (s->opts.min_rate < 1) s->opts.min_rate = 500;
     if (opts.helo == NULL || !opts.helo[0] ||
         (opts.user != NULL) != (opts.password != NULL))
         return s->err = MAIL_ERR_MISUSE;
@@ -4063,12 +4155,21 @@ MAIL_DEF void mail_smtpc_sent(mail_smtpc *s, size_t n) {
 
 MAIL_DEF int64_t mail_smtpc_tick(mail_smtpc *s, int64_t now) {
     int64_t timeout = mail__smtpc_rules[s->state].timeout * (int64_t)1000;
+    int64_t due, limit;
     if (s->state == MAIL_SMTPC_MAIL && s->data_due) timeout = 120000;
-    if (mail__late(now, timeout, &s->active, &s->deadline))
+    if (s->opts.timeout && s->opts.timeout < timeout)
+        timeout = s->opts.timeout;
+    due = mail__silent_at(now, timeout, &s->active, &s->since);
+    if (s->state == MAIL_SMTPC_TEXT) {
+        limit = mail__slow_at(now, &s->text_began, s->text_size,
+                              s->opts.min_rate, timeout);
+        if (limit < due) due = limit;
+    }
+    if (now >= due)
         mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK :
                             s->state == MAIL_SMTPC_TLS ? MAIL_ERR_TLS
                                                        : MAIL_ERR_TIMEOUT);
-    return s->deadline;
+    return due;
 }
 
 MAIL_DEF mail_err mail_smtpc_tls(mail_smtpc *s, mail_err e,
@@ -4165,6 +4266,7 @@ static size_t mail__smtpc_text(mail_smtpc *s, const char *p, size_t n,
     *made = 0;
     if (s->state != MAIL_SMTPC_TEXT) return 0;
     used = mail_dot_write(&s->dot, p, n, out, cap, made);
+    s->text_size += (int64_t)*made;
     mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(out, *made));
     return used;
 }
@@ -4561,6 +4663,8 @@ static mail_err mail__pop3d_greet(mail_pop3d *s) {
 
 MAIL_DEF mail_err mail_pop3d_init(mail_pop3d *s, mail_pop3d_opts opts) {
     memset(s, 0, sizeof *s);
+    s->active = 1;
+    s->began = -1;
     if (opts.host == NULL || mail_has_control(mail_s(opts.host)))
         return s->err = MAIL_ERR_MISUSE;
     s->opts = opts;
@@ -4614,17 +4718,23 @@ MAIL_DEF void mail_pop3d_sent(mail_pop3d *s, size_t n) {
 
 /* On expiry: close, and remove nothing (1939-11). */
 MAIL_DEF int64_t mail_pop3d_tick(mail_pop3d *s, int64_t now) {
-    int64_t timeout = s->state == MAIL_POP3D_TLS ? MAIL__TLS_TIME :
-                      s->state <= MAIL_POP3D_USER ? s->opts.login_timeout
-                                                  : s->opts.timeout;
+    int login = s->state <= MAIL_POP3D_USER;        /* not logged in yet */
+    int64_t due, timeout = s->state == MAIL_POP3D_TLS ? MAIL__TLS_TIME :
+                           login ? s->opts.login_timeout : s->opts.timeout;
+    if (s->began < 0) s->began = now;
     if (s->wait) s->active = 1;
-    if (mail__late(now, timeout, &s->active, &s->deadline) &&
-        s->state != MAIL_POP3D_END) {
+    if (s->hurry && s->hurry < timeout && login) timeout = s->hurry;
+    due = mail__silent_at(now, timeout, &s->active, &s->since);
+    if (login && !s->wait && due > s->began + s->opts.timeout)
+        due = s->began + s->opts.timeout;
+    if (now >= due && s->state != MAIL_POP3D_END) {
         s->err = MAIL_ERR_TIMEOUT;
         mail__pop3d_over(s);
     }
-    return s->deadline;
+    return due;
 }
+
+MAIL_DEF void mail_pop3d_hurry(mail_pop3d *s, int64_t ms) { s->hurry = ms; }
 
 MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                                    mail_drop *drops, size_t count) {
@@ -5037,6 +5147,7 @@ static void mail__pop3c_line(mail_pop3c *s) {
 
 MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
     memset(s, 0, sizeof *s);
+    s->active = 1;
     s->opts = opts;
     if (!s->opts.timeout) s->opts.timeout = 60000;
     if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_POP3C_TLS;
@@ -5120,10 +5231,11 @@ MAIL_DEF void mail_pop3c_sent(mail_pop3c *s, size_t n) {
 MAIL_DEF int64_t mail_pop3c_tick(mail_pop3c *s, int64_t now) {
     int64_t timeout = s->state == MAIL_POP3C_TLS ? MAIL__TLS_TIME
                                                  : s->opts.timeout;
-    if (mail__late(now, timeout, &s->active, &s->deadline))
+    int64_t due = mail__silent_at(now, timeout, &s->active, &s->since);
+    if (now >= due)
         mail__pop3c_over(s, s->state == MAIL_POP3C_TLS ? MAIL_ERR_TLS
                                                        : MAIL_ERR_TIMEOUT);
-    return s->deadline;
+    return due;
 }
 
 MAIL_DEF mail_err mail_pop3c_tls(mail_pop3c *s, mail_err e,

@@ -572,6 +572,9 @@ static void t_smtpd_init(t_run *r) {
     opts.max_size = t_opt_number(o, "max_size");
     opts.max_rcpts = (int)t_opt_number(o, "max_rcpts");
     opts.max_errors = (int)t_opt_number(o, "max_errors");
+    opts.max_junk = (int)t_opt_number(o, "max_junk");
+    opts.max_messages = (int)t_opt_number(o, "max_messages");
+    opts.max_time = t_opt_number(o, "max_time");
     CHECK(mail_smtpd_init((mail_smtpd *)r->s, opts) == MAIL_ERR_OK);
 }
 
@@ -1340,8 +1343,32 @@ static const t_dialogue t_smtpd_talks[] = {
       "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\nS: 421 4.7.0 ...\n"
       "M: closed\n" },
     { "5321-9 silence: 421 after five minutes, not before",
-      "S: 220...\nT: 1000\nT: 300999\nC: NOOP\nS: 250...\nT: 300999\n"
-      "T: 600998\nT: 600999\nS: 421 4.4.2 ...\nM: closed\n" },
+      "S: 220...\nC: HELO a\nS: 250...\nT: 1000\nT: 300999\nC: NOOP\n"
+      "S: 250...\nT: 300999\nT: 600998\nT: 600999\n"
+      "S: 421 4.4.2 you were silent...\nM: closed\n" },
+    { "who says neither HELO nor EHLO has a minute, whatever it says",
+      "S: 220...\nT: 5\nC: NOOP\nS: 250...\nT: 60004\nC: NOOP\nS: 250...\n"
+      "T: 60005\nS: 421 4.4.2 you did not say EHLO\nM: closed\n" },
+    { "a text at less than 500 octets a second ends, whoever sends it",
+      "S: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB T_TEXT "T: 0\n"
+      "C: <x*498>\nT: 150000\nC: <x*498>\nT: 300000\nC: <x*498>\n"
+      "T: 302000\nC: <x*498>\nT: 303999\nT: 304000\n"
+      "S: 421 4.4.2 the text comes too slowly\nM: closed\n" },
+    { "an hour is enough, but a text that is on its way is taken",
+      "O: max_time=100000\nS: 220...\nC: HELO a\nS: 250...\nT: 0\n"
+      T_FROM T_BOB T_TEXT "C: x\nT: 200000\nC: .\nS: 250...\n"
+      T_TO_BOB "M: x\nT: 200001\nS: 421 4.4.2 that was long enough...\n"
+      "M: closed\n" },
+    { "commands without a message: 421, and a message makes them good",
+      "O: max_junk=3\n" T_HELLO "C: NOOP\nS: 250...\nC: VRFY x\nS: 252...\n"
+      "C: RSET\nS: 250...\n" T_FROM T_BOB T_TEXT "C: x\n" T_MINE T_TO_BOB
+      "M: x\nC: HELP\nS: 214...\nC: EHLO b\nS: 250-...\nS: 250-...\n"
+      "S: 250-...\nS: 250-...\nS: 250 ...\nC: NOOP\nS: 250...\nC: RSET\n"
+      "S: 421 4.7.0 too many commands...\nM: closed\nC: NOOP\n" },
+    { "so many messages of one connection, then 421 to MAIL",
+      "O: max_messages=2\n" T_HELLO T_FROM T_BOB T_TEXT "C: x\n" T_MINE
+      T_TO_BOB "M: x\n" T_FROM T_BOB T_TEXT "C: y\n" T_MINE T_TO_BOB
+      "M: y\nC: MAIL FROM:<al@a.example>\nS: 421 4.7.0 ...\nM: closed\n" },
     { "3207 STARTTLS: all that was said before is forgotten",
       "O: tls=1 auth\n" T_HELLO_TLS "C: STARTTLS\nS: 220 2.0.0 ...\n"
       "M: tls OK\nC: MAIL FROM:<al@a.example>\nS: 503 5.5.1 say EHLO first\n"
@@ -4121,6 +4148,7 @@ static void test_back_pressure(void) {
     size_t at = 0, i, replies = 0;
     memset(&o, 0, sizeof o);
     o.host = "mx";
+    o.max_junk = 2000;
     mail_smtpd_init(&s, o);
     for (i = 0; i < 2000; i++) t_addf(&in, "HELP\r\n");
     at = mail_smtpd_feed(&s, in.p, in.n);
@@ -7012,6 +7040,7 @@ static void test_a_drip_is_silence(void) {
     memset(&o, 0, sizeof o);
     o.host = "mx";
     mail_smtpd_init(&s, o);
+    mail_smtpd_feed(&s, "HELO a\r\n", 8);
     mail_smtpd_tick(&s, now);
     while (s.state != MAIL_SMTPD_END && now < 3600000) {
         now += 100000;
