@@ -10287,7 +10287,7 @@ static const t_row t_server_rows[] = {
       "500", "" },
     { "smtp-line-16", "ehlo",
       "XYZZY\r\n<(XYZZY\r\n)*30>", "500*20 / 421", "closed" },
-    { "smtp-line-17", "ehlo", "<(NOOP\r\n)*2000>", "250*2000", "" },
+    { "smtp-line-17", "ehlo", "<(NOOP\r\n)*2000>", "250*100 / 421", "closed" },
     { "smtp-line-19", "connect", "EHLO <a*300>.test\r\n", "501", "" },
     { "smtp-line-20", "connect",
       "EHLO x.test\r\nX: injected\r\n", "250 / 500", "" },
