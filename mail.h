@@ -7663,11 +7663,13 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
    again, so no power loss in the middle of a write can take it along. */
 static void mail__journal_flush(mail_server *v) {
     mail__batch b = v->filling;
+    mail__segment *g;
     mail_err e;
     if (b.seg < 0 || v->flying.seg >= 0) return;
     mail__journal_write(v);
-    v->segs[b.seg].at = (v->segs[b.seg].at + MAIL__PAGE - 1) / MAIL__PAGE *
-                        MAIL__PAGE;
+    g = &v->segs[b.seg];
+    g->at = (g->at + MAIL__PAGE - 1) / MAIL__PAGE * MAIL__PAGE;
+    if (g->ready < g->at) g->ready = g->at;     /* no zeros before it either */
     e = v->filling.err;
     b = v->filling;
     v->filling = v->flying;

@@ -5935,6 +5935,25 @@ static void test_world_dead_letter_after_a_failed_flush(void) {
     }
 }
 
+/* Space for the journal could not be written ahead, and the zeros for what
+   comes next went over the page of what was durable: a power loss then took
+   it along. */
+static void test_world_zeros_ahead_begin_on_a_page(void) {
+    t_world *p = t_begin(0);
+    vdisk *d = &p->a->disk;
+    const mail__segment *g;
+    mail_server_close(p->a->server);
+    p->a->opts.checkpoint = 3600000;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 1000);
+    d->limit = d->used + 3000;            /* enough for it, not for zeros */
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    g = &p->a->server->segs[p->a->server->cur];
+    CHECK(g->at == MAIL__PAGE && g->ready == MAIL__PAGE);
+    t_end(p);
+}
+
 /* Two send, one a little later. The flush that is on its way for the first
    fails: what it takes along of the second must not get a 250 from a flush of
    its own, which succeeds. Short texts: the start of the segment is lost; long
@@ -12376,6 +12395,7 @@ static const t_test t_tests[] = {
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
     T(test_world_dead_letter_after_a_failed_flush),
+    T(test_world_zeros_ahead_begin_on_a_page),
     T(test_world_a_flush_that_fails_for_two),
     T(test_world_login_and_checkpoint),
     T(test_world_refused_stays_refused),
