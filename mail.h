@@ -8894,6 +8894,12 @@ static void mail__job_ready(mail_server *v, mail__job *j) {
         mail__due(v, mail__now(v));
         return;
     }
+    /* What cannot be written down is not done: the next crash would do it
+       once more. */
+    if (v->todo && v->check_fails) {
+        j->due = mail__now(v) + 1000;
+        return;
+    }
     j->state = MAIL__JOB_READY;
     j->behind = NULL;
     j->ahead = h->lines[j->line].last;
