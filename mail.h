@@ -805,7 +805,7 @@ typedef struct mail_smtpc {
     char     words[512];
 
     mail_event ev; uintptr_t home;   /* private from here                */
-    unsigned char pending, active, early, lines;
+    unsigned char pending, active, later, lines;
     unsigned char mail_due, data_due, data_asked;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
     int64_t  since, text_began, text_size;
@@ -1073,6 +1073,7 @@ typedef struct mail_fetch {
     int64_t  taken, removed, skipped;
 
     int64_t  size;           /* private from here                         */
+    int64_t  uids;           /* lines that UIDL may have, still           */
     unsigned char waiting;
     int64_t  asked;          /* the number HAVE asks about */
     char     uid[72];
@@ -2609,9 +2610,23 @@ static mail_err mail__field(mail_buf *b, const char *name, const char *value,
                ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
 }
 
+/* msg-id = "<" id-left "@" id-right ">", RFC 5322 3.6.4 */
+static int mail__msg_id_ok(const char *id) {
+    mail_str s = mail_s(id), left;
+    size_t i;
+    if (s.n < 5 || s.p[0] != '<' || s.p[s.n - 1] != '>') return 0;
+    s = mail_sn(s.p + 1, s.n - 2);
+    for (i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("<>", s.p[i])) return 0;
+    left = mail_cut(&s, '@');
+    return left.n && s.n;
+}
+
 MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
     mail_err e;
     if (m->from == NULL) return MAIL_ERR_MISUSE;
+    if (m->message_id && !mail__msg_id_ok(m->message_id))
+        return MAIL_ERR_SYNTAX;
     if ((e = mail__field(b, "From", m->from, 0)) ||
         (e = mail__field(b, "To", m->to, 0)) ||
         (e = mail__field(b, "Cc", m->cc, 0)) ||
@@ -4071,8 +4086,21 @@ static void mail__smtpc_early(mail_smtpc *s) {
         mail_copy(s->words, sizeof s->words,
                   mail_s("octets in clear where TLS should begin"));
     }
-    s->early = s->pending;
-    if (!s->pending) mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+    if (s->pending) s->later = MAIL_ERR_PROTOCOL;
+    else mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
+}
+
+/* The peer is gone. Where only RSET was unanswered, the mail has its verdict:
+   that is told first. */
+static void mail__smtpc_gone(mail_smtpc *s, mail_err e) {
+    if (s->state == MAIL_SMTPC_RSET && !s->pending) {
+        s->later = (unsigned char)e;
+        mail__smtpc_done(s);
+    } else mail__smtpc_over(s, e);
+}
+
+static int mail__smtpc_verdict(const mail_smtpc *s) {
+    return s->state == MAIL_SMTPC_RSET ? s->fail_code : 0;
 }
 
 /* One line of a reply. All lines of one reply have one code (5321-39), and
@@ -4140,7 +4168,7 @@ MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
 MAIL_DEF int mail_smtpc_next(mail_smtpc *s, mail_event *ev) {
     if (!mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s))
         return 0;
-    if (s->early) mail__smtpc_early(s);
+    if (s->later) mail__smtpc_over(s, (mail_err)s->later);
     return 1;
 }
 
@@ -4166,7 +4194,7 @@ MAIL_DEF int64_t mail_smtpc_tick(mail_smtpc *s, int64_t now) {
         if (limit < due) due = limit;
     }
     if (now >= due)
-        mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK :
+        mail__smtpc_gone(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK :
                             s->state == MAIL_SMTPC_TLS ? MAIL_ERR_TLS
                                                        : MAIL_ERR_TIMEOUT);
     return due;
@@ -4236,7 +4264,7 @@ MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to) {
     mail_buf b = mail_buf_on(path, sizeof path - 1);
     mail_err e = mail__smtpc_turn(s);
     if (e) return e;
-    if (mail_path_null(to)) return MAIL_ERR_MISUSE;
+    if (to == NULL || mail_path_null(to)) return MAIL_ERR_MISUSE;
     if (!mail__path_sane(to)) return MAIL_ERR_SYNTAX;
     mail_path_write(&b, to);
     path[b.n] = 0;
@@ -4310,7 +4338,7 @@ MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s) {
 }
 
 MAIL_DEF void mail_smtpc_eof(mail_smtpc *s) {
-    mail__smtpc_over(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK
+    mail__smtpc_gone(s, s->state == MAIL_SMTPC_QUIT ? MAIL_ERR_OK
                                                     : MAIL_ERR_CLOSED);
 }
 
@@ -5381,6 +5409,7 @@ static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
     }
     f->count = ev->number;
     f->octets = ev->size;
+    f->uids = f->count + 1000;
     if (f->count > (int64_t)octets * 8) {
         if (f->opts.keep) mail__fetch_fail(f, MAIL_ERR_TOOLONG);
         f->count = (int64_t)octets * 8;
@@ -5396,9 +5425,15 @@ static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
 
 /* A line of UIDL: returns 1 if it is to be asked about. A UID is 1 to 70
    octets of 0x21..0x7E (RFC 1939 7). A number past the count was said by a
-   server that lies, or is past what this run can hold: not asked about. */
+   server that lies, or is past what this run can hold: not asked about. But a
+   listing with a thousand lines too many is one without end. */
 static int mail__fetch_uid(mail_fetch *f, const mail_event *in) {
     size_t i;
+    if (f->uids-- == 0) {
+        mail__fetch_fail(f, MAIL_ERR_PROTOCOL);
+        mail__pop3c_over(&f->pop3, MAIL_ERR_PROTOCOL);
+        return 0;
+    }
     int good = in->number >= 1 && in->text.n >= 1 && in->text.n <= 70;
     for (i = 0; good && i < in->text.n; i++)
         good = in->text.p[i] >= 0x21 && in->text.p[i] <= 0x7e;
@@ -5977,7 +6012,7 @@ MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
                                       const char *own, uint32_t chance,
                                       mail_err e, const mail_rr *rr,
                                       size_t n) {
-    size_t i, mx = 0, root = 0;
+    size_t i, mx = 0, root = 0, null = 0;
     int limit = mail__mx_own(rr, n, own);
     memset(h, 0, sizeof *h);
     if (e == MAIL_ERR_NOTFOUND) return MAIL_VERDICT_NO_DOMAIN;
@@ -5985,6 +6020,8 @@ MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
     for (i = 0; i < n; i++) {
         mx += rr[i].type == MAIL_RR_MX;
         root += rr[i].type == MAIL_RR_MX && rr[i].data[0] == 0;
+        null += rr[i].type == MAIL_RR_MX && rr[i].data[0] == 0 &&
+                rr[i].preference == 0;
     }
     if (mx == 0) {                         /* RFC 5321 5.1: implicit MX */
         h->implicit = 1;
@@ -5992,7 +6029,9 @@ MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
         mail_copy(h->name[h->n++], MAIL_DOMAIN_SIZE, mail_s(domain));
         return MAIL_VERDICT_HOSTS;
     }
-    if (root == mx) return MAIL_VERDICT_NULL_MX;         /* RFC 7505 */
+    /* RFC 7505 3: preference 0. With another it is somebody's mistake. */
+    if (root == mx) return null == mx ? MAIL_VERDICT_NULL_MX
+                                      : MAIL_VERDICT_LATER;
     mail__mx_sort(h, rr, n, limit, chance);
     return h->n ? MAIL_VERDICT_HOSTS :
            limit < 65536 ? MAIL_VERDICT_LOOP : MAIL_VERDICT_NO_HOST;
@@ -8609,7 +8648,7 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
    ====================================================================== */
 
 enum {
-    MAIL__CANDIDATES = 16,        /* addresses, of all hosts together    */
+    MAIL__CANDIDATES = 5,         /* addresses, of all hosts together    */
     MAIL__LOOKUP_MS = 60000       /* then it goes on with what it has    */
 };
 
@@ -8718,7 +8757,8 @@ static void mail__lookup_answer(mail_server *v, mail__lookup *l, int type,
         v->sys.random(v->sys.ctx, &chance, sizeof chance);
         verdict = mail_hosts_find(&found, l->hosts.name[0], v->opts.host,
                                   chance, e, rr, n);
-        l->failed = e;
+        l->failed = e || verdict != MAIL_VERDICT_LATER ? e
+                                                       : MAIL_ERR_PROTOCOL;
         if (verdict == MAIL_VERDICT_HOSTS) l->hosts = found;
         else mail__lookup_fail(l, verdict);
         type = MAIL_RR_A;
@@ -9284,7 +9324,10 @@ static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
     mail__item *m = c->item;
     if (m == NULL) return;
     if (c->role == 'c') {
-        mail__relay_end(v, c, 451, "4.4.2 the connection broke", 1);
+        int code = mail__smtpc_verdict(&c->u.smtpc);
+        mail__relay_end(v, c, code ? code : 451,
+                        code ? c->u.smtpc.words
+                             : "4.4.2 the connection broke", code == 0);
         return;
     }
     /* A commit under way goes on without its client: it may well have heard
