@@ -4273,6 +4273,11 @@ static void bench_smtp_answer(bench_conn *c, const mail_event *ev) {
 static void bench_smtp_closed(bench_conn *c) {
     mail_smtpc *s = &c->s.smtp;
     c->a.over = 1;
+    if (s->code == 421 && s->mail_due && c->taken > 1) {
+        c->b->left++;            /* enough of this connection: another one */
+        c->busy = 0;
+        return;
+    }
     if (!c->busy && (s->err == MAIL_ERR_OK || !bench_take(c))) return;
     if (s->words[0] && s->code >= 400) bench_fail(c->b, s->code, s->words);
     else bench_fail(c->b, 0, mail_err_text(s->err));
@@ -4919,6 +4924,8 @@ static void sink_accept(bench *b, int port) {
     memset(&o, 0, sizeof o);
     o.host = "localhost";
     o.max_size = (int64_t)1 << 40;
+    o.max_messages = 1 << 30;
+    o.max_time = o.max_size;
     while ((fd = accept(port, NULL, NULL)) >= 0) {
         bench_conn *c;
         for (i = 0; i < b->nconns && b->conns[i].fd >= 0; i++) {}
@@ -4978,7 +4985,9 @@ static int bench_sink(const char *where, int unsealed, int64_t conns) {
    usage.
    ====================================================================== */
 
-typedef enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_NUMBER } opt_kind;
+typedef enum opt_kind {
+    OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_NUMBER, OPT_TITLE
+} opt_kind;
 
 enum { LIST_MAX = 256 };
 typedef struct text_list { const char *p[LIST_MAX]; size_t n; } text_list;
@@ -5012,7 +5021,8 @@ static int opt_number(const char *text, int64_t *to) {
 
 static const opt *opt_find(const opt *opts, mail_str name) {
     for (; opts->name; opts++)
-        if (mail_eq(mail_s(opts->name), name)) return opts;
+        if (opts->kind != OPT_TITLE && mail_eq(mail_s(opts->name), name))
+            return opts;
     return NULL;
 }
 
@@ -5075,7 +5085,12 @@ static int opts_read(const char *command, const opt *opts, int argc,
 static void opts_help(const opt *opts) {
     for (; opts->name; opts++) {
         char left[60];
-        const char *text = strstr(opts->help, ": ");
+        const char *text;
+        if (opts->kind == OPT_TITLE) {
+            printf("%s\n", opts->name);
+            continue;
+        }
+        text = strstr(opts->help, ": ");
         snprintf(left, sizeof left, "--%s %.*s", opts->name,
                  (int)(text - opts->help), opts->help);
         if (strlen(left) > 24) printf("  %s\n%27s%s\n", left, "", text + 2);
@@ -5181,7 +5196,11 @@ typedef struct serve_opts {
     const char *bare_lf, *catch_all, *retry;
     text_list domains, routes;
     int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
-    int64_t max_per_address;
+    int64_t max_per_address, crowd_timeout, timeout, hello_timeout;
+    int64_t pop3_timeout, login_timeout, max_time, min_rate, max_messages;
+    int64_t max_errors, slow_errors, max_junk, max_header, max_lines;
+    int64_t max_hops, min_free, max_addresses, max_sessions;
+    int64_t connect_timeout, reply_timeout;
     int unsealed, allow_plain, verbose;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
@@ -5211,30 +5230,71 @@ static const opt serve_table[] = {
       "USER: gets the mail for unknown users" },
     { "bare-lf", OPT_TEXT, &serve.bare_lf,
       "normalise|reject: lines without CR" },
-    { "max-size", OPT_NUMBER, &serve.max_size,
-      "N: octets a message may have (10m)" },
-    { "max-rcpts", OPT_NUMBER, &serve.max_rcpts,
-      "N: recipients a message may have (100)" },
-    { "max-connections", OPT_NUMBER, &serve.max_conns,
-      "N: clients at once (100)" },
-    { "max-per-address", OPT_NUMBER, &serve.max_per_address,
-      "N: of them, from one address (half of them)" },
-    { "max-out", OPT_NUMBER, &serve.max_out,
-      "N: connections to other servers at once (20)" },
-    { "max-hop", OPT_NUMBER, &serve.max_hop,
-      "N: of them, to one next hop (10)" },
-    { "retry", OPT_TEXT, &serve.retry,
-      "FIRST[,MAX]: seconds between tries (300,14400)" },
-    { "warn", OPT_NUMBER, &serve.warn,
-      "N: seconds until the sender hears of a delay (14400)" },
-    { "expire", OPT_NUMBER, &serve.expire,
-      "N: seconds until giving up (432000)" },
     { "unsealed", OPT_FLAG, &serve.unsealed,
       ": listen and connect beyond loopback" },
     { "allow-plaintext-auth", OPT_FLAG, &serve.allow_plain,
       ": take passwords from beyond loopback" },
     { "verbose", OPT_FLAG, &serve.verbose,
       ": log commands, replies and disk steps, too" },
+    { "Limits (numbers of seconds, or of octets: 10k, 10m):", OPT_TITLE,
+      NULL, NULL },
+    { "max-connections", OPT_NUMBER, &serve.max_conns,
+      "N: clients at once (100)" },
+    { "max-per-address", OPT_NUMBER, &serve.max_per_address,
+      "N: of them, from one address (half of them)" },
+    { "crowd-timeout", OPT_NUMBER, &serve.crowd_timeout,
+      "N: silence, with 80 % of the connections taken (10)" },
+    { "timeout", OPT_NUMBER, &serve.timeout,
+      "N: silence of an SMTP client (300)" },
+    { "hello-timeout", OPT_NUMBER, &serve.hello_timeout,
+      "N: until its first HELO or EHLO (60)" },
+    { "pop3-timeout", OPT_NUMBER, &serve.pop3_timeout,
+      "N: silence of a POP3 client; at least 600 (600)" },
+    { "login-timeout", OPT_NUMBER, &serve.login_timeout,
+      "N: the same, before its login (60)" },
+    { "max-time", OPT_NUMBER, &serve.max_time,
+      "N: how long an SMTP client may stay (3600)" },
+    { "min-rate", OPT_NUMBER, &serve.min_rate,
+      "N: octets a second that a text must come at (500)" },
+    { "max-messages", OPT_NUMBER, &serve.max_messages,
+      "N: from one connection (1000)" },
+    { "max-errors", OPT_NUMBER, &serve.max_errors,
+      "N: refused commands, then goodbye (20)" },
+    { "slow-errors", OPT_NUMBER, &serve.slow_errors,
+      "N: from this one on, replies a second late (5)" },
+    { "max-junk", OPT_NUMBER, &serve.max_junk,
+      "N: NOOP, RSET and the like without a message (100)" },
+    { "max-size", OPT_NUMBER, &serve.max_size,
+      "N: octets a message may have (10m)" },
+    { "max-rcpts", OPT_NUMBER, &serve.max_rcpts,
+      "N: recipients a message may have (100)" },
+    { "max-header", OPT_NUMBER, &serve.max_header,
+      "N: octets of its header (100k)" },
+    { "max-lines", OPT_NUMBER, &serve.max_lines,
+      "N: lines of its header (1000)" },
+    { "max-hops", OPT_NUMBER, &serve.max_hops,
+      "N: servers it may have passed (100)" },
+    { "min-free", OPT_NUMBER, &serve.min_free,
+      "N: octets left on the disk, or no mail (1.5 messages)" },
+    { "Limits of what goes out:", OPT_TITLE, NULL, NULL },
+    { "max-out", OPT_NUMBER, &serve.max_out,
+      "N: connections to other servers at once (20)" },
+    { "max-hop", OPT_NUMBER, &serve.max_hop,
+      "N: of them, to one next hop (10)" },
+    { "max-addresses", OPT_NUMBER, &serve.max_addresses,
+      "N: of a next hop, called in one try (5)" },
+    { "max-sessions", OPT_NUMBER, &serve.max_sessions,
+      "N: of them, that answer (2)" },
+    { "connect-timeout", OPT_NUMBER, &serve.connect_timeout,
+      "N: until a connection is made (30)" },
+    { "reply-timeout", OPT_NUMBER, &serve.reply_timeout,
+      "N: until a reply, at most (RFC 5321: 120 to 600)" },
+    { "retry", OPT_TEXT, &serve.retry,
+      "FIRST[,MAX]: between tries (300,14400)" },
+    { "warn", OPT_NUMBER, &serve.warn,
+      "N: until the sender hears of a delay (14400)" },
+    { "expire", OPT_NUMBER, &serve.expire,
+      "N: until giving up (432000)" },
     { NULL, OPT_FLAG, NULL, NULL }
 };
 
@@ -5322,6 +5382,42 @@ static const char *serve_host(void) {
 /* A count: a million is as good as any number. */
 static int small(int64_t n) { return (int)(n > 1000000 ? 1000000 : n); }
 
+/* Seconds into milliseconds: a year is as good as any time. */
+static int64_t ms_of(int64_t s) {
+    return (s > 31536000 ? 31536000 : s) * 1000;
+}
+
+static void serve_limits(mail_server_opts *o) {
+    int64_t size = serve.max_size ? serve.max_size : 10 * 1024 * 1024;
+    o->max_conns = small(serve.max_conns);
+    o->max_per_address = small(serve.max_per_address);
+    o->crowd_timeout = ms_of(serve.crowd_timeout);
+    o->timeout = ms_of(serve.timeout);
+    o->hello_timeout = ms_of(serve.hello_timeout);
+    o->pop3_timeout = ms_of(serve.pop3_timeout);
+    o->login_timeout = ms_of(serve.login_timeout);
+    o->max_time = ms_of(serve.max_time);
+    o->min_rate = small(serve.min_rate);
+    o->max_messages = small(serve.max_messages);
+    o->max_errors = small(serve.max_errors);
+    o->slow_errors = small(serve.slow_errors);
+    o->max_junk = small(serve.max_junk);
+    o->max_size = serve.max_size;
+    o->max_rcpts = small(serve.max_rcpts);
+    o->max_header = serve.max_header;
+    o->max_lines = small(serve.max_lines);
+    o->max_hops = small(serve.max_hops);
+    o->reserve = serve.min_free ? serve.min_free : size + size / 2;
+    o->max_out = small(serve.max_out);
+    o->max_hop = small(serve.max_hop);
+    o->max_addresses = small(serve.max_addresses);
+    o->max_sessions = small(serve.max_sessions);
+    o->connect_timeout = ms_of(serve.connect_timeout);
+    o->reply_timeout = ms_of(serve.reply_timeout);
+    o->warn = serve.warn;
+    o->expire = serve.expire;
+}
+
 static int serve_check(mail_server_opts *o) {
     static const char *own[1];
     net_address resolver;
@@ -5359,20 +5455,15 @@ static int serve_check(mail_server_opts *o) {
                            serve.retry);
     if (o->retry_max < o->retry_first && o->retry_max)
         o->retry_max = o->retry_first;
+    if (serve.pop3_timeout && serve.pop3_timeout < 600)   /* RFC 1939 3 */
+        return usage_error("serve", "600 seconds or more are wanted for",
+                           "--pop3-timeout");
     if (serve.catch_all && !mail_user_ok(mail_s(serve.catch_all)))
         return usage_error("serve", "not a user:", serve.catch_all);
     o->routing.smarthost = serve.smarthost;
     o->routing.catch_all = serve.catch_all;
     o->reject_bare = serve.bare_lf && serve.bare_lf[0] == 'r';
-    o->max_size = serve.max_size;
-    o->max_rcpts = small(serve.max_rcpts);
-    o->max_conns = small(serve.max_conns);
-    o->max_per_address = small(serve.max_per_address);
-    o->max_out = small(serve.max_out);
-    o->max_hop = small(serve.max_hop);
-    o->warn = serve.warn;
-    o->expire = serve.expire;
-    o->reserve = 1024 * 1024;
+    serve_limits(o);
     o->any_auth = 1;
     return 0;
 }

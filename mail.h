@@ -444,6 +444,10 @@ typedef struct mail_head {
     int  received;        /* Received fields so far: hops             */
     int  has_8bit;        /* an octet over 127, header or body        */
     int  over;            /* the empty line has passed                */
+    int  lines;           /* of the header, up to one that is no field */
+    int64_t size;         /* octets of them                           */
+    int64_t line;         /* private: octets of this line             */
+    unsigned char kind;   /* private: MAIL__FIELD, or what it is      */
     char name[12];        /* private: the field name being read       */
     unsigned char at;     /* private: its length, or 255: not a name  */
 } mail_head;
@@ -1444,8 +1448,23 @@ typedef struct mail_server_opts {
     int     max_conns;              /* clients at once: 100            */
     int     max_per_address;        /* of them, from one IPv4 address or
                                        one IPv6 /64: half of max_conns */
+    int64_t crowd_timeout;          /* ms: with over 80 % of max_conns a
+                                       client may be silent for 10,000 */
+    int     max_errors, max_junk, max_messages, min_rate;
+    int64_t timeout, hello_timeout, max_time;  /* mail_smtpd_opts      */
+    int64_t pop3_timeout, login_timeout;       /* mail_pop3d_opts      */
+    int     slow_errors;            /* refused commands, from which on a
+                                       reply waits for a second: 5     */
+    int64_t max_header;             /* octets of a message's header:
+                                       102,400; more is refused: 552   */
+    int     max_lines;              /* lines of it: 1,000              */
+    int     max_hops;               /* its Received fields: 100        */
     int     max_out, max_hop;       /* outgoing connections: 20; of them
                                        to one next hop: 10             */
+    int     max_addresses;          /* of a next hop, called in a try: 5 */
+    int     max_sessions;           /* of them, that answered: 2       */
+    int64_t connect_timeout;        /* ms until a connection is: 30,000 */
+    int64_t reply_timeout;          /* mail_smtpc_opts                 */
     int     reject_bare, basic;     /* as in mail_smtpd_opts           */
     int     any_auth;               /* 1: logins on port 25 too        */
     int     tls;                    /* 1: there is a certificate: offer
@@ -1456,7 +1475,7 @@ typedef struct mail_server_opts {
     int64_t warn;                   /* s: 14,400: the sender is told   */
     int64_t expire;                 /* s: 432,000: five days           */
     int64_t reserve;                /* octets that stay free on the
-                                       disk: with less, 452            */
+                                       disk: with less, 452; 0: any    */
     int64_t journal;                /* octets of a segment: 64 MiB; at
                                        least 256 KiB                   */
     int64_t checkpoint;             /* ms: 1,000: what is longer in the
@@ -2499,15 +2518,32 @@ static int mail__is_8bit(mail_str s) {
 
 enum { MAIL__NO_NAME = 255 };
 
+enum { MAIL__NO_FIELD, MAIL__FIELD, MAIL__BODY };   /* what a line is */
+
+/* A line has ended. Behind one that is no field there is no header, though
+   the empty line is still to come: a text may have none at all. */
+static void mail__head_line(mail_head *h) {
+    h->over = h->at == 0;                  /* nothing before it: empty line */
+    if (h->over || h->kind == MAIL__NO_FIELD) h->kind = MAIL__BODY;
+    if (h->kind == MAIL__FIELD) {
+        h->lines++;
+        h->size += h->line;
+        h->kind = MAIL__NO_FIELD;
+    }
+    h->line = 0;
+    h->at = 0;
+}
+
 MAIL_DEF void mail_head_feed(mail_head *h, mail_str text) {
     size_t i;
     if (!h->has_8bit) h->has_8bit = mail__is_8bit(text);
     for (i = 0; i < text.n && !h->over; i++) {
         char c = text.p[i];
-        if (c == '\n') {
-            h->over = h->at == 0;          /* nothing before it: empty line */
-            h->at = 0;
-        } else if (c == ':' && h->at != MAIL__NO_NAME) {
+        int folded = h->line++ == 0 && h->lines && (c == ' ' || c == '\t');
+        if ((c == ':' || folded) && h->kind == MAIL__NO_FIELD)
+            h->kind = MAIL__FIELD;
+        if (c == '\n') mail__head_line(h);
+        else if (c == ':' && h->at != MAIL__NO_NAME) {
             h->received += mail_ieq(mail_sn(h->name, h->at),
                                     mail_s("Received"));
             h->at = MAIL__NO_NAME;
@@ -6348,7 +6384,8 @@ struct mail_conn {
     mail__hop *hop;
     mail__job *job;
     mail__lookup *lookup;         /* of the hop: who can be called       */
-    size_t called;                /* how many of them have been          */
+    size_t called;                /* how many of them have been,         */
+    int sessions;                 /* and how many answered               */
     size_t next_rcpt;
     int asked_data, served;       /* transactions on this connection */
     int greeted;                  /* it was READY once                   */
@@ -6415,6 +6452,7 @@ static void mail__pop3d_enter(mail_server *v, mail_conn *c);
 static void mail__conn_go(mail_server *v, mail_conn *c);
 static void mail__conn_kill(mail_server *v, mail_conn *c);
 static void mail__reap(mail_server *v);
+static void mail__crowd(mail_server *v);
 
 static void *mail__alloc(mail_server *v, size_t n) {
     void *p = v->sys.alloc(v->sys.ctx, NULL, n);
@@ -9132,12 +9170,14 @@ static void mail__relay_call(mail_server *v, mail_conn *c, int code,
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
     c->wire = -1;
     c->securing = 0;
-    while (c->wire < 0 && l && c->called < l->n) {
+    while (c->wire < 0 && l && c->called < l->n &&
+           c->called < (size_t)v->opts.max_addresses &&
+           c->sessions < v->opts.max_sessions) {
         to = &l->list[c->called++];
         mail_copy(c->peer, sizeof c->peer, mail_s(to->at));
         mail_copy(c->hop->host, sizeof c->hop->host, mail_s(to->host));
         mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s (%s)", to->at, to->host);
-        c->at = mail__now(v) + 30000;   /* a connection is made by then */
+        c->at = mail__now(v) + v->opts.connect_timeout;
         mail__timer_set(v, &c->timer, c->at);
         c->wire = v->sys.connect(v->sys.ctx, to->at, c);
         if (c->wire >= 0) break;
@@ -9165,6 +9205,8 @@ static void mail__relay_begin(mail_server *v, mail_conn *c) {
     o.basic = v->opts.basic;
     o.tls = v->sys.secure && !o.basic && !c->in_clear ? MAIL_TLS_MAY
                                                       : MAIL_TLS_NO;
+    o.timeout = v->opts.reply_timeout;
+    o.min_rate = v->opts.min_rate;
     o.watch = mail__conn_watch;
     o.watch_ctx = c;
     mail_smtpc_init(&c->u.smtpc, o);
@@ -9421,12 +9463,25 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     mail_smtpd_reply(s, 354, NULL);
 }
 
+/* What speaks against a text that is whole, or NULL. */
+static const char *mail__text_refuse(const mail_server *v,
+                                     const mail_head *h, int *code) {
+    *code = 554;
+    if (h->received >= v->opts.max_hops)           /* RFC 5321 6.3 */
+        return "5.4.6 so many hops: this mail goes in circles";
+    *code = 552;
+    if (h->size > v->opts.max_header || h->lines > v->opts.max_lines)
+        return "5.3.4 the header is more than I take";
+    return NULL;
+}
+
 static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
     mail__item *m = c->item;
-    if (c->head.received >= 100) {                 /* RFC 5321 6.3 */
+    int code;
+    const char *no = mail__text_refuse(v, &c->head, &code);
+    if (no) {
         mail__conn_drop_item(v, c);
-        mail_smtpd_reply(&c->u.smtpd, 554,
-                         "5.4.6 100 hops: this mail goes in circles");
+        mail_smtpd_reply(&c->u.smtpd, code, no);
         return;
     }
     m->eight = c->head.has_8bit != 0;
@@ -9818,6 +9873,7 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
 
 static void mail__reap(mail_server *v) {
     mail_conn **at = &v->dead, *c;
+    int any = v->dead != NULL;
     while ((c = *at) != NULL) {
         if (c->going || c->ask.left) {
             at = &c->next_dead;
@@ -9836,6 +9892,7 @@ static void mail__reap(mail_server *v) {
         mail_wipe(&c->u, sizeof c->u);
         mail__free(v, c);
     }
+    if (any) mail__crowd(v);
 }
 
 /* A text on its way out: a piece of its file, encoded into out. Returns how
@@ -9901,16 +9958,30 @@ static int mail__conn_send(mail_server *v, mail_conn *c, const char *p,
     return c->nback == 0;
 }
 
+/* Commands that were refused. From the fifth on (slow_errors) the answer
+   waits for a second, and the peer with it: a program that guesses finds
+   little in the time, and nobody else waits. */
+enum { MAIL__SLOW = 1000 };
+
+static int mail__conn_errors(const mail_conn *c) {
+    return c->role == 's' ? c->u.smtpd.errors :
+           c->role == 'p' ? c->u.pop3d.errors : 0;
+}
+
 /* Input into the session, event by event. What it does not take now is
    kept; until it has been taken, nothing more is read from the wire. */
 static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
                             size_t n) {
-    for (;;) {
+    int errors = mail__conn_errors(c);
+    while (!c->paused) {
         size_t k = n ? mail__conn_take(c, p, n) : 0;
         if (k) p += k, n -= k;
         if (!mail__conn_events(v, c) && k == 0) break;
         if (c->dead) return;
         if (c->connecting) break;
+        if (mail__conn_errors(c) > errors && !c->closing &&
+            mail__conn_errors(c) >= v->opts.slow_errors)
+            c->paused = mail__now(v) + MAIL__SLOW;
     }
     if (c->closing || c->connecting) n = 0;
     c->nkept = n;
@@ -10100,6 +10171,26 @@ MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     mail__reap(v);
 }
 
+static void mail__conn_hurry(mail_server *v, mail_conn *c) {
+    int64_t ms = v->crowded ? v->opts.crowd_timeout : 0;
+    if (c->role == 's') mail_smtpd_hurry(&c->u.smtpd, ms);
+    if (c->role == 'p') mail_pop3d_hurry(&c->u.pop3d, ms);
+    mail__conn_due(v, c);
+}
+
+/* With over 80 % of the connections taken the silent make room, until there
+   are less than 70 %: see mail_smtpd_hurry. */
+static void mail__crowd(mail_server *v) {
+    int64_t clients = (int64_t)(v->nconns - v->nout);
+    int64_t most = v->opts.max_conns;
+    int crowded = clients * 10 > most * (v->crowded ? 7 : 8);
+    mail_conn *c;
+    if (crowded == v->crowded) return;
+    v->crowded = crowded;
+    for (c = v->conns; c; c = c->next)
+        if (!c->dead) mail__conn_hurry(v, c);
+}
+
 /* Why this client is not served, or NULL. It is in the counts already. */
 static const char *mail__conn_refuse(const mail_server *v,
                                      const mail_conn *c) {
@@ -10124,6 +10215,13 @@ static void mail__accept_smtp(mail_server *v, mail_conn *c, int port,
     o.host = v->opts.host;
     o.max_size = v->opts.max_size;
     o.max_rcpts = v->opts.max_rcpts;
+    o.max_errors = v->opts.max_errors;
+    o.max_junk = v->opts.max_junk;
+    o.max_messages = v->opts.max_messages;
+    o.min_rate = v->opts.min_rate;
+    o.timeout = v->opts.timeout;
+    o.hello_timeout = v->opts.hello_timeout;
+    o.max_time = v->opts.max_time;
     o.submission = port != MAIL_PORT_SMTP;
     o.auth = o.submission || v->opts.any_auth;
     o.auth_tls = !local;
@@ -10149,6 +10247,9 @@ static void mail__accept_pop3(mail_server *v, mail_conn *c, mail_tls tls,
              (unsigned long)r[0], (unsigned long)r[1], c->number,
              v->opts.host);
     o.host = v->opts.host;
+    o.max_errors = v->opts.max_errors;
+    o.timeout = v->opts.pop3_timeout;
+    o.login_timeout = v->opts.login_timeout;
     if (!v->opts.basic && mail__apop_ok(v)) o.stamp = c->stamp;
     o.reject_bare = v->opts.reject_bare;
     o.tls = tls == MAIL_TLS_MAY && !local ? MAIL_TLS_MUST : tls;
@@ -10179,6 +10280,8 @@ MAIL_DEF mail_conn *mail_server_accept(mail_server *v, int wire, int port,
     mail__tell(v, c, MAIL_NOTE_OPEN, "", "%s", peer);
     if (c->role == 's') mail__accept_smtp(v, c, port, tls, local);
     else mail__accept_pop3(v, c, tls, local);
+    if (v->crowded) mail__conn_hurry(v, c);
+    mail__crowd(v);
     mail__conn_due(v, c);
     return c;
 }
@@ -10196,6 +10299,7 @@ MAIL_DEF void mail_server_connected(mail_server *v, mail_conn *c,
         return;
     }
     c->connecting = 0;
+    c->sessions += !c->in_clear;    /* that is the one before, once more */
     mail__conn_go(v, c);
 }
 
@@ -11040,6 +11144,14 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.max_conns) v->opts.max_conns = 100;
     if (!v->opts.max_per_address)
         v->opts.max_per_address = (v->opts.max_conns + 1) / 2;
+    if (!v->opts.crowd_timeout) v->opts.crowd_timeout = 10000;
+    if (!v->opts.slow_errors) v->opts.slow_errors = 5;
+    if (!v->opts.max_header) v->opts.max_header = 102400;
+    if (!v->opts.max_lines) v->opts.max_lines = 1000;
+    if (!v->opts.max_hops) v->opts.max_hops = 100;
+    if (!v->opts.max_addresses) v->opts.max_addresses = 5;
+    if (!v->opts.max_sessions) v->opts.max_sessions = 2;
+    if (!v->opts.connect_timeout) v->opts.connect_timeout = 30000;
     if (!v->opts.max_out) v->opts.max_out = 20;
     if (!v->opts.max_hop) v->opts.max_hop = 10;
     if (v->opts.max_rcpts > 1000) v->opts.max_rcpts = 1000;

@@ -6965,6 +6965,143 @@ static void test_limit_connections_from_one_address(void) {
     }
 }
 
+/* From the fifth refused command on a reply comes a second late, at 20 it is
+   enough; meanwhile others are served as ever. */
+static void test_limit_errors(void) {
+    static const char *const say[] = {
+        "EHLO x\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\n",
+        "CAPA\r\nX\r\nX\r\nX\r\nX\r\nCAPA\r\n"
+    };
+    static const char *const port[] = { "mail.b:25", "mail.b:110" };
+    static const char *const good[] = { "250 2.0.0", "+OK" };
+    static const char *const no[] = { "500 ", "-ERR" };
+    int i, k;
+    for (i = 0; i < 2; i++) {
+        t_world *p = t_begin(0);
+        t_guest *g = t_guest_come(p, 0, port[i], "192.0.2.1", say[i]);
+        CHECK(t_heard(0, good[i]));                      /* four are free */
+        for (k = 5; k < 20; k++) {
+            int64_t began = p->w.ms;
+            g->s.say = "X\r\n";
+            g->s.said = g->heard.n = 0;
+            world_run(&p->w, began + 999);
+            CHECK(g->heard.n == 0);
+            t_guest_come(p, 1, port[i], "192.0.2.1", "NOOP\r\nQUIT\r\n");
+            CHECK(t_heard(1, i ? "+OK goodbye" : "221 "));
+            CHECK(t_heard(0, no[i]));
+            CHECK(!g->s.a.over);
+        }
+        g->s.say = "X\r\n";
+        g->s.said = g->heard.n = 0;
+        world_run(&p->w, p->w.ms + 5);
+        CHECK(t_heard(0, i ? "-ERR too many errors, goodbye\r\n"
+                           : "421 4.7.0 too many errors, goodbye\r\n"));
+        CHECK(g->s.a.over);
+        t_end_limits(p);
+    }
+}
+
+/* With over 80 % of the connections taken, who is silent has ten seconds;
+   who is in the middle of a text, or logged in to POP3, has the time that he
+   always has; below 70 % everybody has it again. */
+static void test_limit_crowd(void) {
+    static const char *const say[] = {
+        "EHLO x\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.example>\r\n"
+        "DATA\r\nx", "USER bob\r\nPASS secret\r\n", "CAPA\r\n", "EHLO x\r\n"
+    };
+    mail_server_opts o;
+    t_world *p = t_begin_limits(&o);
+    int i;
+    p->b->opts.max_conns = p->b->opts.max_per_address = 5;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    for (i = 0; i < 4; i++)
+        t_guest_come(p, i, i / 2 == 1 ? "mail.b:110" : "mail.b:25",
+                     "192.0.2.1", say[i]);
+    world_run(&p->w, p->w.ms + 20000);
+    CHECK(mail_server_conns(p->b->server) == 4);
+    t_guest_come(p, 4, "mail.b:25", "192.0.2.1", say[4]);
+    CHECK(t_heard(0, "421 4.4.2") && !t_heard(1, "421"));
+    CHECK(!t_heard(2, "421") && t_guests[3].s.a.over);
+    CHECK(!t_guests[1].s.a.over && !t_guests[2].s.a.over);
+    CHECK(mail_server_conns(p->b->server) == 3);
+    world_run(&p->w, p->w.ms + 20000);
+    CHECK(!t_guests[4].s.a.over);
+    t_end_limits(p);
+}
+
+/* The header: at most so many octets and lines, counted up to the first line
+   that is no field. */
+static void test_limit_header(void) {
+    static const struct { const char *text; int lines; } cases[] = {
+        { "A: b\r\n", 20000 }, { "no field\r\n", 1 }, { "X:", 0 }
+    };
+    t_text t;
+    t_world *p = t_begin(0);
+    int i, k;
+    memset(&t, 0, sizeof t);
+    for (i = 999; i < 1002; i++) {
+        t.n = 0;
+        t_add(&t, mail_s("Subject: x\r\n"));
+        for (k = 1; k < i; k++) t_add(&t, mail_s(k % 2 ? " y\r\n" : "A:\r\n"));
+        t_add(&t, mail_s("\r\nx: y\r\n"));
+        CHECK(t_send(p, t_str(&t), "", "alice@a.example") ==
+              (i > 1000 ? 552 : 250));
+    }
+    for (i = 102399; i < 102402; i++) {
+        t.n = 0;
+        t_add(&t, mail_s(cases[2].text));
+        while (t.n < (size_t)i - 2) t_add(&t, mail_s("x"));
+        t_add(&t, mail_s("\r\n\r\n"));
+        CHECK(t_send(p, t_str(&t), "", "alice@a.example") ==
+              (i > 102400 ? 552 : 250));
+    }
+    t.n = 0;
+    t_add(&t, mail_s(cases[1].text));
+    for (i = 0; i < cases[0].lines; i++) t_add(&t, mail_s(cases[0].text));
+    CHECK(t_send(p, t_str(&t), "", "alice@a.example") == 250);
+    t_free(&t);
+    t_end(p);
+}
+
+static int t_calls;                    /* of mail.a to anybody */
+static void t_count_calls(void *ctx, vwire *x) {
+    t_calls += x->host[0] == ((t_world *)ctx)->a;
+    if (x->host[0] && x->host[1] != ((t_world *)ctx)->b)
+        x->answer = WIRE_REFUSED;
+}
+
+/* One try calls five addresses of a next hop at most, and goes on after two
+   that answered and would not have us. */
+static void test_limit_addresses_of_a_hop(void) {
+    static vrecord names[16];
+    static char host[8][16];
+    int i, answers;
+    for (answers = 0; answers < 2; answers++) {
+        t_world *p;
+        for (i = 0; i < 8; i++) {
+            snprintf(host[i], sizeof host[i], "mx%d.b", i);
+            names[2 * i].name = "b.example";
+            names[2 * i].type = MAIL_RR_MX;
+            names[2 * i].preference = i;
+            names[2 * i].data = host[i];
+            names[2 * i + 1].name = host[i];
+            names[2 * i + 1].type = MAIL_RR_A;
+            names[2 * i + 1].data = answers ? parts[MAIL_B].address
+                                            : "192.0.2.77";
+        }
+        p = t_begin_names(names, 16);
+        p->w.wired = t_count_calls;
+        p->w.watch_ctx = p;
+        p->b->server->stopping = 1;                      /* it says 421 */
+        t_calls = 0;
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+        world_run(&p->w, p->w.ms + 100000);
+        CHECK(t_calls == (answers ? 2 : 5));
+        t_end(p);
+    }
+}
+
 /* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
 static void t_sending(mail_pop3d *s, mail_drop *drop, const char *command) {
     mail_pop3d_opts o;
@@ -10407,7 +10544,7 @@ static const t_row t_server_rows[] = {
       "<(Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n)*101>\r\n"
       "b\r\n.\r\n", "554", "" },
     { "smtp-data-08", "data",
-      "X: <a*200000>\r\n\r\n.\r\n", "250", "delivered=1" },
+      "X: <a*200000>\r\n\r\n.\r\n", "552", "" },
     { "smtp-data-10", "data", H_HEAD "body\r\n.\r\n", "refused=452", "fault-space" },
     { "smtp-data-11", "data", H_HEAD "body\r\n.\r\n", "refused=451", "fault-flush" },
     { "smtp-data-13", "data",
@@ -13426,6 +13563,10 @@ static const t_test t_tests[] = {
     T(test_world_quit_of_a_peer_that_reads_nothing),
     T(test_limit_connections_in_all),
     T(test_limit_connections_from_one_address),
+    T(test_limit_errors),
+    T(test_limit_crowd),
+    T(test_limit_header),
+    T(test_limit_addresses_of_a_hop),
     T(test_world_files_whose_names_lie),
     T(test_world_sum_of_retr_is_list),
     T(test_world_password_memory),
