@@ -2763,11 +2763,14 @@ static size_t mail__dot_run(mail_dot_in *d, const char *p, size_t n) {
         }
         if (cr == NULL || cr + 1 == end)         /* is it CR LF? later */
             return (size_t)(stop - p);
-        at = cr + 1;
-        if (*at != '\n') {                       /* a CR without its LF */
+        if (cr[1] != '\n') {                     /* a CR without its LF */
             d->bare = 1;
             if (d->lenient) return (size_t)(cr - p);
-        } else if (++at == end || *at == '.') {
+            at = cr + 1;
+            continue;
+        }
+        at = cr + 2;
+        if (at == end || *at == '.') {
             d->state = MAIL__BOL;
             return (size_t)(at - p);
         }
@@ -2825,71 +2828,97 @@ MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
     return used;
 }
 
-/* The next CR and the next LF of a text. Each is looked for once, and again
-   only when it has been passed: a text of CRs alone costs no more than any
-   other. */
-typedef struct mail__ends { const char *cr, *lf, *end; } mail__ends;
-
 static const char *mail__next(const char *p, const char *end, char c) {
     const char *at = p == end ? NULL
                    : (const char *)memchr(p, c, (size_t)(end - p));
     return at ? at : end;
 }
 
-/* Where the next octet from p on cannot be copied as it is: at a bare CR or
-   LF, at a dot that begins a line, or at stop. Before it: text, and lines
-   that have their CRLF already. */
-static const char *mail__stuff_run(mail_dot_out *d, mail__ends *e,
-                                   const char *p, const char *stop) {
-    for (;;) {
-        const char *eol;
-        if (e->cr < p) e->cr = mail__next(p, e->end, '\r');
-        if (e->lf < p) e->lf = mail__next(p, e->end, '\n');
-        eol = e->cr < e->lf ? e->cr : e->lf;
-        if (eol > stop) eol = stop;
-        if (eol > p) d->state = MAIL__MID;
-        if (eol == stop || e->lf != e->cr + 1 || e->lf == stop) return eol;
-        d->state = MAIL__BOL;
-        p = e->lf + 1;
-        if (p == stop || *p == '.') return p;
+/* Where it is: in the text, and in what is made of it. cr and lf are the next
+   of each; each is looked for again only when it has been passed: a text of
+   CRs alone costs no more than any other. */
+typedef struct mail__stuffing {
+    const char *p, *cr, *lf, *end;
+    char *o, *full;
+} mail__stuffing;
+
+/* Lines as a mailbox has them, with LF alone, that begin with no dot. */
+static void mail__stuff_lf(mail__stuffing *s) {
+    const char *p = s->p, *lf = s->lf;
+    char *o = s->o;
+    while (lf < s->cr && *p != '.' && lf - p + 2 <= s->full - o) {
+        memcpy(o, p, (size_t)(lf - p));
+        o += lf - p;
+        *o++ = '\r';
+        *o++ = '\n';
+        p = lf + 1;
+        lf = mail__next(p, s->end, '\n');
     }
+    s->p = p;
+    s->lf = lf;
+    s->o = o;
+}
+
+/* Lines that have their CRLF, all in one piece. */
+static void mail__stuff_crlf(mail__stuffing *s) {
+    const char *p = s->p, *cr = s->cr, *lf = s->lf, *stop = s->end;
+    if (stop - p > s->full - s->o) stop = p + (s->full - s->o);
+    while (lf == cr + 1 && lf < stop && *p != '.') {
+        p = lf + 1;
+        cr = mail__next(p, s->end, '\r');
+        lf = mail__next(p, s->end, '\n');
+    }
+    memcpy(s->o, s->p, (size_t)(p - s->p));
+    s->o += p - s->p;
+    s->p = p;
+    s->cr = cr;
+    s->lf = lf;
+}
+
+/* What is left: a dot is doubled; text up to where a line ends, or an end is
+   out of sight; any such end is CRLF. 0: out is full. */
+static int mail__stuff_odd(mail_dot_out *d, mail__stuffing *s) {
+    const char *to = s->cr < s->lf ? s->cr : s->lf;
+    if (d->state == MAIL__BOL && *s->p == '.') {
+        if (s->full - s->o < 2) return 0;
+        *s->o++ = '.';
+    }
+    if (to - s->p > s->full - s->o) to = s->p + (s->full - s->o);
+    if (to > s->p) d->state = MAIL__MID;
+    memcpy(s->o, s->p, (size_t)(to - s->p));
+    s->o += to - s->p;
+    s->p = to;
+    if (to == s->end) return 1;
+    if (s->full - s->o < 2) return 0;
+    *s->o++ = '\r';
+    *s->o++ = '\n';
+    d->state = *s->p++ == '\r' ? MAIL__MID_CR : MAIL__BOL;
+    return 1;
 }
 
 MAIL_DEF size_t mail_dot_write(mail_dot_out *d, const char *in, size_t n,
                                char *out, size_t cap, size_t *made) {
-    const char *p = in, *end = in + (n < cap ? n : cap), *to;
-    char *o = out;
-    mail__ends e;
-    e.cr = mail__next(p, end, '\r');
-    e.lf = mail__next(p, end, '\n');
-    e.end = end;
-    while (p < end) {
-        size_t room = cap - (size_t)(o - out);
+    mail__stuffing s;
+    int room = 1;
+    s.p = in;
+    s.end = in + (n < cap ? n : cap);
+    s.cr = mail__next(in, s.end, '\r');
+    s.lf = mail__next(in, s.end, '\n');
+    s.o = out;
+    s.full = out + cap;
+    while (s.p < s.end && room) {
         if (d->state == MAIL__MID_CR) {         /* its CRLF is out already */
             d->state = MAIL__BOL;
-            if (*p == '\n') p++;
-            continue;
+            if (*s.p == '\n') s.p++;
         }
-        if (d->state == MAIL__BOL && *p == '.') {
-            if (room < 2) break;
-            *o++ = '.';
-            room--;
-        }
-        if (room > (size_t)(end - p)) room = (size_t)(end - p);
-        to = mail__stuff_run(d, &e, p, p + room);
-        memcpy(o, p, (size_t)(to - p));
-        o += to - p;
-        p = to;
-        room = cap - (size_t)(o - out);
-        if (p == end || room < 2) break;
-        if (*p == '\r' || *p == '\n') {
-            *o++ = '\r';
-            *o++ = '\n';
-            d->state = *p++ == '\r' ? MAIL__MID_CR : MAIL__BOL;
-        }
+        if (s.cr < s.p) s.cr = mail__next(s.p, s.end, '\r');
+        if (s.lf < s.p) s.lf = mail__next(s.p, s.end, '\n');
+        if (d->state == MAIL__BOL) mail__stuff_crlf(&s);
+        if (d->state == MAIL__BOL) mail__stuff_lf(&s);
+        if (s.p < s.end) room = mail__stuff_odd(d, &s);
     }
-    *made = (size_t)(o - out);
-    return (size_t)(p - in);
+    *made = (size_t)(s.o - out);
+    return (size_t)(s.p - in);
 }
 
 MAIL_DEF size_t mail_dot_close(mail_dot_out *d, char *out, size_t cap) {

@@ -4785,13 +4785,13 @@ static void t_engine_body_in(long octets, size_t length) {
     t_free(&chunk);
 }
 
-static void t_engine_body_out(long octets, size_t length) {
+static void t_engine_body_out(long octets, size_t length, int lf) {
     mail_smtpc c;
     mail_smtpc_opts o;
     mail_event ev;
     mail_path p;
     t_text chunk = t_engine_lines(length);
-    size_t i;
+    size_t i, n;
     static const char *const replies[] = { "220 x\r\n", "250 x\r\n",
         "250 x\r\n", "250 x\r\n", "354 x\r\n" };
     memset(&o, 0, sizeof o);
@@ -4806,6 +4806,9 @@ static void t_engine_body_out(long octets, size_t length) {
         if (i == 3) mail_smtpc_data(&c);
         mail_smtpc_sent(&c, mail_smtpc_out(&c).n);
     }
+    for (i = n = 0; i < chunk.n && lf; i++)     /* as mailboxes have it */
+        if (chunk.p[i] != '\r') chunk.p[n++] = chunk.p[i];
+    if (lf) chunk.n = n;
     for (; octets > 0; octets -= (long)chunk.n)
         for (i = 0; i < chunk.n;) {
             i += mail_smtpc_write(&c, chunk.p + i, chunk.n - i);
@@ -4821,7 +4824,9 @@ static int t_engine(const char *what, const char *number) {
     else if (strncmp(what, "in", 2) == 0)
         t_engine_body_in(n, (size_t)atol(what + 2));
     else if (strncmp(what, "out", 3) == 0)
-        t_engine_body_out(n, (size_t)atol(what + 3));
+        t_engine_body_out(n, (size_t)atol(what + 3), 0);
+    else if (strncmp(what, "lf", 2) == 0)
+        t_engine_body_out(n, (size_t)atol(what + 2), 1);
     else return 2;
     printf("%s %ld: %lu octets\n", what, n, (unsigned long)t_engine_sink);
     return 0;
