@@ -42,7 +42,7 @@ tutorial: mail build/test
 check: mail build/test
 	@CC="$(CC)" sh .ci/check
 
-interop: mail
+interop: mail build/test
 	@python3 .ci/interop
 
 fuzz: build/test
