@@ -1829,6 +1829,8 @@ struct world {
     size_t nwires;                  /* those behind were never used     */
     long fail_alloc;                /* the allocation that fails, or 0  */
     int far;                        /* clients call from beyond loopback */
+    int  fail_all;                  /* and all after it                 */
+    long failed, live;              /* that did; that are not yet freed */
 };
 
 /* --- the disk: names and contents --------------------------------------- */
@@ -2904,12 +2906,20 @@ static void world_random(void *ctx, void *p, size_t n) {
 
 static void *world_alloc(void *ctx, void *p, size_t n) {
     world *w = ((world_host *)ctx)->w;
+    void *q;
     if (n == 0) {
+        w->live -= p != NULL;
         free(p);
         return NULL;
     }
-    if (w->fail_alloc && --w->fail_alloc == 0) return NULL;
-    return realloc(p, n);
+    if (w->fail_alloc && --w->fail_alloc == 0) {
+        w->fail_alloc = w->fail_all;
+        w->failed++;
+        return NULL;
+    }
+    q = realloc(p, n);
+    w->live += q != NULL && p == NULL;
+    return q;
 }
 
 static void world_init(world *w, uint64_t seed) {
