@@ -62,6 +62,16 @@
 #include <arpa/nameser.h>
 #include <resolv.h>
 
+#ifdef MAIL_TEST           /* test.c makes each allocation fail in turn */
+static void *test_alloc(void *p, size_t n, size_t zeros);
+static char *test_copy(const char *s);
+#undef strdup
+#define malloc(n)     test_alloc(NULL, n, 0)
+#define calloc(n, m)  test_alloc(NULL, 0, (n) * (m))
+#define realloc(p, n) test_alloc(p, n, 0)
+#define strdup(s)     test_copy(s)
+#endif
+
 /* ======================================================================
    [POSIX] mail_sys on real files                                   ch.8
    A machine is one directory, its lock, its sockets. Every name is taken
@@ -1616,6 +1626,7 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
     if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
     if (wait < 0 || m->asks.first) wait = 0;
+    if (n == 0 && wait > 100) wait = 100;      /* no memory: deaf, not asleep */
     if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
         for (i = 0; i < n; i++) {
             if (m->polls[i].revents == 0) continue;
@@ -5331,8 +5342,13 @@ static int conf_read(const char *dir) {
         value = mail_trim(value);
         o = opt_find(serve_table, name);
         copy = malloc(value.n + 1);
-        if (copy) mail_copy(copy, value.n + 1, value);
-        if (o == NULL || copy == NULL || kept.n == LIST_MAX ||
+        if (copy == NULL) {
+            fprintf(stderr, "mail serve: out of memory\n");
+            e = 1;
+            break;
+        }
+        mail_copy(copy, value.n + 1, value);
+        if (o == NULL || kept.n == LIST_MAX ||
             (o->kind != OPT_FLAG && value.n == 0)) {
             fprintf(stderr, "mail serve: %s line %d: what is \"%.*s\"? "
                     "(names are those of: mail help serve)\n", path, n,
@@ -6348,7 +6364,10 @@ static int cmd_send(int argc, char **argv) {
     if (strcmp(o.from, "<>") != 0 && !send_address(o.from, &s.from))
         return 1;
     s.rcpts = calloc(o.to.n + o.cc.n + o.bcc.n, sizeof *s.rcpts);
-    if (s.rcpts == NULL) return 1;
+    if (s.rcpts == NULL) {
+        fprintf(stderr, "mail send: out of memory\n");
+        return 1;
+    }
     e = 1;
     if (send_rcpts(&s, &o.to) && send_rcpts(&s, &o.cc) &&
         send_rcpts(&s, &o.bcc)) e = send_letter(&o, &s, &l);
@@ -6379,7 +6398,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 static int place_know(place *p, const char *line) {
-    char *copy = malloc(strlen(line) + 1);
+    char *copy;
     if (p->nknown == p->known_cap) {
         size_t cap = p->known_cap ? p->known_cap * 2 : 64;
         char **k = realloc(p->known, cap * sizeof *k);
@@ -6387,8 +6406,8 @@ static int place_know(place *p, const char *line) {
         p->known = k;
         p->known_cap = cap;
     }
+    copy = strdup(line);
     if (copy == NULL) return 0;
-    mail_copy(copy, strlen(line) + 1, mail_s(line));
     p->known[p->nknown++] = copy;
     return 1;
 }
@@ -6400,15 +6419,20 @@ static void place_line(const place *p, mail_str uid, char *to, size_t cap) {
 /* Reads the ledger. A half line at its end, left by a crash, is no UID. */
 static int ledger_open(place *p, const char *path) {
     char line[1024];
+    int known = 1;
     FILE *f = fopen(path, "r");
     snprintf(p->ledger_path, sizeof p->ledger_path, "%s", path);
     while (f && fgets(line, sizeof line, f)) {
         size_t n = strlen(line);
         if (n == 0 || line[n - 1] != '\n') break;
         line[n - 1] = 0;
-        if (!place_know(p, line)) break;
+        if ((known = place_know(p, line)) == 0) break;
     }
     if (f) fclose(f);
+    if (!known) {          /* to be trimmed, it must be known as a whole */
+        fprintf(stderr, "mail fetch: out of memory for the ledger %s\n", path);
+        return 0;
+    }
     if (p->nknown) qsort(p->known, p->nknown, sizeof *p->known, by_text);
     p->sorted = p->nknown;
     p->ledger = fopen(path, "a");

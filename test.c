@@ -2,6 +2,9 @@
 
        ./test            all of them; the last line is "N passed, N failed"
        ./test dot        those with "dot" in their names
+       ./test --fuzz     see [FUZZ]; --sim, --sims, --torture: see [SIM]
+
+   MAIL_TEST_ALL=1 in the environment: without memory, every allocation.
 
    A test is a function in the table at the end of this file, or a dialogue:
    a conversation written as it looks on the wire. To add a dialogue, add a
@@ -30,6 +33,30 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MAIL_H_ONLY
+#undef malloc
+#undef calloc
+#undef realloc
+#undef strdup
+
+/* The heap of mail.c. */
+static struct { long fails; int all; long failed; } t_heap; /* as a world's */
+
+static void *test_alloc(void *p, size_t n, size_t zeros) {
+    if (t_heap.fails && --t_heap.fails == 0) {
+        t_heap.fails = t_heap.all;
+        t_heap.failed++;
+        return NULL;
+    }
+    return zeros ? calloc(1, zeros) : realloc(p, n);
+}
+
+static char *test_copy(const char *s) {
+    char *p = (char *)test_alloc(NULL, strlen(s) + 1, 0);
+    return p ? strcpy(p, s) : NULL;
+}
+#endif
 
 /* ==== [CHECK] the smallest framework ===================================== */
 
@@ -8485,7 +8512,8 @@ static void sim_letter(sim *s, int i) {
 /* --- plans --------------------------------------------------------------- */
 
 enum { PLAN_SEND, PLAN_FETCH, PLAN_TALK, PLAN_BOOT, PLAN_CRASH, PLAN_DISK,
-       PLAN_FULL, PLAN_ROOM, PLAN_MEMORY, PLAN_CLOCK, PLAN_STILL, PLAN_MOVE };
+       PLAN_FULL, PLAN_ROOM, PLAN_MEMORY, PLAN_HEAP, PLAN_CLOCK, PLAN_STILL,
+       PLAN_MOVE };
 
 static void sim_plan_add(sim *s, int64_t ms, int kind, int who) {
     sim_plan *p = &s->plans[s->nplans];
@@ -9377,9 +9405,12 @@ static void sim_plan_do(sim *s, const sim_plan *p) {
     case PLAN_ROOM:   d->limit = 0; break;
     case PLAN_MEMORY:
         w->fail_alloc = 1 + (long)sim_luck(s, 300);
+        w->fail_all = sim_luck(s, 4) == 0;          /* for up to a minute */
+        if (w->fail_all) sim_plan_add(s, sim_luck(s, 60000), PLAN_HEAP, 0);
         sim_note(s, FACT_UPSET, -1, 0, FAULT_ALLOC);
         sim_note(s, FACT_UPSET, -1, 1, FAULT_ALLOC);
         break;
+    case PLAN_HEAP:   w->fail_alloc = w->fail_all = 0; break;
     case PLAN_CLOCK:  sim_clock_jump(s); break;
     case PLAN_STILL:
         w->still = w->epoch + w->ms / 1000;
@@ -12518,6 +12549,130 @@ static void test_flush_for_a_server(void) {
     machine_close(&m);
 }
 
+/* --- without memory ------------------------------------------------------ */
+
+/* The code of the reply to it; 0: none came, or it was hung up. */
+static int t_machine_says(machine *m, int fd, const char *text) {
+    char got[2000] = "";
+    size_t n = 0, at;
+    int turn;
+    if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0) return 0;
+    for (turn = 0; turn < 30 && n < sizeof got - 1; turn++) {
+        ssize_t k;
+        net_turn(m, NULL, 0, 0, 10);
+        k = recv(fd, got + n, sizeof got - 1 - n, 0);
+        if (k == 0) break;
+        if (k > 0) n += (size_t)k;
+        if (n == 0 || got[n - 1] != '\n') continue;
+        for (at = n - 1; at && got[at - 1] != '\n'; at--) {}
+        if (got[at + 3] == ' ' && strncmp(got + at, "220", 3) != 0)
+            return atoi(got + at);
+    }
+    return 0;
+}
+
+/* A mail over a wire of its own: 250, or a code that says "not now". */
+static int t_machine_mail(machine *m) {
+    static const char *const says[] = {
+        "EHLO b.example\r\n", "MAIL FROM:<a@b.example>\r\n",
+        "RCPT TO:<postmaster>\r\n", "DATA\r\n", "Subject: x\r\n\r\ny\r\n.\r\n"
+    };
+    mail_conn *c;
+    int fd[2], i, code = 250;
+    wire *w;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
+    socket_ready(fd[0]);
+    socket_ready(fd[1]);
+    w = wire_of(m, fd[0]);
+    c = w ? mail_server_accept(m->server, fd[0], MAIL_PORT_SMTP, "127.0.0.1",
+                               1) : NULL;
+    if (c) {
+        wire_of(m, fd[0])->conn = c;
+        mail_server_ready(m->server, c);
+    } else close(fd[0]);
+    for (i = 0; i < 5 && c && code / 100 < 4 && code; i++)
+        code = t_machine_says(m, fd[1], says[i]);
+    close(fd[1]);
+    return c ? code : 0;
+}
+
+static int t_machine_starved(long k, int all) {
+    mail_server_opts opts;
+    machine m;
+    mail_sys sys;
+    mail_err e;
+    int64_t until;
+    int code = 0, again = 0, i, found = 0, failed;
+    t_machine(&m);
+    memset(&opts, 0, sizeof opts);
+    opts.host = "mx.example";
+    machine_sys(&m, &sys);
+    t_heap.fails = k;
+    t_heap.all = all;
+    t_heap.failed = 0;
+    m.server = mail_server_open(&sys, &opts, &e);
+    CHECK(m.server || e == MAIL_ERR_NOMEM);
+    if (m.server) code = t_machine_mail(&m);
+    CHECK(code == 250 || code == 0 || code == 451 || code == 421 ||
+          code == 452);
+    failed = t_heap.failed > 0;
+    t_heap.fails = 0;
+    if (!m.server) {                  /* nobody waits for its flushes now */
+        machine_close(&m);
+        CHECK(machine_open(&m, t_dir));
+        m.server = mail_server_open(&sys, &opts, &e);
+    }
+    CHECK(m.server != NULL);
+    /* Directories are flushed anew a second later, a checkpoint in five. */
+    for (until = sys_clock(NULL) + 8000; m.server && again != 250 &&
+         sys_clock(NULL) < until;)
+        if ((again = t_machine_mail(&m)) != 250)
+            for (i = 0; i < 10; i++) net_turn(&m, NULL, 0, 0, 10);
+    CHECK(again == 250);
+    for (i = 0; i < 1000 && m.server && !mail_server_stop(m.server); i++) {
+        net_turn(&m, NULL, 0, 0, 10);
+        flush_rest(&m, 10);
+    }
+    disk_list(&m, "mail/postmaster/new", t_count_name, &found);
+    CHECK(found == 1 + (code == 250));
+    mail_server_close(m.server);
+    machine_close(&m);
+    if (t_now.bad) printf("    the allocation that failed: %ld\n", k);
+    return failed;
+}
+
+/* On the real machine, too, whoever has no memory says so, and lives. */
+static void test_machine_without_memory(void) {
+    int all, every = getenv("MAIL_TEST_ALL") != NULL;
+    long k;
+    for (all = 0; all < 1 + every; all++)
+        for (k = 1; t_machine_starved(k, all) && !t_now.bad;)
+            k += every ? 1 : 5;
+}
+
+/* A ledger that is known in part only would be cut short when it is
+   trimmed. */
+static void test_ledger_without_memory(void) {
+    static place p;
+    long k;
+    int ok = 0, was = dup(2), null = open("/dev/null", O_WRONLY);
+    t_file("build/ledger", "bob@a 1\nbob@a 2\nbob@b 3\n");
+    for (k = 1; !ok && k < 10; k++) {
+        memset(&p, 0, sizeof p);
+        p.account = "bob@a";
+        t_heap.fails = k;
+        dup2(null, 2);
+        ok = ledger_open(&p, "build/ledger");
+        dup2(was, 2);
+        t_heap.fails = 0;
+        CHECK(ok == (k == 5));
+        CHECK(!ok || p.nknown == 3);
+        place_free(&p);
+    }
+    close(was);
+    close(null);
+}
+
 /* ==== [CLI] the program as it is called =================================== */
 
 static void t_cli(const char *command, int status, const char *says) {
@@ -13933,6 +14088,8 @@ static const t_test t_tests[] = {
     T(test_lockstep_readme),
     T(test_lockstep_first_program),
     T(test_lockstep_sections),
+    T(test_machine_without_memory),
+    T(test_ledger_without_memory),
     T(test_cli_usage),
     T(test_cli_demo_is_the_same_twice),
     T(test_cli_users),
@@ -14037,7 +14194,8 @@ int main(int argc, char **argv) {
     char name[200];
     size_t i, k;
     setvbuf(stdout, NULL, _IOLBF, 4096);   /* seen even if a sanitizer stops */
-    alarm(300);                            /* a test that hangs has failed */
+    if (!getenv("MAIL_TEST_ALL"))
+        alarm(300);                        /* a test that hangs has failed */
     if (argc == 4 && strcmp(argv[1], "--engine") == 0)
         return t_engine(argv[2], argv[3]);
 #ifndef MAIL_H_ONLY
