@@ -6356,6 +6356,7 @@ typedef struct mail__batch {
 typedef struct mail__check {      /* a checkpoint under way */
     int seg, phase, any, waits;
     int again, redo;              /* MAKE comes again; has come again    */
+    int late;                     /* STATE has something to do           */
     unsigned lost;                /* mail_server.lost when it began      */
     mail_err err;
     mail__item *next;
@@ -7800,6 +7801,8 @@ static void mail__journal_flush(mail_server *v) {
             in the queue, queue/tmp/ID and its state; if it has a file there
             and leaves it, the state alone.                Flush everything.
      NAME   rename them into mail/NAME/new and queue.      Flush everything.
+     STATE  those of older messages, whose A is in no journal any more: what
+            they say is in a mailbox is so by now.         Flush everything.
      FREE   zeros over the start of the segment.           Flush the segment.
      END    only now it is said, in memory too, that all this is so.
 
@@ -7810,8 +7813,8 @@ static void mail__journal_flush(mail_server *v) {
    ====================================================================== */
 
 enum {
-    MAIL__CHECK_MAKE, MAIL__CHECK_NAME, MAIL__CHECK_FREE, MAIL__CHECK_END,
-    MAIL__CHECK_UNDO
+    MAIL__CHECK_MAKE, MAIL__CHECK_NAME, MAIL__CHECK_STATE, MAIL__CHECK_FREE,
+    MAIL__CHECK_END, MAIL__CHECK_UNDO
 };
 enum { MAIL__AGAIN = 5000 };      /* ms after a checkpoint that failed */
 
@@ -7901,8 +7904,9 @@ static int mail__check_stays(const mail__item *m) {
     return m->dead;
 }
 
-/* Of a message in the segment it may say already what will be so when that is
-   given up: until then the journal outweighs it. Of another it may not. */
+/* It says already what will be so when the segment is given up. If the A is in
+   it, that outweighs it until then; of another message it gets its name only
+   when that is so: phase STATE. */
 static mail_err mail__state_make(mail_server *v, mail__item *m) {
     char name[MAIL_NAME_SIZE];
     mail_buf b = mail_buf_on(v->block, MAIL__BLOCK);
@@ -7914,7 +7918,7 @@ static mail_err mail__state_make(mail_server *v, mail__item *m) {
     mail__tell(v, NULL, MAIL_NOTE_DISK, "", "write %s", name);
     if (file < 0) return (mail_err)(-1 - file);
     m->tmp_state = 1;
-    mail__state_put(m, &b, m->seg == v->check.seg);
+    mail__state_put(m, &b, 1);
     e = v->sys.write(v->sys.ctx, file, 0, b.p, b.n);
     if (v->sys.close(v->sys.ctx, file) && !e) e = MAIL_ERR_IO;
     return e;
@@ -7935,7 +7939,7 @@ static void mail__jobs_later(mail_server *v, mail__item *m) {
 /* Is something so that its state, as it is on the disk, does not say? */
 static mail_err mail__check_state(mail_server *v, mail__item *m, int made) {
     int here = m->seg == v->check.seg;
-    if (!m->changed && !(here && (made || m->has_state))) return MAIL_ERR_OK;
+    if (!m->changed && !made && !(here && m->has_state)) return MAIL_ERR_OK;
     v->check.any = 1;
     return mail__state_make(v, m);
 }
@@ -8028,24 +8032,36 @@ static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
     }
 }
 
+static mail_err mail__check_late(mail_server *v, mail__item *m) {
+    char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
+    mail_err e;
+    if (!m->tmp_state) return MAIL_ERR_OK;
+    mail__name(m, "queue/tmp/", ".state", from);
+    e = mail__rename(v, from, mail__name(m, "queue/", ".state", to), 1);
+    if (e) return e;
+    m->tmp_state = 0;
+    m->has_state = 1;
+    return MAIL_ERR_OK;
+}
+
 static mail_err mail__check_name(mail_server *v, mail__item *m) {
     char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
     mail_err e = MAIL_ERR_OK;
+    int made = 0;
     size_t i;
-    for (i = 0; m->letter && i < m->letter->nrcpts; i++)
-        if (m->letter->rcpts[i].made) mail__check_box_name(v, m, i);
+    for (i = 0; m->letter && i < m->letter->nrcpts; i++) {
+        if (!m->letter->rcpts[i].made) continue;
+        mail__check_box_name(v, m, i);
+        made = 1;
+    }
     /* Its file in the queue stays until its D is durable: with its state. */
     if (m->dead && !m->jobs && m->stage == MAIL__QUEUED) {
         e = mail__check_aside(v, m);
         if (e || !m->has_file) return e;
     }
-    if (m->tmp_state) {
-        mail__name(m, "queue/tmp/", ".state", from);
-        e = mail__rename(v, from, mail__name(m, "queue/", ".state", to), 1);
-        if (e) return e;
-        m->tmp_state = 0;
-        m->has_state = 1;
-    }
+    if (made && m->seg != v->check.seg) v->check.late = 1;
+    else e = mail__check_late(v, m);
+    if (e) return e;
     if (m->tmp) {
         mail__name(m, "queue/tmp/", "", from);
         mail__name(m, "queue/", "", to);
@@ -8099,7 +8115,7 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
         r->made = 0;
         r->job = NULL;
         mail__rcpt_set(v, m, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
-        if (!was && here) m->changed = m->unsaved = 0;  /* the state says so */
+        if (!was) m->changed = m->unsaved = 0;      /* the state says so */
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in the mailbox of %s",
                    mail__id(m, id), mail__show(&r->path, path));
     }
@@ -8233,8 +8249,8 @@ static int mail__check_slice(const mail_server *v) {
 /* Up to so many messages of a phase, then it is another's turn. */
 static void mail__check_step(mail_server *v) {
     static mail_err (*const each[])(mail_server *, mail__item *) = {
-        mail__check_make, mail__check_name, NULL, mail__check_end,
-        mail__check_undo
+        mail__check_make, mail__check_name, mail__check_late, NULL,
+        mail__check_end, mail__check_undo
     };
     mail__check *k = &v->check;
     mail__segment *g = &v->segs[k->seg];
@@ -8257,6 +8273,8 @@ static void mail__check_step(mail_server *v) {
         k->next = g->list;
     } else if (k->phase == MAIL__CHECK_NAME)
         mail__check_flush(v, -1, k->any);
+    else if (k->phase == MAIL__CHECK_STATE)
+        mail__check_flush(v, -1, k->late);
     else if (k->phase == MAIL__CHECK_FREE) mail__check_give_up(v);
     else if (k->phase == MAIL__CHECK_END) mail__check_over(v);
     else mail__check_undone(v);

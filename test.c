@@ -5972,6 +5972,41 @@ static void test_world_dead_letter_after_a_failed_flush(void) {
     }
 }
 
+/* A message of the queue, of which the journal says nothing, comes into a
+   mailbox. Whoever fetches and deletes it at once does not see it again,
+   though the power goes before anything more is written down. */
+static void test_world_fetched_at_once_is_gone(void) {
+    static t_inbox b;
+    uint64_t luck;
+    for (luck = 1; luck <= 10; luck++) {
+        t_world *p = t_begin(0);
+        vdisk *d = &p->a->disk;
+        char text[1000];
+        size_t i;
+        int k;
+        memset(&b, 0, sizeof b);
+        mail_server_close(p->a->server);
+        t_queued(text, sizeof text, '1', '9', "");
+        vdisk_put(d, "queue/6955B900-00000001-000001", mail_s(text));
+        d->mode = VDISK_STRICT;
+        for (i = 0; i < d->n; i++) d->names[i].safe_dir = d->names[i].dir;
+        d->slow = 1000;
+        d->luck = luck;
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        for (k = 0; k < 20 && b.count == 0; k++)
+            t_world_fetch(p, &b, "mail.a", "carol", "x y", 0);
+        CHECK(b.count == 1);
+        d->style = 0;
+        world_crash(p->a);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        d->slow = 0;
+        world_run(&p->w, p->w.ms + 20000);
+        CHECK(t_files(p->a, "mail/carol/new") == 0);
+        t_free(&b.text);
+        t_end(p);
+    }
+}
+
 /* Space for the journal could not be written ahead, and the zeros for what
    comes next went over the page of what was durable: a power loss then took
    it along. */
@@ -14023,6 +14058,7 @@ static const t_test t_tests[] = {
     T(test_world_five_days_then_a_report),
     T(test_world_no_report_about_a_report),
     T(test_world_dead_letter_after_a_failed_flush),
+    T(test_world_fetched_at_once_is_gone),
     T(test_world_zeros_ahead_begin_on_a_page),
     T(test_world_a_flush_that_fails_for_two),
     T(test_world_login_and_checkpoint),
