@@ -8320,6 +8320,7 @@ typedef struct sim_talk {
     int data, msg, report, mail, code, multi, faulty;
     int nrcpts, answered, rcpts[130], codes[130];
     int dest, session, stored, user, deles, quit, over;
+    int64_t data_since;
     int64_t octets, stat_n, stat_octets, taken, taken_octets;
     int nuids, nsizes, gone[SIM_UIDS];
     char cline[1100], sline[1100];
@@ -8711,7 +8712,8 @@ static void sim_accepted(sim *s, sim_talk *t, vwire *x) {
 
 static void sim_smtp_reply(sim *s, sim_talk *t, vwire *x, int code) {
     char what;
-    if (code == 421 && t->data && x->drip && x->to[1].n)
+    if (code == 421 && t->data && x->drip && x->to[1].n &&
+        s->w.ms - t->data_since < 300000)      /* then it is too slow */
         sim_wrong(s, "I15", "who sends data all the time is hung up on");
     if (t->head == t->tail) {
         if (code != 421) sim_wrong(s, "I13", "a reply %d to nothing", code);
@@ -8722,7 +8724,7 @@ static void sim_smtp_reply(sim *s, sim_talk *t, vwire *x, int code) {
     t->tail++;
     if (what == 'R' && t->answered < t->nrcpts)
         t->codes[t->answered++] = code;
-    if (what == 'D' && code == 354) t->data = 1;
+    if (what == 'D' && code == 354) t->data = 1, t->data_since = s->w.ms;
     if (what == '.' && t->msg >= 0 && t->msg < s->nmsgs) {
         sim_note(s, FACT_REPLY, t->msg, t->host,
                  (uint64_t)code | (uint64_t)t->mail << 10 |
