@@ -1,4 +1,5 @@
-# make           the program: ./mail
+# make           the program: ./mail; with TLS where OpenSSL is found, without
+#                it with make TLS=0
 # make demo      one message through four programs, no network
 # make test      every test, in seconds; without network or root
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
@@ -20,15 +21,23 @@ WARN    = -Wall -Wextra -Wconversion -Wshadow -pedantic -Wformat=2 \
 BUILD   = $(CC) $(STD) -pthread $(WARN) $(CPPFLAGS)
 # DNS messages are read by libc, or (macOS, glibc before 2.34) by -lresolv.
 RESOLV  = $(shell sh .ci/resolv $(CC))
+# OpenSSL, where it is found; TLS=0 looks for none.
+TLS     = 1
+WITH    = $(eval WITH := $(if $(filter 0,$(TLS)),,$(shell sh .ci/tls $(CC) \
+          $(CPPFLAGS) $(LDFLAGS))))$(WITH)
 
 all: mail
 
-mail: mail.c mail.h
-	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS) $(RESOLV)
+mail: mail.c mail.h build/with
+	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS) $(RESOLV) $(WITH)
 
-build/test: test.c mail.c mail.h
+build/test: test.c mail.c mail.h build/with
+	$(BUILD) -O1 -g -o $@ test.c $(LDFLAGS) $(RESOLV) $(WITH)
+
+# What was built with other libraries is built again.
+build/with: FORCE
 	@mkdir -p build
-	$(BUILD) -O1 -g -o $@ test.c $(LDFLAGS) $(RESOLV)
+	@echo '$(WITH)' | cmp -s - $@ || echo '$(WITH)' >$@
 
 demo: mail
 	@./mail demo
@@ -63,5 +72,5 @@ bench: mail build/test
 clean:
 	rm -rf build mail
 
-.PHONY: all demo test tutorial check interop fuzz soak mutants crash \
+.PHONY: FORCE all demo test tutorial check interop fuzz soak mutants crash \
         bench clean

@@ -2,12 +2,14 @@
    the demo and the command line. `main` is left out under MAIL_NO_MAIN, so
    that a project can compile this file in, and test.c include it. Under
    MAIL_NO_SYNCFS everything is flushed name by name, as on all but Linux.
+   Under MAIL_TLS there is TLS, with -lssl -lcrypto (OpenSSL 1.1.1 or later).
 
    mail.h decides, mail.c does: below that border nothing knows what a reply
    means. The rooms, from the bottom up:
 
    POSIX   mail_sys on real files          WORLD  mail_sys in memory, for
    DNS     names into addresses                   the demo and the tests
+   TLS     handshakes, records, certificates: OpenSSL
    NET     sockets, and the loop
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    TRACE   one list of events              DEMO   its views
@@ -62,6 +64,12 @@
 #include <arpa/nameser.h>
 #include <resolv.h>
 
+#ifdef MAIL_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#endif
+
 #ifdef MAIL_TEST           /* test.c makes each allocation fail in turn */
 static void *test_alloc(void *p, size_t n, size_t zeros);
 static char *test_copy(const char *s);
@@ -96,9 +104,14 @@ typedef struct flush_list { flush_ask *first, **end; } flush_list;
 
 typedef struct dns_query dns_query;
 
+typedef struct tls_wire tls_wire;
+typedef struct ssl_ctx_st tls_keys;     /* OpenSSL's SSL_CTX: what all share */
+static void tls_keys_free(tls_keys *k);
+
 typedef struct wire {               /* a socket, by its number */
     mail_conn *conn;
     int connecting;                 /* not answered yet             */
+    tls_wire *tls;                       /* what runs on it, or is made  */
     dns_query *query;               /* or it is one to a name server */
 } wire;
 
@@ -145,6 +158,7 @@ typedef struct machine {
     char **open; size_t nopen;      /* names of files, by number          */
 #endif
     wire *wires; size_t nwires;
+    tls_keys *tls_server, *tls_client;  /* or NULL: no TLS                */
     struct pollfd *polls; size_t polls_cap;
     int64_t full_until;             /* no sockets left: accept later */
 } machine;
@@ -751,6 +765,8 @@ static void machine_close(machine *m) {
     flush_drop(&m->begun);
     names_free(m);
     if (m->dir >= 0) close(m->dir);
+    tls_keys_free(m->tls_server);
+    tls_keys_free(m->tls_client);
     free(m->wires);
     free(m->polls);
 }
@@ -1392,6 +1408,347 @@ static void dns_close(machine *m) {
 }
 
 /* ======================================================================
+   [TLS] handshakes, records, certificates: OpenSSL     RFC 8446, 9325 | ch.13
+   When TLS begins, and what is forgotten then, is decided in mail.h; this is
+   the rest. Nothing here waits: what cannot go on says what it waits for.
+   ====================================================================== */
+
+#ifdef MAIL_TLS
+struct tls_wire {
+    SSL *ssl;
+    int fd, made, broken;           /* the handshake is over; so is TLS   */
+    int reads, writes;              /* MAIL_WANT_: what each waits for    */
+    char why[300];                  /* it failed                          */
+    char what[80];                  /* "TLSv1.3 TLS_AES_256_GCM_SHA384"   */
+};
+
+/* OpenSSL reads and writes through our own functions: one place for octets,
+   and no SIGPIPE. */
+static int tls_bio_read(BIO *b, char *p, int n) {
+    int64_t k = net_recv(NULL, (int)(intptr_t)BIO_get_data(b), p, (size_t)n);
+    BIO_clear_retry_flags(b);
+    if (k == -1) BIO_set_retry_read(b);
+    return k < 0 ? -1 : (int)k;
+}
+
+static int tls_bio_write(BIO *b, const char *p, int n) {
+    int64_t k = net_send(NULL, (int)(intptr_t)BIO_get_data(b), p, (size_t)n);
+    BIO_clear_retry_flags(b);
+    if (k == -1) BIO_set_retry_write(b);
+    return k < 0 ? -1 : (int)k;
+}
+
+static long tls_bio_ctrl(BIO *b, int what, long n, void *p) {
+    (void)b;
+    (void)n;
+    (void)p;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static BIO *tls_bio_new(int fd) {
+    static BIO_METHOD *how;
+    BIO *b;
+    if (how == NULL) {
+        how = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
+                           "mail");
+        if (how == NULL) return NULL;
+        BIO_meth_set_read(how, tls_bio_read);
+        BIO_meth_set_write(how, tls_bio_write);
+        BIO_meth_set_ctrl(how, tls_bio_ctrl);
+    }
+    b = BIO_new(how);
+    if (b) {
+        BIO_set_data(b, (void *)(intptr_t)fd);
+        BIO_set_init(b, 1);
+    }
+    return b;
+}
+
+/* OpenSSL's first word on what went wrong. */
+static const char *tls_reason(void) {
+    unsigned long e = ERR_peek_error();
+    const char *why = !e ? NULL : ERR_GET_LIB(e) == ERR_LIB_SYS
+                      ? strerror(ERR_GET_REASON(e))
+                      : ERR_reason_error_string(e);
+    if (e && ERR_GET_REASON(e) == SSL_R_WRONG_VERSION_NUMBER)
+        why = "what the peer says is not TLS";
+    return why ? why : "the connection broke in the handshake";
+}
+
+/* The names that a certificate is for, "a.example b.example". */
+static void tls_names(X509 *x, char *to, size_t cap) {
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL,
+                                            NULL);
+    mail_buf b = mail_buf_on(to, cap - 1);
+    int i;
+    for (i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+        if (g->type == GEN_DNS)
+            mail_buf_fmt(&b, "%s%.*s", b.n ? " " : "",
+                         ASN1_STRING_length(g->d.dNSName),
+                         (const char *)ASN1_STRING_get0_data(g->d.dNSName));
+    }
+    to[b.n] = 0;
+    GENERAL_NAMES_free(names);
+}
+
+/* Called for each thing that is wrong with a certificate: the first one is
+   kept, in words. */
+static int tls_verified(int ok, X509_STORE_CTX *store) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store,
+                   SSL_get_ex_data_X509_STORE_CTX_idx());
+    tls_wire *t = SSL_get_app_data(ssl);
+    int e = X509_STORE_CTX_get_error(store);
+    char names[200] = "";
+    if (ok || t->why[0]) return ok;
+    if (e == X509_V_ERR_HOSTNAME_MISMATCH ||
+        e == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+        tls_names(X509_STORE_CTX_get0_cert(store), names, sizeof names);
+        snprintf(t->why, sizeof t->why, "its certificate is for %s",
+                 names[0] ? names : "another name");
+    } else snprintf(t->why, sizeof t->why, "its certificate is not good: %s",
+                    X509_verify_cert_error_string(e));
+    return ok;
+}
+
+static const char *tls_version(void) {
+    return OpenSSL_version(OPENSSL_VERSION);
+}
+
+/* What holds for both sides: TLS 1.2 and later, no renegotiation, no memory
+   for records while nothing moves. */
+static tls_keys *tls_keys_new(int server) {
+    SSL_CTX *k = SSL_CTX_new(server ? TLS_server_method()
+                                    : TLS_client_method());
+    if (k == NULL) return NULL;
+    SSL_CTX_set_min_proto_version(k, TLS1_2_VERSION);
+    SSL_CTX_set_mode(k, SSL_MODE_RELEASE_BUFFERS |
+                     SSL_MODE_ENABLE_PARTIAL_WRITE |
+                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(k, SSL_OP_NO_COMPRESSION);
+#ifdef SSL_OP_NO_RENEGOTIATION
+    SSL_CTX_set_options(k, SSL_OP_NO_RENEGOTIATION);
+#endif
+    SSL_CTX_set_session_cache_mode(k, SSL_SESS_CACHE_OFF); /* tickets do */
+    SSL_CTX_set_session_id_context(k, (const unsigned char *)"mail", 4);
+    return k;
+}
+
+static void tls_keys_free(tls_keys *k) { SSL_CTX_free(k); }
+
+/* A key behind a password would have to be asked for, now and at each
+   reload. */
+static int tls_no_password(char *to, int n, int writing, void *ctx) {
+    (void)to;
+    (void)n;
+    (void)writing;
+    (void)ctx;
+    return -1;
+}
+
+/* A server's certificate, with what leads to its CA behind it, and its key.
+   NULL and a line on stderr. */
+static tls_keys *tls_server_keys(const char *cert, const char *key) {
+    tls_keys *k = tls_keys_new(1);
+    const char *what = "--cert", *name = cert;
+    int ok = k != NULL;
+    ERR_clear_error();
+    if (ok) {
+        SSL_CTX_set_default_passwd_cb(k, tls_no_password);
+        ok = SSL_CTX_use_certificate_chain_file(k, cert) == 1;
+    }
+    if (ok) {
+        what = "--key", name = key;
+        ok = SSL_CTX_use_PrivateKey_file(k, key, SSL_FILETYPE_PEM) == 1 &&
+             SSL_CTX_check_private_key(k) == 1;
+    }
+    if (ok) return k;
+    fprintf(stderr, "mail: %s %s: %s; it must be PEM, readable, without a "
+            "password, and the key be the certificate's\n", what, name,
+            tls_reason());
+    SSL_CTX_free(k);
+    return NULL;
+}
+
+/* For clients: whom to trust. cafile NULL: whom the system trusts. */
+static tls_keys *tls_client_keys(const char *cafile) {
+    tls_keys *k = tls_keys_new(0);
+    ERR_clear_error();
+    if (k && (cafile ? SSL_CTX_load_verify_locations(k, cafile, NULL)
+                     : SSL_CTX_set_default_verify_paths(k)) == 1) return k;
+    if (k && cafile == NULL) return k;         /* then nobody is trusted */
+    fprintf(stderr, "mail: --cafile %s: %s; it must be PEM\n",
+            cafile ? cafile : "", tls_reason());
+    SSL_CTX_free(k);
+    return NULL;
+}
+
+/* The name that the certificate must be for, and that the server is told
+   (RFC 6066 3), which for an address it is not. */
+static int tls_host(SSL *ssl, const char *host, int verify) {
+    unsigned char address[16];
+    int is_address = inet_pton(AF_INET, host, address) == 1 ||
+                     inet_pton(AF_INET6, host, address) == 1;
+    if (!is_address && SSL_set_tlsext_host_name(ssl, host) != 1) return 0;
+    if (!verify) return 1;
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, tls_verified);
+    return (is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
+                                                       host)
+                       : SSL_set1_host(ssl, host)) == 1;
+}
+
+static void tls_free(tls_wire *t) {
+    if (t == NULL) return;
+    ERR_clear_error();
+    if (t->made && !t->broken) SSL_shutdown(t->ssl);     /* close_notify */
+    SSL_free(t->ssl);
+    free(t);
+}
+
+/* TLS on a socket: of a client that calls host, or (NULL) of a server. */
+static tls_wire *tls_new(tls_keys *k, int fd, const char *host, int verify) {
+    tls_wire *t = calloc(1, sizeof *t);
+    BIO *b = tls_bio_new(fd);
+    ERR_clear_error();
+    if (t) t->ssl = SSL_new(k);
+    if (t == NULL || t->ssl == NULL || b == NULL ||
+        (host && !tls_host(t->ssl, host, verify))) {
+        BIO_free(b);
+        tls_free(t);
+        return NULL;
+    }
+    SSL_set_app_data(t->ssl, t);
+    SSL_set_bio(t->ssl, b, b);
+    if (host) SSL_set_connect_state(t->ssl);
+    else SSL_set_accept_state(t->ssl);
+    t->fd = fd;
+    t->reads = MAIL_WANT_READ;
+    t->writes = MAIL_WANT_WRITE;
+    if (host) t->reads = MAIL_WANT_WRITE;          /* its hello comes first */
+    return t;
+}
+
+/* What OpenSSL waits for, or 0: it is over. */
+static int tls_blocked(tls_wire *t, int k) {
+    int e = SSL_get_error(t->ssl, k);
+    if (e == SSL_ERROR_WANT_READ) return MAIL_WANT_READ;
+    if (e == SSL_ERROR_WANT_WRITE) return MAIL_WANT_WRITE;
+    if (e != SSL_ERROR_ZERO_RETURN) t->broken = 1;
+    return 0;
+}
+
+/* One step of the handshake: 1 it is made, 0 not yet, -1 why. */
+static int tls_shake(tls_wire *t) {
+    int k;
+    ERR_clear_error();
+    k = SSL_do_handshake(t->ssl);
+    if (k == 1) {
+        t->made = 1;
+        t->reads = MAIL_WANT_READ;
+        snprintf(t->what, sizeof t->what, "%s %s", SSL_get_version(t->ssl),
+                 SSL_get_cipher_name(t->ssl));
+        return 1;
+    }
+    t->reads = tls_blocked(t, k);
+    if (t->reads) return 0;
+    t->broken = 1;
+    if (!t->why[0]) mail_copy(t->why, sizeof t->why, mail_s(tls_reason()));
+    return -1;
+}
+
+/* As net_recv: 0 is the peer's close_notify; an end without it is a break:
+   somebody may have cut the rest off (RFC 8446 6.1). */
+static int64_t tls_recv(tls_wire *t, void *p, size_t n) {
+    size_t got = 0;
+    int k;
+    if (t->broken) return -2;
+    ERR_clear_error();
+    t->reads = MAIL_WANT_READ;
+    do {
+        k = SSL_read(t->ssl, (char *)p + got, (int)(n - got));
+        if (k > 0) got += (size_t)k;
+    } while (k > 0 && got < n && SSL_pending(t->ssl) > 0);
+    if (got) return (int64_t)got;
+    t->reads = tls_blocked(t, k);
+    if (t->reads) return -1;
+    t->reads = MAIL_WANT_READ;
+    return t->broken ? -2 : 0;
+}
+
+static int64_t tls_send(tls_wire *t, const void *p, size_t n) {
+    int k;
+    if (t->broken) return -2;
+    ERR_clear_error();
+    t->writes = MAIL_WANT_WRITE;
+    k = SSL_write(t->ssl, p, (int)(n < 1024 * 1024 ? n : 1024 * 1024));
+    if (k > 0) return k;
+    t->writes = tls_blocked(t, k);
+    if (t->writes) return -1;
+    t->broken = 1;
+    return -2;
+}
+
+/* What to poll for, when the session wants that. */
+static int tls_wants(const tls_wire *t, int want) {
+    if (!t->made) return t->reads;
+    return (want & MAIL_WANT_READ ? t->reads : 0) |
+           (want & MAIL_WANT_WRITE ? t->writes : 0);
+}
+
+/* Octets that have been read from the socket and not from here: poll knows
+   nothing of them. */
+static int tls_holds(const tls_wire *t) {
+    return t->made && !t->broken && SSL_pending(t->ssl) > 0;
+}
+
+#else
+struct tls_wire { int made, reads; char why[4], what[4]; };
+
+static tls_keys *tls_server_keys(const char *cert, const char *key) {
+    (void)key;
+    fprintf(stderr, "mail: --cert %s: this program was built without TLS: "
+            "install OpenSSL's headers, and make again\n", cert);
+    return NULL;
+}
+
+static tls_keys *tls_client_keys(const char *cafile) {
+    (void)cafile;
+    fprintf(stderr, "mail: this program was built without TLS: install "
+            "OpenSSL's headers, and make again; or say --tls no\n");
+    return NULL;
+}
+
+static tls_wire *tls_new(tls_keys *k, int fd, const char *host, int verify) {
+    (void)k;
+    (void)fd;
+    (void)host;
+    (void)verify;
+    return NULL;
+}
+
+static const char *tls_version(void) { return "none"; }
+static void tls_keys_free(tls_keys *k) { (void)k; }
+static void tls_free(tls_wire *t) { (void)t; }
+static int tls_shake(tls_wire *t) { (void)t; return -1; }
+static int tls_wants(const tls_wire *t, int want) { (void)t; return want; }
+static int tls_holds(const tls_wire *t) { (void)t; return 0; }
+
+static int64_t tls_recv(tls_wire *t, void *p, size_t n) {
+    (void)t;
+    (void)p;
+    (void)n;
+    return -2;
+}
+
+static int64_t tls_send(tls_wire *t, const void *p, size_t n) {
+    (void)t;
+    (void)p;
+    (void)n;
+    return -2;
+}
+#endif
+
+/* ======================================================================
    [NET] sockets, and the loop                                      ch.14
    One process, one loop: it waits for whatever can move, moves it, makes
    durable what is to be durable, and waits again. One thing blocks: the
@@ -1444,8 +1801,39 @@ static int net_connect(void *ctx, const char *at, void *conn) {
 static void net_hangup(void *ctx, int fd) {
     machine *m = ctx;
     wire *w = wire_of(m, fd);
+    if (w) tls_free(w->tls);
     if (w) memset(w, 0, sizeof *w);
     close(fd);
+}
+
+static int64_t wire_recv(void *ctx, int fd, void *p, size_t n) {
+    wire *w = wire_of(ctx, fd);
+    return w && w->tls ? tls_recv(w->tls, p, n) : net_recv(NULL, fd, p, n);
+}
+
+static int64_t wire_send(void *ctx, int fd, const void *p, size_t n) {
+    wire *w = wire_of(ctx, fd);
+    return w && w->tls ? tls_send(w->tls, p, n) : net_send(NULL, fd, p, n);
+}
+
+static mail_err wire_secure(void *ctx, int fd, const char *host,
+                            void *conn) {
+    machine *m = ctx;
+    wire *w = wire_of(m, fd);
+    tls_keys *k = host ? m->tls_client : m->tls_server;
+    (void)conn;                            /* it is that of the wire */
+    if (w == NULL || w->tls || k == NULL) return MAIL_ERR_TLS;
+    w->tls = tls_new(k, fd, host, 0);
+    return w->tls ? MAIL_ERR_OK : MAIL_ERR_NOMEM;
+}
+
+/* The next step of a handshake. */
+static void wire_shake(machine *m, const wire *w) {
+    tls_wire *t = w->tls;
+    int k = tls_shake(t);
+    if (k) mail_server_secured(m->server, w->conn,
+                               k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
+                               k > 0 ? t->what : t->why);
 }
 
 /* An outgoing connection has been made or refused. */
@@ -1576,11 +1964,22 @@ static struct pollfd *polls_room(machine *m, size_t n) {
     return m->polls;
 }
 
+/* Has TLS read more of it than the session has? poll knows nothing of that. */
+static int wire_holds(const wire *w, int want) {
+    return w->tls && (want & MAIL_WANT_READ) && tls_holds(w->tls);
+}
+
+static int net_held(machine *m, const struct pollfd *p) {
+    const wire *w = wire_of(m, p->fd);
+    return w && w->conn && wire_holds(w, mail_conn_wants(w->conn));
+}
+
 /* Who waits for what: listeners first, then signals, the thread that
    flushes, connections. One that wants
    nothing is left out: poll would say "hung up" again and again, and the
    loop would spin. */
-static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
+static size_t polls_fill(machine *m, const listener *ls, size_t nls,
+                         int *held) {
     size_t n = nls, i;
     int full = sys_clock(NULL) < m->full_until;
     struct pollfd *p = polls_room(m, nls + m->nwires + 2);
@@ -1600,6 +1999,8 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls) {
         const wire *w = &m->wires[i];
         int want = w->conn ? mail_conn_wants(w->conn) :
                    w->query ? dns_wants(w->query) : 0;
+        if (wire_holds(w, want)) *held = 1;
+        if (w->tls) want = tls_wants(w->tls, want);
         if (want == 0) continue;
         p[n].fd = (int)i;
         p[n].revents = 0;
@@ -1615,6 +2016,7 @@ static void net_event(machine *m, const struct pollfd *p) {
     if (w->query) dns_event(m, w->query);
     else if (w->conn == NULL) return;
     else if (w->connecting) net_connected(m, p->fd);
+    else if (w->tls && !w->tls->made) wire_shake(m, w);
     else mail_server_ready(m->server, w->conn);
 }
 
@@ -1622,14 +2024,16 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
                      int may_login, int64_t at_most) {
     int64_t due = mail_server_tick(m->server), now = sys_clock(NULL);
     int64_t names = dns_due(m), wait = (names < due ? names : due) - now;
-    size_t n = polls_fill(m, ls, nls), i;
+    int held = 0;
+    size_t n = polls_fill(m, ls, nls, &held), i;
     if (wait > at_most) wait = at_most;
     if (now < m->full_until && wait > 1000) wait = 1000;
-    if (wait < 0 || m->asks.first) wait = 0;
+    if (wait < 0 || m->asks.first || held) wait = 0;
     if (n == 0 && wait > 100) wait = 100;      /* no memory: deaf, not asleep */
-    if (poll(m->polls, (nfds_t)n, (int)wait) > 0)
+    if (poll(m->polls, (nfds_t)n, (int)wait) > 0 || held)
         for (i = 0; i < n; i++) {
-            if (m->polls[i].revents == 0) continue;
+            if (m->polls[i].revents == 0 &&
+                !(held && i > nls + 1 && net_held(m, &m->polls[i]))) continue;
             if (i < nls) net_accept(m, &ls[i], may_login);
             else if (i == nls) drain_signals();
             else if (i > nls + 1) net_event(m, &m->polls[i]);
@@ -1657,11 +2061,12 @@ static void machine_sys(machine *m, mail_sys *s) {
     s->list = disk_list;
     s->space = disk_space;
     s->flush = disk_flush;
-    s->recv = net_recv;
-    s->send = net_send;
+    s->recv = wire_recv;
+    s->send = wire_send;
     s->lookup = dns_lookup;
     s->connect = net_connect;
     s->hangup = net_hangup;
+    s->secure = m->tls_client ? wire_secure : NULL;
 }
 
 /* ======================================================================
@@ -5215,6 +5620,7 @@ typedef struct serve_opts {
     const char *dir, *host, *smtp, *submission, *pop3, *smarthost;
     const char *resolver;
     const char *bare_lf, *catch_all, *retry;
+    const char *smtps, *pop3s, *cert, *key;
     text_list domains, routes;
     int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
     int64_t max_per_address, crowd_timeout, timeout, hello_timeout;
@@ -5241,6 +5647,14 @@ static const opt serve_table[] = {
       "ADDR: from users, who log in (127.0.0.1:2587)" },
     { "pop3", OPT_TEXT, &serve.pop3,
       "ADDR: users fetch here (127.0.0.1:2110)" },
+    { "smtps", OPT_TEXT, &serve.smtps,
+      "ADDR: submission, in TLS from the start (none)" },
+    { "pop3s", OPT_TEXT, &serve.pop3s,
+      "ADDR: POP3, in TLS from the start (none)" },
+    { "cert", OPT_TEXT, &serve.cert,
+      "FILE: the certificate, PEM, its CA's behind it: TLS" },
+    { "key", OPT_TEXT, &serve.key,
+      "FILE: its key, PEM (default: in the same FILE)" },
     { "route", OPT_LIST, &serve.routes,
       "DOMAIN=HOST:PORT: where that domain's mail goes" },
     { "smarthost", OPT_TEXT, &serve.smarthost,
@@ -5254,7 +5668,7 @@ static const opt serve_table[] = {
     { "unsealed", OPT_FLAG, &serve.unsealed,
       ": listen and connect beyond loopback" },
     { "allow-plaintext-auth", OPT_FLAG, &serve.allow_plain,
-      ": take passwords from beyond loopback" },
+      ": take passwords in clear from beyond loopback" },
     { "verbose", OPT_FLAG, &serve.verbose,
       ": log commands, replies and disk steps, too" },
     { "Limits (numbers of seconds, or of octets: 10k, 10m):", OPT_TITLE,
@@ -5484,6 +5898,10 @@ static int serve_check(mail_server_opts *o) {
     if (serve.pop3_timeout && serve.pop3_timeout < 600)   /* RFC 1939 3 */
         return usage_error("serve", "600 seconds or more are wanted for",
                            "--pop3-timeout");
+    if (!serve.cert && (serve.smtps || serve.pop3s || serve.key))
+        return usage_error("serve", "TLS needs a certificate: give",
+                           "--cert FILE");
+    o->tls = serve.cert != NULL;
     if (serve.catch_all && !mail_user_ok(mail_s(serve.catch_all)))
         return usage_error("serve", "not a user:", serve.catch_all);
     o->routing.smarthost = serve.smarthost;
@@ -5506,7 +5924,8 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     int64_t now;
     (void)ctx;
     (void)state;
-    if (kind != MAIL_NOTE_FATE && !serve.verbose) return;
+    if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_TLS && !serve.verbose)
+        return;
     now = sys_time(NULL, &zone);
     mail_date(&b, now, zone);
     date[b.n] = 0;
@@ -5579,6 +5998,21 @@ static void ask_one(void *arg, const char *name) {
 /* Names that come while we go through them are seen, or bring a SIGHUP. */
 static void ask_all(machine *m) { disk_list(m, "queue/ask", ask_one, m); }
 
+/* The certificate, at the start and after each SIGHUP: what is in force stays
+   if the new one is not good. Without --cert there is TLS to others only. */
+static int serve_keys(machine *m) {
+    tls_keys *k;
+#ifdef MAIL_TLS
+    if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL);
+#endif
+    if (serve.cert == NULL) return 1;
+    k = tls_server_keys(serve.cert, serve.key ? serve.key : serve.cert);
+    if (k == NULL) return 0;
+    tls_keys_free(m->tls_server);
+    m->tls_server = k;
+    return 1;
+}
+
 static int serve_loop(machine *m, const listener *ls, size_t n) {
     int64_t until = 0;
     while (!until || sys_clock(NULL) < until) {
@@ -5588,6 +6022,8 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
             e = mail_server_reload(m->server);
             if (e) fprintf(stderr, "mail serve: users: %s; the old ones stay"
                            "\n", mail_err_text(e));
+            if (!serve_keys(m)) fprintf(stderr, "mail serve: the old "
+                                        "certificate stays\n");
             disk_check(m);
             ask_all(m);
         }
@@ -5602,15 +6038,18 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
 }
 
 static int serve_run(machine *m, const mail_server_opts *o) {
-    listener ls[3] = {
+    listener ls[5] = {
         { -1, MAIL_PORT_SMTP, "smtp", serve.smtp },
         { -1, MAIL_PORT_SUBMISSION, "submission", serve.submission },
-        { -1, MAIL_PORT_POP3, "pop3", serve.pop3 }
+        { -1, MAIL_PORT_POP3, "pop3", serve.pop3 },
+        { -1, MAIL_PORT_SMTPS, "smtps", serve.smtps },
+        { -1, MAIL_PORT_POP3S, "pop3s", serve.pop3s }
     };
     mail_sys sys;
     mail_err e;
     size_t i;
     int ok;
+    if (!serve_keys(m)) return 1;
     machine_sys(m, &sys);
     ask_sweep(m);
     m->unsealed = serve.unsealed;
@@ -5627,14 +6066,15 @@ static int serve_run(machine *m, const mail_server_opts *o) {
         return 1;
     }
     ok = disk_check(m);
-    for (i = 0; i < 3 && ok; i++) ok = listen_on(m, &ls[i]);
+    for (i = 0; i < 5 && ok; i++)
+        if (ls[i].where) ok = listen_on(m, &ls[i]);
     if (ok) {
         printf("ready\n");
         fflush(stdout);
-        serve_loop(m, ls, 3);
+        serve_loop(m, ls, 5);
     }
     mail_server_close(m->server);
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < 5; i++)
         if (ls[i].fd >= 0) close(ls[i].fd);
     return !ok;
 }
@@ -6043,41 +6483,121 @@ static int client_connect(const char *server, int unsealed, int *local) {
     return fd;
 }
 
+/* What a client program was told of TLS. */
+typedef struct client_tls {
+    const char *how, *cafile;       /* --tls, --cafile   */
+    int insecure;
+    mail_tls mode;                  /* what comes of it  */
+    char host[MAIL_DOMAIN_SIZE];    /* of --server       */
+    tls_keys *keys;
+    tls_wire *tls;
+} client_tls;
+
+static int client_tls_usage(const client_tls *c, const char *command) {
+    if (c->how == NULL || strcmp(c->how, "no") == 0 ||
+        strcmp(c->how, "starttls") == 0 || strcmp(c->how, "tls") == 0)
+        return 0;
+    return usage_error(command, "--tls is no, starttls or tls, not", c->how);
+}
+
+/* Beyond this machine nothing is said in clear unless --tls no says so; on it
+   there is nobody in between, and mostly no certificate. */
+static int client_tls_read(client_tls *c, const char *server, int local) {
+    mail_str host;
+    int port = 0;
+    if (mail_host_port(mail_s(server), &host, &port) ||
+        !mail_copy(c->host, sizeof c->host, host)) return 0;
+    if (!host.n) mail_copy(c->host, sizeof c->host, mail_s("127.0.0.1"));
+    if (c->how == NULL)
+        c->how = port == 465 || port == 995 ? "tls" : local ? "no"
+                                                            : "starttls";
+    c->mode = strcmp(c->how, "tls") == 0 ? MAIL_TLS_NOW :
+              strcmp(c->how, "starttls") == 0 ? MAIL_TLS_MUST : MAIL_TLS_NO;
+    if (c->mode) c->keys = tls_client_keys(c->cafile);
+    return c->mode == MAIL_TLS_NO || c->keys != NULL;
+}
+
+static void client_tls_free(client_tls *c) {
+    tls_free(c->tls);
+    tls_keys_free(c->keys);
+}
+
+/* What to do about it. */
+static void client_tls_hint(mail_err e, const char *words) {
+    if (e == MAIL_ERR_TLS && strstr(words, "certificate"))
+        fprintf(stderr, "  --cafile FILE names a CA to trust; --insecure "
+                "trusts whoever answers\n");
+    if (e == MAIL_ERR_TLS && strstr(words, "is not TLS"))
+        fprintf(stderr, "  a port that begins in clear wants --tls "
+                "starttls\n");
+    if (e == MAIL_ERR_UNABLE && mail_starts(mail_s(words), "TLS is asked"))
+        fprintf(stderr, "  --tls no sends everything in clear; --tls tls is "
+                "for ports that begin with TLS\n");
+}
+
+static int64_t client_recv(const client_tls *c, int fd, void *p, size_t n) {
+    return c->tls ? tls_recv(c->tls, p, n) : net_recv(NULL, fd, p, n);
+}
+
+static int64_t client_send(const client_tls *c, int fd, const void *p,
+                           size_t n) {
+    return c->tls ? tls_send(c->tls, p, n) : net_send(NULL, fd, p, n);
+}
+
+/* Begins TLS when the program asks for it, and takes it a step on. Returns 1
+   as long as it is being made. */
+static int client_shake(agent *a, client_tls *c, int fd) {
+    int k;
+    if (!c->tls && a->tls && a->tls(a)) {
+        c->tls = tls_new(c->keys, fd, c->host, !c->insecure);
+        if (c->tls == NULL) a->secured(a, MAIL_ERR_NOMEM, NULL);
+    }
+    if (!c->tls || c->tls->made || a->over) return 0;
+    k = tls_shake(c->tls);
+    if (k) a->secured(a, k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
+                      k > 0 ? NULL : c->tls->why);
+    return k == 0;
+}
+
 /* Carries octets between a socket and a client program until it is over. */
-static void client_run(agent *a, int fd) {
+static void client_run(agent *a, client_tls *c, int fd) {
     char buf[16384];
     size_t at = 0, n = 0;
     while (!a->over || a->out(a).n) {
         mail_str out;
         struct pollfd p;
-        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now;
+        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now, k;
+        int want, shakes;
         while ((out = a->out(a)).n) {
-            int64_t k = net_send(NULL, fd, out.p, out.n);
+            k = client_send(c, fd, out.p, out.n);
             if (k == -2) a->eof(a);
             if (k < 0) break;
             a->sent(a, (size_t)k);
         }
+        /* What came in clear is the session's to judge, before TLS. */
+        shakes = out.n == 0 && at == n && client_shake(a, c, fd);
+        if (out.n == 0 && a->out(a).n) continue;
         if (at < n) {
-            size_t k = a->feed(a, buf + at, n - at);
-            at += k;
-            if (k || a->out(a).n || a->over) continue;
+            size_t used = a->feed(a, buf + at, n - at);
+            at += used;
+            if (used || a->out(a).n || a->over) continue;
         }
         if (a->over) {
             if (out.n == 0) break;
             return;                            /* nobody takes it any more */
         }
+        want = (out.n ? MAIL_WANT_WRITE : 0) | (at == n ? MAIL_WANT_READ : 0);
+        if (c->tls) want = tls_wants(c->tls, want);
         p.fd = fd;
-        p.events = (short)((a->out(a).n ? POLLOUT : 0) |
-                           (at == n ? POLLIN : 0));
-        if (wait < 0) wait = 0;
-        if (poll(&p, 1, (int)(wait > 1000 ? 1000 : wait)) <= 0 ||
-            !(p.revents & (POLLIN | POLLHUP | POLLERR))) continue;
-        {
-            int64_t k = net_recv(NULL, fd, buf, sizeof buf);
-            at = 0;
-            n = k > 0 ? (size_t)k : 0;
-            if (k == 0 || k == -2) a->eof(a);
-        }
+        p.events = (short)((want & MAIL_WANT_WRITE ? POLLOUT : 0) |
+                           (want & MAIL_WANT_READ ? POLLIN : 0));
+        if (wait < 0 || (c->tls && tls_holds(c->tls))) wait = 0;
+        poll(&p, 1, (int)(wait > 1000 ? 1000 : wait));
+        if (at < n || shakes) continue;
+        k = client_recv(c, fd, buf, sizeof buf);
+        at = 0;
+        n = k > 0 ? (size_t)k : 0;
+        if (k == 0 || k == -2) a->eof(a);
     }
 }
 
@@ -6162,6 +6682,7 @@ static int letter_scan(letter *l, const char *name) {
 }
 
 typedef struct send_opts {
+    client_tls tls;
     const char *server, *from, *subject, *raw, *user, *password_file, *helo;
     text_list to, cc, bcc, rest;
     int unsealed, verbose, allow_plain;
@@ -6252,11 +6773,12 @@ static int send_tell(const sender *s) {
             show_safe(stderr, mail_s(s->c.words), 400);
         }
         fputc('\n', stderr);
+        client_tls_hint(s->err, s->c.words);
     }
     return sent == s->nrcpts ? 0 : 1;
 }
 
-static int send_go(const send_opts *o, sender *s, const char *password) {
+static int send_go(send_opts *o, sender *s, const char *password) {
     char helo[MAIL_DOMAIN_SIZE] = "localhost";
     mail_smtpc_opts c;
     mail_err e;
@@ -6268,26 +6790,33 @@ static int send_go(const send_opts *o, sender *s, const char *password) {
     c.user = o->user;
     c.password = o->user ? password : NULL;
     if (o->verbose) c.watch = client_watch;
+    fd = client_connect(o->server, o->unsealed, &local);
+    if (fd < 0) return 1;
+    if (!client_tls_read(&o->tls, o->server, local)) {
+        close(fd);
+        return 1;
+    }
+    c.tls = o->tls.mode;
     e = sender_init(s, c);
     if (e) {
         fprintf(stderr, "mail send: --user, --helo or the password is %s\n",
                 mail_err_text(e));
+        close(fd);
         return 1;
     }
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (o->user && !local && !o->allow_plain) {
+    if (o->user && !local && !o->allow_plain && !c.tls) {
         fprintf(stderr, "mail send: the password would cross the network in "
                 "clear; say --allow-plaintext-auth if it may\n");
         close(fd);
         return 1;
     }
-    client_run(&s->a, fd);
+    client_run(&s->a, &o->tls, fd);
+    client_tls_free(&o->tls);
     close(fd);
     return send_tell(s);
 }
 
-static int send_letter(const send_opts *o, sender *s, letter *l) {
+static int send_letter(send_opts *o, sender *s, letter *l) {
     const char *name = o->raw ? o->raw : o->rest.n ? o->rest.p[0]
                                                    : "standard input";
     char password[256] = "";
@@ -6335,6 +6864,12 @@ static int cmd_send(int argc, char **argv) {
           ": the server is not on this machine" },
         { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
           ": the password may cross a network in clear" },
+        { "tls", OPT_TEXT, &o.tls.how,
+          "no|starttls|tls: (beyond this machine starttls)" },
+        { "cafile", OPT_TEXT, &o.tls.cafile,
+          "FILE: trust these CAs, PEM (those of the system)" },
+        { "insecure", OPT_FLAG, &o.tls.insecure,
+          ": TLS with whoever answers, no certificate checked" },
         { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
         { NULL, OPT_FLAG, NULL, NULL }
     };
@@ -6355,6 +6890,8 @@ static int cmd_send(int argc, char **argv) {
     if (e) return e;
     if (o.from == NULL || o.to.n + o.cc.n + o.bcc.n == 0)
         return usage_error("send", "at least", "--from and one --to");
+    e = client_tls_usage(&o.tls, "send");
+    if (e) return e;
     if (o.rest.n > (o.raw ? 0u : 1u))
         return usage_error("send", "one text is enough:", o.rest.p[0]);
     if (o.user && !o.raw && o.rest.n == 0 && !o.password_file &&
@@ -6695,6 +7232,7 @@ static void place_free(place *p) {
 }
 
 typedef struct fetch_cli {
+    client_tls tls;
     const char *server, *user, *into, *ledger, *password_file;
     int64_t max_size;
     int keep, del, apop, unsealed, allow_plain, verbose;
@@ -6703,7 +7241,8 @@ typedef struct fetch_cli {
 static int fetch_tell(const fetcher *g, const place *p) {
     const mail_fetch *f = &g->f;
     if (p->progress) fputc('\n', stderr);
-    if (f->err == MAIL_ERR_UNABLE && f->opts.keep && !f->opts.pop3.apop)
+    if (f->err == MAIL_ERR_UNABLE && f->step == MAIL_FETCH_END &&
+        f->count && f->opts.keep)
         fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
                 "cannot know what is new: use --delete\n");
     else if (f->err) {
@@ -6711,6 +7250,7 @@ static int fetch_tell(const fetcher *g, const place *p) {
         if (f->words[0]) fputs(": ", stderr);
         show_safe(stderr, mail_s(f->words), 400);
         fputc('\n', stderr);
+        client_tls_hint(f->err, f->words);
     }
     fprintf(p->kind == '-' ? stderr : stdout,
             "%lld of %lld messages fetched, %lld removed there%s\n",
@@ -6720,7 +7260,7 @@ static int fetch_tell(const fetcher *g, const place *p) {
     return f->err || f->skipped ? 1 : 0;
 }
 
-static int fetch_go(const fetch_cli *o, place *p, const char *password) {
+static int fetch_go(fetch_cli *o, place *p, const char *password) {
     static fetcher g;
     static unsigned char seen[12500];            /* 100,000 messages */
     mail_fetch_opts f;
@@ -6736,14 +7276,20 @@ static int fetch_go(const fetch_cli *o, place *p, const char *password) {
     f.ledger = p->ledger != NULL;
     f.seen = seen;
     f.seen_size = sizeof seen;
+    fd = client_connect(o->server, o->unsealed, &local);
+    if (fd < 0) return 1;
+    if (!client_tls_read(&o->tls, o->server, local)) {
+        close(fd);
+        return 1;
+    }
+    f.pop3.tls = o->tls.mode;
     if (fetcher_init(&g, f)) {
         fprintf(stderr, "mail fetch: --user or the password has control "
                 "characters or is too long\n");
+        close(fd);
         return 1;
     }
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (!local && !o->allow_plain && !o->apop) {
+    if (!local && !o->allow_plain && !o->apop && !f.pop3.tls) {
         fprintf(stderr, "mail fetch: the password would cross the network in "
                 "clear; say --allow-plaintext-auth if it may\n");
         close(fd);
@@ -6753,7 +7299,8 @@ static int fetch_go(const fetch_cli *o, place *p, const char *password) {
     g.text = place_text;
     g.store = place_store;
     g.ctx = p;
-    client_run(&g.a, fd);
+    client_run(&g.a, &o->tls, fd);
+    client_tls_free(&o->tls);
     close(fd);
     e = fetch_tell(&g, p);
     if (!g.f.err && p->ledger) ledger_trim(p);
@@ -6786,6 +7333,12 @@ static int cmd_fetch(int argc, char **argv) {
           ": the server is not on this machine" },
         { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
           ": the password may cross a network in clear" },
+        { "tls", OPT_TEXT, &o.tls.how,
+          "no|starttls|tls: (beyond this machine starttls)" },
+        { "cafile", OPT_TEXT, &o.tls.cafile,
+          "FILE: trust these CAs, PEM (those of the system)" },
+        { "insecure", OPT_FLAG, &o.tls.insecure,
+          ": TLS with whoever answers, no certificate checked" },
         { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
         { NULL, OPT_FLAG, NULL, NULL }
     };
@@ -6807,6 +7360,8 @@ static int cmd_fetch(int argc, char **argv) {
                                            "--user");
     if (o.keep && o.del) return usage_error("fetch", "choose one of",
                                             "--keep, --delete");
+    e = client_tls_usage(&o.tls, "fetch");
+    if (e) return e;
     snprintf(account, sizeof account, "%s@%s", o.user, o.server);
     snprintf(ledger, sizeof ledger, "%s.uidl", o.into);
     p.into = o.into;
@@ -7035,7 +7590,7 @@ int mail_main(int argc, char **argv) {
         return 2;
     }
     if (strcmp(name, "--version") == 0) {
-        printf("mail.h %s\n", MAIL_VERSION);
+        printf("mail.h %s, TLS: %s\n", MAIL_VERSION, tls_version());
         return 0;
     }
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0) {

@@ -12832,6 +12832,14 @@ static void test_cli_queue(void) {
     t_cli(c, 1, "there is no message 6955B900");
 }
 
+static void test_cli_tls_usage(void) {
+    t_cli("./mail send --tls maybe --from a@b --to c@d </dev/null", 2,
+          "--tls is no, starttls or tls");
+    t_cli("./mail fetch --tls 1.3 --user u </dev/null", 2,
+          "--tls is no, starttls or tls");
+    t_cli("./mail serve --dir build/t --smtps 0", 2, "--cert FILE");
+}
+
 static void test_cli_bench_usage(void) {
     t_cli("./mail bench", 2, "smtp|pop3 HOST:PORT, or sink");
     t_cli("./mail bench imap 1", 2, "smtp|pop3 HOST:PORT, or sink");
@@ -12907,6 +12915,277 @@ static void test_cli_bench_server(void) {
                "MAIL_PASSWORD=y ./mail bench pop3 $q --user u || "
                "test $? = 1", "1 failed; the first: [AUTH]");
 }
+
+/* ==== [OPENSSL] TLS that hides something ================================= */
+
+#ifdef MAIL_TLS
+
+#include <openssl/pem.h>
+
+/* build/NAME.pem: a certificate for a host that signs itself, good from and
+   to so many seconds from now, and its key. */
+static void t_certificate(const char *name, const char *host, long from,
+                          long to) {
+    char path[64], names[80];
+    EVP_PKEY_CTX *how = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
+    EVP_PKEY *key = NULL;
+    X509 *x = X509_new();
+    X509_EXTENSION *ext;
+    FILE *f;
+    snprintf(path, sizeof path, "build/%s.pem", name);
+    snprintf(names, sizeof names, "DNS:%s", host);
+    CHECK(EVP_PKEY_keygen_init(how) == 1 &&
+          EVP_PKEY_CTX_set_ec_paramgen_curve_nid(how, NID_X9_62_prime256v1)
+          == 1 && EVP_PKEY_keygen(how, &key) == 1);
+    X509_set_version(x, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), from);
+    X509_gmtime_adj(X509_getm_notAfter(x), to);
+    X509_set_pubkey(x, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
+    X509_add_ext(x, ext, -1);
+    X509_EXTENSION_free(ext);
+    CHECK(X509_sign(x, key, EVP_sha256()) > 0);
+    f = fopen(path, "w");
+    CHECK(f && PEM_write_X509(f, x) &&
+          PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
+    if (f) fclose(f);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(how);
+}
+
+static void t_certificates(void) {
+    static int made;
+    if (made++) return;
+    t_certificate("good", "mail.a", -60, 3600);
+    t_certificate("other", "mail.b", -60, 3600);
+    t_certificate("old", "mail.a", -7200, -3600);
+}
+
+/* A client and a server, and between them somebody who hands each octet on
+   by itself. */
+typedef struct t_tls {
+    int fd[4];                          /* client - 1, 2 - server           */
+    tls_keys *keys[2];
+    tls_wire *end[2];
+    int k[2];                           /* how far the handshake is         */
+    int held[2]; char c[2];             /* an octet in between              */
+    size_t octets;
+} t_tls;
+
+static void t_tls_begin(t_tls *t, const char *cert, const char *cafile,
+                        const char *host, int verify) {
+    char path[2][64];
+    int i;
+    t_certificates();
+    memset(t, 0, sizeof *t);
+    snprintf(path[0], sizeof path[0], "build/%s.pem", cafile);
+    snprintf(path[1], sizeof path[1], "build/%s.pem", cert);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, t->fd) == 0 &&
+          socketpair(AF_UNIX, SOCK_STREAM, 0, t->fd + 2) == 0);
+    for (i = 0; i < 4; i++) socket_ready(t->fd[i]);
+    t->keys[0] = tls_client_keys(path[0]);
+    t->keys[1] = tls_server_keys(path[1], path[1]);
+    CHECK(t->keys[0] && t->keys[1]);
+    t->end[0] = tls_new(t->keys[0], t->fd[0], host, verify);
+    t->end[1] = tls_new(t->keys[1], t->fd[3], NULL, 0);
+    CHECK(t->end[0] && t->end[1]);
+}
+
+static void t_tls_end(t_tls *t) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        tls_free(t->end[i]);
+        tls_keys_free(t->keys[i]);
+    }
+    for (i = 0; i < 4; i++) if (t->fd[i] >= 0) close(t->fd[i]);
+}
+
+/* An octet each way; one that finds no room waits. */
+static int t_tls_carry(t_tls *t) {
+    int i, moved = 0;
+    for (i = 0; i < 2; i++) {
+        if (!t->held[i])
+            t->held[i] = net_recv(NULL, t->fd[1 + i], &t->c[i], 1) == 1;
+        if (!t->held[i] || net_send(NULL, t->fd[2 - i], &t->c[i], 1) != 1)
+            continue;
+        t->held[i] = 0;
+        moved++;
+    }
+    t->octets += (size_t)moved;
+    return moved;
+}
+
+/* The handshake, octet by octet: no step of it waits for the next one. */
+static void t_tls_shake(t_tls *t) {
+    int i, idle = 0;
+    while (idle < 3) {
+        for (i = 0; i < 2; i++)
+            if (t->k[i] == 0) t->k[i] = tls_shake(t->end[i]);
+        idle = t_tls_carry(t) ? 0 : idle + 1;
+    }
+}
+
+/* What end says is heard at the other one. */
+static void t_tls_say(t_tls *t, int end, const char *text) {
+    char got[200];
+    size_t n = 0, rounds = 0, all = strlen(text);
+    CHECK(tls_send(t->end[end], text, all) == (int64_t)all);
+    while (n < all && rounds++ < 5000) {
+        int64_t k = tls_recv(t->end[1 - end], got + n, sizeof got - n);
+        if (k > 0) n += (size_t)k;
+        else CHECK(k == -1);
+        t_tls_carry(t);
+    }
+    CHECK(mail_eq(mail_sn(got, n), mail_s(text)));
+}
+
+static void test_tls_octet_by_octet(void) {
+    t_tls t;
+    t_tls_begin(&t, "good", "good", "mail.a", 1);
+    t_tls_shake(&t);
+    CHECK(t.k[0] == 1 && t.k[1] == 1 && t.octets > 500);
+    CHECK(mail_starts(mail_s(t.end[0]->what), "TLSv1."));
+    CHECK_STR(mail_s(t.end[0]->what), t.end[1]->what);
+    t_tls_say(&t, 1, "220 mx\r\n");
+    t_tls_say(&t, 0, "EHLO a\r\n");
+    t_tls_end(&t);
+}
+
+/* Whom a client believes, and what it says about the others. */
+static void test_tls_certificates(void) {
+    static const struct {
+        const char *cert, *cafile, *host, *why;
+    } rows[] = {
+        { "good", "good", "mail.a", NULL },
+        { "good", "good", "MAIL.A", NULL },
+        { "good", "good", "mail.b", "its certificate is for mail.a" },
+        { "good", "good", "127.0.0.1", "its certificate is for mail.a" },
+        { "good", "good", "x.mail.a", "its certificate is for mail.a" },
+        { "good", "other", "mail.a", "its certificate is not good: self" },
+        { "other", "other", "mail.a", "its certificate is for mail.b" },
+        { "old", "old", "mail.a", "its certificate is not good: certificate "
+          "has expired" }
+    };
+    size_t i;
+    t_tls t;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        t_tls_begin(&t, rows[i].cert, rows[i].cafile, rows[i].host, 1);
+        t_tls_shake(&t);
+        CHECK(t.k[0] == (rows[i].why ? -1 : 1));
+        if (rows[i].why) {
+            CHECK(t.k[1] != 1 || tls_recv(t.end[1], &t.octets, 1) == -2);
+            CHECK(mail_starts(mail_s(t.end[0]->why), rows[i].why));
+        }
+        t_tls_end(&t);
+        t_tls_begin(&t, rows[i].cert, rows[i].cafile, rows[i].host, 0);
+        t_tls_shake(&t);                          /* --insecure, the relay */
+        CHECK(t.k[0] == 1 && t.k[1] == 1);
+        t_tls_end(&t);
+    }
+}
+
+/* F16: close_notify is the end, and what follows in clear is nobody's; an
+   end without it is a break. */
+static void test_tls_ends(void) {
+    t_tls t;
+    char c[8];
+    t_tls_begin(&t, "good", "good", "mail.a", 1);
+    t_tls_shake(&t);
+    t_tls_say(&t, 0, "DATA\r\n");
+    tls_free(t.end[0]);
+    t.end[0] = NULL;
+    net_send(NULL, t.fd[0], "RSET\r\n", 6);
+    while (t_tls_carry(&t)) {}
+    CHECK(tls_recv(t.end[1], c, sizeof c) == 0);
+    CHECK(tls_recv(t.end[1], c, sizeof c) <= 0);
+    t_tls_end(&t);
+    t_tls_begin(&t, "good", "good", "mail.a", 1);
+    t_tls_shake(&t);
+    close(t.fd[2]);
+    t.fd[2] = -1;
+    CHECK(tls_recv(t.end[1], c, sizeof c) == -2);
+    CHECK(tls_recv(t.end[1], c, sizeof c) == -2);
+    CHECK(tls_send(t.end[1], "x", 1) == -2);
+    t_tls_end(&t);
+}
+
+/* What is no TLS is told so at once; silence costs nothing: the handshake
+   waits for the session's deadline (see F23 above). */
+static void test_tls_with_somebody_else(void) {
+    t_tls t;
+    t_tls_begin(&t, "good", "good", "mail.a", 1);
+    CHECK(tls_shake(t.end[1]) == 0 && tls_shake(t.end[1]) == 0);
+    CHECK(tls_wants(t.end[1], 0) == MAIL_WANT_READ);
+    net_send(NULL, t.fd[2], "EHLO a\r\nNOOP\r\nNOOP\r\n", 20);
+    CHECK(tls_shake(t.end[1]) == -1 && t.end[1]->why[0]);
+    CHECK(tls_shake(t.end[0]) == 0);
+    net_send(NULL, t.fd[1], "220 mx ESMTP ready\r\n", 20);
+    CHECK(tls_shake(t.end[0]) == -1);
+    CHECK_STR(mail_s(t.end[0]->why), "what the peer says is not TLS");
+    t_tls_end(&t);
+}
+
+/* A certificate that cannot be used: said in a line, and nothing is served. */
+static void test_cli_tls_keys(void) {
+    t_certificates();
+    t_cli("./mail serve --dir build/t --cert build/none.pem", 1,
+          "--cert build/none.pem: No such file");
+    t_cli("./mail serve --dir build/t --cert build/good.pem --key "
+          "build/other.pem", 1, "--key build/other.pem: key values mismatch");
+    t_cli("./mail serve --dir build/t --cert Makefile", 1, "it must be PEM");
+}
+
+/* Two programs and a server with a certificate; a new one is read on SIGHUP,
+   and a bad one is not taken. */
+static void test_cli_tls(void) {
+    char group[600];
+    t_certificates();
+    snprintf(group, sizeof group, "{ rm -rf build/b; ./mail user --dir "
+             "build/b add u >/dev/null; cp build/good.pem build/b.pem; "
+             "exec ./mail serve --dir build/b --domain b --smtp 0 "
+             "--submission 0 --pop3 0 --smtps 0 --pop3s 0 --cert "
+             "build/b.pem; }");
+    t_cli_with(group, "q=$(sed -n '4s/.*://p' build/b.out); "
+               "r=$(sed -n '5s/.*://p' build/b.out); "
+               "echo x | ./mail send --server $q --tls tls --insecure "
+               "--user u --from u@b --to u@b && "
+               "echo x | ./mail send --server $p --tls starttls --insecure "
+               "--from a@b --to u@b && "
+               "./mail fetch --server $r --tls tls --insecure --user u "
+               "--into - | grep -a with", "with ESMTPS ");
+    t_cli_with(group, "echo x | ./mail send --server localhost:$p --tls "
+               "starttls --cafile build/good.pem --from a@b --to u@b || "
+               "test $? = 1", "its certificate is for mail.a");
+    t_cli_with(group, "echo x | ./mail send --server localhost:$p --tls tls "
+               "--from a@b --to u@b || test $? = 1",
+               "a port that begins in clear wants --tls starttls");
+    t_cli_with(group, "echo no >build/b.pem; kill -HUP $s; sleep 0.2; "
+               "echo x | ./mail send --server $p --tls starttls --insecure "
+               "--from a@b --to u@b && cat build/b.err",
+               "the old certificate stays");
+    t_cli_with(group, "cp build/other.pem build/b.pem; kill -HUP $s; "
+               "sleep 0.2; echo x | ./mail send --server localhost:$p --tls "
+               "starttls --cafile build/other.pem --from a@b --to u@b || "
+               "test $? = 1", "its certificate is for mail.b");
+}
+
+#else
+
+/* Without OpenSSL: everything but TLS, and a line that says so. */
+static void test_cli_tls(void) {
+    if (system("./mail --version | grep -q 'TLS: none'") != 0) return;
+    t_cli("./mail serve --dir build/t --cert Makefile", 1,
+          "built without TLS");
+    t_cli_with("./mail bench sink 0", "echo x | ./mail send --server $p "
+               "--tls starttls --from a@b --to c@d || test $? = 1",
+               "built without TLS");
+}
+#endif
 
 #endif /* MAIL_H_ONLY */
 
@@ -14134,7 +14413,16 @@ static const t_test t_tests[] = {
     T(test_cli_queue),
     T(test_cli_bench_usage),
     T(test_cli_bench_sink),
-    T(test_cli_bench_server)
+    T(test_cli_bench_server),
+#ifdef MAIL_TLS
+    T(test_tls_octet_by_octet),
+    T(test_tls_certificates),
+    T(test_tls_ends),
+    T(test_tls_with_somebody_else),
+    T(test_cli_tls_keys),
+#endif
+    T(test_cli_tls_usage),
+    T(test_cli_tls)
 #endif
 };
 
