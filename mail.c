@@ -4060,7 +4060,7 @@ static void demo_bob(demo *d) {
     memset(&o, 0, sizeof o);
     o.pop3.user = "bob";
     o.pop3.password = "secret";
-    o.pop3.basic = 1;
+    o.pop3.basic = o.pop3.plaintext_ok = 1;
     o.keep = d->keep;
     fetcher_init(&bob, o);
     bob.have = demo_have;
@@ -4793,6 +4793,7 @@ static void bench_smtp_begin(bench_conn *c) {
     o.user = c->b->o.nusers ? c->b->o.users[(size_t)(c - c->b->conns) %
                                             c->b->o.nusers] : NULL;
     o.password = o.user ? c->b->o.password : NULL;
+    o.plaintext_ok = 1;
     c->a = smtp;
     c->text = mail_sn(NULL, 0);
     mail_smtpc_init(&c->s.smtp, o);
@@ -4936,7 +4937,7 @@ static void bench_pop_begin(bench_conn *c) {
     memset(&o, 0, sizeof o);
     o.user = c->b->o.users[(size_t)(c - c->b->conns) % c->b->o.nusers];
     o.password = c->b->o.password;
-    o.basic = 1;
+    o.basic = o.plaintext_ok = 1;
     o.timeout = 600000;
     c->a = pop;
     c->direct = c->in_text = 0;
@@ -6458,6 +6459,18 @@ static int cmd_queue(int argc, char **argv) {
 
 /* --- a client program over a socket --------------------------------------- */
 
+/* What SCRAM needs and a session has not: octets that nobody can guess. */
+enum { NONCE_SIZE = MAIL_B64_SIZE(18) + 1 };
+
+static const char *nonce_make(char nonce[NONCE_SIZE]) {
+    unsigned char r[18];
+    mail_buf b = mail_buf_on(nonce, NONCE_SIZE - 1);
+    sys_random(NULL, r, sizeof r);
+    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
+    nonce[b.n] = 0;
+    return nonce;
+}
+
 static int client_connect(const char *server, int unsealed, int *local) {
     const char *why = "nobody answers";
     struct addrinfo *found = net_find(server, 0, &why), *a;
@@ -6523,7 +6536,7 @@ static void client_tls_free(client_tls *c) {
 }
 
 /* What to do about it. */
-static void client_tls_hint(mail_err e, const char *words) {
+static void client_hint(mail_err e, const char *words) {
     if (e == MAIL_ERR_TLS && strstr(words, "certificate"))
         fprintf(stderr, "  --cafile FILE names a CA to trust; --insecure "
                 "trusts whoever answers\n");
@@ -6533,6 +6546,9 @@ static void client_tls_hint(mail_err e, const char *words) {
     if (e == MAIL_ERR_UNABLE && mail_starts(mail_s(words), "TLS is asked"))
         fprintf(stderr, "  --tls no sends everything in clear; --tls tls is "
                 "for ports that begin with TLS\n");
+    if (e == MAIL_ERR_UNABLE && strstr(words, "network in clear"))
+        fprintf(stderr, "  --tls starttls hides it; --allow-plaintext-auth "
+                "sends it all the same\n");
 }
 
 static int64_t client_recv(const client_tls *c, int fd, void *p, size_t n) {
@@ -6773,13 +6789,13 @@ static int send_tell(const sender *s) {
             show_safe(stderr, mail_s(s->c.words), 400);
         }
         fputc('\n', stderr);
-        client_tls_hint(s->err, s->c.words);
+        client_hint(s->err, s->c.words);
     }
     return sent == s->nrcpts ? 0 : 1;
 }
 
 static int send_go(send_opts *o, sender *s, const char *password) {
-    char helo[MAIL_DOMAIN_SIZE] = "localhost";
+    char helo[MAIL_DOMAIN_SIZE] = "localhost", nonce[NONCE_SIZE];
     mail_smtpc_opts c;
     mail_err e;
     int fd, local = 0;
@@ -6797,16 +6813,12 @@ static int send_go(send_opts *o, sender *s, const char *password) {
         return 1;
     }
     c.tls = o->tls.mode;
+    c.nonce = nonce_make(nonce);
+    c.plaintext_ok = local || o->allow_plain;
     e = sender_init(s, c);
     if (e) {
         fprintf(stderr, "mail send: --user, --helo or the password is %s\n",
                 mail_err_text(e));
-        close(fd);
-        return 1;
-    }
-    if (o->user && !local && !o->allow_plain && !c.tls) {
-        fprintf(stderr, "mail send: the password would cross the network in "
-                "clear; say --allow-plaintext-auth if it may\n");
         close(fd);
         return 1;
     }
@@ -7241,8 +7253,7 @@ typedef struct fetch_cli {
 static int fetch_tell(const fetcher *g, const place *p) {
     const mail_fetch *f = &g->f;
     if (p->progress) fputc('\n', stderr);
-    if (f->err == MAIL_ERR_UNABLE && f->step == MAIL_FETCH_END &&
-        f->count && f->opts.keep)
+    if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
         fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
                 "cannot know what is new: use --delete\n");
     else if (f->err) {
@@ -7250,7 +7261,7 @@ static int fetch_tell(const fetcher *g, const place *p) {
         if (f->words[0]) fputs(": ", stderr);
         show_safe(stderr, mail_s(f->words), 400);
         fputc('\n', stderr);
-        client_tls_hint(f->err, f->words);
+        client_hint(f->err, f->words);
     }
     fprintf(p->kind == '-' ? stderr : stdout,
             "%lld of %lld messages fetched, %lld removed there%s\n",
@@ -7263,6 +7274,7 @@ static int fetch_tell(const fetcher *g, const place *p) {
 static int fetch_go(fetch_cli *o, place *p, const char *password) {
     static fetcher g;
     static unsigned char seen[12500];            /* 100,000 messages */
+    char nonce[NONCE_SIZE];
     mail_fetch_opts f;
     int fd, local = 0, e;
     memset(&g, 0, sizeof g);
@@ -7283,15 +7295,11 @@ static int fetch_go(fetch_cli *o, place *p, const char *password) {
         return 1;
     }
     f.pop3.tls = o->tls.mode;
+    f.pop3.nonce = nonce_make(nonce);
+    f.pop3.plaintext_ok = local || o->allow_plain;
     if (fetcher_init(&g, f)) {
         fprintf(stderr, "mail fetch: --user or the password has control "
                 "characters or is too long\n");
-        close(fd);
-        return 1;
-    }
-    if (!local && !o->allow_plain && !o->apop && !f.pop3.tls) {
-        fprintf(stderr, "mail fetch: the password would cross the network in "
-                "clear; say --allow-plaintext-auth if it may\n");
         close(fd);
         return 1;
     }

@@ -333,6 +333,20 @@ MAIL_DEF void mail_hmac(mail_str key, mail_str text, unsigned char out[32]);
 MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
                           unsigned char out[32]);
 
+/* The same in pieces, for whoever has others to serve meanwhile: begin, some
+   rounds at a time until none is left, end. All members are private; end
+   wipes them. */
+typedef struct mail_kdf {
+    uint32_t in[8], out[8];
+    unsigned char u[64], sum[32];
+    unsigned left;
+} mail_kdf;
+
+MAIL_DEF void mail_kdf_begin(mail_kdf *k, mail_str password, mail_str salt,
+                             unsigned rounds);
+MAIL_DEF unsigned mail_kdf_run(mail_kdf *k, unsigned most); /* rounds left */
+MAIL_DEF void mail_kdf_end(mail_kdf *k, unsigned char out[32]);
+
 /* Equal octets? Takes the same time whatever they are. */
 MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n);
 
@@ -340,7 +354,7 @@ MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n);
 MAIL_DEF void mail_wipe(void *p, size_t n);
 
 /* ======================================================================
-   [SASL] names and passwords   RFC 4616 (PLAIN) 5802 (keys) 1939 | ch.10
+   [SASL] names and passwords    RFC 4616 5802 5803 7677 1939 | ch.10, ch.14
    ====================================================================== */
 
 #define MAIL_USER_SIZE 64      /* a user name and its NUL */
@@ -353,9 +367,10 @@ MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
 
 /* Mechanisms, as bits: those that a list, "PLAIN LOGIN ...", names. What it
    names beside is passed over. */
-enum { MAIL_SASL_PLAIN = 1, MAIL_SASL_LOGIN = 2 };
+enum { MAIL_SASL_PLAIN = 1, MAIL_SASL_LOGIN = 2, MAIL_SASL_SCRAM = 4 };
 
 MAIL_DEF unsigned mail_sasl_list(mail_str list);
+MAIL_DEF const char *mail_sasl_name(unsigned mech);  /* of one; or "" */
 
 /* A user name: 1..63 of a-z A-Z 0-9 . _ - and no dot first, so that it can
    name a directory. */
@@ -365,6 +380,36 @@ MAIL_DEF int mail_user_ok(mail_str name);
    password cannot be read back from it. */
 MAIL_DEF void mail_secret_make(mail_buf *b, mail_str password, mail_str salt,
                                unsigned rounds);
+
+/* What such a line keeps of a password. The server can check a client that
+   knows it, and prove to it that it has them; but it cannot log in itself. */
+#define MAIL_ROUNDS     4096   /* for a new secret; RFC 7677 4: at least */
+#define MAIL_ROUNDS_MAX 1000000
+#define MAIL_SALT_MAX   48
+
+typedef struct mail_keys {
+    unsigned rounds;                     /* 1..MAIL_ROUNDS_MAX */
+    size_t nsalt; char salt[MAIL_SALT_MAX];
+    unsigned char stored[32], server[32];
+} mail_keys;
+
+/* SYNTAX if it is no "{SCRAM-SHA-256}...". */
+MAIL_DEF mail_err mail_secret_keys(mail_str secret, mail_keys *k);
+/* StoredKey and ServerKey, of what PBKDF2 has made of a password. */
+MAIL_DEF void mail_keys_make(mail_keys *k, const unsigned char salted[32]);
+
+/* A login under way; a part of every session. All members are private. */
+#define MAIL_SCRAM_SIZE 768
+
+typedef struct mail_sasl {
+    unsigned mech;                       /* 0: there is none             */
+    unsigned char step, done;
+    char user[MAIL_USER_SIZE];
+    unsigned short gs2, at, n;           /* of text: where AuthMessage and
+                                            the server's part of it begin */
+    unsigned char stored[32], server[32];
+    char text[MAIL_SCRAM_SIZE];
+} mail_sasl;
 
 /* Is this the password of that secret ("{SCRAM-SHA-256}..." or
    "{PLAIN}...")? An empty secret takes as long as a full one and says no,
@@ -583,6 +628,8 @@ typedef struct mail_out {
     X(TLS,     "server: TLS is asked for; decide. client: begin it") \
     X(LOGIN,   "server: user and secret; decide") \
     X(APOP,    "POP3 server: user and digest; decide") \
+    X(KEYS,    "server: user; give the keys of his secret, SCRAM goes on") \
+    X(PROOF,   "server: user, and code 1 if the proof was right; decide") \
     X(MAIL,    "server: reverse-path; decide. client: its reply") \
     X(RCPT,    "server: forward-path; decide. client: a reply, by number") \
     X(DATA,    "server: decide. client: 354 was said, write the text") \
@@ -612,7 +659,7 @@ typedef struct mail_event {
     int64_t  size;           /* octets declared, or -1                     */
     const mail_path *path;   /* MAIL, RCPT                                 */
     mail_str text;           /* TEXT; a reply's words; a UID               */
-    mail_str user, secret;   /* LOGIN, APOP                                */
+    mail_str user, secret;   /* LOGIN, APOP; user: KEYS, PROOF             */
 } mail_event;
 
 MAIL_DEF const char *mail_event_name(mail_event_kind k);
@@ -672,7 +719,7 @@ typedef struct mail_smtpd_opts {
                                way excepted: 3,600,000                    */
     int     min_rate;       /* octets a second that a text must come at:
                                500; it has timeout ms more than that      */
-    int     auth;           /* 1: offer AUTH PLAIN and LOGIN              */
+    int     auth;           /* 1: offer AUTH SCRAM-SHA-256, PLAIN, LOGIN  */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     mail_tls tls;
     int     auth_tls;       /* 1: no AUTH outside TLS: 538                */
@@ -698,11 +745,12 @@ typedef struct mail_smtpd {
 
     mail_event ev; uintptr_t home;   /* private from here                */
     mail_event_kind wait;            /* the decision that is due         */
-    unsigned char pending, active, mech, step, near_end;
+    unsigned char pending, active, hide, near_end;
     unsigned char met;               /* EHLO or HELO was said once       */
     int      errors, denied, junk, messages;
     int64_t  declared, since, hurry;
     int64_t  began, text_began;      /* by tick; -1: it has not seen it  */
+    mail_sasl sasl;
     mail_path path;
     mail_dot_in dot;
     mail_out  out;
@@ -718,11 +766,19 @@ MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s);
 MAIL_DEF void     mail_smtpd_sent(mail_smtpd *s, size_t n);
 MAIL_DEF int64_t  mail_smtpd_tick(mail_smtpd *s, int64_t now);
 
-/* Your decision on TLS (220, 454), LOGIN (235, 535, 454), MAIL, RCPT (250,
-   4yz, 5yz), DATA (354, 4yz, 5yz), END (250, 4yz, 5yz). text begins with an enhanced status
+/* Your decision on TLS (220, 454), LOGIN and PROOF (235, 535, 454), KEYS if
+   you have none (454), MAIL, RCPT (250, 4yz, 5yz), DATA (354, 4yz, 5yz), END
+   (250, 4yz, 5yz). text begins with an enhanced status
    code, "5.1.1 no such user"; NULL is a usual sentence. A control octet in
    it, or a decision that is not due, is MISUSE and nothing is sent. */
 MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code, const char *text);
+
+/* Your answer to KEYS: the keys of his secret, and of a user that there is
+   not, keys that look like it; nonce, new each time, has 16 to 64 printable
+   octets and no comma. A proof then comes as PROOF, with its code 0 if it
+   was wrong: 235 is MISUSE then. */
+MAIL_DEF mail_err mail_smtpd_keys(mail_smtpd *s, const mail_keys *k,
+                                  const char *nonce);
 
 /* In state TLS, with out sent: TLS runs (OK), or could not be made, and the
    session is over. It begins anew: name, login and transaction that came in
@@ -761,9 +817,7 @@ MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
     X(HELO,  "said HELO") \
     X(STARTTLS, "said STARTTLS") \
     X(TLS,   "TLS is being made: nothing more is said in clear") \
-    X(AUTH,  "said AUTH") \
-    X(USER,  "was asked for the user name (AUTH LOGIN)") \
-    X(PASS,  "sent the password") \
+    X(AUTH,  "in the middle of AUTH") \
     X(READY, "a mail transaction may begin") \
     X(MAIL,  "mail transaction: MAIL, RCPT or DATA not yet answered") \
     X(TEXT,  "354 was said: message text goes out") \
@@ -788,6 +842,10 @@ typedef struct mail_smtpc_opts {
     const char *helo;        /* our name, a domain or a literal          */
     const char *user, *password; /* log in, if given                     */
     mail_tls tls;
+    const char *nonce;       /* 16 to 64 random octets, printable and no
+                                comma, new each time: without, no SCRAM  */
+    int     plaintext_ok;    /* 1: the password may cross in clear (PLAIN,
+                                LOGIN): to loopback, say. 0: in TLS only */
     int     basic;           /* 1: HELO only, no extensions: for class   */
     int64_t timeout;         /* ms: no reply is waited for longer; 0: as
                                 RFC 5321 4.5.3.2 has it, 2 to 10 minutes */
@@ -803,7 +861,8 @@ typedef struct mail_smtpc {
     mail_err err;            /* first error; CLOSED says which it was    */
     int      secure;         /* TLS runs                                 */
     unsigned ext;            /* MAIL_EXT_ bits                           */
-    unsigned mechs;          /* MAIL_SASL_ bits, of the AUTH extension   */
+    unsigned mechs;          /* MAIL_SASL_ bits, of the AUTH extension,  */
+    char     offer[128];     /* and all that it named                    */
     int64_t  max_size;       /* of the SIZE extension, or 0              */
     int      code;           /* the last reply, with its own words       */
     char     words[512];
@@ -813,12 +872,16 @@ typedef struct mail_smtpc {
     unsigned char mail_due, data_due, data_asked;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
     int64_t  since, text_began, text_size;
+    mail_sasl sasl;
     mail_dot_out dot;
     mail_out  out;
     mail_line line;
 } mail_smtpc;
 
-/* MISUSE without helo; SYNTAX for control octets in any option. */
+/* MISUSE without helo; SYNTAX for control octets in any option. A login that
+   cannot be is UNABLE, with a sentence in words that says why. The answer to
+   a challenge of SCRAM takes up to MAIL_ROUNDS_MAX rounds of PBKDF2, in feed:
+   a third of a second. */
 MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts);
 MAIL_DEF size_t   mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n);
 MAIL_DEF int      mail_smtpc_next(mail_smtpc *s, mail_event *ev);
@@ -860,6 +923,7 @@ MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row);
 #define MAIL_POP3D_STATES(X) \
     X(AUTH,   "AUTHORIZATION: who are you?") \
     X(USER,   "AUTHORIZATION: a name was given, its password is due") \
+    X(SASL,   "AUTHORIZATION: in the middle of AUTH") \
     X(TRANS,  "TRANSACTION: the maildrop is open and locked") \
     X(SEND,   "TRANSACTION: a message is on its way out") \
     X(UPDATE, "UPDATE: what is marked is being removed") \
@@ -909,8 +973,9 @@ typedef struct mail_pop3d {
     mail_drop *drops;              /* private from here               */
     mail_event ev; uintptr_t home;
     mail_event_kind wait;
-    unsigned char pending, active, listing, uidl, head, bol;
+    unsigned char pending, active, listing, uidl, head, bol, hide;
     int      errors, denied;
+    mail_sasl sasl;
     size_t   list_at;
     int64_t  lines, since, hurry;
     int64_t  began;                /* by tick; -1: it has not seen it */
@@ -926,10 +991,14 @@ MAIL_DEF mail_str mail_pop3d_out(const mail_pop3d *s);
 MAIL_DEF void     mail_pop3d_sent(mail_pop3d *s, size_t n);
 MAIL_DEF int64_t  mail_pop3d_tick(mail_pop3d *s, int64_t now);
 
-/* Your decision on LOGIN or APOP: OK with the maildrop, or DENIED, BUSY
-   ([IN-USE], RFC 2449), anything else ([SYS/TEMP], RFC 3206). */
+/* Your decision on LOGIN, APOP or PROOF: OK with the maildrop, or DENIED,
+   BUSY ([IN-USE], RFC 2449), TEMPFAIL (too many wrong passwords), anything
+   else ([SYS/TEMP], RFC 3206). KEYS is answered as in mail_smtpd_keys, or by
+   a refusal here. */
 MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                                    mail_drop *drops, size_t count);
+MAIL_DEF mail_err mail_pop3d_keys(mail_pop3d *s, const mail_keys *k,
+                                  const char *nonce);
 /* On RETR: OK, then write its text and end; or why not. On UPDATE: OK, or
    IO when some could not be removed. On TLS: OK, or why not now. */
 MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e);
@@ -963,6 +1032,7 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
     X(TLS,   "TLS is being made: nothing more is said in clear") \
     X(USER,  "said USER") \
     X(PASS,  "said PASS or APOP") \
+    X(SASL,  "in the middle of AUTH") \
     X(READY, "logged in: give it a command") \
     X(ONE,   "waits for a reply of one line") \
     X(MANY,  "waits for the first line of a longer reply") \
@@ -986,6 +1056,8 @@ enum {                       /* what an answer to CAPA offered (RFC 2449) */
 typedef struct mail_pop3c_opts {
     const char *user, *password;
     mail_tls tls;
+    const char *nonce;       /* as in mail_smtpc_opts                    */
+    int     plaintext_ok;    /* the same: AUTH PLAIN, LOGIN, USER, PASS  */
     int     apop;            /* 1: APOP or nothing                       */
     int     basic;           /* 1: no CAPA: logs in at once, as in 1996:
                                 for class                                */
@@ -1000,12 +1072,14 @@ typedef struct mail_pop3c {
     mail_err err;
     int      secure;         /* TLS runs                                 */
     unsigned capa, mechs;    /* MAIL_CAPA_ and MAIL_SASL_ bits           */
+    char     offer[128];     /* what it named for a login                */
     char     words[512];     /* the last status line, without +OK, -ERR  */
 
     mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, text_next, early, lines;
     char     stamp[128];     /* the greeting's, for APOP                 */
     int64_t  since;
+    mail_sasl sasl;
     mail_dot_in dot;
     mail_out  out;
     mail_line line;
@@ -1071,6 +1145,7 @@ typedef struct mail_fetch {
     mail_pop3c pop3;         /* read only from here                       */
     mail_fetch_step step;
     mail_err err;            /* first error, or OK                        */
+    mail_fetch_step failed;  /* where it happened                         */
     char     words[512];     /* what the server said when it failed       */
     int64_t  count, octets;  /* what STAT said                            */
     int64_t  number;         /* the message being worked on               */
@@ -1470,6 +1545,15 @@ typedef struct mail_server_opts {
     int     any_auth;               /* 1: logins on port 25 too        */
     int     tls;                    /* 1: there is a certificate: offer
                                        TLS to clients                  */
+    int64_t auth_delay;             /* ms that the answer to a wrong
+                                       password waits: 2,000. Each more from
+                                       that address (or IPv6 /64) doubles it,
+                                       up to 15 s; -1: no delay        */
+    int     auth_tries;             /* wrong passwords for one name from one
+                                       address until it is locked: 10; -1:
+                                       never                           */
+    int64_t auth_lock;              /* s that it is, or that a wrong password
+                                       is remembered: 900              */
     const char *relay_from;         /* may relay without a login: one
                                        address, or NULL: nobody        */
     int64_t retry_first, retry_max; /* s: 300, 14,400                  */
@@ -2025,42 +2109,61 @@ MAIL_DEF void mail_hmac(mail_str key, mail_str text, unsigned char out[32]) {
 /* HMAC of the 32 octets of u, into u, in two blocks and no more: both halves
    go on behind their key, and behind 32 octets the padding is always the
    same. mac holds it: u, 0x80, zeros, 768 bits (a key's block, and u). */
-static void mail__hmac_32(const mail__hmac *h, unsigned char mac[64]) {
+static void mail__hmac_32(const mail_kdf *k, unsigned char mac[64]) {
     uint32_t half[8];
-    memcpy(half, h->in.h, sizeof half);
+    memcpy(half, k->in, sizeof half);
     mail__sha256_block(half, mac);
     mail__sha256_out(half, mac);
-    memcpy(half, h->out.h, sizeof half);
+    memcpy(half, k->out, sizeof half);
     mail__sha256_block(half, mac);
     mail__sha256_out(half, mac);
 }
 
 /* One block of output is all that SCRAM needs: Hi() of RFC 5802 2.2. The
    rounds are to cost whoever guesses passwords; what we waste is his gain. */
-MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
-                          unsigned char out[32]) {
+MAIL_DEF void mail_kdf_begin(mail_kdf *k, mail_str password, mail_str salt,
+                             unsigned rounds) {
     mail__hmac h;
     mail_sha256 first;
-    unsigned char u[64] = {0};
-    unsigned r, i;
     mail__hmac_key(&h, password);
+    memset(k, 0, sizeof *k);
+    memcpy(k->in, h.in.h, sizeof k->in);
+    memcpy(k->out, h.out.h, sizeof k->out);
     first = h.in;
     mail_sha256_add(&first, salt);
     mail_sha256_add(&first, mail_sn("\0\0\0\1", 4));
-    mail_sha256_end(&first, u);
+    mail_sha256_end(&first, k->u);
     first = h.out;
-    mail_sha256_add(&first, mail_sn((char *)u, 32));
-    mail_sha256_end(&first, u);
-    memcpy(out, u, 32);
-    u[32] = 0x80;
-    u[62] = 768 >> 8;
-    for (r = 1; r < rounds; r++) {
-        mail__hmac_32(&h, u);
-        for (i = 0; i < 32; i++) out[i] ^= u[i];
-    }
+    mail_sha256_add(&first, mail_sn((char *)k->u, 32));
+    mail_sha256_end(&first, k->u);
+    memcpy(k->sum, k->u, sizeof k->sum);
+    k->u[32] = 0x80;
+    k->u[62] = 768 >> 8;
+    k->left = rounds ? rounds - 1 : 0;
     mail_wipe(&h, sizeof h);
     mail_wipe(&first, sizeof first);
-    mail_wipe(u, sizeof u);
+}
+
+MAIL_DEF unsigned mail_kdf_run(mail_kdf *k, unsigned most) {
+    unsigned i;
+    for (; most && k->left; most--, k->left--) {
+        mail__hmac_32(k, k->u);
+        for (i = 0; i < 32; i++) k->sum[i] ^= k->u[i];
+    }
+    return k->left;
+}
+
+MAIL_DEF void mail_kdf_end(mail_kdf *k, unsigned char out[32]) {
+    memcpy(out, k->sum, 32);
+    mail_wipe(k, sizeof *k);
+}
+
+MAIL_DEF void mail_pbkdf2(mail_str password, mail_str salt, unsigned rounds,
+                          unsigned char out[32]) {
+    mail_kdf k;
+    mail_kdf_begin(&k, password, salt, rounds);
+    mail_kdf_run(&k, rounds);
+    mail_kdf_end(&k, out);
 }
 
 MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n) {
@@ -2092,16 +2195,18 @@ MAIL_DEF mail_err mail_sasl_plain(mail_str s, mail_str *authzid,
     return user->n && password->n ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
 }
 
+MAIL_DEF const char *mail_sasl_name(unsigned mech) {
+    return mech == MAIL_SASL_PLAIN ? "PLAIN" :
+           mech == MAIL_SASL_LOGIN ? "LOGIN" :
+           mech == MAIL_SASL_SCRAM ? "SCRAM-SHA-256" : "";
+}
+
 MAIL_DEF unsigned mail_sasl_list(mail_str list) {
-    static const struct { const char *name; unsigned bit; } mechs[] = {
-        {"PLAIN", MAIL_SASL_PLAIN}, {"LOGIN", MAIL_SASL_LOGIN}
-    };
-    unsigned bits = 0;
-    size_t i;
+    unsigned bits = 0, bit;
     while (list.n) {
         mail_str mech = mail_cut(&list, ' ');
-        for (i = 0; i < sizeof mechs / sizeof mechs[0]; i++)
-            if (mail_ieq(mech, mail_s(mechs[i].name))) bits |= mechs[i].bit;
+        for (bit = 1; *mail_sasl_name(bit); bit <<= 1)
+            if (mail_ieq(mech, mail_s(mail_sasl_name(bit)))) bits |= bit;
     }
     return bits;
 }
@@ -2116,31 +2221,69 @@ MAIL_DEF int mail_user_ok(mail_str name) {
     return 1;
 }
 
-/* StoredKey = H(HMAC(SaltedPassword, "Client Key")), RFC 5802 3 */
-static void mail__scram_keys(mail_str password, mail_str salt,
-                             unsigned rounds, unsigned char stored[32],
-                             unsigned char server[32]) {
-    unsigned char salted[32];
+/* 32 octets, of an HMAC or of a hash, as a slice. */
+static mail_str mail__key(const unsigned char key[32]) {
+    return mail_sn((const char *)key, 32);
+}
+
+static void mail__sha256_key(const unsigned char key[32],
+                             unsigned char out[32]) {
     mail_sha256 m;
-    mail_pbkdf2(password, salt, rounds, salted);
-    mail_hmac(mail_sn((char *)salted, 32), mail_s("Client Key"), stored);
-    mail_hmac(mail_sn((char *)salted, 32), mail_s("Server Key"), server);
     mail_sha256_init(&m);
-    mail_sha256_add(&m, mail_sn((char *)stored, 32));
-    mail_sha256_end(&m, stored);
-    mail_wipe(salted, sizeof salted);
+    mail_sha256_add(&m, mail__key(key));
+    mail_sha256_end(&m, out);
+    mail_wipe(&m, sizeof m);
+}
+
+/* ClientKey = HMAC(SaltedPassword, "Client Key"), StoredKey = H(ClientKey),
+   ServerKey = HMAC(SaltedPassword, "Server Key"). RFC 5802 3 */
+MAIL_DEF void mail_keys_make(mail_keys *k, const unsigned char salted[32]) {
+    mail_hmac(mail__key(salted), mail_s("Client Key"), k->stored);
+    mail__sha256_key(k->stored, k->stored);
+    mail_hmac(mail__key(salted), mail_s("Server Key"), k->server);
 }
 
 MAIL_DEF void mail_secret_make(mail_buf *b, mail_str password, mail_str salt,
                                unsigned rounds) {
-    unsigned char stored[32], server[32];
-    mail__scram_keys(password, salt, rounds, stored, server);
+    unsigned char salted[32];
+    mail_keys k;
+    mail_pbkdf2(password, salt, rounds, salted);
+    mail_keys_make(&k, salted);
     mail_buf_fmt(b, "{SCRAM-SHA-256}%u,", rounds);
     mail_b64_encode(b, salt);
     mail_buf_add(b, mail_s(","));
-    mail_b64_encode(b, mail_sn((char *)stored, 32));
+    mail_b64_encode(b, mail__key(k.stored));
     mail_buf_add(b, mail_s(","));
-    mail_b64_encode(b, mail_sn((char *)server, 32));
+    mail_b64_encode(b, mail__key(k.server));
+    mail_wipe(salted, sizeof salted);
+    mail_wipe(&k, sizeof k);
+}
+
+/* Base64 of 1 to cap octets; returns how many, 0 if it is something else. */
+static size_t mail__b64_field(mail_str s, char *out, size_t cap) {
+    char got[MAIL_SALT_MAX];
+    size_t n;
+    if (s.n > MAIL_B64_SIZE(sizeof got) || mail_b64_decode(s, got, &n) ||
+        n > cap) return 0;
+    memcpy(out, got, n);
+    return n;
+}
+
+MAIL_DEF mail_err mail_secret_keys(mail_str secret, mail_keys *k) {
+    int64_t rounds;
+    if (!mail_starts(secret, "{SCRAM-SHA-256}")) return MAIL_ERR_SYNTAX;
+    secret = mail_sn(secret.p + 15, secret.n - 15);
+    if (mail_number(mail_cut(&secret, ','), MAIL_ROUNDS_MAX, &rounds) ||
+        rounds == 0) return MAIL_ERR_SYNTAX;
+    k->rounds = (unsigned)rounds;
+    k->nsalt = mail__b64_field(mail_cut(&secret, ','), k->salt,
+                               sizeof k->salt);
+    if (k->nsalt == 0 ||
+        mail__b64_field(mail_cut(&secret, ','), (char *)k->stored,
+                        32) != 32 ||
+        mail__b64_field(secret, (char *)k->server, 32) != 32)
+        return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
 }
 
 MAIL_DEF int mail_secret_plain(mail_str secret, mail_str *password) {
@@ -2149,35 +2292,440 @@ MAIL_DEF int mail_secret_plain(mail_str secret, mail_str *password) {
     return 1;
 }
 
-/* A secret that fits nobody: an unknown user costs the time of a known
-   one, and the answer is no. */
-static const char mail__nobody[] =
-    "{SCRAM-SHA-256}4096,bm9ib2R5,"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-
 MAIL_DEF int mail_secret_check(mail_str secret, mail_str password) {
-    unsigned char stored[32], server[32];
-    char salt[64], want[48];
-    size_t nsalt, nwant;
-    int64_t rounds;
-    mail_str plain, field;
+    unsigned char salted[32];
+    mail_keys want, got;
+    mail_str plain;
+    int known;
     if (mail_secret_plain(secret, &plain))
         return plain.n && plain.n == password.n &&
                mail_same_secret(plain.p, password.p, plain.n);
-    if (!mail_starts(secret, "{SCRAM-SHA-256}"))
-        secret = mail_s(mail__nobody);
-    secret = mail_sn(secret.p + 15, secret.n - 15);
-    if (mail_number(mail_cut(&secret, ','), 1000000, &rounds)) return 0;
-    field = mail_cut(&secret, ',');
-    if (field.n > sizeof salt || mail_b64_decode(field, salt, &nsalt))
+    memset(&want, 0, sizeof want);
+    known = mail_secret_keys(secret, &want) == MAIL_ERR_OK;
+    mail_pbkdf2(password, mail_sn(want.salt, want.nsalt),
+                known ? want.rounds : MAIL_ROUNDS, salted);
+    mail_keys_make(&got, salted);
+    known &= mail_same_secret(got.stored, want.stored, 32);
+    mail_wipe(salted, sizeof salted);
+    mail_wipe(&got, sizeof got);
+    return known;
+}
+
+/* --- SCRAM-SHA-256, RFC 5802 and 7677 ------------------------------------
+   Client: n,,n=user,r=NONCE        Server: r=NONCE+ITS,s=salt,i=rounds
+   Client: c=biws,r=NONCE+ITS,p=proof        Server: v=signature
+   x->text holds what both have said: "n,,", then AuthMessage. */
+
+static void mail__sasl_begin(mail_sasl *x, unsigned mech) {
+    mail_wipe(x, sizeof *x);
+    x->mech = mech;
+}
+
+static int mail__sasl_add(mail_sasl *x, mail_str s) {
+    if (s.n > sizeof x->text - x->n) return 0;
+    if (s.n) memcpy(x->text + x->n, s.p, s.n);
+    x->n = (unsigned short)(x->n + s.n);
+    return 1;
+}
+
+/* AuthMessage: all but the header. */
+static mail_str mail__scram_auth(const mail_sasl *x) {
+    return mail_sn(x->text + x->gs2, (size_t)(x->n - x->gs2));
+}
+
+/* attr-val = ALPHA "=" value, up to the next comma. */
+static int mail__scram_attr(mail_str *rest, char key, mail_str *value) {
+    mail_str one = mail_cut(rest, ',');
+    *value = mail_sn("", 0);
+    if (one.n < 2 || one.p[0] != key || one.p[1] != '=') return 0;
+    *value = mail_sn(one.p + 2, one.n - 2);
+    return 1;
+}
+
+/* printable = %x21-2B / %x2D-7E: all but the comma. */
+static int mail__nonce_ok(mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        if (s.p[i] < 0x21 || s.p[i] > 0x7e || s.p[i] == ',') return 0;
+    return s.n > 0;
+}
+
+/* saslname: "=2C" for a comma, "=3D" for "=". A name that is too long for a
+   user of ours becomes "", which is nobody's. 0 if it is badly written. */
+static int mail__sasl_name(mail_str s, char to[MAIL_USER_SIZE]) {
+    char name[MAIL_USER_SIZE * 3];
+    size_t i, n = 0;
+    for (i = 0; i < s.n; i++) {
+        mail_str rest = mail_sn(s.p + i, s.n - i);
+        char c = s.p[i];
+        if (c == 0) return 0;
+        if (c == '=' && mail_starts(rest, "=2C")) c = ',', i += 2;
+        else if (c == '=' && mail_starts(rest, "=3D")) i += 2;
+        else if (c == '=') return 0;
+        if (n < sizeof name) name[n++] = c;
+    }
+    if (!mail_copy(to, MAIL_USER_SIZE, mail_sn(name, n))) to[0] = 0;
+    return s.n > 0;
+}
+
+/* gs2-header = ( "n" / "y" ) "," [ "a=" saslname ] ","; then n=, r=. Who
+   says "y" could bind the login to a TLS channel and thinks that we cannot,
+   which is right; who says "p=" does, and is refused. An identity other than
+   one's own is refused as well. */
+static int mail__scram_first(mail_sasl *x, mail_str got) {
+    mail_str rest = got, flag = mail_cut(&rest, ','), other, name, nonce;
+    char as[MAIL_USER_SIZE];
+    int acts;
+    other = mail_cut(&rest, ',');
+    acts = other.n > 0;
+    x->gs2 = (unsigned short)(rest.p - got.p);
+    x->n = 0;
+    if ((!mail_eq(flag, mail_s("n")) && !mail_eq(flag, mail_s("y"))) ||
+        !mail__sasl_add(x, got)) return 0;
+    if (acts && (!mail__scram_attr(&other, 'a', &name) ||
+                 !mail__sasl_name(name, as))) return 0;
+    if (!mail__scram_attr(&rest, 'n', &name) ||
+        !mail__scram_attr(&rest, 'r', &nonce) || !mail__nonce_ok(nonce) ||
+        !mail__sasl_name(name, x->user)) return 0;
+    return !acts || mail_ieq(mail_s(as), mail_s(x->user));
+}
+
+/* server-first-message, with a nonce of ours behind the client's. */
+static int mail__scram_ask(mail_sasl *x, const mail_keys *k, mail_str nonce,
+                           mail_str *say) {
+    char text[MAIL_B64_SIZE(MAIL_SALT_MAX) + 32];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_str rest = mail__scram_auth(x), theirs;
+    mail_cut(&rest, ',');
+    mail__scram_attr(&rest, 'r', &theirs);
+    mail_buf_add(&b, mail_s(",s="));
+    mail_b64_encode(&b, mail_sn(k->salt, k->nsalt));
+    mail_buf_fmt(&b, ",i=%u", k->rounds);
+    memcpy(x->stored, k->stored, 32);
+    memcpy(x->server, k->server, 32);
+    if (!mail__sasl_add(x, mail_s(","))) return 0;
+    x->at = x->n;
+    if (!mail__sasl_add(x, mail_s("r=")) || !mail__sasl_add(x, theirs) ||
+        !mail__sasl_add(x, nonce) || !mail__sasl_add(x, mail_buf_str(&b)))
         return 0;
-    field = mail_cut(&secret, ',');
-    if (field.n > sizeof want || mail_b64_decode(field, want, &nwant) ||
-        nwant != 32) return 0;
-    mail__scram_keys(password, mail_sn(salt, nsalt), (unsigned)rounds,
-                     stored, server);
-    return mail_same_secret(stored, want, 32);
+    *say = mail_sn(x->text + x->at, (size_t)(x->n - x->at));
+    return 1;
+}
+
+/* Cuts ",p=..." off the end of client-final-message. */
+static int mail__scram_proof(mail_str *got, unsigned char proof[32]) {
+    size_t at = got->n;
+    while (at && got->p[at - 1] != ',') at--;
+    if (at == 0 || got->n - at < 2 || got->p[at] != 'p' ||
+        got->p[at + 1] != '=' ||
+        mail__b64_field(mail_sn(got->p + at + 2, got->n - at - 2),
+                        (char *)proof, 32) != 32) return 0;
+    got->n = at - 1;
+    return 1;
+}
+
+/* ClientKey = proof XOR HMAC(StoredKey, AuthMessage). Whoever has the right
+   one has made it from the password: its hash is all that we know. */
+static int mail__scram_right(const mail_sasl *x, unsigned char proof[32]) {
+    unsigned char sign[32];
+    size_t i;
+    mail_hmac(mail__key(x->stored), mail__scram_auth(x), sign);
+    for (i = 0; i < 32; i++) proof[i] ^= sign[i];
+    mail__sha256_key(proof, sign);
+    return mail_same_secret(sign, x->stored, 32);
+}
+
+/* client-final-message: c= is the header once more, r= the whole nonce, or
+   somebody on the way has changed it. 0 if it is none, else *right; *say is
+   the server's own proof then. */
+static int mail__scram_final(mail_sasl *x, mail_str got, int *right,
+                             mail_str *say) {
+    unsigned char proof[32], sign[32];
+    char header[MAIL_SCRAM_SIZE];
+    mail_str asked = mail_sn(x->text + x->at, (size_t)(x->n - x->at));
+    mail_str rest, c, r, nonce;
+    mail_buf b = mail_buf_on(header, sizeof header);
+    mail__scram_attr(&asked, 'r', &nonce);
+    mail_b64_encode(&b, mail_sn(x->text, x->gs2));
+    if (!mail__scram_proof(&got, proof)) return 0;
+    rest = got;
+    if (!mail__scram_attr(&rest, 'c', &c) ||
+        !mail__scram_attr(&rest, 'r', &r) ||
+        !mail_eq(r, nonce) || !mail_eq(c, mail_buf_str(&b)) ||
+        !mail__sasl_add(x, mail_s(",")) || !mail__sasl_add(x, got)) return 0;
+    *right = mail__scram_right(x, proof);
+    mail_hmac(mail__key(x->server), mail__scram_auth(x), sign);
+    mail_wipe(proof, sizeof proof);
+    b = mail_buf_on(x->text, sizeof x->text);
+    mail_buf_add(&b, mail_s("v="));
+    mail_b64_encode(&b, mail__key(sign));
+    *say = mail_buf_str(&b);
+    return 1;
+}
+
+/* --- a login, as the server sees it -------------------------------------- */
+
+/* A message of SASL in base64, as a string. */
+enum { MAIL__SASL_B64 = MAIL_B64_SIZE(MAIL_SCRAM_SIZE) + 1 };
+
+static void mail__sasl_b64(mail_str text, char out[MAIL__SASL_B64]) {
+    mail_buf b = mail_buf_on(out, MAIL__SASL_B64 - 1);
+    mail_b64_encode(&b, text);
+    out[b.n] = 0;
+}
+
+/* What comes of a client's response. */
+enum {
+    MAIL__SASL_BAD,               /* it is none: the login is over          */
+    MAIL__SASL_OTHER,             /* for another than oneself: refused      */
+    MAIL__SASL_SAY,               /* the next challenge is there            */
+    MAIL__SASL_LOGIN,             /* user and password: to be decided       */
+    MAIL__SASL_KEYS,              /* user: the owner looks for his keys     */
+    MAIL__SASL_PROOF              /* the proof was right, or it was not     */
+};
+
+typedef struct mail__step {
+    mail_str user, secret, say;
+    int right;
+} mail__step;
+
+/* The challenge when there was no initial response. */
+static mail_str mail__sasl_first(const mail_sasl *x) {
+    return mail_s(x->mech == MAIL_SASL_LOGIN ? "Username:" : "");
+}
+
+static int mail__sasl_plain(mail_sasl *x, mail_str got, mail__step *o) {
+    mail_str other;
+    if (mail_sasl_plain(got, &other, &o->user, &o->secret))
+        return MAIL__SASL_BAD;
+    if (other.n && !mail_ieq(other, o->user)) return MAIL__SASL_OTHER;
+    mail_copy(x->user, sizeof x->user, o->user);
+    return MAIL__SASL_LOGIN;
+}
+
+static int mail__sasl_login(mail_sasl *x, mail_str got, mail__step *o) {
+    if (x->step++ == 0) {
+        if (!mail_copy(x->user, sizeof x->user, got)) x->user[0] = 0;
+        o->say = mail_s("Password:");
+        return MAIL__SASL_SAY;
+    }
+    o->user = mail_s(x->user);
+    o->secret = got;
+    return MAIL__SASL_LOGIN;
+}
+
+/* After the server's own proof the client says nothing, and that it does. */
+static int mail__sasl_scram(mail_sasl *x, mail_str got, mail__step *o) {
+    o->user = mail_s(x->user);
+    if (x->step == 0) {
+        if (!mail__scram_first(x, got)) return MAIL__SASL_BAD;
+        o->user = mail_s(x->user);
+        return MAIL__SASL_KEYS;
+    }
+    if (x->step++ == 1) {
+        if (!mail__scram_final(x, got, &o->right, &o->say))
+            return MAIL__SASL_BAD;
+        return o->right ? MAIL__SASL_SAY : MAIL__SASL_PROOF;
+    }
+    o->right = x->done = got.n == 0;
+    return o->right ? MAIL__SASL_PROOF : MAIL__SASL_BAD;
+}
+
+/* A response, decoded. The slices of *o live as long as got and x. */
+static int mail__sasl_take(mail_sasl *x, mail_str got, mail__step *o) {
+    memset(o, 0, sizeof *o);
+    return x->mech == MAIL_SASL_PLAIN ? mail__sasl_plain(x, got, o) :
+           x->mech == MAIL_SASL_LOGIN ? mail__sasl_login(x, got, o)
+                                      : mail__sasl_scram(x, got, o);
+}
+
+/* The same in base64, decoded where it stands, in the line. */
+static int mail__sasl_line(mail_sasl *x, char *line, mail_str arg,
+                           mail__step *o) {
+    char *at = line + (arg.p - line);
+    mail_str got = mail_sn(at, 0);
+    if (mail_b64_decode(arg, at, &got.n)) return MAIL__SASL_BAD;
+    return mail__sasl_take(x, got, o);
+}
+
+/* The owner has found the keys, and gives a nonce: the next challenge. */
+static int mail__sasl_keys(mail_sasl *x, const mail_keys *k, mail_str nonce,
+                           mail_str *say) {
+    x->step = 1;
+    return mail__scram_ask(x, k, nonce, say);
+}
+
+/* --- and as the client sees it ------------------------------------------- */
+
+typedef struct mail__who { mail_str user, password, nonce; } mail__who;
+
+/* The strongest of what is offered. A mechanism that shows the password is
+   none, where it may not be shown. */
+static unsigned mail__saslc_choose(unsigned mechs, const char *nonce,
+                                   int show) {
+    if ((mechs & MAIL_SASL_SCRAM) && nonce) return MAIL_SASL_SCRAM;
+    if (!show) return 0;
+    return mechs & MAIL_SASL_PLAIN ? MAIL_SASL_PLAIN
+                                   : mechs & MAIL_SASL_LOGIN;
+}
+
+/* client-first-message. We do no channel binding: "n". */
+static int mail__scram_hello(mail_sasl *x, const mail__who *w) {
+    size_t i;
+    x->gs2 = 3;
+    if (!mail__sasl_add(x, mail_s("n,,n="))) return 0;
+    for (i = 0; i < w->user.n; i++) {
+        char c = w->user.p[i];
+        if (!mail__sasl_add(x, c == ',' ? mail_s("=2C") : c == '=' ?
+                            mail_s("=3D") : mail_sn(&c, 1))) return 0;
+    }
+    return mail__sasl_add(x, mail_s(",r=")) && mail__sasl_add(x, w->nonce);
+}
+
+/* The server's r=, s= and i=. Its nonce begins with ours, or it is an answer
+   to somebody else; a number of rounds under MAIL_ROUNDS makes the password
+   easy to guess from the proof, one over MAIL_ROUNDS_MAX would keep us busy
+   for a second and more. Returns what is wrong, or NULL. */
+static const char *mail__scram_read(const mail_sasl *x, mail_str got,
+                                    mail_str *nonce, mail_keys *k) {
+    mail_str rest = mail__scram_auth(x), ours, salt, rounds;
+    int64_t n;
+    mail_cut(&rest, ',');
+    mail__scram_attr(&rest, 'r', &ours);
+    if (!mail__scram_attr(&got, 'r', nonce) ||
+        !mail__scram_attr(&got, 's', &salt) ||
+        !mail__scram_attr(&got, 'i', &rounds))
+        return "the server's challenge is not one of SCRAM";
+    if (nonce->n <= ours.n || !mail__nonce_ok(*nonce) ||
+        !mail_eq(mail_sn(nonce->p, ours.n), ours))
+        return "the server's nonce does not begin with ours";
+    k->nsalt = mail__b64_field(salt, k->salt, sizeof k->salt);
+    if (k->nsalt == 0) return "the server's salt is none";
+    if (mail_number(rounds, MAIL_ROUNDS_MAX, &n) || n < MAIL_ROUNDS)
+        return "the server wants less than 4,096 rounds, or more than "
+               "1,000,000";
+    k->rounds = (unsigned)n;
+    return NULL;
+}
+
+/* ClientProof, and what the server's signature will have to be. */
+static void mail__scram_prove(mail_sasl *x, const mail__who *w, mail_keys *k,
+                              unsigned char proof[32]) {
+    unsigned char salted[32], sign[32];
+    size_t i;
+    mail_pbkdf2(w->password, mail_sn(k->salt, k->nsalt), k->rounds, salted);
+    mail_keys_make(k, salted);
+    mail_hmac(mail__key(salted), mail_s("Client Key"), proof);
+    mail_hmac(mail__key(k->stored), mail__scram_auth(x), sign);
+    for (i = 0; i < 32; i++) proof[i] ^= sign[i];
+    mail_hmac(mail__key(k->server), mail__scram_auth(x), x->server);
+    mail_wipe(salted, sizeof salted);
+    mail_wipe(k, sizeof *k);
+}
+
+static const char *mail__scram_answer(mail_sasl *x, const mail__who *w,
+                                      mail_str got, mail_buf *b) {
+    unsigned char proof[32];
+    mail_str nonce;
+    mail_keys k;
+    const char *no = mail__scram_read(x, got, &nonce, &k);
+    if (no) return no;
+    mail_buf_add(b, mail_s("c=biws,r="));            /* base64 of "n,," */
+    mail_buf_add(b, nonce);
+    if (b->full || !mail__sasl_add(x, mail_s(",")) ||
+        !mail__sasl_add(x, got) || !mail__sasl_add(x, mail_s(",")) ||
+        !mail__sasl_add(x, mail_buf_str(b)))
+        return "the server's challenge is too long";
+    mail__scram_prove(x, w, &k, proof);
+    mail_buf_add(b, mail_s(",p="));
+    mail_b64_encode(b, mail__key(proof));
+    return b->full ? "the server's challenge is too long" : NULL;
+}
+
+/* A server that does not know the password is not the one we think. */
+static const char *mail__scram_trust(mail_sasl *x, mail_str got) {
+    unsigned char sign[32];
+    mail_str v;
+    if (mail__scram_attr(&got, 'v', &v) &&
+        mail__b64_field(v, (char *)sign, 32) == 32 &&
+        mail_same_secret(sign, x->server, 32)) return NULL;
+    return "the server did not prove that it knows the password";
+}
+
+/* The response to a challenge; the first one needs none. Returns what is
+   wrong with the challenge, or NULL. No mechanism asks more than three
+   times; x->done: the server may say that the login was good. */
+static const char *mail__saslc_answer(mail_sasl *x, const mail__who *w,
+                                      mail_str got, mail_buf *b) {
+    const char *no = NULL;
+    unsigned char step = x->step++;
+    if (x->done) return "the server asks on, and everything is said";
+    if (x->mech == MAIL_SASL_PLAIN) {       /* [authzid] NUL user NUL pass */
+        mail_buf_add(b, mail_sn("", 1));
+        mail_buf_add(b, w->user);
+        mail_buf_add(b, mail_sn("", 1));
+    }
+    if (x->mech == MAIL_SASL_LOGIN && step == 0) mail_buf_add(b, w->user);
+    else if (x->mech != MAIL_SASL_SCRAM) mail_buf_add(b, w->password);
+    else if (step == 0) {
+        if (!mail__scram_hello(x, w)) no = "the user name is too long";
+        mail_buf_add(b, mail_sn(x->text, x->n));
+    } else no = step == 1 ? mail__scram_answer(x, w, got, b)
+                          : mail__scram_trust(x, got);
+    x->done = step == (x->mech == MAIL_SASL_PLAIN ? 0 :
+                       x->mech == MAIL_SASL_LOGIN ? 1 : 2);
+    return no;
+}
+
+static const char mail__early[] =
+    "the server says welcome before it has proved who it is";
+
+/* Begins, with the initial response in b64; 0 if there is none, or if the
+   command would be longer than so many octets. */
+static int mail__saslc_begin(mail_sasl *x, unsigned mech, mail__who w,
+                             size_t most, char b64[MAIL__SASL_B64]) {
+    char text[MAIL_SCRAM_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    int ok = mech != MAIL_SASL_LOGIN;
+    mail__sasl_begin(x, mech);
+    if (ok) ok = mail__saslc_answer(x, &w, mail_s(""), &b) == NULL;
+    mail__sasl_b64(mail_buf_str(&b), b64);
+    mail_wipe(text, sizeof text);
+    ok = ok && 5 + strlen(mail_sasl_name(mech)) + 1 + strlen(b64) + 2 <= most;
+    if (!ok) mail__sasl_begin(x, mech);
+    return ok;
+}
+
+/* The response to a challenge in base64. Returns what is wrong, or NULL. */
+static const char *mail__saslc_go(mail_sasl *x, mail__who w, mail_str got,
+                                  char b64[MAIL__SASL_B64]) {
+    char text[MAIL_SCRAM_SIZE], challenge[MAIL_SCRAM_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    const char *no = NULL;
+    size_t n;
+    b64[0] = 0;
+    if (x->mech != MAIL_SASL_SCRAM) got.n = 0;      /* it is for people */
+    if (got.n > MAIL_SCRAM_SIZE) no = "the server's challenge is too long";
+    else if (mail_b64_decode(got, challenge, &n))
+        no = "the server's challenge is not base64";
+    else no = mail__saslc_answer(x, &w, mail_sn(challenge, n), &b);
+    if (no == NULL) mail__sasl_b64(mail_buf_str(&b), b64);
+    mail_wipe(text, sizeof text);
+    return no;
+}
+
+/* Why there is no login: a sentence. */
+enum { MAIL__WHY = 300 };
+
+static void mail__saslc_why(char why[MAIL__WHY], unsigned mechs,
+                            const char *offer) {
+    if (offer[0] == 0)
+        snprintf(why, MAIL__WHY, "the server offers no login here");
+    else if (mechs & (MAIL_SASL_PLAIN | MAIL_SASL_LOGIN))
+        snprintf(why, MAIL__WHY, "the server offers %s, and the password "
+                 "would cross the network in clear", offer);
+    else snprintf(why, MAIL__WHY, "the server offers %s: no way of logging "
+                  "in that is known here", offer);
 }
 
 MAIL_DEF void mail_apop(mail_str timestamp, mail_str secret, char out[33]) {
@@ -3071,6 +3619,61 @@ static int mail__take_event(unsigned char *pending, const mail_event *from,
         return (unsigned)s < MAIL_##X##_COUNT ? w[s] : "?"; \
     }
 
+/* The mechanisms that our servers know, the strongest first. */
+static const char mail__sasl_offer[] = "SCRAM-SHA-256 PLAIN LOGIN";
+
+static int mail__is_login(mail_event_kind k) {
+    return k == MAIL_EV_LOGIN || k == MAIL_EV_APOP || k == MAIL_EV_KEYS ||
+           k == MAIL_EV_PROOF;
+}
+
+static int mail__nonce_good(mail_str s) {
+    return s.n >= 16 && s.n <= 64 && mail__nonce_ok(s);
+}
+
+static int mail__keys_ok(const mail_keys *k, const char *nonce) {
+    return k->rounds > 0 && k->rounds <= MAIL_ROUNDS_MAX &&
+           k->nsalt > 0 && k->nsalt <= sizeof k->salt &&
+           mail__nonce_good(mail_s(nonce));
+}
+
+static const char *mail__auth_masked(unsigned mech) {
+    return mech == MAIL_SASL_PLAIN ? "AUTH PLAIN ****" :
+           mech == MAIL_SASL_LOGIN ? "AUTH LOGIN ****" :
+           mech == MAIL_SASL_SCRAM ? "AUTH SCRAM-SHA-256 ****" : "AUTH ****";
+}
+
+/* What a watcher is shown of "AUTH ...": the mechanism. What is none may be
+   a password. */
+static mail_str mail__auth_shown(mail_str whole) {
+    mail_str arg = whole;
+    unsigned mech;
+    mail_cut(&arg, ' ');
+    mech = mail_sasl_list(mail_cut(&arg, ' '));
+    if (whole.n == 4 || (mech && arg.n == 0)) return whole;
+    return mail_s(mail__auth_masked(mech));
+}
+
+/* What a watcher is shown of a reply that may be the server's own proof: see
+   mail__smtpd_challenge. */
+static mail_str mail__saslc_shown(const mail_sasl *x, mail_str line,
+                                  const char *challenge) {
+    return x->mech == MAIL_SASL_SCRAM && x->step == 2 &&
+           mail_starts(line, challenge) ? mail_s("****") : line;
+}
+
+/* The login of a client is over: its secrets leave its memory. */
+static void mail__saslc_end(mail_sasl *x, mail_out *o) {
+    mail__sasl_begin(x, 0);
+    if (o->n == 0) mail_wipe(o->p, sizeof o->p);
+}
+
+/* A line is done with; nothing is left of one that held a secret. */
+static void mail__line_over(mail_line *l, int wipe) {
+    if (wipe) mail_wipe(l->p, sizeof l->p);
+    mail_line_reset(l);
+}
+
 /* A session has no clock: it notes that something happened (active, and so
    it begins), and the next tick says when that was. Returns when it will have
    been silent for too long. */
@@ -3230,7 +3833,7 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     if (mail__tls_due(s->opts.tls, s->secure))
         mail__smtpd_say(s, "250-STARTTLS");
     if (s->opts.auth && (s->secure || !s->opts.auth_tls))
-        mail__smtpd_say(s, "250-AUTH PLAIN LOGIN");
+        mail__smtpd_say(s, "250-AUTH %s", mail__sasl_offer);
     mail__smtpd_say(s, "250 ENHANCEDSTATUSCODES");
 }
 
@@ -3384,38 +3987,48 @@ static void mail__smtpd_off(mail_smtpd *s, mail_str arg) {
     mail__smtpd_refuse(s, "502 5.5.1 not offered here");
 }
 
-enum { MAIL__PLAIN = 1, MAIL__LOGIN };
-
-/* One step of a login (RFC 4954 4): a response in base64, decoded where it
-   stands, in the line. */
-static void mail__smtpd_sasl(mail_smtpd *s, mail_str arg) {
-    char *at = s->line.p + (arg.p - s->line.p);
-    mail_str got = mail_sn(at, 0), authzid, user = mail_sn("", 0), pass = user;
-    mail_err e = mail_b64_decode(arg, at, &got.n);
-    s->state = MAIL_SMTPD_READY;
-    if (e == MAIL_ERR_OK && s->mech == MAIL__PLAIN)
-        e = mail_sasl_plain(got, &authzid, &user, &pass);
-    if (e == MAIL_ERR_OK && s->mech == MAIL__LOGIN && s->step++ == 0) {
-        mail_copy(s->user, sizeof s->user, got.n < sizeof s->user
-                                           ? got : mail_sn("", 0));
-        s->state = MAIL_SMTPD_AUTH;
-        mail__smtpd_say(s, "334 UGFzc3dvcmQ6");         /* Password: */
-        return;
-    }
-    if (e) {
-        mail__smtpd_refuse(s, "501 5.5.2 that is not base64 of a login");
-        return;
-    }
-    if (s->mech == MAIL__LOGIN) user = mail_s(s->user), pass = got;
-    else mail_copy(s->user, sizeof s->user, user);
-    mail__smtpd_event(s, MAIL_EV_LOGIN, 1);
-    s->ev.user = user;
-    s->ev.secret = pass;
+/* 334 and the challenge, in base64. The server's own proof could be used to
+   guess the password: it is shown to nobody else. */
+static void mail__smtpd_challenge(mail_smtpd *s, mail_str text, int hide) {
+    char b64[MAIL__SASL_B64];
+    mail_watch *watch = s->opts.watch;
+    mail__sasl_b64(text, b64);
+    if (hide) mail__smtpd_note(s, MAIL_NOTE_REPLY, mail_s("****"));
+    if (hide) s->opts.watch = NULL;
+    mail__smtpd_say(s, "334 %s", b64);
+    s->opts.watch = watch;
 }
 
-/* "AUTH" SP mechanism [SP initial-response] */
+static void mail__smtpd_no_login(mail_smtpd *s, const char *text) {
+    s->state = MAIL_SMTPD_READY;
+    mail__sasl_begin(&s->sasl, 0);
+    mail__smtpd_refuse(s, text);
+}
+
+/* One step of a login (RFC 4954 4): a response in base64. */
+static void mail__smtpd_sasl(mail_smtpd *s, mail_str arg) {
+    mail__step o;
+    int what = mail__sasl_line(&s->sasl, s->line.p, arg, &o);
+    if (what == MAIL__SASL_BAD)
+        mail__smtpd_no_login(s, "501 5.5.2 that is not base64 of a login");
+    else if (what == MAIL__SASL_OTHER)
+        mail__smtpd_no_login(s, "535 5.7.8 log in as yourself");
+    else if (what == MAIL__SASL_SAY)
+        mail__smtpd_challenge(s, o.say, o.right);
+    else {
+        mail__smtpd_event(s, what == MAIL__SASL_LOGIN ? MAIL_EV_LOGIN :
+                          what == MAIL__SASL_KEYS ? MAIL_EV_KEYS
+                                                  : MAIL_EV_PROOF, 1);
+        s->ev.user = o.user;
+        s->ev.secret = o.secret;
+        s->ev.code = o.right;
+    }
+}
+
+/* "AUTH" SP mechanism [SP initial-response]; "=" is one of no octets */
 static void mail__smtpd_auth(mail_smtpd *s, mail_str arg) {
-    mail_str mech = mail_cut(&arg, ' ');
+    mail_str name = mail_cut(&arg, ' ');
+    unsigned mech = mail_sasl_list(name);
     if (mail__smtpd_in_clear(s)) return;
     if (!s->opts.auth) {
         mail__smtpd_refuse(s, "502 5.5.1 AUTH is not offered here");
@@ -3429,17 +4042,30 @@ static void mail__smtpd_auth(mail_smtpd *s, mail_str arg) {
         mail__smtpd_refuse(s, "503 5.5.1 you are logged in already");
         return;
     }
-    s->step = 0;
-    s->mech = mail_ieq(mech, mail_s("PLAIN")) ? MAIL__PLAIN :
-              mail_ieq(mech, mail_s("LOGIN")) ? MAIL__LOGIN : 0;
-    if (s->mech == 0) {
-        mail__smtpd_refuse(s, "504 5.5.4 I know PLAIN and LOGIN");
+    if (mech == 0) {
+        mail__smtpd_refuse(s, "504 5.5.4 I know SCRAM-SHA-256, PLAIN, LOGIN");
         return;
     }
+    mail__sasl_begin(&s->sasl, mech);
     s->state = MAIL_SMTPD_AUTH;
-    if (arg.n) mail__smtpd_sasl(s, arg);
-    else mail__smtpd_say(s, s->mech == MAIL__PLAIN ? "334 %s"
-                            : "334 %sVXNlcm5hbWU6", "");  /* Username: */
+    if (mail_eq(arg, mail_s("="))) arg.n = 0;
+    else if (arg.n == 0) {
+        mail__smtpd_challenge(s, mail__sasl_first(&s->sasl), 0);
+        return;
+    }
+    mail__smtpd_sasl(s, arg);
+}
+
+MAIL_DEF mail_err mail_smtpd_keys(mail_smtpd *s, const mail_keys *k,
+                                  const char *nonce) {
+    mail_str say;
+    if (s->wait != MAIL_EV_KEYS || s->pending || !mail__keys_ok(k, nonce))
+        return MAIL_ERR_MISUSE;
+    s->wait = MAIL_EV_NONE;
+    if (mail__sasl_keys(&s->sasl, k, mail_s(nonce), &say))
+        mail__smtpd_challenge(s, say, 0);
+    else mail__smtpd_no_login(s, "501 5.5.2 that is too long for a login");
+    return MAIL_ERR_OK;
 }
 
 /* The table that runs the session: a verb, the states it is allowed in, its
@@ -3525,9 +4151,9 @@ static void mail__smtpd_command(mail_smtpd *s) {
     for (i = 0; i < MAIL__SMTPD_VERBS; i++)
         if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
             v = &mail__smtpd_verbs[i];
-    if (mail_starts(whole, "AUTH") && whole.n > 10)  /* "AUTH LOGIN" is 10 */
-        mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("AUTH ... ****"));
-    else mail__smtpd_note(s, MAIL_NOTE_COMMAND, whole);
+    s->hide = (unsigned char)mail_starts(whole, "AUTH");
+    mail__smtpd_note(s, MAIL_NOTE_COMMAND, s->hide ? mail__auth_shown(whole)
+                                                   : whole);
     if (s->line.longer)
         mail__smtpd_refuse(s, "500 5.5.2 line too long");
     else if (s->line.bad)
@@ -3551,12 +4177,12 @@ static void mail__smtpd_command(mail_smtpd *s) {
 /* One line while a login is under way. "*" cancels it, RFC 4954 4 */
 static void mail__smtpd_response(mail_smtpd *s) {
     mail_str text = mail_line_text(&s->line);
+    s->hide = 1;
     mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("****"));
-    if (s->line.longer || s->line.bad || mail_eq(text, mail_s("*"))) {
-        s->state = MAIL_SMTPD_READY;
-        mail__smtpd_refuse(s, s->line.longer ? "500 5.5.2 line too long"
-                                             : "501 5.7.0 login cancelled");
-    } else mail__smtpd_sasl(s, text);
+    if (s->line.longer) mail__smtpd_no_login(s, "500 5.5.6 line too long");
+    else if (s->line.bad || mail_eq(text, mail_s("*")))
+        mail__smtpd_no_login(s, "501 5.7.0 login cancelled");
+    else mail__smtpd_sasl(s, text);
 }
 
 /* A line that is a dot but for control octets ends nothing here. A server
@@ -3674,7 +4300,7 @@ MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
         s->active = 1;        /* a whole line: an octet now and then is none */
         if (s->state == MAIL_SMTPD_AUTH) mail__smtpd_response(s);
         else mail__smtpd_command(s);
-        if (s->wait != MAIL_EV_LOGIN) mail_line_reset(&s->line);
+        if (s->wait != MAIL_EV_LOGIN) mail__line_over(&s->line, s->hide);
     }
     return used;
 }
@@ -3742,6 +4368,8 @@ static int mail__smtpd_good(const mail_smtpd *s, const char **text,
         *then = MAIL_SMTPD_TLS;
         return 220;
     case MAIL_EV_LOGIN:
+    case MAIL_EV_PROOF:
+    case MAIL_EV_KEYS:
         *text = "2.7.0 welcome";
         *then = MAIL_SMTPD_READY;
         return 235;
@@ -3771,11 +4399,12 @@ static void mail__smtpd_settle(mail_smtpd *s, int good,
     mail_event_kind was = s->wait;
     s->wait = MAIL_EV_NONE;
     if (good) s->state = then;
-    if (was == MAIL_EV_LOGIN) {
-        mail_wipe(s->line.p, sizeof s->line.p);
-        mail_line_reset(&s->line);
+    if (mail__is_login(was)) {
+        mail__line_over(&s->line, 1);
         s->authed = good;
-        if (!good) s->user[0] = 0;
+        s->state = MAIL_SMTPD_READY;
+        if (good) memcpy(s->user, s->sasl.user, sizeof s->user);
+        mail__sasl_begin(&s->sasl, 0);
     }
     if (was == MAIL_EV_RCPT && good) s->rcpts++;
     if (was == MAIL_EV_DATA && good) {
@@ -3801,21 +4430,24 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
     if (s->wait == MAIL_EV_NONE || s->pending) return MAIL_ERR_MISUSE;
     good = mail__smtpd_good(s, &usual, &then);
     if (code != good && (code < 400 || code > 599)) return MAIL_ERR_MISUSE;
+    if (code == good && (s->wait == MAIL_EV_KEYS ||
+                         (s->wait == MAIL_EV_PROOF && !s->sasl.done)))
+        return MAIL_ERR_MISUSE;
     if (text == NULL) text = code == good ? usual :
         s->wait == MAIL_EV_TLS ? "4.7.0 no TLS for now" :
         code < 500 ? "4.3.0 not now" :
-        s->wait == MAIL_EV_LOGIN ? "5.7.8 wrong user name or password" :
+        mail__is_login(s->wait) ? "5.7.8 wrong user name or password" :
         "5.3.0 no";
     if (strlen(text) > 480 || mail_has_control(mail_s(text)))
         return MAIL_ERR_MISUSE;
     if (code == 421) {
-        mail_wipe(s->line.p, sizeof s->line.p);
+        mail__line_over(&s->line, 1);
         s->wait = MAIL_EV_NONE;
         mail_smtpd_bye(s, text);
         return MAIL_ERR_OK;
     }
     good = code == good;
-    if (!good && code >= 500 && s->wait == MAIL_EV_LOGIN)
+    if (!good && code >= 500 && mail__is_login(s->wait))
         s->errors++, s->denied++;
     mail__smtpd_settle(s, good, then);
     mail__smtpd_say(s, "%d %s", code, text);
@@ -3855,14 +4487,14 @@ static void mail__smtpc_note(mail_smtpc *s, mail_note kind, mail_str text) {
 }
 
 MAIL_PRINTF(3, 4)
-static mail_err mail__smtpc_say(mail_smtpc *s, int secret,
+static mail_err mail__smtpc_say(mail_smtpc *s, const char *masked,
                                 const char *fmt, ...) {
     mail_err e;
     va_list ap;
     va_start(ap, fmt);
     e = mail__say(&s->out, s->opts.watch, s->opts.watch_ctx,
-                  MAIL_NOTE_COMMAND, mail_smtpc_state_name(s->state),
-                  secret ? "AUTH ... ****" : NULL, fmt, ap);
+                  MAIL_NOTE_COMMAND, mail_smtpc_state_name(s->state), masked,
+                  fmt, ap);
     va_end(ap);
     s->active = 1;
     return e;
@@ -3883,6 +4515,7 @@ static void mail__smtpc_over(mail_smtpc *s, mail_err e) {
     if (s->state == MAIL_SMTPC_END) return;
     s->state = MAIL_SMTPC_END;
     s->err = e;
+    if (s->sasl.mech) mail__saslc_end(&s->sasl, &s->out);
     mail__smtpc_event(s, MAIL_EV_CLOSED, s->code);
 }
 
@@ -3908,7 +4541,16 @@ static void mail__smtpc_offer(mail_smtpc *s, mail_str line) {
     if (mail_ieq(key, mail_s("AUTH"))) {
         s->ext |= MAIL_EXT_AUTH;
         s->mechs |= mail_sasl_list(rest);
+        mail__add_words(s->offer, sizeof s->offer, rest);
     }
+}
+
+static mail__who mail__smtpc_who(const mail_smtpc *s) {
+    mail__who w;
+    w.user = mail_s(s->opts.user);
+    w.password = mail_s(s->opts.password);
+    w.nonce = mail_s(s->opts.nonce);
+    return w;
 }
 
 static void mail__smtpc_ready(mail_smtpc *s) {
@@ -3918,7 +4560,7 @@ static void mail__smtpc_ready(mail_smtpc *s) {
 
 static void mail__smtpc_greeted(mail_smtpc *s) {
     s->state = s->opts.basic ? MAIL_SMTPC_HELO : MAIL_SMTPC_EHLO;
-    mail__smtpc_say(s, 0, "%s %s", s->opts.basic ? "HELO" : "EHLO",
+    mail__smtpc_say(s, NULL, "%s %s", s->opts.basic ? "HELO" : "EHLO",
                     s->opts.helo);
 }
 
@@ -3928,48 +4570,65 @@ static void mail__smtpc_no_ehlo(mail_smtpc *s) {
         return;
     }
     s->ext = s->mechs = 0;
+    s->offer[0] = 0;
     s->state = MAIL_SMTPC_HELO;
-    mail__smtpc_say(s, 0, "HELO %s", s->opts.helo);
+    mail__smtpc_say(s, NULL, "HELO %s", s->opts.helo);
 }
 
-static void mail__smtpc_b64(mail_smtpc *s, const char *prefix, mail_str x) {
-    char text[MAIL_B64_SIZE(600) + 1];
-    mail_buf b = mail_buf_on(text, sizeof text - 1);
-    mail_b64_encode(&b, x);
-    text[b.n] = 0;
-    mail__smtpc_say(s, 1, "%s%s", prefix, text);
-    mail_wipe(text, sizeof text);
+/* The login fails for a reason of our own: the words say it. */
+static void mail__smtpc_no_login(mail_smtpc *s, mail_err e,
+                                 const char *why) {
+    mail_copy(s->words, sizeof s->words, mail_s(why));
+    mail__smtpc_over(s, e);
 }
 
-/* message = [authzid] NUL authcid NUL passwd, RFC 4616 2 */
-static void mail__smtpc_plain(mail_smtpc *s) {
-    char plain[600];
-    mail_buf b = mail_buf_on(plain, sizeof plain);
-    mail_buf_add(&b, mail_sn("", 1));
-    mail_buf_add(&b, mail_s(s->opts.user));
-    mail_buf_add(&b, mail_sn("", 1));
-    mail_buf_add(&b, mail_s(s->opts.password));
-    s->state = MAIL_SMTPC_AUTH;
-    mail__smtpc_b64(s, "AUTH PLAIN ", mail_buf_str(&b));
-    mail_wipe(plain, sizeof plain);
-}
-
+/* "AUTH" SP mechanism [SP initial-response], RFC 4954 4; the response waits
+   for a challenge if the line would have more than 512 octets. */
 static void mail__smtpc_login(mail_smtpc *s) {
-    if (s->mechs & MAIL_SASL_PLAIN) mail__smtpc_plain(s);
-    else if (s->mechs & MAIL_SASL_LOGIN) {
-        s->state = MAIL_SMTPC_USER;
-        mail__smtpc_say(s, 0, "AUTH LOGIN");
-    } else mail__smtpc_over(s, MAIL_ERR_UNABLE);
+    unsigned mech = mail__saslc_choose(s->mechs, s->opts.nonce,
+                                       s->opts.plaintext_ok || s->secure);
+    const char *name = mail_sasl_name(mech);
+    char b64[MAIL__SASL_B64], why[MAIL__WHY];
+    if (mech == 0) {
+        mail__saslc_why(why, s->mechs, s->offer);
+        mail__smtpc_no_login(s, MAIL_ERR_UNABLE, why);
+        return;
+    }
+    s->state = MAIL_SMTPC_AUTH;
+    if (mail__saslc_begin(&s->sasl, mech, mail__smtpc_who(s), 512, b64))
+        mail__smtpc_say(s, mail__auth_masked(mech), "AUTH %s %s", name, b64);
+    else mail__smtpc_say(s, NULL, "AUTH %s", name);
+    mail_wipe(b64, sizeof b64);
+}
+
+/* 334 and a challenge in base64. */
+static void mail__smtpc_challenge(mail_smtpc *s, mail_str text) {
+    char b64[MAIL__SASL_B64];
+    const char *no = mail__saslc_go(&s->sasl, mail__smtpc_who(s), text, b64);
+    if (no) mail__smtpc_no_login(s, MAIL_ERR_PROTOCOL, no);
+    else mail__smtpc_say(s, "****", "%s", b64);
+    mail_wipe(b64, sizeof b64);
+}
+
+/* 235, 334, or no. A server that has not yet proved itself may not say that
+   all is well. */
+static void mail__smtpc_auth(mail_smtpc *s) {
+    mail_str text = mail_line_text(&s->line);
+    if (s->code == 334)
+        mail__smtpc_challenge(s, mail_trim(mail_sn(text.p + 3, text.n - 3)));
+    else if (s->code / 100 == 2 && !s->sasl.done)
+        mail__smtpc_no_login(s, MAIL_ERR_PROTOCOL, mail__early);
+    else if (s->code / 100 == 2) {
+        mail__saslc_end(&s->sasl, &s->out);
+        mail__smtpc_ready(s);
+    } else if (s->code == 535)
+        mail__smtpc_over(s, MAIL_ERR_DENIED);
+    else mail__smtpc_fail(s);
 }
 
 static void mail__smtpc_go_on(mail_smtpc *s) {
     if (s->opts.user) mail__smtpc_login(s);
     else mail__smtpc_ready(s);
-}
-
-static void mail__smtpc_unable(mail_smtpc *s, const char *why) {
-    mail_copy(s->words, sizeof s->words, mail_s(why));
-    mail__smtpc_over(s, MAIL_ERR_UNABLE);
 }
 
 /* It is known what the server offers. The one place that decides what comes
@@ -3979,9 +4638,10 @@ static void mail__smtpc_offered(mail_smtpc *s) {
     if (!mail__tls_due(s->opts.tls, s->secure)) mail__smtpc_go_on(s);
     else if (s->ext & MAIL_EXT_STARTTLS) {
         s->state = MAIL_SMTPC_STARTTLS;
-        mail__smtpc_say(s, 0, "STARTTLS");
+        mail__smtpc_say(s, NULL, "STARTTLS");
     } else if (s->opts.tls == MAIL_TLS_MUST)
-        mail__smtpc_unable(s, "TLS is asked for, and the server offers none");
+        mail__smtpc_no_login(s, MAIL_ERR_UNABLE,
+                              "TLS is asked for, and the server offers none");
     else mail__smtpc_go_on(s);
 }
 
@@ -3992,23 +4652,9 @@ static void mail__smtpc_tls_go(mail_smtpc *s) {
 
 static void mail__smtpc_tls_no(mail_smtpc *s) {
     if (s->opts.tls == MAIL_TLS_MUST)
-        mail__smtpc_unable(s, "TLS is asked for, and the server refuses it");
+        mail__smtpc_no_login(s, MAIL_ERR_UNABLE,
+                              "TLS is asked for, and the server refuses it");
     else mail__smtpc_go_on(s);
-}
-
-static void mail__smtpc_user(mail_smtpc *s) {
-    s->state = MAIL_SMTPC_PASS;
-    mail__smtpc_b64(s, "", mail_s(s->opts.user));
-}
-
-static void mail__smtpc_pass(mail_smtpc *s) {
-    s->state = MAIL_SMTPC_AUTH;
-    mail__smtpc_b64(s, "", mail_s(s->opts.password));
-}
-
-static void mail__smtpc_denied(mail_smtpc *s) {
-    mail__smtpc_over(s, s->code >= 500 ? MAIL_ERR_DENIED
-                                       : mail__code_err(s->code));
 }
 
 static void mail__smtpc_done(mail_smtpc *s) {
@@ -4027,11 +4673,11 @@ static void mail__smtpc_proceed(mail_smtpc *s) {
         s->rcpts_answered < s->rcpts_sent || !s->data_asked) return;
     if (s->rcpts_ok && !s->fail_code) {
         s->data_due = 1;
-        mail__smtpc_say(s, 0, "DATA");
+        mail__smtpc_say(s, NULL, "DATA");
     } else {
         if (!s->fail_code) s->fail_code = 554;   /* nobody was accepted */
         s->state = MAIL_SMTPC_RSET;
-        mail__smtpc_say(s, 0, "RSET");
+        mail__smtpc_say(s, NULL, "RSET");
     }
 }
 
@@ -4062,11 +4708,11 @@ static void mail__smtpc_answer(mail_smtpc *s) {
             if (!s->fail_code) s->words[0] = 0;   /* "go ahead" is no reason */
             if (!s->fail_code) s->fail_code = 554;
             s->state = MAIL_SMTPC_DOT;
-            mail__smtpc_say(s, 0, ".");
+            mail__smtpc_say(s, NULL, ".");
         } else {
             if (!s->fail_code) s->fail_code = s->rcpts_ok ? code : 554;
             s->state = MAIL_SMTPC_RSET;
-            mail__smtpc_say(s, 0, "RSET");
+            mail__smtpc_say(s, NULL, "RSET");
         }
     }
     mail__smtpc_proceed(s);
@@ -4093,12 +4739,8 @@ static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
     {'2', 300, mail__smtpc_tls_go, mail__smtpc_tls_no, "TLS",
      "220: TLS; else ends or goes on"},
     {0,   MAIL__TLS_TIME / 1000, NULL, NULL, "EHLO", "your handshake"},
-    {'2', 300, mail__smtpc_ready, mail__smtpc_denied, "READY",
-     "235: go on; else hangs up"},
-    {'3', 300, mail__smtpc_user, mail__smtpc_denied, "PASS",
-     "334: sends the user name"},
-    {'3', 300, mail__smtpc_pass, mail__smtpc_denied, "AUTH",
-     "334: sends the password"},
+    {'*', 300, mail__smtpc_auth, mail__smtpc_auth, "READY",
+     "334: next step; 235: go on"},
     {0,   300, NULL, NULL, "MAIL or QUIT", "your next mail, or quit"},
     {'*', 300, mail__smtpc_answer, mail__smtpc_answer, "TEXT or RSET",
      "354: the text; nobody taken: RSET"},
@@ -4176,7 +4818,8 @@ static void mail__smtpc_line(mail_smtpc *s) {
     int code, more;
     mail_err e = mail_reply_line(line, &code, &more, &text);
     s->active = 1;
-    mail__smtpc_note(s, MAIL_NOTE_REPLY, line);
+    mail__smtpc_note(s, MAIL_NOTE_REPLY,
+                     mail__saslc_shown(&s->sasl, line, "334 "));
     if (e || s->line.bad || (s->lines && code != s->code) ||
         ++s->lines > 100) {
         mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
@@ -4206,7 +4849,8 @@ MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
         return s->err = MAIL_ERR_MISUSE;
     if (mail_has_control(mail_s(opts.helo)) || strchr(opts.helo, ' ') ||
         mail_has_control(mail_s(opts.user)) ||
-        mail_has_control(mail_s(opts.password)))
+        mail_has_control(mail_s(opts.password)) ||
+        (opts.nonce && !mail__nonce_good(mail_s(opts.nonce))))
         return s->err = MAIL_ERR_SYNTAX;
     if (opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPC_TLS;
     if (strlen(opts.helo) >= MAIL_DOMAIN_SIZE ||
@@ -4310,7 +4954,7 @@ MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
     s->data_due = s->data_asked = 0;
     s->mail_due = 1;
     s->state = MAIL_SMTPC_MAIL;
-    e = mail__smtpc_say(s, 0, "MAIL FROM:%s%s%s", path, param,
+    e = mail__smtpc_say(s, NULL, "MAIL FROM:%s%s%s", path, param,
                         body_8bit ? " BODY=8BITMIME" : "");
     if (e) s->state = MAIL_SMTPC_READY;
     return e;
@@ -4334,7 +4978,7 @@ MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to) {
     if (!mail__path_sane(to)) return MAIL_ERR_SYNTAX;
     mail_path_write(&b, to);
     path[b.n] = 0;
-    e = mail__smtpc_say(s, 0, "RCPT TO:%s", path);
+    e = mail__smtpc_say(s, NULL, "RCPT TO:%s", path);
     if (e == MAIL_ERR_OK) s->rcpts_sent++;
     return e;
 }
@@ -4345,7 +4989,7 @@ MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s) {
         return MAIL_ERR_MISUSE;
     if ((s->ext & MAIL_EXT_PIPELINING) &&
         (s->mail_due || s->rcpts_answered < s->rcpts_sent)) {
-        e = mail__smtpc_say(s, 0, "DATA");   /* the last of its group */
+        e = mail__smtpc_say(s, NULL, "DATA");   /* the last of its group */
         if (e) return e;
         s->data_due = 1;
     }
@@ -4398,7 +5042,7 @@ MAIL_DEF mail_err mail_smtpc_quit(mail_smtpc *s) {
     mail_err e;
     if (s->state != MAIL_SMTPC_READY) return MAIL_ERR_MISUSE;
     s->state = MAIL_SMTPC_QUIT;
-    e = mail__smtpc_say(s, 0, "QUIT");
+    e = mail__smtpc_say(s, NULL, "QUIT");
     if (e) s->state = MAIL_SMTPC_READY;
     return e;
 }
@@ -4463,13 +5107,16 @@ static int mail__pop3d_may_login(const mail_pop3d *s) {
     return !s->opts.no_login && (s->opts.tls != MAIL_TLS_MUST || s->secure);
 }
 
+static int mail__pop3d_in_clear(mail_pop3d *s) {
+    if (mail__pop3d_may_login(s)) return 0;
+    mail__pop3d_refuse(s, s->opts.no_login
+                       ? "[AUTH] no passwords on this connection"
+                       : "[AUTH] say STLS first");
+    return 1;
+}
+
 static void mail__pop3d_user(mail_pop3d *s, mail_str arg) {
-    if (!mail__pop3d_may_login(s)) {
-        mail__pop3d_refuse(s, s->opts.no_login
-                           ? "[AUTH] no passwords on this connection"
-                           : "[AUTH] say STLS first");
-        return;
-    }
+    if (mail__pop3d_in_clear(s)) return;
     /* +OK whoever it is: a -ERR would tell who has a mailbox (1939-18). A
        name that fits nobody is forgotten, and its password is refused. */
     if (!mail_copy(s->user, sizeof s->user, arg)) s->user[0] = 0;
@@ -4498,6 +5145,100 @@ static void mail__pop3d_apop(mail_pop3d *s, mail_str arg) {
     mail__pop3d_event(s, MAIL_EV_APOP, 1);
     s->ev.user = mail_s(s->user);
     s->ev.secret = digest;
+}
+
+static void mail__pop3d_challenge(mail_pop3d *s, mail_str text, int hide) {
+    char b64[MAIL__SASL_B64];
+    mail_watch *watch = s->opts.watch;
+    mail__sasl_b64(text, b64);
+    if (hide) mail__pop3d_note(s, MAIL_NOTE_REPLY, mail_s("****"));
+    if (hide) s->opts.watch = NULL;
+    mail__pop3d_say(s, "+ %s", b64);
+    s->opts.watch = watch;
+}
+
+static void mail__pop3d_no_login(mail_pop3d *s, const char *text) {
+    s->state = MAIL_POP3D_AUTH;
+    mail__sasl_begin(&s->sasl, 0);
+    mail__pop3d_refuse(s, text);
+}
+
+/* One step of AUTH (RFC 5034 4), as in mail__smtpd_sasl. */
+static void mail__pop3d_sasl(mail_pop3d *s, mail_str arg) {
+    mail__step o;
+    int what = mail__sasl_line(&s->sasl, s->line.p, arg, &o);
+    if (what == MAIL__SASL_BAD)
+        mail__pop3d_no_login(s, "that is not base64 of a login");
+    else if (what == MAIL__SASL_OTHER)
+        mail__pop3d_no_login(s, "[AUTH] log in as yourself");
+    else if (what == MAIL__SASL_SAY)
+        mail__pop3d_challenge(s, o.say, o.right);
+    else {
+        mail__pop3d_event(s, what == MAIL__SASL_LOGIN ? MAIL_EV_LOGIN :
+                          what == MAIL__SASL_KEYS ? MAIL_EV_KEYS
+                                                  : MAIL_EV_PROOF, 1);
+        s->ev.user = o.user;
+        s->ev.secret = o.secret;
+        s->ev.code = o.right;
+    }
+}
+
+/* "AUTH" alone asked for a list before there was CAPA (and no RFC says so):
+   there are clients that still ask. */
+static void mail__pop3d_mechs(mail_pop3d *s) {
+    mail_str list = mail_s(mail__sasl_offer);
+    mail__pop3d_say(s, "+OK");
+    while (list.n) {
+        mail_str mech = mail_cut(&list, ' ');
+        mail__pop3d_say(s, "%.*s", MAIL_ARG(mech));
+    }
+    mail__pop3d_say(s, ".");
+}
+
+/* "AUTH" SP mechanism [SP initial-response]; "=" is one of no octets */
+static void mail__pop3d_auth(mail_pop3d *s, mail_str arg) {
+    mail_str name = mail_cut(&arg, ' ');
+    unsigned mech = mail_sasl_list(name);
+    if (mail__pop3d_in_clear(s)) return;
+    if (name.n == 0) {
+        mail__pop3d_mechs(s);
+        return;
+    }
+    if (mech == 0) {
+        mail__pop3d_refuse(s, "I know SCRAM-SHA-256, PLAIN, LOGIN");
+        return;
+    }
+    mail__sasl_begin(&s->sasl, mech);
+    s->state = MAIL_POP3D_SASL;
+    if (mail_eq(arg, mail_s("="))) arg.n = 0;
+    else if (arg.n == 0) {
+        mail__pop3d_challenge(s, mail__sasl_first(&s->sasl), 0);
+        return;
+    }
+    mail__pop3d_sasl(s, arg);
+}
+
+/* One line of a client's, while a login is under way. */
+static void mail__pop3d_response(mail_pop3d *s) {
+    mail_str text = mail_line_text(&s->line);
+    s->hide = 1;
+    mail__pop3d_note(s, MAIL_NOTE_COMMAND, mail_s("****"));
+    if (s->line.longer) mail__pop3d_no_login(s, "line too long");
+    else if (s->line.bad || mail_eq(text, mail_s("*")))
+        mail__pop3d_no_login(s, "login cancelled");
+    else mail__pop3d_sasl(s, text);
+}
+
+MAIL_DEF mail_err mail_pop3d_keys(mail_pop3d *s, const mail_keys *k,
+                                  const char *nonce) {
+    mail_str say;
+    if (s->wait != MAIL_EV_KEYS || s->pending || !mail__keys_ok(k, nonce))
+        return MAIL_ERR_MISUSE;
+    s->wait = MAIL_EV_NONE;
+    if (mail__sasl_keys(&s->sasl, k, mail_s(nonce), &say))
+        mail__pop3d_challenge(s, say, 0);
+    else mail__pop3d_no_login(s, "that is too long for a login");
+    return MAIL_ERR_OK;
 }
 
 /* STAT counts what is not marked: 1939-29. */
@@ -4635,6 +5376,8 @@ static void mail__pop3d_capa(mail_pop3d *s, mail_str arg) {
     if (mail__pop3d_may_login(s)) mail__pop3d_say(s, "USER");
     if (mail__tls_due(s->opts.tls, s->secure) &&
         s->state != MAIL_POP3D_TRANS) mail__pop3d_say(s, "STLS");
+    if (mail__pop3d_may_login(s))
+        mail__pop3d_say(s, "SASL %s", mail__sasl_offer);
     mail__pop3d_say(s, "TOP");
     mail__pop3d_say(s, "UIDL");
     mail__pop3d_say(s, "PIPELINING");
@@ -4672,6 +5415,8 @@ static const mail__pop3d_verb mail__pop3d_verbs[] = {
      "+OK, locked; or -ERR and AUTH"},
     {"APOP", MAIL__LOGGING_IN, MAIL__ARG, mail__pop3d_apop, "TRANS",
      "+OK, locked; or -ERR and AUTH"},
+    {"AUTH", MAIL__LOGGING_IN, MAIL__MAY_ARG, mail__pop3d_auth, "TRANS",
+     "+ for more, then as PASS"},
     {"STLS", MAIL__LOGGING_IN, MAIL__NO_ARG, mail__pop3d_stls, "TLS",
      "+OK; then AUTH, all forgotten"},
     {"STAT", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_stat, "",
@@ -4727,8 +5472,11 @@ static void mail__pop3d_command(mail_pop3d *s) {
             v = &mail__pop3d_verbs[i];
     pass = v && v->run == mail__pop3d_pass;
     if (!pass) rest = mail_trim(rest);
-    mail__pop3d_note(s, MAIL_NOTE_COMMAND, mail_starts(whole, "PASS")
-                                           ? mail_s("PASS ****") : whole);
+    s->hide = (unsigned char)(mail_starts(whole, "PASS") ||
+                              mail_starts(whole, "AUTH"));
+    mail__pop3d_note(s, MAIL_NOTE_COMMAND, !s->hide ? whole :
+                     mail_starts(whole, "PASS") ? mail_s("PASS ****")
+                                                : mail__auth_shown(whole));
     if (s->line.longer || whole.n > 253)          /* RFC 2449 4: 255 */
         mail__pop3d_refuse(s, "line too long");
     else if (s->line.bad || (!pass && mail_has_control(whole)))
@@ -4788,10 +5536,11 @@ MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
                                !s->opts.reject_bare);
         if (!s->line.done) break;
         s->active = 1;
-        mail__pop3d_command(s);
+        if (s->state == MAIL_POP3D_SASL) mail__pop3d_response(s);
+        else mail__pop3d_command(s);
         mail__pop3d_list_on(s);
         if (s->wait != MAIL_EV_LOGIN && s->wait != MAIL_EV_APOP)
-            mail_line_reset(&s->line);
+            mail__line_over(&s->line, s->hide);
     }
     return used;
 }
@@ -4812,7 +5561,7 @@ MAIL_DEF void mail_pop3d_sent(mail_pop3d *s, size_t n) {
 
 /* On expiry: close, and remove nothing (1939-11). */
 MAIL_DEF int64_t mail_pop3d_tick(mail_pop3d *s, int64_t now) {
-    int login = s->state <= MAIL_POP3D_USER;        /* not logged in yet */
+    int login = s->state <= MAIL_POP3D_SASL;        /* not logged in yet */
     int64_t due, timeout = s->state == MAIL_POP3D_TLS ? MAIL__TLS_TIME :
                            login ? s->opts.login_timeout : s->opts.timeout;
     if (s->began < 0) s->began = now;
@@ -4834,11 +5583,15 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                                    mail_drop *drops, size_t count) {
     size_t n;
     int64_t octets;
-    if ((s->wait != MAIL_EV_LOGIN && s->wait != MAIL_EV_APOP) || s->pending)
+    if (!mail__is_login(s->wait) || s->pending ||
+        (e == MAIL_ERR_OK && (s->wait == MAIL_EV_KEYS ||
+                              (s->wait == MAIL_EV_PROOF && !s->sasl.done))))
         return MAIL_ERR_MISUSE;
     s->wait = MAIL_EV_NONE;
-    mail_wipe(s->line.p, sizeof s->line.p);
-    mail_line_reset(&s->line);
+    s->state = MAIL_POP3D_AUTH;
+    mail__line_over(&s->line, 1);
+    if (s->sasl.mech) memcpy(s->user, s->sasl.user, sizeof s->user);
+    mail__sasl_begin(&s->sasl, 0);
     if (e == MAIL_ERR_OK) {
         s->drops = drops;
         s->count = count;
@@ -4851,6 +5604,9 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
     s->user[0] = 0;
     mail__pop3d_refuse(s, e == MAIL_ERR_DENIED
                           ? "[AUTH] wrong user name or password" :
+                          e == MAIL_ERR_TEMPFAIL
+                          ? "[SYS/TEMP] too many wrong passwords: try again "
+                            "later" :
                           e == MAIL_ERR_BUSY
                           ? "[IN-USE] another session has this maildrop"
                           : "[SYS/TEMP] the maildrop cannot be opened now");
@@ -5013,6 +5769,7 @@ static void mail__pop3c_over(mail_pop3c *s, mail_err e) {
     if (s->state == MAIL_POP3C_END) return;
     s->state = MAIL_POP3C_END;
     s->err = e;
+    if (s->sasl.mech) mail__saslc_end(&s->sasl, &s->out);
     mail__pop3c_event(s, MAIL_EV_CLOSED, e == MAIL_ERR_OK);
 }
 
@@ -5026,10 +5783,28 @@ static mail_str mail__stamp(mail_str text) {
     return mail_sn(p, (size_t)(end - p) + 1);
 }
 
+static mail__who mail__pop3c_who(const mail_pop3c *s) {
+    mail__who w;
+    w.user = mail_s(s->opts.user);
+    w.password = mail_s(s->opts.password);
+    w.nonce = mail_s(s->opts.nonce);
+    return w;
+}
+
+static void mail__pop3c_no_login(mail_pop3c *s, mail_err e,
+                                 const char *why) {
+    mail_copy(s->words, sizeof s->words, mail_s(why));
+    mail__pop3c_over(s, e);
+}
+
+/* Only when told to: whoever can make up a greeting and listen learns from a
+   few digests what MD5 hides, and the server must know the password itself.
+   SCRAM is better, and PLAIN within TLS. */
 static void mail__pop3c_apop(mail_pop3c *s) {
     char digest[33];
     if (s->stamp[0] == 0) {
-        mail__pop3c_over(s, MAIL_ERR_UNABLE);
+        mail__pop3c_no_login(s, MAIL_ERR_UNABLE, "the server offers no APOP: "
+                             "there is no timestamp in its greeting");
         return;
     }
     mail_apop(mail_s(s->stamp), mail_s(s->opts.password), digest);
@@ -5037,15 +5812,45 @@ static void mail__pop3c_apop(mail_pop3c *s) {
     mail__pop3c_say(s, NULL, "APOP %s %s", s->opts.user, digest);
 }
 
-/* A server that was asked and did not name USER does not want it, here. */
+/* "AUTH" SP mechanism [SP initial-response]: RFC 5034 4, in a line of 255
+   octets at most. */
+static void mail__pop3c_auth(mail_pop3c *s, unsigned mech) {
+    const char *name = mail_sasl_name(mech);
+    char b64[MAIL__SASL_B64];
+    s->state = MAIL_POP3C_SASL;
+    if (mail__saslc_begin(&s->sasl, mech, mail__pop3c_who(s), 255, b64))
+        mail__pop3c_say(s, mail__auth_masked(mech), "AUTH %s %s", name, b64);
+    else mail__pop3c_say(s, NULL, "AUTH %s", name);
+    mail_wipe(b64, sizeof b64);
+}
+
+/* The strongest of what is offered; USER and PASS come last. A server that
+   was asked and did not name USER does not want it, here. */
 static void mail__pop3c_login(mail_pop3c *s) {
+    int show = s->opts.plaintext_ok || s->secure;
+    unsigned mech = mail__saslc_choose(s->mechs, s->opts.nonce, show);
+    int user = !(s->capa & MAIL_CAPA_KNOWN) || (s->capa & MAIL_CAPA_USER);
+    char why[MAIL__WHY];
     if (s->opts.apop) mail__pop3c_apop(s);
-    else if ((s->capa & MAIL_CAPA_KNOWN) && !(s->capa & MAIL_CAPA_USER))
-        mail__pop3c_over(s, MAIL_ERR_UNABLE);
-    else {
+    else if (mech) mail__pop3c_auth(s, mech);
+    else if (user && show) {
         s->state = MAIL_POP3C_USER;
         mail__pop3c_say(s, NULL, "USER %s", s->opts.user);
+    } else {
+        if (user) mail__add_words(s->offer, sizeof s->offer, mail_s("USER"));
+        mail__saslc_why(why, s->mechs | (user ? MAIL_SASL_PLAIN : 0),
+                        s->offer);
+        mail__pop3c_no_login(s, MAIL_ERR_UNABLE, why);
     }
+}
+
+/* "+" SP challenge, RFC 5034 4. */
+static void mail__pop3c_challenge(mail_pop3c *s, mail_str text) {
+    char b64[MAIL__SASL_B64];
+    const char *no = mail__saslc_go(&s->sasl, mail__pop3c_who(s), text, b64);
+    if (no) mail__pop3c_no_login(s, MAIL_ERR_PROTOCOL, no);
+    else mail__pop3c_say(s, "****", "%s", b64);
+    mail_wipe(b64, sizeof b64);
 }
 
 /* It is known what the server offers, or that it does not say. The one
@@ -5077,6 +5882,7 @@ static void mail__pop3c_tls_no(mail_pop3c *s) {
 static void mail__pop3c_ask_capa(mail_pop3c *s) {
     s->capa = s->mechs = 0;
     s->lines = 0;
+    s->offer[0] = 0;
     s->state = MAIL_POP3C_CAPA;
     mail__pop3c_say(s, NULL, "CAPA");
 }
@@ -5107,7 +5913,10 @@ static void mail__pop3c_capa(mail_pop3c *s, mail_str line) {
         mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
     else if (mail_ieq(tag, mail_s("USER"))) s->capa |= MAIL_CAPA_USER;
     else if (mail_ieq(tag, mail_s("STLS"))) s->capa |= MAIL_CAPA_STLS;
-    else if (mail_ieq(tag, mail_s("SASL"))) s->mechs |= mail_sasl_list(rest);
+    else if (mail_ieq(tag, mail_s("SASL"))) {
+        s->mechs |= mail_sasl_list(rest);
+        mail__add_words(s->offer, sizeof s->offer, rest);
+    }
 }
 
 static void mail__pop3c_pass(mail_pop3c *s) {
@@ -5116,6 +5925,11 @@ static void mail__pop3c_pass(mail_pop3c *s) {
 }
 
 static void mail__pop3c_ready(mail_pop3c *s) {
+    if (s->state == MAIL_POP3C_SASL && !s->sasl.done) {
+        mail__pop3c_no_login(s, MAIL_ERR_PROTOCOL, mail__early);
+        return;
+    }
+    mail__saslc_end(&s->sasl, &s->out);      /* of PASS, too */
     s->state = MAIL_POP3C_READY;
     mail__pop3c_event(s, MAIL_EV_READY, 1);
 }
@@ -5178,12 +5992,14 @@ static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
      "+OK: says CAPA; basic: logs in"},
     {mail__pop3c_capas, mail__pop3c_offered, "OFFER",
      "+OK: a list; -ERR: logs in"},
-    {NULL, NULL, "USER or PASS", "lines, until a dot alone: logs in"},
+    {NULL, NULL, "SASL or USER", "lines, until a dot alone: logs in"},
     {mail__pop3c_tls_go, mail__pop3c_tls_no, "TLS",
      "+OK: TLS; else ends or goes on"},
     {NULL, NULL, "CAPA", "your handshake"},
     {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
+    {mail__pop3c_ready, mail__pop3c_denied, "READY",
+     "+: next step; +OK: logged in"},
     {NULL, NULL, "ONE, MANY or QUIT", "your next command"},
     {mail__pop3c_one, mail__pop3c_none, "READY", "+OK or -ERR"},
     {mail__pop3c_many, mail__pop3c_none, "LIST or TEXT",
@@ -5221,13 +6037,19 @@ static void mail__pop3c_line(mail_pop3c *s) {
     mail_str line = mail_line_text(&s->line), text;
     int ok;
     s->active = 1;
-    mail__pop3c_note(s, MAIL_NOTE_REPLY, line);
+    mail__pop3c_note(s, MAIL_NOTE_REPLY,
+                     mail__saslc_shown(&s->sasl, line, "+ "));
     if (s->state == MAIL_POP3C_LIST) {
         mail__pop3c_item(s, line);
         return;
     }
     if (s->state == MAIL_POP3C_OFFER) {
         mail__pop3c_capa(s, line);
+        return;
+    }
+    if (s->state == MAIL_POP3C_SASL && !s->line.bad && line.n &&
+        line.p[0] == '+' && (line.n == 1 || line.p[1] == ' ')) {
+        mail__pop3c_challenge(s, mail_trim(mail_sn(line.p + 1, line.n - 1)));
         return;
     }
     if (r->yes == NULL || s->line.bad || mail_status_line(line, &ok, &text)) {
@@ -5248,7 +6070,8 @@ MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
     if (opts.user == NULL || opts.password == NULL)
         return s->err = MAIL_ERR_MISUSE;
     if (mail_has_control(mail_s(opts.user)) ||
-        mail_has_control(mail_s(opts.password)))
+        mail_has_control(mail_s(opts.password)) ||
+        (opts.nonce && !mail__nonce_good(mail_s(opts.nonce))))
         return s->err = MAIL_ERR_SYNTAX;
     if (mail_s(opts.user).n > 200 || mail_s(opts.password).n > 200)
         return s->err = MAIL_ERR_TOOLONG;
@@ -5422,6 +6245,7 @@ static int mail__fetch_has(mail_fetch *f, int64_t number) {
 static void mail__fetch_fail(mail_fetch *f, mail_err e) {
     if (f->err || !e) return;
     f->err = e;
+    f->failed = f->step;
     mail_copy(f->words, sizeof f->words, mail_s(f->pop3.words));
 }
 
@@ -6232,9 +7056,33 @@ typedef struct mail__user {
     mail_str secret;              /* in mail_server.users_text */
     mail_conn *locked;            /* who has its maildrop open */
     uint64_t lap;                 /* of the journal: its newest mail */
-    int proved;                   /* proof holds: mail__user_check */
+    int proved;                   /* proof holds: mail__user_known */
     unsigned char proof[32];
 } mail__user;
+
+/* A login that is being decided. */
+typedef struct mail__login {
+    struct mail__login *next;     /* who waits for rounds as well        */
+    mail_conn *conn;
+    mail_event_kind what;
+    char name[MAIL_USER_SIZE];
+    mail_str secret;              /* in the session, which waits         */
+    int64_t due;                  /* when it is looked at again; INT64_MAX:
+                                     when its rounds are done            */
+    mail_err verdict;             /* what is to be said then, if not OK  */
+    int real;                     /* keys are a user's                   */
+    mail_keys keys;
+    mail_kdf kdf;
+    unsigned char proof[32];
+} mail__login;
+
+/* Wrong passwords from one address, or of one name from there. */
+enum { MAIL__GUESSES = 256 };
+typedef struct mail__guess {
+    unsigned char who[32];
+    int count;                    /* 0: the row is free                  */
+    int64_t last, until;          /* no answer before                    */
+} mail__guess;
 
 typedef struct mail__rcpt {
     mail_path path;
@@ -6412,6 +7260,7 @@ struct mail_conn {
     uint64_t lap;                 /* of that one                         */
     mail__ask ask;                /* of UPDATE                           */
     char stamp[128];              /* of APOP                             */
+    mail__login *login;           /* being decided                       */
     mail__hop *hop;
     mail__job *job;
     mail__lookup *lookup;         /* of the hop: who can be called       */
@@ -6457,6 +7306,10 @@ struct mail_server {
     uint32_t run, ids_given;      /* random: this run of the server */
     int keyed;                    /* so is key, once somebody logs in */
     unsigned char key[32];
+    size_t nplain;                /* users with a plain secret           */
+    mail__login *logins;          /* who waits for rounds of PBKDF2      */
+    int64_t guessed;              /* until then a row of these counts    */
+    mail__guess by_address[MAIL__GUESSES], by_name[MAIL__GUESSES];
     int stopping;
     int64_t due;
     char *in, *block, *gather;    /* from a wire, from a file, to a wire */
@@ -6480,6 +7333,8 @@ static void mail__hop_leave(mail__job *j);
 static void mail__job_ready(mail_server *v, mail__job *j);
 static int mail__box_ready(const mail_server *v, const mail__user *u);
 static void mail__pop3d_enter(mail_server *v, mail_conn *c);
+static void mail__pop3d_admit(mail_server *v, mail_conn *c, mail__user *u,
+                              mail_err e);
 static void mail__conn_go(mail_server *v, mail_conn *c);
 static void mail__conn_kill(mail_server *v, mail_conn *c);
 static void mail__reap(mail_server *v);
@@ -6796,6 +7651,7 @@ static mail_err mail__user_add(mail_server *v, size_t *cap, mail_str name,
     memset(u, 0, sizeof *u);
     for (i = 0; i < name.n; i++) u->name[i] = mail__lower(name.p[i]);
     u->secret = secret;
+    v->nplain += (size_t)mail_secret_plain(secret, &secret);
     mail__user_dirs(v, u->name);
     return MAIL_ERR_OK;
 }
@@ -6809,14 +7665,14 @@ static void mail__users_free(mail_server *v, mail__user *users, size_t n) {
    (RFC 5321 4.5.1), if need be without a login. */
 MAIL_DEF mail_err mail_server_reload(mail_server *v) {
     mail__user *old = v->users;
-    size_t nold = v->nusers, cap = 0, n, i;
+    size_t nold = v->nusers, cap = 0, nplain = v->nplain, n, i;
     mail_err e;
     char *text = mail__slurp(v, "users", MAIL__SMALL, &n, &e);
     char *old_text = v->users_text;
     mail_str rest = mail_sn(text ? text : "", text ? n : 0);
     if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
     v->users = NULL;
-    v->nusers = 0;
+    v->nusers = v->nplain = 0;
     v->users_text = text;
     e = MAIL_ERR_OK;
     while (rest.n && !e) {
@@ -6833,6 +7689,7 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
         v->users = old;
         v->nusers = nold;
         v->users_text = old_text;
+        v->nplain = nplain;
         return e;
     }
     mail__ask_flush(v, &v->home, -1, "mail");
@@ -6861,17 +7718,6 @@ static int mail__apop_ok(const mail_server *v) {
     return plain > 0;
 }
 
-/* Whose name is it? "bob", or "bob@one.of.our.domains". */
-static mail__user *mail__user_login(mail_server *v, mail_str name) {
-    mail_path p;
-    if (name.n && memchr(name.p, '@', name.n)) {
-        if (mail_path_mailbox(name, &p) ||
-            !mail__our_domain(&v->opts.routing, p.domain)) return NULL;
-        return mail__user_find(v, mail_s(p.local));
-    }
-    return mail__user_find(v, name);
-}
-
 /* HMAC(key, secret line NUL password) */
 static void mail__user_proof(const mail_server *v, mail_str secret,
                              mail_str password, unsigned char proof[32]) {
@@ -6886,10 +7732,160 @@ static void mail__user_proof(const mail_server *v, mail_str secret,
     mail_wipe(&h, sizeof h);
 }
 
-/* Is it the password of u (NULL: nobody's)? The rounds of PBKDF2 are paid
-   once: a password that was right leaves a proof of it, and the next login
-   with the same password costs two microseconds, not a thousand and more.
-   Why this gives nothing away:
+/* ======================================================================
+   [SERVER LOGIN] is it who he says?                           ch.10, ch.14
+   A login may have to wait: for its turn of PBKDF2, and after wrong guesses
+   from its address for the clock. Its session waits with it.
+   ====================================================================== */
+
+enum {
+    MAIL__ROUNDS_TURN = 8192,     /* of PBKDF2, for all, in one turn     */
+    MAIL__ROUNDS_PART = 1024,     /* of them for one login, then another */
+    MAIL__DELAY_MAX = 15000       /* ms, see auth_delay                  */
+};
+
+/* A random key of this run, which nobody else has. */
+static void mail__server_key(mail_server *v) {
+    if (!v->keyed) v->sys.random(v->sys.ctx, v->key, sizeof v->key);
+    v->keyed = 1;
+}
+
+/* HMAC(key, what NUL name) */
+static void mail__name_mac(const mail_server *v, mail_str what,
+                           const char *name, unsigned char out[32]) {
+    char text[80];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_buf_add(&b, what);
+    mail_buf_add(&b, mail_sn("", 1));
+    mail_buf_add(&b, mail_s(name));
+    mail_hmac(mail__key(v->key), mail_buf_str(&b), out);
+}
+
+/* --- guesses -------------------------------------------------------------
+   Wrong ones are counted by address, which slows them down, and by address
+   and name, which ends them; names that nobody has count like others. Two
+   tables of fixed size: who fills them pushes out the oldest rows, and pays
+   for it with as many delays. A row is named by an HMAC: so it is short, and
+   no wrong name, which may well be a password, stays in memory. */
+
+static void mail__guess_who(const mail_server *v, const mail_conn *c,
+                            const char *name, unsigned char who[32]) {
+    const mail_address *a = &c->from->at;
+    mail__name_mac(v, mail_sn((const char *)a->p, sizeof a->p), name, who);
+}
+
+/* The row of who in a table. make: a new one, if there is none. */
+static mail__guess *mail__guess_row(mail_server *v, mail__guess *rows,
+                                    const unsigned char who[32], int64_t now,
+                                    int make) {
+    mail__guess *oldest = rows, *r = rows, *end = rows + MAIL__GUESSES;
+    for (; r < end; r++) {
+        if (r->count && now - r->last >= v->opts.auth_lock) r->count = 0;
+        if (r->count && memcmp(r->who, who, sizeof r->who) == 0) return r;
+        if (r->count == 0 ? oldest->count != 0
+                          : oldest->count && r->last < oldest->last)
+            oldest = r;
+    }
+    if (!make) return NULL;
+    memset(oldest, 0, sizeof *oldest);
+    memcpy(oldest->who, who, sizeof oldest->who);
+    return oldest;
+}
+
+static int64_t mail__guess_delay(const mail_server *v, int count) {
+    int64_t delay = v->opts.auth_delay;
+    while (--count > 0 && delay < MAIL__DELAY_MAX) delay *= 2;
+    if (delay > MAIL__DELAY_MAX && v->opts.auth_delay < MAIL__DELAY_MAX)
+        delay = MAIL__DELAY_MAX;
+    return delay;
+}
+
+/* Until when this address waits for its next answer. With pay it is its turn
+   now, and the others from there wait behind it: what is counted is guesses,
+   and a hundred connections are no quicker than one. */
+static int64_t mail__guess_wait(mail_server *v, const mail_conn *c, int pay) {
+    unsigned char who[32];
+    int64_t now = mail__now(v);
+    mail__guess *r;
+    if (now >= v->guessed) return now;                 /* the usual case */
+    mail__guess_who(v, c, "", who);
+    r = mail__guess_row(v, v->by_address, who, now, 0);
+    if (r == NULL) return now;
+    if (pay) r->until = now + mail__guess_delay(v, r->count);
+    return r->until;
+}
+
+static int mail__guess_locked(mail_server *v, const mail_conn *c,
+                              const char *name) {
+    unsigned char who[32];
+    int64_t now = mail__now(v);
+    mail__guess *r;
+    if (v->opts.auth_tries < 0 || now >= v->guessed) return 0;
+    mail__guess_who(v, c, name, who);
+    r = mail__guess_row(v, v->by_name, who, now, 0);
+    return r && r->count >= v->opts.auth_tries;
+}
+
+/* A wrong one. Returns when it is to be answered. */
+static int64_t mail__guess_wrong(mail_server *v, const mail_conn *c,
+                                 const char *name) {
+    unsigned char who[32];
+    int64_t now = mail__now(v);
+    mail__guess *r;
+    mail__guess_who(v, c, name, who);
+    r = mail__guess_row(v, v->by_name, who, now, 1);
+    r->count++;
+    r->last = now;
+    mail__guess_who(v, c, "", who);
+    r = mail__guess_row(v, v->by_address, who, now, 1);
+    r->count += r->count < 1000;
+    r->last = now;
+    r->until = now + mail__guess_delay(v, r->count);
+    v->guessed = now + v->opts.auth_lock;
+    return r->until;
+}
+
+/* A right one: what was before is forgiven. */
+static void mail__guess_right(mail_server *v, const mail_conn *c,
+                              const char *name) {
+    unsigned char who[32];
+    int64_t now = mail__now(v);
+    mail__guess *r;
+    if (now >= v->guessed) return;
+    mail__guess_who(v, c, name, who);
+    r = mail__guess_row(v, v->by_name, who, now, 0);
+    if (r) r->count = 0;
+    mail__guess_who(v, c, "", who);
+    r = mail__guess_row(v, v->by_address, who, now, 0);
+    if (r) r->count = 0;
+}
+
+/* --- keys and rounds ----------------------------------------------------- */
+
+/* Keys for a name without a SCRAM line. It has the rounds and the length of
+   the salt of some user, and for as long as the server runs always the same
+   salt: whoever asks cannot tell it from a user's. No proof fits. */
+static void mail__user_fake(mail_server *v, const char *name, mail_keys *k) {
+    unsigned char mac[32];
+    size_t i;
+    mail__name_mac(v, mail_s("like"), name, mac);
+    i = (size_t)mac[0] << 8 | mac[1];
+    if (mail_secret_keys(v->users[i % v->nusers].secret, k)) {
+        k->rounds = MAIL_ROUNDS;
+        k->nsalt = 16;
+    }
+    for (i = 0; i < k->nsalt; i++) {
+        if (i % 32 == 0) mail__name_mac(v, mail_s(i ? "tlas" : "salt"), name,
+                                        mac);
+        k->salt[i] = (char)mac[i % 32];
+    }
+    mail__name_mac(v, mail_s("keys"), name, k->stored);
+    memcpy(k->server, k->stored, sizeof k->server);
+}
+
+/* The rounds of PBKDF2 are paid once: a password that was right leaves a
+   proof of it, and the next login with the same password costs two
+   microseconds, not a thousand and more. Why this gives nothing away:
 
    - The rounds guard the file `users`, should it be stolen. The proof is in
      no file. It is worth something only together with the key, which is
@@ -6903,26 +7899,211 @@ static void mail__user_proof(const mail_server *v, mail_str secret,
      with the user, whom a reload makes anew: a changed password, or a user
      that has gone, counts at once. There is one for each user, no more; close
      and reload wipe them. */
-static int mail__user_check(mail_server *v, mail__user *u,
-                            mail_str password) {
-    mail_str secret = u ? u->secret : mail_sn("", 0);
-    unsigned char proof[32];
+static int mail__user_known(mail_server *v, mail__user *u, mail__login *l) {
+    mail_str plain;
+    mail__user_proof(v, u ? u->secret : mail_s(""), l->secret, l->proof);
+    if (u == NULL) return 0;
+    if (u->proved && mail_same_secret(l->proof, u->proof, sizeof u->proof))
+        return 1;
+    return mail_secret_plain(u->secret, &plain) && plain.n &&
+           plain.n == l->secret.n &&
+           mail_same_secret(plain.p, l->secret.p, plain.n);
+}
+
+static mail_err mail__user_apop(const mail__user *u, const char *stamp,
+                                mail_str got) {
+    mail_str plain = mail_sn("", 0);
+    int has = u && mail_secret_plain(u->secret, &plain) && plain.n;
+    char digest[33];
+    mail_apop(mail_s(stamp), plain, digest);
+    return mail_same_secret(digest, got.p, 32) && has ? MAIL_ERR_OK
+                                                      : MAIL_ERR_DENIED;
+}
+
+/* OK, DENIED, or MORE: the rounds of l->kdf are due. Keys are there at once,
+   but if one user has a plain secret, for which they must be made, all wait
+   for as long. */
+static mail_err mail__login_first(mail_server *v, mail__user *u,
+                                  const char *stamp, mail__login *l) {
+    mail_str password = l->secret;
+    if (l->what == MAIL_EV_APOP) return mail__user_apop(u, stamp, l->secret);
+    if (l->what == MAIL_EV_LOGIN && mail__user_known(v, u, l))
+        return MAIL_ERR_OK;
+    l->real = u && mail_secret_keys(u->secret, &l->keys) == MAIL_ERR_OK;
+    if (!l->real) mail__user_fake(v, l->name, &l->keys);
+    if (l->what == MAIL_EV_KEYS && !v->nplain) return MAIL_ERR_OK;
+    if (l->what == MAIL_EV_KEYS &&
+        (u == NULL || !mail_secret_plain(u->secret, &password)))
+        password = mail_s("");
+    mail_kdf_begin(&l->kdf, password, mail_sn(l->keys.salt, l->keys.nsalt),
+                   l->keys.rounds);
+    return MAIL_ERR_MORE;
+}
+
+/* The rounds are done. Meanwhile a reload may have changed the user: the
+   proof tells. */
+static mail_err mail__login_last(mail_server *v, mail__user *u,
+                                 mail__login *l) {
+    unsigned char salted[32], proof[32];
+    mail_str plain;
+    mail_keys got;
     int ok;
-    if (!v->keyed) {
-        v->sys.random(v->sys.ctx, v->key, sizeof v->key);
-        v->keyed = 1;
-    }
-    mail__user_proof(v, secret, password, proof);
-    ok = u && u->proved && mail_same_secret(proof, u->proof, sizeof proof);
-    if (!ok) {
-        ok = mail_secret_check(secret, password) && u && secret.n;
-        if (ok) {
-            memcpy(u->proof, proof, sizeof proof);
-            u->proved = 1;
+    mail_kdf_end(&l->kdf, salted);
+    mail_keys_make(&got, salted);
+    mail_wipe(salted, sizeof salted);
+    if (l->what == MAIL_EV_KEYS) {
+        if (!l->real && u && mail_secret_plain(u->secret, &plain) && plain.n) {
+            memcpy(l->keys.stored, got.stored, 32);
+            memcpy(l->keys.server, got.server, 32);
         }
+        return MAIL_ERR_OK;
     }
-    mail_wipe(proof, sizeof proof);
-    return ok;
+    mail__user_proof(v, u ? u->secret : mail_s(""), l->secret, proof);
+    ok = mail_same_secret(got.stored, l->keys.stored, 32) & l->real &
+         mail_same_secret(proof, l->proof, sizeof proof);
+    mail_wipe(&got, sizeof got);
+    if (!ok || u == NULL) return MAIL_ERR_DENIED;
+    memcpy(u->proof, proof, sizeof u->proof);
+    u->proved = 1;
+    return MAIL_ERR_OK;
+}
+
+/* --- one login ----------------------------------------------------------- */
+
+/* "bob", or "bob@one.of.our.domains": the name as the users have it, in lower
+   case. */
+static void mail__login_name(mail_server *v, mail_str name,
+                             char out[MAIL_USER_SIZE]) {
+    mail_path p;
+    size_t i;
+    if (name.n && memchr(name.p, '@', name.n) &&
+        mail_path_mailbox(name, &p) == MAIL_ERR_OK &&
+        mail__our_domain(&v->opts.routing, p.domain)) name = mail_s(p.local);
+    mail_copy(out, MAIL_USER_SIZE, name);
+    for (i = 0; out[i]; i++) out[i] = mail__lower(out[i]);
+}
+
+static void mail__login_free(mail_server *v, mail_conn *c) {
+    mail__login *l = c->login, **at = &v->logins;
+    if (l == NULL) return;
+    while (*at && *at != l) at = &(*at)->next;
+    if (*at) *at = l->next;
+    mail_wipe(l, sizeof *l);
+    mail__free(v, l);
+    c->login = NULL;
+}
+
+/* The answer goes out. */
+static void mail__login_say(mail_server *v, mail_conn *c, mail_err e) {
+    mail__user *u = c->login ? mail__user_find(v, mail_s(c->login->name))
+                             : NULL;
+    mail__login_free(v, c);
+    if (e == MAIL_ERR_OK && u == NULL) e = MAIL_ERR_DENIED;
+    if (c->role == 'p') {
+        mail__pop3d_admit(v, c, u, e);
+        return;
+    }
+    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s from %s",
+               e ? "refused" : u->name, c->peer);
+    if (e == MAIL_ERR_OK || e == MAIL_ERR_DENIED)
+        mail_smtpd_reply(&c->u.smtpd, e ? 535 : 235, NULL);
+    else if (e == MAIL_ERR_CLOSED) mail_smtpd_reply(&c->u.smtpd, 421, NULL);
+    else mail_smtpd_reply(&c->u.smtpd, 454, e == MAIL_ERR_TEMPFAIL
+                          ? "4.7.0 too many wrong passwords: try again later"
+                          : "4.3.0 out of memory");
+}
+
+/* It is decided. The answer to a wrong password waits. */
+static void mail__login_end(mail_server *v, mail_conn *c, mail_err e) {
+    mail__login *l = c->login;
+    l->verdict = e;
+    l->due = mail__now(v);
+    if (e == MAIL_ERR_OK) mail__guess_right(v, c, l->name);
+    if (e == MAIL_ERR_DENIED) l->due = mail__guess_wrong(v, c, l->name);
+    if (l->due <= mail__now(v)) mail__login_say(v, c, e);
+}
+
+/* SCRAM goes on, until PROOF. */
+static void mail__login_keys(mail_server *v, mail_conn *c) {
+    unsigned char r[18];
+    char nonce[MAIL_B64_SIZE(sizeof r) + 1];
+    mail_buf b = mail_buf_on(nonce, sizeof nonce - 1);
+    v->sys.random(v->sys.ctx, r, sizeof r);
+    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
+    nonce[b.n] = 0;
+    if (c->role == 's') mail_smtpd_keys(&c->u.smtpd, &c->login->keys, nonce);
+    else mail_pop3d_keys(&c->u.pop3d, &c->login->keys, nonce);
+    mail__login_free(v, c);
+}
+
+static void mail__login_done(mail_server *v, mail_conn *c, mail_err e) {
+    if (e == MAIL_ERR_OK && c->login->what == MAIL_EV_KEYS)
+        mail__login_keys(v, c);
+    else mail__login_end(v, c, e);
+}
+
+/* Its time has come to be looked at, or to be answered. */
+static void mail__login_turn(mail_server *v, mail_conn *c) {
+    mail__login *l = c->login, **at = &v->logins;
+    mail_err e;
+    if (l->verdict || v->stopping) {
+        mail__login_say(v, c, l->verdict ? l->verdict : MAIL_ERR_CLOSED);
+        return;
+    }
+    l->due = mail__guess_wait(v, c, 0);
+    if (l->due > mail__now(v)) return;
+    l->due = INT64_MAX;
+    mail__guess_wait(v, c, 1);
+    e = mail__guess_locked(v, c, l->name) ? MAIL_ERR_TEMPFAIL
+        : mail__login_first(v, mail__user_find(v, mail_s(l->name)), c->stamp,
+                            l);
+    if (e == MAIL_ERR_MORE) {
+        while (*at) at = &(*at)->next;
+        *at = l;
+        mail__due(v, mail__now(v));
+    } else mail__login_done(v, c, e);
+}
+
+static void mail__login_begin(mail_server *v, mail_conn *c,
+                              const mail_event *ev) {
+    mail__login *l = (mail__login *)mail__alloc(v, sizeof *l);
+    c->login = l;
+    if (l == NULL) {
+        mail__login_say(v, c, MAIL_ERR_NOMEM);
+        return;
+    }
+    mail__server_key(v);
+    l->conn = c;
+    l->what = ev->kind;
+    l->secret = ev->secret;
+    mail__login_name(v, ev->user, l->name);
+    if (ev->kind != MAIL_EV_PROOF) mail__login_turn(v, c);
+    else mail__login_end(v, c, ev->code ? MAIL_ERR_OK : MAIL_ERR_DENIED);
+}
+
+/* Some rounds for those who wait for them, in turn. */
+static void mail__logins(mail_server *v) {
+    unsigned left = MAIL__ROUNDS_TURN;
+    while (v->logins && left) {
+        mail__login *l = v->logins, **at = &v->logins;
+        mail_conn *c = l->conn;
+        unsigned before = l->kdf.left;
+        mail_kdf_run(&l->kdf, left < MAIL__ROUNDS_PART ? left
+                                                       : MAIL__ROUNDS_PART);
+        left -= before - l->kdf.left;
+        v->logins = l->next;
+        l->next = NULL;
+        if (l->kdf.left) {
+            while (*at) at = &(*at)->next;
+            *at = l;
+        } else {
+            mail__login_done(v, c, mail__login_last(v,
+                             mail__user_find(v, mail_s(l->name)), l));
+            mail__conn_go(v, c);
+        }
+        if (left && before == 0) left--;       /* a round is paid by each */
+    }
+    if (v->logins) mail__due(v, mail__now(v));
 }
 
 /* ======================================================================
@@ -9428,15 +10609,6 @@ static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
     c->item = NULL;
 }
 
-static void mail__smtpd_on_login(mail_server *v, mail_conn *c,
-                                 const mail_event *ev) {
-    mail__user *u = mail__user_login(v, ev->user);
-    int ok = mail__user_check(v, u, ev->secret);
-    mail__tell(v, c, MAIL_NOTE_FATE, "", "login %s from %s",
-               ok ? u->name : "refused", c->peer);
-    mail_smtpd_reply(&c->u.smtpd, ok ? 235 : 535, NULL);
-}
-
 /* Is there room for it on the disk, in the queue and in a mailbox? Better
    refused now than after the whole text. */
 static int mail__disk_full(mail_server *v, int64_t size) {
@@ -9544,7 +10716,9 @@ static void mail__receive_event(mail_server *v, mail_conn *c,
         mail_smtpd_reply(&c->u.smtpd, 220, NULL);
         break;
     case MAIL_EV_LOGIN:
-        mail__smtpd_on_login(v, c, ev);
+    case MAIL_EV_KEYS:
+    case MAIL_EV_PROOF:
+        mail__login_begin(v, c, ev);
         break;
     case MAIL_EV_MAIL:
         mail__smtpd_on_mail(v, c, ev);
@@ -9753,18 +10927,9 @@ static void mail__pop3d_enter(mail_server *v, mail_conn *c) {
     mail__pop3d_answer(v, c, e);
 }
 
-static void mail__pop3d_on_login(mail_server *v, mail_conn *c,
-                                 const mail_event *ev) {
-    mail__user *u = mail__user_login(v, ev->user);
-    mail_str plain = mail_sn("", 0);
-    mail_err e = MAIL_ERR_OK;
-    char digest[33];
-    if (ev->kind == MAIL_EV_APOP) {
-        int has = u && mail_secret_plain(u->secret, &plain) && plain.n;
-        mail_apop(mail_s(c->stamp), plain, digest);
-        if (!mail_same_secret(digest, ev->secret.p, 32) || !has)
-            e = MAIL_ERR_DENIED;
-    } else if (!mail__user_check(v, u, ev->secret)) e = MAIL_ERR_DENIED;
+/* It is u, if there is no error. */
+static void mail__pop3d_admit(mail_server *v, mail_conn *c, mail__user *u,
+                              mail_err e) {
     if (e == MAIL_ERR_OK && u->locked) e = MAIL_ERR_BUSY;
     if (e == MAIL_ERR_OK) {
         c->user = u;
@@ -9840,7 +11005,9 @@ static void mail__hand_out_event(mail_server *v, mail_conn *c,
         break;
     case MAIL_EV_LOGIN:
     case MAIL_EV_APOP:
-        mail__pop3d_on_login(v, c, ev);
+    case MAIL_EV_KEYS:
+    case MAIL_EV_PROOF:
+        mail__login_begin(v, c, ev);
         break;
     case MAIL_EV_RETR:
         mail__pop3d_on_retr(v, c, ev);
@@ -9911,6 +11078,7 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
     }
     mail__lookup_free(v, c->lookup);
     c->lookup = NULL;
+    mail__login_free(v, c);
     mail__tell(v, c, MAIL_NOTE_CLOSE, "", "%s", c->peer);
     if (c->wire >= 0) v->sys.hangup(v->sys.ctx, c->wire);
     c->wire = -1;
@@ -10136,6 +11304,8 @@ static int mail__conn_idle(const mail_conn *c) {
 static int64_t mail__conn_tick(mail_conn *c, int64_t now) {
     int64_t due;
     if (c->connecting || c->quit) return c->at > now ? c->at : now;
+    if (c->login && c->login->due < INT64_MAX)
+        return c->login->due > now ? c->login->due : now;
     due = c->role == 's' ? mail_smtpd_tick(&c->u.smtpd, now) :
           c->role == 'p' ? mail_pop3d_tick(&c->u.pop3d, now)
                          : mail_smtpc_tick(&c->u.smtpc, now);
@@ -10178,6 +11348,7 @@ static void mail__conn_go(mail_server *v, mail_conn *c) {
 static void mail__conn_time(mail_server *v, mail_conn *c, int64_t now) {
     int64_t due;
     if (c->paused && c->paused <= now) c->paused = 0;
+    if (c->login && c->login->due <= now) mail__login_turn(v, c);
     due = mail__conn_tick(c, now);
     if (c->connecting && due <= now)
         mail_server_connected(v, c, MAIL_ERR_TIMEOUT, NULL);
@@ -10200,6 +11371,13 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     return want;
 }
 
+/* Was there a password in what has just come? */
+static int mail__conn_secret(const mail_conn *c) {
+    return c->dead || c->login ||
+           (c->role == 's' && c->u.smtpd.hide) ||
+           (c->role == 'p' && c->u.pop3d.hide);
+}
+
 MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     int64_t n;
     if (c->dead || c->connecting || c->securing) return;
@@ -10213,6 +11391,7 @@ MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
             if (c->role == 'c') mail_smtpc_eof(&c->u.smtpc);
         }
         if (n > 0) mail__conn_feed(v, c, v->in, (size_t)n);
+        if (n > 0 && mail__conn_secret(c)) mail_wipe(v->in, (size_t)n);
     }
     c->going--;
     mail__conn_go(v, c);
@@ -11135,6 +12314,7 @@ MAIL_DEF int64_t mail_server_tick(mail_server *v) {
         else mail__due(v, v->home_after);
     }
     mail__lookups(v, now);
+    mail__logins(v);
     mail__timers(v, now);
     mail__journal_drain(v);
     mail__check_tick(v, now);
@@ -11216,6 +12396,11 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.journal) v->opts.journal = 64 * 1024 * 1024;
     if (v->opts.journal < 256 * 1024) v->opts.journal = 256 * 1024;
     if (!v->opts.checkpoint) v->opts.checkpoint = 1000;
+    if (!v->opts.auth_delay) v->opts.auth_delay = 2000;
+    if (v->opts.auth_delay < 0) v->opts.auth_delay = 0;
+    if (!v->opts.auth_tries) v->opts.auth_tries = 10;
+    if (!v->opts.auth_lock) v->opts.auth_lock = 900;
+    v->opts.auth_lock *= 1000;                              /* as the clock */
     v->cur = v->check.seg = v->filling.seg = v->flying.seg = -1;
     v->segs[0].file = v->segs[1].file = -1;
     sys->random(sys->ctx, &v->run, sizeof v->run);
@@ -11250,6 +12435,8 @@ MAIL_DEF void mail_server_close(mail_server *v) {
         if (v->segs[i].file >= 0) v->sys.close(v->sys.ctx, v->segs[i].file);
     mail__users_free(v, v->users, v->nusers);
     mail_wipe(v->key, sizeof v->key);
+    mail_wipe(v->by_address, sizeof v->by_address);
+    mail_wipe(v->by_name, sizeof v->by_name);
     mail__free(v, v->filling.items);
     mail__free(v, v->flying.items);
     mail__free(v, v->timers);
@@ -11286,6 +12473,7 @@ MAIL_DEF int mail_server_stop(mail_server *v) {
             mail_pop3d_bye(&c->u.pop3d, NULL);
         if (c->role == 'c' && c->connecting)   /* nobody is waited for */
             mail__conn_kill(v, c);
+        if (c->login && c->login->due < INT64_MAX) mail__login_turn(v, c);
         mail__conn_go(v, c);
     }
     mail__reap(v);
