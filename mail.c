@@ -47,11 +47,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -719,26 +721,81 @@ static int disk_check(machine *m) {
 }
 #endif
 
-/* Opens DIR, makes it if need be, and locks it: one server to a directory.
-   0 and a line on stderr if it cannot be. */
-static int machine_open(machine *m, const char *dir) {
-    struct flock l;
-    int made = 0;
-    memset(m, 0, sizeof *m);
-    m->lock = -1;
-    errno = 0;
-    if (mkdir(dir, 0700) && errno != EEXIST) {
+/* DIR, made if need be, for that owner: its own name is durable, too. */
+static int dir_make(const char *dir, const struct passwd *owner) {
+    int fd, up;
+    if (mkdir(dir, 0700)) {
+        if (errno == EEXIST) return 1;
         fprintf(stderr, "mail: the directory %s cannot be made: %s\n", dir,
                 strerror(errno));
         return 0;
     }
-    made = errno != EEXIST;
-    m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (m->dir >= 0 && made) {                 /* its own name, durable too */
-        int up = openat(m->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (up >= 0) fsync_full(up);
-        if (up >= 0) close(up);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    up = fd < 0 ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && owner && fchown(fd, owner->pw_uid, owner->pw_gid))
+        fprintf(stderr, "mail: the directory %s cannot be given to %s: %s\n",
+                dir, owner->pw_name, strerror(errno));
+    if (up >= 0) fsync_full(up);
+    if (up >= 0) close(up);
+    if (fd >= 0) close(fd);
+    return 1;
+}
+
+/* --- root ----------------------------------------------------------------- */
+
+/* For good: the groups first, while that is allowed, the user last; and then
+   it is tried whether there is a way back. */
+static int root_leave(const char *name, uid_t uid, gid_t gid) {
+    if ((name ? initgroups(name, gid) : setgroups(1, &gid)) == 0 &&
+        setgid(gid) == 0 && setuid(uid) == 0 &&
+        setuid(0) && seteuid(0) && getuid() == uid && geteuid() == uid &&
+        getgid() == gid && getegid() == gid && (gid == 0 || setgid(0)))
+        return 1;
+    fprintf(stderr, "mail: root cannot be given up: %s\n", strerror(errno));
+    return 0;
+}
+
+static const struct passwd *root_find(const char *user) {
+    const struct passwd *w = getpwnam(user);
+    if (w && w->pw_uid && (!geteuid() || w->pw_uid == geteuid())) return w;
+    fprintf(stderr, "mail: --run-as %s: %s\n", user, w == NULL ?
+            "there is no such user" : w->pw_uid == 0 ?
+            "that is root: name somebody else" :
+            "only root can become somebody else");
+    return NULL;
+}
+
+/* Whoever starts this as root, for ports under 1024 or in a container, works
+   in DIR as its owner: nothing there is opened, made or followed as root. user
+   is who that must be, or NULL. Returns 1 when root is given up, or nobody
+   had it; -1 if DIR is root's own; 0 and a line on stderr. */
+static int root_give_up(const char *dir, const char *user) {
+    const struct passwd *w = user ? root_find(user) : NULL;
+    char name[100];
+    struct stat st;
+    if (user && w == NULL) return 0;
+    if (geteuid() != 0) return 1;
+    if (user && !dir_make(dir, w)) return 0;
+    if (stat(dir, &st)) return -1;                 /* whoever opens it says */
+    if (user && st.st_uid != w->pw_uid) {
+        fprintf(stderr, "mail: --run-as %s: %s is not theirs: chown -R %s "
+                "%s\n", user, dir, user, dir);
+        return 0;
     }
+    if (st.st_uid == 0) return -1;
+    if (w == NULL) w = getpwuid(st.st_uid);
+    snprintf(name, sizeof name, "%s", w ? w->pw_name : "");
+    return root_leave(w ? name : NULL, st.st_uid, w ? w->pw_gid : st.st_gid);
+}
+
+/* Opens DIR, makes it if need be, and locks it: one server to a directory.
+   0 and a line on stderr if it cannot be. */
+static int machine_open(machine *m, const char *dir) {
+    struct flock l;
+    memset(m, 0, sizeof *m);
+    m->lock = m->dir = -1;
+    if (!dir_make(dir, NULL)) return 0;
+    m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m->dir >= 0)
         m->lock = openat(m->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (m->lock < 0) {
@@ -1855,7 +1912,7 @@ typedef struct listener {
 } listener;
 
 /* Opens a port and says so. 0 and a line on stderr if it cannot be. */
-static int listen_on(machine *m, listener *l) {
+static int listen_on(listener *l, int unsealed) {
     const char *why = NULL;
     struct addrinfo *a = net_find(l->where, 1, &why);
     struct sockaddr_storage at;
@@ -1867,7 +1924,7 @@ static int listen_on(machine *m, listener *l) {
         fprintf(stderr, "mail: --%s %s: %s\n", l->name, l->where, why);
         return 0;
     }
-    if (!m->unsealed && !is_loopback(a->ai_addr)) {
+    if (!unsealed && !is_loopback(a->ai_addr)) {
         fprintf(stderr, "mail: --%s %s is not a loopback address: say "
                 "--unsealed if the network may come in\n", l->name, l->where);
         freeaddrinfo(a);
@@ -5386,7 +5443,7 @@ static int bench_sink(const char *where, int unsealed, int64_t conns) {
     m.unsealed = unsealed;
     catch_signals();
     if (!bench_room(&b, (size_t)conns)) return 1;
-    if (!listen_on(&m, &l)) return 1;
+    if (!listen_on(&l, m.unsealed)) return 1;
     printf("ready\n");
     fflush(stdout);
     b.polls[BENCH_LISTENER].fd = l.fd;
@@ -5620,7 +5677,7 @@ static int cmd_demo(int argc, char **argv) {
 typedef struct serve_opts {
     const char *dir, *host, *smtp, *submission, *pop3, *smarthost;
     const char *resolver;
-    const char *bare_lf, *catch_all, *retry;
+    const char *bare_lf, *catch_all, *retry, *run_as;
     const char *smtps, *pop3s, *cert, *key;
     text_list domains, routes;
     int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
@@ -5666,6 +5723,8 @@ static const opt serve_table[] = {
       "USER: gets the mail for unknown users" },
     { "bare-lf", OPT_TEXT, &serve.bare_lf,
       "normalise|reject: lines without CR" },
+    { "run-as", OPT_TEXT, &serve.run_as,
+      "USER: who root becomes (the owner of --dir)" },
     { "unsealed", OPT_FLAG, &serve.unsealed,
       ": listen and connect beyond loopback" },
     { "allow-plaintext-auth", OPT_FLAG, &serve.allow_plain,
@@ -5999,6 +6058,23 @@ static void ask_one(void *arg, const char *name) {
 /* Names that come while we go through them are seen, or bring a SIGHUP. */
 static void ask_all(machine *m) { disk_list(m, "queue/ask", ask_one, m); }
 
+/* Secrets, in a file that others may read? And if it was root who wrote it,
+   can we? */
+static int users_check(const machine *m) {
+    int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 && errno != ENOENT) {
+        fprintf(stderr, "mail serve: %s/users cannot be read: %s\n",
+                serve.dir, strerror(errno));
+        return 0;
+    }
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_mode & 077)
+        fprintf(stderr, "mail serve: %s/users can be read by others: chmod "
+                "600 %s/users\n", serve.dir, serve.dir);
+    if (fd >= 0) close(fd);
+    return 1;
+}
+
 /* The certificate, at the start and after each SIGHUP: what is in force stays
    if the new one is not good. Without --cert there is TLS to others only. */
 static int serve_keys(machine *m) {
@@ -6025,6 +6101,7 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
                            "\n", mail_err_text(e));
             if (!serve_keys(m)) fprintf(stderr, "mail serve: the old "
                                         "certificate stays\n");
+            users_check(m);
             disk_check(m);
             ask_all(m);
         }
@@ -6036,6 +6113,15 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
         net_turn(m, ls, n, serve.allow_plain, until ? 100 : 60000);
     }
     return 0;
+}
+
+/* The ports are opened first, and root is given up: nothing else is done as
+   root, so that what SIGHUP reads again can be read, or there is no start. */
+static int serve_begin(listener *ls, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (ls[i].where && !listen_on(&ls[i], serve.unsealed)) return 0;
+    return root_give_up(serve.dir, serve.run_as);
 }
 
 static int serve_run(machine *m, const mail_server_opts *o) {
@@ -6050,7 +6136,8 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     mail_err e;
     size_t i;
     int ok;
-    if (!serve_keys(m)) return 1;
+    if (!serve_begin(ls, 5) || !machine_open(m, serve.dir) ||
+        !users_check(m) || !serve_keys(m)) return 1;
     machine_sys(m, &sys);
     ask_sweep(m);
     m->unsealed = serve.unsealed;
@@ -6067,8 +6154,9 @@ static int serve_run(machine *m, const mail_server_opts *o) {
         return 1;
     }
     ok = disk_check(m);
-    for (i = 0; i < 5 && ok; i++)
-        if (ls[i].where) ok = listen_on(m, &ls[i]);
+    if (ok && geteuid() == 0)
+        fprintf(stderr, "mail serve: runs as root: %s belongs to nobody else, "
+                "and there is no --run-as USER\n", serve.dir);
     if (ok) {
         printf("ready\n");
         fflush(stdout);
@@ -6101,7 +6189,8 @@ static int cmd_serve(int argc, char **argv) {
     o.watch = serve_log;
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ);     /* a line, not octet by octet */
     umask(077);
-    if (!machine_open(&m, serve.dir)) return 1;
+    memset(&m, 0, sizeof m);
+    m.lock = m.dir = -1;
     e = serve_run(&m, &o);
     dns_close(&m);
     machine_close(&m);
@@ -6272,7 +6361,8 @@ static int cmd_user(int argc, char **argv) {
         return usage_error("user", "write", "add|passwd|remove NAME, or list");
     memset(&m, 0, sizeof m);
     umask(077);
-    if (strcmp(rest.p[0], "add") == 0) mkdir(dir, 0700);
+    if (strcmp(rest.p[0], "add") == 0 && !dir_make(dir, NULL)) return 1;
+    if (!root_give_up(dir, NULL)) return 1;
     m.lock = -1;
     m.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (m.dir < 0) {
@@ -6336,16 +6426,12 @@ static int queue_alone(const char *dir, const char *request,
 static mail_err queue_put(machine *m, const char *name,
                           const char *request) {
     char tmp[MAIL_NAME_SIZE];
-    struct stat st;
     mail_err e;
     int fd;
     snprintf(tmp, sizeof tmp, "%.200s.new", name);
     fd = disk_open(m, tmp, MAIL_OPEN_NEW);
     if (fd < 0) return (mail_err)(-1 - fd);
-    /* Asked by root, it must still be the server's to read. */
-    if (geteuid() == 0 && (fstat(m->dir, &st) ||
-                           fchown(fd, st.st_uid, st.st_gid))) e = MAIL_ERR_IO;
-    else e = disk_write(m, fd, 0, request, strlen(request));
+    e = disk_write(m, fd, 0, request, strlen(request));
     if (close(fd) && !e) e = MAIL_ERR_IO;
     if (!e) e = disk_rename(m, tmp, name, 0);
     if (e) disk_remove(m, tmp);
@@ -6453,6 +6539,7 @@ static int cmd_queue(int argc, char **argv) {
     if (rest.n == 2 && !*id)
         return usage_error("queue", "write", "the ID of a message");
     umask(077);
+    if (!root_give_up(dir, NULL)) return 1;
     snprintf(request, sizeof request, "%s%s%s", verb, *id ? " " : "", id);
     return queue_run(dir, request, id);
 }

@@ -13545,6 +13545,9 @@ static void t_cli(const char *command, int status, const char *says) {
     t_free(&out);
 }
 
+/* At ports that nobody else has. */
+#define T_SERVE "./mail serve --smtp 0 --submission 0 --pop3 0"
+
 static void test_cli_usage(void) {
     t_cli("./mail", 2, "mail help");
     t_cli("./mail --version", 0, MAIL_VERSION);
@@ -13562,9 +13565,10 @@ static void test_cli_usage(void) {
     t_cli("./mail serve --bare-lf maybe", 2, "normalise or reject");
     t_cli("./mail serve --domain 'a b'", 2, "not a domain: a b");
     t_cli("./mail serve --resolver name", 2, "is an address, a port");
-    t_cli("./mail serve --dir build/c --resolver 192.0.2.53", 1,
-          "--unsealed");
-    t_cli("./mail serve --dir /nonexistent/x", 1, "cannot be made");
+    t_cli(T_SERVE " --dir build/c --resolver 192.0.2.53", 1, "--unsealed");
+    t_cli(T_SERVE " --dir /nonexistent/x", 1, "cannot be made");
+    t_cli(T_SERVE " --dir build/c --run-as no-such", 1, "no such user");
+    t_cli(T_SERVE " --dir build/c --run-as root", 1, "that is root");
     t_cli("./mail send --to a@b", 2, "--from");
     t_cli("./mail send --from a@b --to 'c d' </dev/null", 1,
           "not an address: c d");
