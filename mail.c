@@ -115,6 +115,7 @@ typedef struct wire {               /* a socket, by its number */
     int connecting;                 /* not answered yet             */
     tls_wire *tls;                       /* what runs on it, or is made  */
     dns_query *query;               /* or it is one to a name server */
+    int64_t warm; int listed;       /* see wire_warm                 */
 } wire;
 
 typedef struct net_address {
@@ -162,6 +163,8 @@ typedef struct machine {
     wire *wires; size_t nwires;
     tls_keys *tls_server, *tls_client;  /* or NULL: no TLS                */
     struct pollfd *polls; size_t polls_cap;
+    int *warm; size_t nwarm, warm_cap;  /* wires: see wire_warm     */
+    int64_t look;                   /* when all are looked at again */
     int64_t full_until;             /* no sockets left: accept later */
 } machine;
 
@@ -826,6 +829,7 @@ static void machine_close(machine *m) {
     tls_keys_free(m->tls_client);
     free(m->wires);
     free(m->polls);
+    free(m->warm);
 }
 
 /* ======================================================================
@@ -914,6 +918,31 @@ static wire *wire_of(machine *m, int fd) {
         m->nwires = n;
     }
     return &m->wires[fd];
+}
+
+/* A thousand clients that are silent must cost the one that is not as good
+   as nothing, and poll goes through all that it is given. So in each turn it
+   is given those that moved in the last tenth of a second, and all of them
+   only every ten milliseconds; or at once, when none has moved. */
+enum { WIRE_WARM = 100, WIRE_LOOK = 10 };
+
+/* It has moved: it is looked at in each turn. */
+static void wire_warm(machine *m, int fd) {
+    wire *w = wire_of(m, fd);
+    if (w == NULL) return;
+    w->warm = sys_clock(NULL) + WIRE_WARM;
+    if (w->listed) return;
+    if (m->nwarm == m->warm_cap) {
+        int *p = realloc(m->warm, (m->warm_cap + 64) * sizeof *p);
+        if (p == NULL) {
+            m->look = 0;
+            return;
+        }
+        m->warm = p;
+        m->warm_cap += 64;
+    }
+    m->warm[m->nwarm++] = fd;
+    w->listed = 1;
 }
 
 static int address_set(net_address *a, const char *host, int port) {
@@ -1299,6 +1328,7 @@ static int dns_put(machine *m, dns_query *q, size_t server, int tcp) {
         return 0;
     }
     w->query = q;
+    wire_warm(m, q->fd);
     return tcp || send(q->fd, q->out + 2, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
@@ -1852,6 +1882,7 @@ static int net_connect(void *ctx, const char *at, void *conn) {
     }
     w->conn = conn;
     w->connecting = 1;
+    wire_warm(m, fd);
     return fd;
 }
 
@@ -1859,7 +1890,11 @@ static void net_hangup(void *ctx, int fd) {
     machine *m = ctx;
     wire *w = wire_of(m, fd);
     if (w) tls_free(w->tls);
-    if (w) memset(w, 0, sizeof *w);
+    if (w) {
+        int listed = w->listed;
+        memset(w, 0, sizeof *w);
+        w->listed = listed;
+    }
     close(fd);
 }
 
@@ -1973,6 +2008,7 @@ static void net_accept(machine *m, const listener *l, int may_login) {
             continue;
         }
         wire_of(m, fd)->conn = c;
+        wire_warm(m, fd);
         mail_server_ready(m->server, c);
     }
 }
@@ -2031,14 +2067,28 @@ static int net_held(machine *m, const struct pollfd *p) {
     return w && w->conn && wire_holds(w, mail_conn_wants(w->conn));
 }
 
+/* What this wire waits for. One that wants nothing is left out: poll would
+   say "hung up" again and again, and the loop would spin. */
+static size_t polls_wire(machine *m, size_t n, int fd, int *held) {
+    const wire *w = &m->wires[fd];
+    struct pollfd *p = &m->polls[n];
+    int want = w->conn ? mail_conn_wants(w->conn) :
+               w->query ? dns_wants(w->query) : 0;
+    if (wire_holds(w, want)) *held = 1;
+    if (w->tls) want = tls_wants(w->tls, want);
+    if (want == 0) return n;
+    p->fd = fd;
+    p->revents = 0;
+    p->events = (short)((want & MAIL_WANT_READ ? POLLIN : 0) |
+                        (want & MAIL_WANT_WRITE ? POLLOUT : 0));
+    return n + 1;
+}
+
 /* Who waits for what: listeners first, then signals, the thread that
-   flushes, connections. One that wants
-   nothing is left out: poll would say "hung up" again and again, and the
-   loop would spin. */
+   flushes, connections: all, or the warm ones. */
 static size_t polls_fill(machine *m, const listener *ls, size_t nls,
-                         int *held) {
+                         int64_t now, int all, int *held) {
     size_t n = nls, i;
-    int full = sys_clock(NULL) < m->full_until;
     struct pollfd *p = polls_room(m, nls + m->nwires + 2);
     if (p == NULL) return 0;
     p[n].fd = signal_pipe[0];
@@ -2048,21 +2098,20 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls,
     p[n].revents = 0;
     p[n++].events = POLLIN;
     for (i = 0; i < nls; i++) {
-        p[i].fd = full ? -1 : ls[i].fd;
+        p[i].fd = now < m->full_until ? -1 : ls[i].fd;
         p[i].events = POLLIN;
         p[i].revents = 0;
     }
+    if (!all) {
+        for (i = 0; i < m->nwarm; i++)
+            n = polls_wire(m, n, m->warm[i], held);
+        return n;
+    }
+    m->nwarm = 0;
     for (i = 0; i < m->nwires; i++) {
-        const wire *w = &m->wires[i];
-        int want = w->conn ? mail_conn_wants(w->conn) :
-                   w->query ? dns_wants(w->query) : 0;
-        if (wire_holds(w, want)) *held = 1;
-        if (w->tls) want = tls_wants(w->tls, want);
-        if (want == 0) continue;
-        p[n].fd = (int)i;
-        p[n].revents = 0;
-        p[n++].events = (short)((want & MAIL_WANT_READ ? POLLIN : 0) |
-                                (want & MAIL_WANT_WRITE ? POLLOUT : 0));
+        m->wires[i].listed = m->wires[i].warm > now && m->nwarm < m->warm_cap;
+        if (m->wires[i].listed) m->warm[m->nwarm++] = (int)i;
+        n = polls_wire(m, n, (int)i, held);
     }
     return n;
 }
@@ -2070,6 +2119,7 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls,
 static void net_event(machine *m, const struct pollfd *p) {
     wire *w = wire_of(m, p->fd);
     if (w == NULL) return;
+    wire_warm(m, p->fd);
     if (w->query) dns_event(m, w->query);
     else if (w->conn == NULL) return;
     else if (w->connecting) net_connected(m, p->fd);
@@ -2081,13 +2131,16 @@ static void net_turn(machine *m, const listener *ls, size_t nls,
                      int may_login, int64_t at_most) {
     int64_t due = mail_server_tick(m->server), now = sys_clock(NULL);
     int64_t names = dns_due(m), wait = (names < due ? names : due) - now;
-    int held = 0;
-    size_t n = polls_fill(m, ls, nls, &held), i;
+    int all = m->nwarm == 0 || now >= m->look, any, held = 0;
+    size_t n = polls_fill(m, ls, nls, now, all, &held), i;
     if (wait > at_most) wait = at_most;
+    if (!all && wait > m->look - now) wait = m->look - now;
     if (now < m->full_until && wait > 1000) wait = 1000;
     if (wait < 0 || m->asks.first || held) wait = 0;
     if (n == 0 && wait > 100) wait = 100;      /* no memory: deaf, not asleep */
-    if (poll(m->polls, (nfds_t)n, (int)wait) > 0 || held)
+    any = poll(m->polls, (nfds_t)n, (int)wait);
+    if (all) m->look = sys_clock(NULL) + WIRE_LOOK;
+    if (any > 0 || held)
         for (i = 0; i < n; i++) {
             if (m->polls[i].revents == 0 &&
                 !(held && i > nls + 1 && net_held(m, &m->polls[i]))) continue;
