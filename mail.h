@@ -3296,30 +3296,40 @@ enum {                      /* what has been seen, up to now */
     MAIL__MID_CR            /* a line, and CR                */
 };
 
+/* The first CR or LF from p on, or end. In growing steps: where there are many
+   of the one, the other is not searched for through all that follows. */
+static const char *mail__eol(const char *p, const char *end) {
+    size_t step;
+    for (step = 256; p < end; step *= 2) {
+        size_t n = (size_t)(end - p) < step ? (size_t)(end - p) : step;
+        const char *cr = (const char *)memchr(p, '\r', n);
+        const char *lf = (const char *)memchr(p, '\n', cr ? (size_t)(cr - p)
+                                                         : n);
+        if (cr || lf) return lf ? lf : cr;
+        p += n;
+    }
+    return end;
+}
+
 /* The run of text from p on that can be handed out as it is: whole lines,
    while none of them begins with a dot, and what is left of the last one.
    Leaves d as it is behind that run. */
 static size_t mail__dot_run(mail_dot_in *d, const char *p, size_t n) {
     const char *at = p, *end = p + n;
     for (;;) {
-        const char *cr = (const char *)memchr(at, '\r', (size_t)(end - at));
-        const char *stop = cr ? cr : end;
-        const char *lf = (const char *)memchr(at, '\n', (size_t)(stop - at));
+        const char *eol = mail__eol(at, end);
         d->state = MAIL__MID;
-        if (lf) {                                /* an LF without its CR */
+        if (eol == end) return n;
+        at = eol + 1;
+        if (*eol == '\n') {                      /* an LF without its CR */
             d->bare = 1;
-            if (d->lenient) return (size_t)(lf - p);
-        }
-        if (cr == NULL || cr + 1 == end)         /* is it CR LF? later */
-            return (size_t)(stop - p);
-        if (cr[1] != '\n') {                     /* a CR without its LF */
+            if (d->lenient) return (size_t)(eol - p);
+        } else if (at == end) {                  /* is it CR LF? later */
+            return (size_t)(eol - p);
+        } else if (*at != '\n') {                /* a CR without its LF */
             d->bare = 1;
-            if (d->lenient) return (size_t)(cr - p);
-            at = cr + 1;
-            continue;
-        }
-        at = cr + 2;
-        if (at == end || *at == '.') {
+            if (d->lenient) return (size_t)(eol - p);
+        } else if (++at == end || *at == '.') {
             d->state = MAIL__BOL;
             return (size_t)(at - p);
         }
