@@ -15342,14 +15342,15 @@ static void t_field_print(const char *s, char end) {
     putchar(end);
 }
 
-/* For .ci/hostile: id, port, what is said first and how the last reply to it
-   begins, bytes, says, must. */
+/* For .ci/hostile: id, pre, its port, what is said first and how the last
+   reply to it begins, bytes, says, must. */
 static int t_rows_print(void) {
     size_t i, k;
     for (i = 0; i < T_COUNT(t_server_rows); i++) {
         const t_row *r = &t_server_rows[i];
         for (k = 0; strcmp(t_pres[k].pre, r->pre) != 0; k++) {}
         t_field_print(r->id, '\t');
+        t_field_print(r->pre, '\t');
         printf("%d\t", t_pres[k].port);
         t_field_print(t_pres[k].say ? t_pres[k].say : "", '\t');
         t_field_print(t_pres[k].last ? t_pres[k].last : "", '\t');
