@@ -5658,25 +5658,34 @@ static int ask_terminal(const char *prompt, char *to, size_t cap) {
     return ok;
 }
 
+/* What is left of it in the environment, others could read as long as we
+   run. */
+static int password_env(char *env, char *to, size_t cap) {
+    int ok = mail_copy(to, cap, mail_s(env));
+    mail_wipe(env, strlen(env));
+    unsetenv("MAIL_PASSWORD");
+    if (!ok) fprintf(stderr, "mail: MAIL_PASSWORD is longer than 255 octets"
+                     "\n");
+    return ok;
+}
+
 /* The password never comes on the command line, where others can see it:
    a file, the environment, a prompt, or a line of standard input. */
 static int get_password(const char *file, char *to, size_t cap) {
-    const char *env = getenv("MAIL_PASSWORD");
+    char *env = getenv("MAIL_PASSWORD");
     FILE *f;
     int ok;
     if (file) {
         f = fopen(file, "r");
+        if (f) setvbuf(f, NULL, _IONBF, 0);       /* no copy of it is left */
         ok = f && read_line(f, to, cap);
         if (f) fclose(f);
         if (!ok) fprintf(stderr, "mail: --password-file %s cannot be read: "
                          "put the password on its first line\n", file);
         return ok;
     }
-    if (env && mail_copy(to, cap, mail_s(env))) return 1;
-    if (env) {
-        fprintf(stderr, "mail: MAIL_PASSWORD is longer than 255 octets\n");
-        return 0;
-    }
+    if (env) return password_env(env, to, cap);
+    setvbuf(stdin, NULL, _IONBF, 0);
     ok = isatty(0) ? ask_terminal("password", to, cap)
                    : read_line(stdin, to, cap);
     if (!ok) fprintf(stderr, "mail: no password: set MAIL_PASSWORD, or name "
@@ -6349,6 +6358,7 @@ static int user_secret(const char *file, int plain, char *to, size_t cap) {
     if (password[0] == 0 || mail_has_control(mail_s(password))) {
         fprintf(stderr, "mail user: a password has 1 to 200 octets and no "
                 "control characters\n");
+        mail_wipe(password, sizeof password);
         return 0;
     }
     sys_random(NULL, salt, sizeof salt);
@@ -6379,10 +6389,11 @@ static int user_change(machine *m, const char *verb, const char *name,
         if (!users_edit(m, name, NULL)) return 1;
         printf("removed %s; the mail stays in mail/%s\n", name, name);
     } else {
-        if (!user_secret(file, plain, secret, sizeof secret)) return 1;
-        if (!users_edit(m, name, secret)) return 1;
-        printf(add ? "added %s\n" : "changed %s\n", name);
+        int ok = user_secret(file, plain, secret, sizeof secret) &&
+                 users_edit(m, name, secret);
         mail_wipe(secret, sizeof secret);
+        if (!ok) return 1;
+        printf(add ? "added %s\n" : "changed %s\n", name);
     }
     users_tell(m);
     return 0;
@@ -7519,9 +7530,9 @@ static int cmd_fetch(int argc, char **argv) {
     if (mail_has_control(mail_s(account)) || strchr(account, ' '))
         return usage_error("fetch", "no user:", o.user);
     if (!get_password(o.password_file, password, sizeof password)) return 1;
-    if (!place_open(&p)) return 1;
+    e = !place_open(&p);
     /* On standard output there is nothing to remember, unless asked to. */
-    if ((o.ledger || p.kind != '-') &&
+    if (!e && (o.ledger || p.kind != '-') &&
         !ledger_open(&p, o.ledger ? o.ledger : ledger)) e = 1;
     if (!e) e = fetch_go(&o, &p, password);
     mail_wipe(password, sizeof password);

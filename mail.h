@@ -7311,7 +7311,7 @@ struct mail_server {
     mail__lookup *lookups;
     mail__user *users;
     size_t nusers, nconns, nout, nqueue;
-    char *users_text;
+    char *users_text; size_t users_size;
     unsigned numbers;
     uint32_t run, ids_given;      /* random: this run of the server */
     int keyed;                    /* so is key, once somebody logs in */
@@ -7483,6 +7483,33 @@ static void mail__remove(mail_server *v, const char *name) {
                    name, mail_err_text(e));
 }
 
+enum { MAIL__SMALL = 1024 * 1024 };
+
+/* What held secrets is not given back with them. */
+static void mail__free_secret(mail_server *v, char *p, size_t n) {
+    if (p) mail_wipe(p, n);
+    mail__free(v, p);
+}
+
+/* Room for 4096 octets behind n. A small file may hold secrets: nothing of it
+   stays where it was before. */
+static int mail__slurp_room(mail_server *v, char **text, size_t n,
+                            size_t *cap, int small) {
+    size_t was = *cap;
+    char *old = *text;
+    if (!small || n + 4096 < was)
+        return mail__grow(v, (void **)text, n + 4096, cap, 1);
+    *text = NULL;
+    if (!mail__grow(v, (void **)text, n + 4096, cap, 1)) {
+        *text = old;
+        *cap = was;
+        return 0;
+    }
+    if (n) memcpy(*text, old, n);
+    mail__free_secret(v, old, n);
+    return 1;
+}
+
 /* A whole small file, with a NUL behind it; NULL: there is none, or memory
    is out (*e says). Nothing over max octets is a file of ours. */
 static char *mail__slurp(mail_server *v, const char *name, size_t max,
@@ -7494,7 +7521,7 @@ static char *mail__slurp(mail_server *v, const char *name, size_t max,
     *n = 0;
     *e = file < 0 ? (mail_err)(-1 - file) : MAIL_ERR_OK;
     while (*e == MAIL_ERR_OK) {
-        if (!mail__grow(v, (void **)&text, *n + 4096, &cap, 1))
+        if (!mail__slurp_room(v, &text, *n, &cap, max <= MAIL__SMALL))
             *e = MAIL_ERR_NOMEM;
         else k = v->sys.read(v->sys.ctx, file, (int64_t)*n, text + *n,
                              cap - *n - 1);
@@ -7506,13 +7533,11 @@ static char *mail__slurp(mail_server *v, const char *name, size_t max,
     if (file >= 0) v->sys.close(v->sys.ctx, file);
     if (*e == MAIL_ERR_OK) text[*n] = 0;
     else {
-        mail__free(v, text);
+        mail__free_secret(v, text, max <= MAIL__SMALL ? *n : 0);
         text = NULL;
     }
     return text;
 }
-
-enum { MAIL__SMALL = 1024 * 1024 };
 
 /* ======================================================================
    [SERVER TIMER] who is due next                                    ch.9
@@ -7679,11 +7704,13 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
     mail_err e;
     char *text = mail__slurp(v, "users", MAIL__SMALL, &n, &e);
     char *old_text = v->users_text;
+    size_t old_size = v->users_size;
     mail_str rest = mail_sn(text ? text : "", text ? n : 0);
     if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
     v->users = NULL;
     v->nusers = v->nplain = 0;
     v->users_text = text;
+    v->users_size = n;
     e = MAIL_ERR_OK;
     while (rest.n && !e) {
         mail_str secret = mail_cut(&rest, '\n'), name;
@@ -7695,10 +7722,11 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
                                mail_sn("", 0));
     if (e) {          /* half the users would refuse the other half's mail */
         mail__free(v, v->users);
-        mail__free(v, text);
+        mail__free_secret(v, text, n);
         v->users = old;
         v->nusers = nold;
         v->users_text = old_text;
+        v->users_size = old_size;
         v->nplain = nplain;
         return e;
     }
@@ -7710,7 +7738,7 @@ MAIL_DEF mail_err mail_server_reload(mail_server *v) {
         if (old[i].locked) old[i].locked->user = u;
     }
     mail__users_free(v, old, nold);
-    mail__free(v, old_text);
+    mail__free_secret(v, old_text, old_size);
     return MAIL_ERR_OK;
 }
 
@@ -12451,8 +12479,8 @@ MAIL_DEF void mail_server_close(mail_server *v) {
     mail__free(v, v->flying.items);
     mail__free(v, v->timers);
     mail__free(v, v->ids);
-    mail__free(v, v->users_text);
-    mail__free(v, v->in);
+    mail__free_secret(v, v->users_text, v->users_size);
+    mail__free_secret(v, v->in, v->in ? MAIL__READ : 0);
     mail__free(v, v->block);
     mail__free(v, v->gather);
     mail__free(v, v->jbuf);

@@ -6884,6 +6884,62 @@ static void test_world_foreign_files_in_the_queue(void) {
     t_end(p);
 }
 
+/* --- what is given back holds no secret ----------------------------------- */
+
+enum { T_HEAD = 32 };
+static const char t_secret[] = "Xyzzy-Plugh-19";
+static int t_secrets;             /* so many blocks given back had it */
+
+/* As realloc; each block moves, and has its size in front. */
+static void *t_looked_alloc(void *ctx, void *p, size_t n) {
+    char *old = p ? (char *)p - T_HEAD : NULL, *made = NULL;
+    size_t had = 0;
+    (void)ctx;
+    if (old) memcpy(&had, old, sizeof had);
+    if (n) {
+        made = malloc(n + T_HEAD);
+        if (made == NULL) return NULL;
+        memcpy(made, &n, sizeof n);
+        if (p) memcpy(made + T_HEAD, p, had < n ? had : n);
+    }
+    if (old) t_secrets += t_contains(mail_sn(old + T_HEAD, had), t_secret);
+    free(old);
+    return made ? made + T_HEAD : NULL;
+}
+
+/* Users that are read in several pieces, read again, refused for want of
+   memory or a disk; a login that is right and one that is not; the end. */
+static void test_world_secrets_are_wiped(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    t_text users;
+    int i;
+    memset(&users, 0, sizeof users);
+    memset(&b, 0, sizeof b);
+    t_addf(&users, "carol:{PLAIN}%s\n", t_secret);
+    for (i = 0; i < 2000; i++) t_addf(&users, "u%d:{PLAIN}x\n", i);
+    world_stop(p->a);
+    vdisk_put(&p->a->disk, "users", t_str(&users));
+    p->a->sys.alloc = t_looked_alloc;
+    t_secrets = 0;
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                 "carol@a.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.a", "carol", t_secret, 0) ==
+          MAIL_ERR_OK);
+    CHECK(b.count == 1);
+    CHECK(t_world_fetch(p, &b, "mail.a", "u1", t_secret, 0) ==
+          MAIL_ERR_DENIED);
+    CHECK(mail_server_reload(p->a->server) == MAIL_ERR_OK);
+    vdisk_find(&p->a->disk, "users")->node->bad = 1;
+    CHECK(mail_server_reload(p->a->server) == MAIL_ERR_IO);
+    world_stop(p->a);
+    CHECK(t_secrets == 0);
+    t_free(&users);
+    t_free(&b.text);
+    t_end(p);
+}
+
 static void t_ask_line(void *ctx, mail_str line) {
     CHECK(!mail_has_control(line));
     t_add((t_text *)ctx, line);
@@ -15197,6 +15253,7 @@ static const t_test t_tests[] = {
     T(test_world_refused_stays_refused),
     T(test_world_journals),
     T(test_world_unread_at_a_start),
+    T(test_world_secrets_are_wiped),
     T(test_world_unreadable_journal),
     T(test_world_records_that_are_no_messages),
     T(test_world_loop_ends),
