@@ -4023,15 +4023,13 @@ static void trace_free(trace *t) {
     memset(t, 0, sizeof *t);
 }
 
-/* What a peer sent, fit for a terminal or a log: \xNN for what is not
-   printable, at most cap octets of it. The one place that does this. */
+/* What a peer sent, at most cap octets of it (512). The one way of peers'
+   octets to a terminal or a log. */
 static void show_safe(FILE *f, mail_str s, size_t cap) {
-    size_t i;
-    for (i = 0; i < s.n && i < cap; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 32 && c < 127) fputc(c, f);
-        else fprintf(f, "\\x%02X", (unsigned)c);
-    }
+    char text[4 * 512 + 8];
+    if (cap > 512) cap = 512;
+    fputs(mail_printable(text, sizeof text, s.n > cap ? mail_sn(s.p, cap) : s),
+          f);
     if (s.n > cap) fputs("...", f);
 }
 
@@ -6444,7 +6442,7 @@ static int cmd_user(int argc, char **argv) {
 
 static void queue_print(void *ctx, mail_str line) {
     (void)ctx;
-    printf("%.*s\n", MAIL_ARG(line));
+    printf("%.*s\n", MAIL_ARG(line));          /* mail.h has escaped it */
 }
 
 /* The words for how it went. Returns the exit code. */
@@ -6506,11 +6504,12 @@ static mail_err queue_put(machine *m, const char *name,
    not, and says how it went. */
 static mail_err queue_get(int fd) {
     FILE *f = fdopen(fd, "r");
-    char line[1300];
+    char line[1300], text[1300];
     int i, e = MAIL_ERR_IO;
     if (f == NULL) close(fd);
     while (f && read_line(f, line, sizeof line)) {
-        if (line[0] == ' ') puts(line + 1);
+        if (line[0] == ' ')
+            puts(mail_printable(text, sizeof text, mail_s(line + 1)));
         else for (i = 0; i < MAIL_ERR_COUNT; i++)
             if (strcmp(line, mail_err_name((mail_err)i)) == 0) e = i;
     }

@@ -293,6 +293,11 @@ typedef enum mail_note {
 
 MAIL_DEF const char *mail_note_name(mail_note n);
 
+/* What a peer sent, fit for a terminal or a log: what is not printable ASCII
+   as \x1B, what has no room as "...". A C string in to, which is returned;
+   cap is at least 8. */
+MAIL_DEF const char *mail_printable(char *to, size_t cap, mail_str s);
+
 /* text is borrowed for the call; state is the session's state after it. */
 typedef void mail_watch(void *ctx, mail_note kind, mail_str text,
                         const char *state);
@@ -1813,6 +1818,18 @@ MAIL_DEF const char *mail_note_name(mail_note n) {
 #undef MAIL__X
     };
     return (unsigned)n < MAIL_NOTE_COUNT ? names[n] : "?";
+}
+
+MAIL_DEF const char *mail_printable(char *to, size_t cap, mail_str s) {
+    mail_buf b = mail_buf_on(to, cap - 4);
+    size_t i;
+    for (i = 0; i < s.n && !b.full; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 32 && c < 127) mail_buf_add(&b, mail_sn(s.p + i, 1));
+        else mail_buf_fmt(&b, "\\x%02X", (unsigned)c);
+    }
+    memcpy(to + b.n, b.full ? "..." : "", b.full ? 4 : 1);
+    return to;
 }
 
 /* ======================================================================
@@ -11600,19 +11617,6 @@ static void mail__ask_say(const mail__asked *a, const char *fmt, ...) {
     a->line(a->ctx, mail_s(text));
 }
 
-/* What is not printable ASCII as \x1B; what has no room as "...". */
-static const char *mail__ask_safe(char *to, size_t cap, mail_str s) {
-    mail_buf b = mail_buf_on(to, cap - 4);
-    size_t i;
-    for (i = 0; i < s.n && !b.full; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 32 && c < 127) mail_buf_add(&b, mail_sn(s.p + i, 1));
-        else mail_buf_fmt(&b, "\\x%02X", (unsigned)c);
-    }
-    memcpy(to + b.n, b.full ? "..." : "", b.full ? 4 : 1);
-    return to;
-}
-
 /* 59s, 59m, 47h, 5d: short, for a column. */
 static const char *mail__ask_age(int64_t s, char *to, size_t cap) {
     if (s < 0) s = 0;                      /* the clock was set back */
@@ -11648,8 +11652,8 @@ static void mail__ask_rcpt(const mail__asked *a, const mail__rcpt *r) {
     const char *words = r->words && r->words[0] ? r->words :
                         h && h->tries ? h->words : NULL;
     size_t n = r->code || words ? 1 : 0;
-    mail__ask_safe(to, sizeof to, mail_s(mail__show(&r->path, path)));
-    mail__ask_safe(said, sizeof said, mail_s(words));
+    mail_printable(to, sizeof to, mail_s(mail__show(&r->path, path)));
+    mail_printable(said, sizeof said, mail_s(words));
     if (r->code) snprintf(code, sizeof code, "%d ", r->code);
     if (n) n = strlen(code) + strlen(said);
     if (n && 9 + strlen(to) + 1 + n <= 80)
@@ -11669,7 +11673,7 @@ static void mail__ask_line(const mail__asked *a, mail__item *m) {
     size_t i;
     mail_err e = mail__letter_get(a->v, m);
     for (j = m->jobs; j; j = j->next) if (j->tries > tries) tries = j->tries;
-    mail__ask_safe(from, sizeof from, e ? mail_s(mail_err_text(e)) :
+    mail_printable(from, sizeof from, e ? mail_s(mail_err_text(e)) :
                    mail_s(mail__show(&m->letter->from, path)));
     mail__ask_say(a, "%-24s %4s %10lld %5d %6s %s", mail__id(m, id),
                   mail__ask_age(mail__time(a->v, NULL) - m->time, age,
@@ -11713,7 +11717,7 @@ static void mail__ask_header(const mail__asked *a, mail__item *m) {
             at += (int64_t)line.n + 1;
             if (line.n == 0) left = 0;
             if (line.n == 0) break;
-            mail__ask_say(a, "%s", mail__ask_safe(text, sizeof text, line));
+            mail__ask_say(a, "%s", mail_printable(text, sizeof text, line));
         }
         if (n < MAIL__READ) break;
     }

@@ -6884,6 +6884,31 @@ static void test_world_foreign_files_in_the_queue(void) {
     t_end(p);
 }
 
+/* What makes terminals do things, formats, line ends, what is not ASCII; what
+   has no room. */
+static void test_printable(void) {
+    static const struct { const char *in; size_t cap; const char *out; } rows[]
+        = {
+        { "250 2.0.0 fine", 32, "250 2.0.0 fine" },
+        { "", 8, "" },
+        { "\033]0;x\007", 32, "\\x1B]0;x\\x07" },
+        { "a\r\nb", 32, "a\\x0D\\x0Ab" },
+        { "%n%s%99999d", 32, "%n%s%99999d" },
+        { "\x7f\x80\xff\t", 32, "\\x7F\\x80\\xFF\\x09" },
+        { "\302\233" "2J", 32, "\\xC2\\x9B2J" },
+        { "0123456789", 8, "0123..." },
+        { "012\n", 8, "012..." }
+    };
+    char text[32];
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        const char *got = mail_printable(text, rows[i].cap,
+                                         mail_s(rows[i].in));
+        CHECK(got == text && strlen(got) < rows[i].cap);
+        if (strcmp(got, rows[i].out) != 0) t_fail(__LINE__, got);
+    }
+}
+
 /* --- what is given back holds no secret ----------------------------------- */
 
 enum { T_HEAD = 32 };
@@ -15254,6 +15279,7 @@ static const t_test t_tests[] = {
     T(test_world_journals),
     T(test_world_unread_at_a_start),
     T(test_world_secrets_are_wiped),
+    T(test_printable),
     T(test_world_unreadable_journal),
     T(test_world_records_that_are_no_messages),
     T(test_world_loop_ends),
