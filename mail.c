@@ -5744,6 +5744,8 @@ typedef struct serve_opts {
     int64_t max_per_address, crowd_timeout, timeout, hello_timeout;
     int64_t pop3_timeout, login_timeout, max_time, min_rate, max_messages;
     int64_t max_errors, slow_errors, max_junk, max_header, max_lines;
+    int64_t auth_delay, auth_tries, auth_lock;
+    int no_auth_limits;
     int64_t max_hops, min_free, max_addresses, max_sessions;
     int64_t connect_timeout, reply_timeout;
     int unsealed, allow_plain, verbose;
@@ -5807,6 +5809,14 @@ static const opt serve_table[] = {
       "N: silence of a POP3 client; at least 600 (600)" },
     { "login-timeout", OPT_NUMBER, &serve.login_timeout,
       "N: the same, before its login (60)" },
+    { "auth-delay", OPT_NUMBER, &serve.auth_delay,
+      "N: a wrong password's answer waits; more: 4, 8, 15 (2)" },
+    { "auth-tries", OPT_NUMBER, &serve.auth_tries,
+      "N: wrong passwords lock the name for that address (10)" },
+    { "auth-lock", OPT_NUMBER, &serve.auth_lock,
+      "N: and for so long (900)" },
+    { "no-auth-limits", OPT_FLAG, &serve.no_auth_limits,
+      ": guess as often and as quickly as you like" },
     { "max-time", OPT_NUMBER, &serve.max_time,
       "N: how long an SMTP client may stay (3600)" },
     { "min-rate", OPT_NUMBER, &serve.min_rate,
@@ -5956,6 +5966,9 @@ static void serve_limits(mail_server_opts *o) {
     o->hello_timeout = ms_of(serve.hello_timeout);
     o->pop3_timeout = ms_of(serve.pop3_timeout);
     o->login_timeout = ms_of(serve.login_timeout);
+    o->auth_delay = serve.no_auth_limits ? -1 : ms_of(serve.auth_delay);
+    o->auth_tries = serve.no_auth_limits ? -1 : small(serve.auth_tries);
+    o->auth_lock = ms_of(serve.auth_lock) / 1000;
     o->max_time = ms_of(serve.max_time);
     o->min_rate = small(serve.min_rate);
     o->max_messages = small(serve.max_messages);

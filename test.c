@@ -7898,6 +7898,22 @@ static void test_world_rounds_overtaken(void) {
     }
 }
 
+/* The options of mail serve say so. */
+static void test_cli_auth_limits(void) {
+    mail_server_opts o;
+    memset(&o, 0, sizeof o);
+    serve.auth_delay = 3;
+    serve.auth_tries = 4;
+    serve.auth_lock = 60;
+    serve_limits(&o);
+    CHECK(o.auth_delay == 3000 && o.auth_tries == 4 && o.auth_lock == 60);
+    serve.auth_delay = serve.auth_tries = serve.auth_lock = 0;
+    serve.no_auth_limits = 1;
+    serve_limits(&o);
+    CHECK(o.auth_delay == -1 && o.auth_tries == -1);
+    serve.no_auth_limits = 0;
+}
+
 /* A stop does not wait for those who wait: for their turn, or for the answer
    to a wrong password. */
 static void test_world_stop_ends_delays(void) {
@@ -15313,6 +15329,7 @@ static const t_test t_tests[] = {
     T(test_world_guesses_of_thousands),
     T(test_world_rounds_in_turns),
     T(test_world_rounds_overtaken),
+    T(test_cli_auth_limits),
     T(test_world_stop_ends_delays),
     T(test_world_nobody_looks_like_somebody),
     T(test_world_scram),
