@@ -8780,6 +8780,7 @@ typedef struct mem_world {
     int reported;                             /* alice gets a report; and may
                                                  have been told it is late */
     int again;                                /* a message may come twice */
+    mail_tls tls;
     int late;                                 /* bob gets his, or a report
                                                  says that he does not */
     t_inbox inbox;
@@ -8862,31 +8863,40 @@ static void mem_relay_long(mem_world *m) {
 
 /* A login, as a client of the submission port has to. */
 static void mem_submit(mem_world *m) {
-    world *w = &m->p->w;
-    static t_source source;
-    mail_smtpc_opts o;
-    memset(&o, 0, sizeof o);
-    o.helo = "alice.a.example";
-    o.user = "alice";
-    o.password = "secret";
-    memset(&t_sender, 0, sizeof t_sender);
-    memset(t_rcpts, 0, sizeof t_rcpts);
-    sender_init(&t_sender, o);
-    mail_path_mailbox(mail_s("alice@a.example"), &t_sender.from);
-    mail_path_mailbox(mail_s("bob@b.example"), &t_rcpts[0].path);
-    mail_path_mailbox(mail_s("carol@a.example"), &t_rcpts[1].path);
-    t_sender.rcpts = t_rcpts;
-    t_sender.nrcpts = 2;
-    source.s = mail_s(t_letter);
-    source.at = 0;
-    t_sender.read = t_source_read;
-    t_sender.ctx = &source;
-    t_sender.size = -1;
-    if (world_call(w, &t_sender.a, "mail.a:587", "192.0.2.9"))
-        world_run(w, w->ms + 3000);
-    CHECK(t_sender.err != MAIL_ERR_DENIED &&
-          t_sender.c.err != MAIL_ERR_DENIED);
+    mail_err e = t_send_tls(m->p, "mail.a:587", m->tls, "alice", 0);
+    CHECK(e != MAIL_ERR_DENIED && e != MAIL_ERR_REFUSED);
     mem_said(m, t_sender.code);
+}
+
+static void mem_has_tls(mem_world *m) {
+    world_host *h[2];
+    int i;
+    h[0] = m->p->a;
+    h[1] = m->p->b;
+    m->inbox.tls = m->tls = MAIL_TLS_MUST;
+    for (i = 0; i < 2; i++) {
+        h[i]->opts.tls = 1;
+        world_stop(h[i]);
+        CHECK(world_boot(h[i]) == MAIL_ERR_OK);
+    }
+}
+
+static void mem_tls(mem_world *m) {
+    mem_submit(m);
+    mem_fetch(m, MEM_BOB, "mail.b", "bob", "secret");
+}
+
+/* Clients that call, all at once, and say nothing. */
+static void mem_crowd(mem_world *m) {
+    static t_slow slow[40];
+    world *w = &m->p->w;
+    size_t i;
+    for (i = 0; i < T_COUNT(slow); i++) {
+        t_slow_init(&slow[i], w, i % 2 ? "EHLO x\r\nQUIT\r\n" : "", NULL);
+        world_call(w, &slow[i].a, i % 3 ? "mail.a:25" : "mail.a:110",
+                   "192.0.2.9");
+    }
+    world_run(w, w->ms + 700 * 1000);
 }
 
 static void mem_many(mem_world *m) {
@@ -9049,6 +9059,8 @@ static const mem_scenario mem_scenarios[] = {
     { "a long mail to the next hop",     mem_nothing, mem_relay_long },
     { "a mail for many",                 mem_nothing, mem_many },
     { "a mail after a login",            mem_nothing, mem_submit },
+    { "a mail and POP3 in TLS",          mem_has_tls, mem_tls },
+    { "many who call",                   mem_nothing, mem_crowd },
     { "a report",                        mem_nothing, mem_report },
     { "a next hop that is down, and up", mem_b_is_down, mem_retry },
     { "five days, and a report",         mem_b_is_down, mem_expire },
