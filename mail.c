@@ -2407,7 +2407,8 @@ static vnode *vdisk_node(vdisk *d) {
     if (node == NULL) return NULL;
     node->serial = ++d->serials;
     node->at = d->nnodes;
-    return d->nodes[d->nnodes++] = node;
+    d->nodes[d->nnodes++] = node;
+    return node;
 }
 
 static int *vdisk_head(vdisk *d, const char *path) {
@@ -7236,7 +7237,7 @@ static mail_err place_begin(place *p) {
     if (p->kind == '-') p->f = tmpfile();
     else if (p->kind == 'm') {
         p->f = fopen(p->into, "a");
-        if (p->f && fseek(p->f, 0, SEEK_END) == 0) {
+        if (p->f && fseek(p->f, 0, SEEK_END) == 0) {   /* for ftell */
             p->start = ftell(p->f);
             fprintf(p->f, "From MAILER-DAEMON %s", mbox_date(date));
         }
@@ -7481,7 +7482,8 @@ static int fetch_go(fetch_cli *o, place *p, const char *password) {
 static int cmd_fetch(int argc, char **argv) {
     static fetch_cli o;
     static place p;
-    char password[256] = "", account[300], ledger[1024];
+    static char account[300];
+    char password[256] = "", ledger[1024];
     const opt opts[] = {
         { "server", OPT_TEXT, &o.server,
           "HOST:PORT: the receiver's mail server (127.0.0.1:2110)" },

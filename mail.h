@@ -6503,7 +6503,7 @@ MAIL_DEF void mail_box_name(mail_buf *b, int64_t time, const char *unique,
                             const char *host, int64_t s, int64_t w) {
     size_t i;
     mail_buf_fmt(b, "%lld.%s.", (long long)time, unique);
-    for (i = 0; host[i] && i < 60; i++)
+    for (i = 0; i < 60 && host[i]; i++)
         mail_buf_add(b, strchr("/:,", host[i]) ? mail_s("_")
                                                : mail_sn(host + i, 1));
     mail_buf_fmt(b, ",S=%lld,W=%lld", (long long)s, (long long)w);
