@@ -5740,7 +5740,8 @@ typedef struct serve_opts {
     const char *resolver;
     const char *bare_lf, *catch_all, *retry, *run_as;
     const char *smtps, *pop3s, *cert, *key;
-    text_list domains, routes;
+    text_list domains, routes, relay_from;
+    char nets[4096];                /* of relay_from, with spaces */
     int64_t max_size, warn, max_out, max_hop, expire, max_rcpts, max_conns;
     int64_t max_per_address, crowd_timeout, timeout, hello_timeout;
     int64_t pop3_timeout, login_timeout, max_time, min_rate, max_messages;
@@ -5782,6 +5783,8 @@ static const opt serve_table[] = {
       "HOST:PORT: where all other mail goes (default: its MX)" },
     { "resolver", OPT_TEXT, &serve.resolver,
       "ADDR: the name server to ask (those of /etc/resolv.conf)" },
+    { "relay-from", OPT_LIST, &serve.relay_from,
+      "NET: may relay without a login: 192.0.2.0/24 (nobody)" },
     { "catch-all", OPT_TEXT, &serve.catch_all,
       "USER: gets the mail for unknown users" },
     { "bare-lf", OPT_TEXT, &serve.bare_lf,
@@ -5992,6 +5995,42 @@ static void serve_limits(mail_server_opts *o) {
     o->expire = serve.expire;
 }
 
+static int serve_relay(mail_server_opts *o) {
+    mail_buf b = mail_buf_on(serve.nets, sizeof serve.nets - 1);
+    mail_str bad;
+    size_t i;
+    mail_err e;
+    for (i = 0; i < serve.relay_from.n; i++)
+        mail_buf_fmt(&b, "%s%s", i ? " " : "", serve.relay_from.p[i]);
+    serve.nets[b.n] = 0;
+    o->relay_from = serve.nets;
+    if (b.full) return usage_error("serve", "too many of", "--relay-from");
+    e = mail_relay_check(mail_buf_str(&b), &bad);
+    if (e == MAIL_ERR_OK) return 0;
+    fprintf(stderr, "mail serve: --relay-from %.*s: %s\n", MAIL_ARG(bad),
+            e == MAIL_ERR_SYNTAX ? "write an address, or a network as "
+            "192.0.2.0/24 or 2001:db8::/32" : "so large a network holds "
+            "strangers: this would be an open relay");
+    return 2;
+}
+
+/* Who comes in from a network is told about; so is whom they may write to. */
+static void serve_policy(const listener *ls, size_t n) {
+    size_t i;
+    int beyond = 0;
+    for (i = 0; i < n; i++) {
+        struct sockaddr_storage at;
+        socklen_t size = sizeof at;
+        beyond |= ls[i].fd >= 0 &&
+                  getsockname(ls[i].fd, (struct sockaddr *)&at, &size) == 0 &&
+                  !is_loopback((struct sockaddr *)&at);
+    }
+    if (!beyond && !serve.relay_from.n) return;
+    fprintf(stderr, "mail serve: relays for those who have logged in%s%s, "
+            "and for nobody else\n", serve.nets[0] ? ", for " : "",
+            serve.nets);
+}
+
 static int serve_check(mail_server_opts *o) {
     static const char *own[1];
     net_address resolver;
@@ -6038,6 +6077,8 @@ static int serve_check(mail_server_opts *o) {
     o->tls = serve.cert != NULL;
     if (serve.catch_all && !mail_user_ok(mail_s(serve.catch_all)))
         return usage_error("serve", "not a user:", serve.catch_all);
+    e = serve_relay(o);
+    if (e) return e;
     o->routing.smarthost = serve.smarthost;
     o->routing.catch_all = serve.catch_all;
     o->reject_bare = serve.bare_lf && serve.bare_lf[0] == 'r';
@@ -6171,8 +6212,8 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
             mail_err e;
             signal_reload = 0;       /* before: the next one is not lost */
             e = mail_server_reload(m->server);
-            if (e) fprintf(stderr, "mail serve: users: %s; the old ones stay"
-                           "\n", mail_err_text(e));
+            if (e) fprintf(stderr, "mail serve: users or aliases: %s; the "
+                           "old ones stay\n", mail_err_text(e));
             if (!serve_keys(m)) fprintf(stderr, "mail serve: the old "
                                         "certificate stays\n");
             users_check(m);
@@ -6195,6 +6236,7 @@ static int serve_begin(listener *ls, size_t n) {
     size_t i;
     for (i = 0; i < n; i++)
         if (ls[i].where && !listen_on(&ls[i], serve.unsealed)) return 0;
+    serve_policy(ls, n);
     return root_give_up(serve.dir, serve.run_as);
 }
 
@@ -6223,8 +6265,10 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     catch_signals();
     m->server = mail_server_open(&sys, o, &e);
     if (m->server == NULL) {
-        fprintf(stderr, "mail serve: %s: %s; is it a directory of yours "
-                "that can be written?\n", serve.dir, mail_err_text(e));
+        fprintf(stderr, e == MAIL_ERR_SYNTAX ? "mail serve: %s/aliases: %s; "
+                "see the line above\n" : "mail serve: %s: %s; is it a "
+                "directory of yours that can be written?\n", serve.dir,
+                mail_err_text(e));
         return 1;
     }
     ok = disk_check(m);

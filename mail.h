@@ -73,7 +73,7 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
-            in parts: TIMER PEERS USERS ITEM JOURNAL CHECKPOINT ROUND
+            in parts: TIMER PEERS USERS ALIASES ITEM JOURNAL CHECKPOINT ROUND
             LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK RECOVER LIFE
 
    House rules
@@ -1291,6 +1291,7 @@ MAIL_DEF const char *mail_fate_word(mail_fate f);
           ID.text
      'f'  from, the reverse-path
      'r'  to, a recipient
+     'o'  alias: the name that was written to, of the recipient before
      'a'  a report: about recipient number (from 0) of the message in text,
      'l'  or the same, but it is only late
      0    the empty line that ends it. SYNTAX for anything else. */
@@ -1372,6 +1373,13 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to);
 
+/* Networks that may relay without a login, with spaces: "192.0.2.0/24
+   2001:db8::/32". SYNTAX: *bad is none; MISUSE: *bad is so large, over /8 or
+   (IPv6) /16, that it holds strangers: with 0.0.0.0/0 the server would be an
+   open relay. */
+MAIL_DEF mail_err mail_relay_check(mail_str nets, mail_str *bad);
+MAIL_DEF int mail_relay_has(mail_str nets, mail_str address);
+
 /* Is this next hop "host:port", to be called as it stands? If not it is a
    domain: no domain has a colon. */
 MAIL_DEF int mail_hop_is_host(const char *hop);
@@ -1451,6 +1459,7 @@ typedef struct mail_dsn_rcpt {
     const char *hop;         /* who said so, or ""                   */
     int      code;           /* its reply code, or 0                 */
     const char *words;       /* its words                            */
+    const mail_path *alias;  /* what was written to, if another; or NULL */
 } mail_dsn_rcpt;
 
 MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d);
@@ -1559,8 +1568,9 @@ typedef struct mail_server_opts {
                                        never                           */
     int64_t auth_lock;              /* s that it is, or that a wrong password
                                        is remembered: 900              */
-    const char *relay_from;         /* may relay without a login: one
-                                       address, or NULL: nobody        */
+    const char *relay_from;         /* networks that may relay without a
+                                       login: see mail_relay_check; NULL:
+                                       nobody                          */
     int64_t retry_first, retry_max; /* s: 300, 14,400                  */
     int64_t warn;                   /* s: 14,400: the sender is told   */
     int64_t expire;                 /* s: 432,000: five days           */
@@ -1592,7 +1602,8 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
                                        mail_err *err);
 /* Ends it at once: open transactions are dropped, the queue stays. */
 MAIL_DEF void mail_server_close(mail_server *v);
-/* Reads users again. After an error the old ones stay. */
+/* Reads users and aliases again. After an error in one of the two files its
+   old ones stay; for aliases the log says which line it is. */
 MAIL_DEF mail_err mail_server_reload(mail_server *v);
 
 /* A client has connected: the conn, to be called ready at once, or NULL
@@ -6619,7 +6630,7 @@ MAIL_DEF const char *mail_fate_word(mail_fate f) {
 
 static const struct { char which; const char *key; } mail__queue_keys[] = {
     { 'q', "mail-queue" }, { 'i', "id" }, { 't', "text" }, { 'f', "from" },
-    { 'r', "to" }, { 'a', "about" }, { 'l', "late" }
+    { 'r', "to" }, { 'o', "alias" }, { 'a', "about" }, { 'l', "late" }
 };
 
 MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
@@ -6643,6 +6654,7 @@ MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
         break;
     case 'f':
     case 'r':
+    case 'o':
         mail_buf_add(b, mail_s(" "));
         mail_path_write(b, &q->path);
         break;
@@ -6688,6 +6700,7 @@ MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
         return mail__queue_text(value, out);
     case 'f':
     case 'r':
+    case 'o':
         e = mail_path_read(value, &out->path, &rest);
         return e ? e : rest.n ? MAIL_ERR_SYNTAX : MAIL_ERR_OK;
     case 'a':
@@ -6854,6 +6867,29 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
     return MAIL_ROUTE_RELAY;
 }
 
+MAIL_DEF mail_err mail_relay_check(mail_str nets, mail_str *bad) {
+    while (nets.n) {
+        mail_net net;
+        *bad = mail_cut(&nets, ' ');
+        if (bad->n == 0) continue;
+        if (mail_net_read(*bad, &net)) return MAIL_ERR_SYNTAX;
+        if (net.bits < (mail__is_v4(&net.at) ? 96 + 8 : 16))
+            return MAIL_ERR_MISUSE;
+    }
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF int mail_relay_has(mail_str nets, mail_str address) {
+    mail_address a;
+    if (mail_address_read(address, &a)) return 0;
+    while (nets.n) {
+        mail_net net;
+        if (mail_net_read(mail_cut(&nets, ' '), &net) == MAIL_ERR_OK &&
+            mail_net_has(&net, &a)) return 1;
+    }
+    return 0;
+}
+
 MAIL_DEF int mail_hop_is_host(const char *hop) {
     return strchr(hop, ':') != NULL;
 }
@@ -6983,6 +7019,10 @@ MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d) {
 MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
     mail_buf_add(b, mail_s("  "));
     mail_path_write(b, r->path);
+    if (r->alias) {
+        mail_buf_add(b, mail_s("\r\n    who is behind "));
+        mail_path_write(b, r->alias);
+    }
     mail_buf_fmt(b, "\r\n    %s", r->hop[0] ? r->hop : "this server");
     if (r->code) mail_buf_fmt(b, " said: %d %s\r\n\r\n", r->code, r->words);
     else mail_buf_fmt(b, ": %s\r\n\r\n", r->words);
@@ -7003,17 +7043,25 @@ MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d) {
 
 /* per-recipient-fields, RFC 3464 2.3. Status is the peer's own enhanced
    code, if it gave one. */
+/* "Original-Recipient: rfc822; list@b.example", without < > */
+static void mail__dsn_path(mail_buf *b, const char *key,
+                           const mail_path *who) {
+    char path[MAIL_PATH_SIZE];
+    mail_buf p = mail_buf_on(path, sizeof path);
+    mail_path_write(&p, who);
+    mail_buf_fmt(b, "%s: rfc822; %.*s\r\n", key, (int)(p.n - 2), path + 1);
+}
+
 MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
                              const mail_dsn_rcpt *r) {
     mail_str words = mail_s(r->words), rest;
     mail_str status = mail_enhanced(words, &rest);
-    char path[MAIL_PATH_SIZE];
-    mail_buf p = mail_buf_on(path, sizeof path);
-    mail_path_write(&p, r->path);
     if (status.n == 0 || status.p[0] == '2')
         status = mail_s(d->until ? "4.0.0" : "5.0.0");
-    mail_buf_fmt(b, "\r\nFinal-Recipient: rfc822; %.*s\r\nAction: %s\r\n"
-                    "Status: %.*s\r\n", (int)(p.n - 2), path + 1,
+    mail_buf_add(b, mail_s("\r\n"));
+    if (r->alias) mail__dsn_path(b, "Original-Recipient", r->alias);
+    mail__dsn_path(b, "Final-Recipient", r->path);
+    mail_buf_fmt(b, "Action: %s\r\nStatus: %.*s\r\n",
                  d->until ? "delayed" : "failed", MAIL_ARG(status));
     if (r->code) {
         mail_str host = mail_s(r->hop);
@@ -7051,6 +7099,7 @@ enum {
     MAIL__TURN = 1024 * 1024,     /* octets out, then another conn's turn */
     MAIL__DRAFT = 32768,          /* a longer text has a file of its own  */
     MAIL__ENVELOPE = 49152,       /* octets of an envelope, at most       */
+    MAIL__RCPTS = 1000,           /* of a message, aliases expanded       */
     MAIL__SLICE = 32,             /* messages, then another's turn        */
     MAIL__LINES = 8               /* of senders, before a next hop        */
 };
@@ -7111,6 +7160,22 @@ typedef struct mail__guess {
     int64_t last, until;          /* no answer before                    */
 } mail__guess;
 
+/* A line of `aliases`. */
+typedef struct mail__alias {
+    struct mail__alias *up;       /* who waits behind it, in a walk      */
+    mail_str name;
+    size_t first, n;              /* its targets in mail__aliases        */
+    size_t next; int color;       /* where a walk is                     */
+    int line;
+} mail__alias;
+
+typedef struct mail__aliases {
+    char *text;                   /* of the file; the slices point there */
+    mail__alias *list; size_t n, cap;
+    mail_str *to; size_t nto, to_cap;
+    int walk;                     /* color of the newest walk            */
+} mail__aliases;
+
 typedef struct mail__rcpt {
     mail_path path;
     mail_fate fate;
@@ -7122,6 +7187,7 @@ typedef struct mail__rcpt {
     mail_conn *busy;              /* whose transaction it is in          */
     mail__job *job;               /* as long as it is due                */
     char *words;                  /* owned                               */
+    mail_path *alias;             /* owned: what it stood for; or NULL   */
 } mail__rcpt;
 
 /* What of a message is in memory only while it is needed, or while it is
@@ -7129,6 +7195,7 @@ typedef struct mail__rcpt {
 typedef struct mail__letter {
     mail_path from;
     size_t nrcpts, cap;
+    size_t octets;                /* of the recipients, in an envelope   */
     mail__rcpt *rcpts;
 } mail__letter;
 
@@ -7326,6 +7393,7 @@ struct mail_server {
     int hurry;                    /* somebody waits for a checkpoint     */
     int check_fails; int64_t check_after;
     mail__lookup *lookups;
+    mail__aliases aliases;
     mail__user *users;
     size_t nusers, nconns, nout, nqueue;
     char *users_text; size_t users_size;
@@ -7715,7 +7783,7 @@ static void mail__users_free(mail_server *v, mail__user *users, size_t n) {
 
 /* `users`: "name:secret", "#" begins a comment. postmaster always exists
    (RFC 5321 4.5.1), if need be without a login. */
-MAIL_DEF mail_err mail_server_reload(mail_server *v) {
+static mail_err mail__users_read(mail_server *v) {
     mail__user *old = v->users;
     size_t nold = v->nusers, cap = 0, nplain = v->nplain, n, i;
     mail_err e;
@@ -8162,6 +8230,234 @@ static void mail__logins(mail_server *v) {
 }
 
 /* ======================================================================
+   [SERVER ALIASES] names that stand for others                      ch.9
+   The file `aliases`, in sendmail's form:
+
+       # a comment
+       postmaster: bob
+       staff:      alice, bob, carol@elsewhere.example,
+                   students
+       bob:        bob, bob@phone.example     # his mailbox, and there
+
+   A target is a user, another alias or an address; a name that stands for
+   itself, or is written \name, is the user. Programs (|prog), files (/file)
+   and :include: are refused: whoever can write into this file must not be
+   able to run anything. A file with an error changes nothing.
+   ====================================================================== */
+
+static void mail__aliases_free(mail_server *v, mail__aliases *s) {
+    mail__free(v, s->text);
+    mail__free(v, s->list);
+    mail__free(v, s->to);
+    memset(s, 0, sizeof *s);
+}
+
+/* "staff", "Staff+x" and "staff@one.of.our.domains" are the same one. */
+static mail__alias *mail__alias_find(mail__aliases *s, mail_str name) {
+    mail_str rest = name;
+    size_t i;
+    name = mail_cut(&rest, '+');
+    for (i = 0; i < s->n; i++)
+        if (mail_ieq(s->list[i].name, name)) return &s->list[i];
+    return NULL;
+}
+
+static mail__alias *mail__alias_of(mail_server *v, const mail_path *p) {
+    return mail__our_domain(&v->opts.routing, p->domain)
+           ? mail__alias_find(&v->aliases, mail_s(p->local)) : NULL;
+}
+
+/* A target as a path; a name alone is in the domain that was written to. */
+static mail_err mail__alias_path(mail_str to, const char *domain,
+                                 mail_path *out) {
+    char text[MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    if (to.n && to.p[0] == '\\') to.p++, to.n--;
+    mail_buf_add(&b, to);
+    if (to.n && memchr(to.p, '@', to.n) == NULL) {
+        mail_buf_add(&b, mail_s("@"));
+        mail_buf_add(&b, mail_s(domain));
+    }
+    return b.full ? MAIL_ERR_TOOLONG
+                  : mail_path_mailbox(mail_buf_str(&b), out);
+}
+
+/* The alias that a target of a is, or NULL: it is somebody. */
+static mail__alias *mail__alias_next(mail_server *v, mail__aliases *s,
+                                     const mail__alias *a, mail_str to,
+                                     const mail_path *p) {
+    mail__alias *b = to.p[0] == '\\' ||
+                     !mail__our_domain(&v->opts.routing, p->domain)
+                     ? NULL : mail__alias_find(s, mail_s(p->local));
+    return b == a ? NULL : b;
+}
+
+/* Calls each for everybody behind an alias, whom it may find twice; each
+   alias on the way is looked at once, however they hang together. */
+static mail_err mail__alias_walk(mail_server *v, mail__alias *a,
+                                 const mail_path *rcpt,
+                                 mail_err (*each)(void *arg,
+                                                  const mail_path *to),
+                                 void *arg) {
+    mail__aliases *s = &v->aliases;
+    const char *domain = rcpt->domain[0] ? rcpt->domain
+                                         : v->opts.routing.domains[0];
+    mail__alias *last = a;
+    mail_err e = MAIL_ERR_OK;
+    a->up = NULL;
+    a->color = ++s->walk;
+    for (; a && !e; a = a->up) {
+        size_t i;
+        for (i = a->first; i < a->first + a->n && !e; i++) {
+            mail_path to;
+            mail__alias *b;
+            e = mail__alias_path(s->to[i], domain, &to);
+            b = e ? NULL : mail__alias_next(v, s, a, s->to[i], &to);
+            if (!e && b == NULL) e = each(arg, &to);
+            if (b == NULL || b->color == s->walk) continue;
+            b->color = s->walk;
+            b->up = NULL;
+            last = last->up = b;
+        }
+    }
+    return e;
+}
+
+/* Does a chain of aliases lead back to its beginning? In depth, without
+   recursion: color 1 is on the way, 2 is done. Returns where, or NULL. */
+static mail__alias *mail__alias_loop(mail_server *v, mail__aliases *s) {
+    size_t i;
+    for (i = 0; i < s->n; i++) {
+        mail__alias *a = &s->list[i];
+        if (a->color) continue;
+        a->up = NULL;
+        a->color = 1;
+        while (a) {
+            mail_path to;
+            mail_str t;
+            mail__alias *b;
+            if (a->next == a->n) {
+                a->color = 2;
+                a = a->up;
+                continue;
+            }
+            t = s->to[a->first + a->next++];
+            mail__alias_path(t, v->opts.routing.domains[0], &to);
+            b = mail__alias_next(v, s, a, t, &to);
+            if (b && b->color == 1) return b;
+            if (b == NULL || b->color) continue;
+            b->color = 1;
+            b->up = a;
+            a = b;
+        }
+    }
+    return NULL;
+}
+
+/* Cuts off what stands before c, but not a c in quotes. */
+static mail_str mail__alias_cut(mail_str *rest, char c) {
+    mail_str head = *rest;
+    size_t i;
+    int quoted = 0;
+    for (i = 0; i < rest->n && (quoted || rest->p[i] != c); i++)
+        if (rest->p[i] == '"') quoted = !quoted;
+    head.n = i;
+    i += i < rest->n;
+    *rest = mail_sn(rest->p + i, rest->n - i);
+    return head;
+}
+
+/* Why this is no target, or NULL. */
+static const char *mail__alias_bad(mail_str to) {
+    mail_str bare = to;
+    mail_path p;
+    if (bare.p[0] == '"') bare.p++, bare.n--;
+    if (bare.n && bare.p[0] == '|') return "programs are not run";
+    if (bare.n && bare.p[0] == '/') return "files are not written";
+    if (mail_starts(bare, ":include:")) return "there is no :include:";
+    return mail__alias_path(to, "x", &p) ? "this is no address" : NULL;
+}
+
+/* The targets in a line, for the newest alias. Returns what is wrong. */
+static const char *mail__alias_targets(mail_server *v, mail__aliases *s,
+                                       mail_str rest) {
+    while (rest.n) {
+        mail_str to = mail_trim(mail__alias_cut(&rest, ','));
+        const char *bad = to.n ? mail__alias_bad(to) : NULL;
+        if (bad) return bad;
+        if (to.n == 0) continue;
+        if (!mail__grow(v, (void **)&s->to, s->nto, &s->to_cap, sizeof to))
+            return mail_err_text(MAIL_ERR_NOMEM);
+        s->to[s->nto++] = to;
+        s->list[s->n - 1].n++;
+    }
+    return NULL;
+}
+
+/* One line: "name: targets", more targets behind a space, or nothing. */
+static const char *mail__alias_line(mail_server *v, mail__aliases *s,
+                                    mail_str line, int number) {
+    int more = line.n && (line.p[0] == ' ' || line.p[0] == '\t');
+    mail_str name;
+    mail_path p;
+    if (line.n && line.p[line.n - 1] == '\r') line.n--;
+    line = mail__alias_cut(&line, '#');
+    if (mail_trim(line).n == 0) return NULL;
+    if (more) return s->n ? mail__alias_targets(v, s, line)
+                          : "a line before it is missing";
+    name = mail__alias_cut(&line, ':');
+    if (name.p + name.n == line.p) return "write NAME: TARGET, TARGET";
+    name = mail_trim(name);
+    if (name.n == 0 || memchr(name.p, '@', name.n) ||
+        mail__alias_path(name, "x", &p) || name.p[0] == '\\')
+        return "write NAME: TARGET, TARGET";
+    if (mail__alias_find(s, name)) return "this name was there before";
+    if (!mail__grow(v, (void **)&s->list, s->n, &s->cap, sizeof *s->list))
+        return mail_err_text(MAIL_ERR_NOMEM);
+    memset(&s->list[s->n], 0, sizeof *s->list);
+    s->list[s->n].name = name;
+    s->list[s->n].first = s->nto;
+    s->list[s->n++].line = number;
+    return mail__alias_targets(v, s, line);
+}
+
+/* Reads `aliases`. After an error, which the log names, the old ones stay. */
+static mail_err mail__aliases_read(mail_server *v) {
+    mail__aliases s;
+    mail__alias *loop;
+    const char *bad = NULL;
+    size_t n;
+    int line = 0;
+    mail_err e;
+    mail_str rest;
+    memset(&s, 0, sizeof s);
+    s.text = mail__slurp(v, "aliases", MAIL__SMALL, &n, &e);
+    if (s.text == NULL && e != MAIL_ERR_NOTFOUND) bad = mail_err_text(e);
+    else e = MAIL_ERR_OK;
+    rest = mail_sn(s.text ? s.text : "", n);
+    while (rest.n && !bad)
+        bad = mail__alias_line(v, &s, mail_cut(&rest, '\n'), ++line);
+    loop = bad ? NULL : mail__alias_loop(v, &s);
+    if (loop) bad = "this name leads back to itself", line = loop->line;
+    if (bad) {
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "aliases, line %d: %s", line,
+                   bad);
+        mail__aliases_free(v, &s);
+        return e ? e : MAIL_ERR_SYNTAX;
+    }
+    s.walk = 2;                   /* colors 1 and 2 are those of the loops */
+    mail__aliases_free(v, &v->aliases);
+    v->aliases = s;
+    return MAIL_ERR_OK;
+}
+
+/* Both are tried: an error in one does not keep the other out. */
+MAIL_DEF mail_err mail_server_reload(mail_server *v) {
+    mail_err e = mail__users_read(v), a = mail__aliases_read(v);
+    return e ? e : a;
+}
+
+/* ======================================================================
    [SERVER ITEM] messages                                            ch.8
    A message in the queue is a small thing; its letter, which says who it is
    from and for, is read again whenever it is needed.
@@ -8286,10 +8582,18 @@ static int mail__rcpt_due(const mail__rcpt *r) {
     return r->fate == MAIL_FATE_DUE || r->fate == MAIL_FATE_LATE;
 }
 
+/* The first n recipients stay. */
+static void mail__letter_cut(mail_server *v, mail__letter *l, size_t n) {
+    while (l->nrcpts > n) {
+        mail__rcpt *r = &l->rcpts[--l->nrcpts];
+        mail__free(v, r->words);
+        mail__free(v, r->alias);
+    }
+}
+
 static void mail__letter_drop(mail_server *v, mail__letter *l) {
-    size_t i;
     if (l == NULL) return;
-    for (i = 0; i < l->nrcpts; i++) mail__free(v, l->rcpts[i].words);
+    mail__letter_cut(v, l, 0);
     mail__free(v, l->rcpts);
     mail__free(v, l);
 }
@@ -8297,6 +8601,16 @@ static void mail__letter_drop(mail_server *v, mail__letter *l) {
 static void mail__letter_free(mail_server *v, mail__item *m) {
     mail__letter_drop(v, m->letter);
     m->letter = NULL;
+}
+
+/* Octets of "alias <a@b>" and the like. TOOLONG: the envelope is full. */
+static mail_err mail__letter_room(mail__letter *l, const mail_path *p) {
+    char text[MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_path_write(&b, p);
+    if (l->octets + b.n + 8 > MAIL__ENVELOPE - 1024) return MAIL_ERR_TOOLONG;
+    l->octets += b.n + 8;
+    return MAIL_ERR_OK;
 }
 
 /* One more recipient; the same one twice is one. */
@@ -8310,6 +8624,68 @@ static mail_err mail__letter_to(mail_server *v, mail__letter *l,
     memset(&l->rcpts[l->nrcpts], 0, sizeof *l->rcpts);
     l->rcpts[l->nrcpts++].path = *p;
     return MAIL_ERR_OK;
+}
+
+/* The last recipient stands for an alias: a report says so (RFC 3464 2.3.1),
+   or its sender would hear of somebody whom he did not write to. */
+static mail_err mail__letter_named(mail_server *v, mail__letter *l,
+                                   const mail_path *alias) {
+    mail__rcpt *r = l->nrcpts ? &l->rcpts[l->nrcpts - 1] : NULL;
+    if (r == NULL) return MAIL_ERR_SYNTAX;
+    if (r->alias) return MAIL_ERR_OK;
+    r->alias = (mail_path *)mail__alloc(v, sizeof *r->alias);
+    if (r->alias == NULL) return MAIL_ERR_NOMEM;
+    *r->alias = *alias;
+    return MAIL_ERR_OK;
+}
+
+/* One target of an alias: checked (l NULL), or put into the letter. */
+typedef struct mail__behind {
+    mail_server *v;
+    mail__letter *l;
+    const mail_path *alias;
+    size_t n;
+} mail__behind;
+
+static mail_err mail__behind_one(void *arg, const mail_path *to) {
+    mail__behind *b = (mail__behind *)arg;
+    char hop[MAIL_NAME_SIZE + 8], path[MAIL_PATH_SIZE];
+    size_t n;
+    mail_err e;
+    if (b->l == NULL) {
+        b->n++;
+        if (mail_route_find(&b->v->opts.routing, to, 1, hop) !=
+            MAIL_ROUTE_NO_USER) return MAIL_ERR_OK;
+        mail__tell(b->v, NULL, MAIL_NOTE_FATE, "", "aliases: behind %s there "
+                   "is nobody", mail__show(to, path));
+        return MAIL_ERR_NOTFOUND;
+    }
+    n = b->l->nrcpts;
+    e = mail__letter_room(b->l, to);
+    if (!e) e = mail__letter_room(b->l, b->alias);
+    if (!e) e = mail__letter_to(b->v, b->l, to);
+    if (e || b->l->nrcpts == n) return e;
+    return mail__letter_named(b->v, b->l, b->alias);
+}
+
+/* All who stand behind an alias, or nobody: NOTFOUND if one of them is not
+   there, TOOLONG if they are too many for one message. */
+static mail_err mail__letter_alias(mail_server *v, mail__letter *l,
+                                   mail__alias *a, const mail_path *p) {
+    mail__behind b;
+    size_t n = l->nrcpts, octets = l->octets;
+    mail_err e;
+    memset(&b, 0, sizeof b);
+    b.v = v;
+    b.alias = p;
+    e = mail__alias_walk(v, a, p, mail__behind_one, &b);
+    if (!e && n + b.n > MAIL__RCPTS) e = MAIL_ERR_TOOLONG;
+    b.l = l;
+    if (!e) e = mail__alias_walk(v, a, p, mail__behind_one, &b);
+    if (!e) return e;
+    mail__letter_cut(v, l, n);
+    l->octets = octets;
+    return e;
 }
 
 /* What became of a recipient, with the words of whoever said so. */
@@ -8342,6 +8718,8 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
             return MAIL_ERR_SYNTAX;
         if (q.which == 'f') l->from = q.path;
         if (q.which == 'r' && (e = mail__letter_to(v, l, &q.path)) != 0)
+            return e;
+        if (q.which == 'o' && (e = mail__letter_named(v, l, &q.path)) != 0)
             return e;
         if (q.which == 't') {
             m->size = q.size;
@@ -8391,8 +8769,13 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
     q.which = 'f';
     q.path = l->from;
     mail_queue_write(b, &q);
-    for (i = 0, q.which = 'r'; i < l->nrcpts; i++) {
+    for (i = 0; i < l->nrcpts; i++) {
+        q.which = 'r';
         q.path = l->rcpts[i].path;
+        mail_queue_write(b, &q);
+        if (l->rcpts[i].alias == NULL) continue;
+        q.which = 'o';
+        q.path = *l->rcpts[i].alias;
         mail_queue_write(b, &q);
     }
     mail__about_write(m->draft, b);
@@ -9883,6 +10266,7 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
             MAIL_ROUTE_RELAY) hop[0] = 0;
         h = mail__hop_known(v, hop);
         d.path = &to->path;
+        d.alias = to->alias;
         d.hop = h && h->host[0] ? h->host : hop;
         d.code = to->code;
         d.words = to->words && to->words[0] ? to->words :
@@ -9891,6 +10275,14 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
         else mail_dsn_say(b, &d);
         mail__report_part(v, r, b);
     }
+}
+
+/* The reverse-path may be an alias of ours. */
+static mail_err mail__letter_report(mail_server *v, mail__letter *l,
+                                    const mail_path *to) {
+    mail__alias *a = mail__alias_of(v, to);
+    mail_err e = a ? mail__letter_alias(v, l, a, to) : MAIL_ERR_NOTFOUND;
+    return e == MAIL_ERR_NOTFOUND ? mail__letter_to(v, l, to) : e;
 }
 
 /* The report is a message like any other, and its record says whom it tells
@@ -9917,7 +10309,7 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
     }
     r = mail__item_new(v);
     if (r == NULL) return 0;
-    if (mail__letter_to(v, r->letter, &m->letter->from) ||
+    if (mail__letter_report(v, r->letter, &m->letter->from) ||
         mail__draft_begin(v, r)) {
         mail__item_drop(v, r);
         return 0;
@@ -10693,16 +11085,26 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
                                 const mail_event *ev) {
     char to[MAIL_NAME_SIZE + 8], path[MAIL_PATH_SIZE];
     mail_smtpd *s = &c->u.smtpd;
-    int may_relay = s->authed || (v->opts.relay_from &&
-                                  strcmp(v->opts.relay_from, c->peer) == 0);
-    mail_route_kind k = mail_route_find(&v->opts.routing, ev->path,
+    int may_relay = s->authed || mail_relay_has(mail_s(v->opts.relay_from),
+                                                mail_s(c->peer));
+    mail__alias *a = mail__alias_of(v, ev->path);
+    mail_route_kind k = a ? MAIL_ROUTE_LOCAL :
+                        mail_route_find(&v->opts.routing, ev->path,
                                         may_relay, to);
+    mail_err e = MAIL_ERR_OK;
+    if (a) e = mail__letter_alias(v, c->item->letter, a, ev->path);
+    else if (k == MAIL_ROUTE_LOCAL || k == MAIL_ROUTE_RELAY) {
+        e = mail__letter_room(c->item->letter, ev->path);
+        if (!e) e = mail__letter_to(v, c->item->letter, ev->path);
+    }
+    if (e == MAIL_ERR_NOTFOUND) k = MAIL_ROUTE_NO_USER;
     if (k == MAIL_ROUTE_NO_USER)
         mail_smtpd_reply(s, 550, "5.1.1 no such user here");
     else if (k == MAIL_ROUTE_DENIED)
         mail_smtpd_reply(s, 550, "5.7.1 relaying denied: log in first");
-    else if (mail__letter_to(v, c->item->letter, ev->path))
-        mail_smtpd_reply(s, 451, "4.3.0 out of memory");
+    else if (e == MAIL_ERR_TOOLONG)
+        mail_smtpd_reply(s, 452, "4.5.3 too many recipients: send these first");
+    else if (e) mail_smtpd_reply(s, 451, "4.3.0 out of memory");
     else mail_smtpd_reply(s, 250, NULL);
     if (k == MAIL_ROUTE_NO_USER || k == MAIL_ROUTE_DENIED)
         mail__tell(v, c, MAIL_NOTE_FATE, "", "refused %s from %s",
@@ -10730,7 +11132,8 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
              s->secure ? s->authed ? "ESMTPSA" : "ESMTPS" :
              s->authed ? "ESMTPA" : "ESMTP";
     r.id = mail__id(m, id);
-    r.for_ = m->letter->nrcpts == 1 ? &m->letter->rcpts[0].path : NULL;
+    r.for_ = m->letter->nrcpts > 1 ? NULL : m->letter->rcpts[0].alias ?
+             m->letter->rcpts[0].alias : &m->letter->rcpts[0].path;
     r.time = mail__time(v, &r.zone);
     mail_received_write(&b, &r);
     mail__draft_add(v, m, mail_buf_str(&b));
@@ -12370,8 +12773,10 @@ static mail_err mail__server_begin(mail_server *v) {
     static const char *const dirs[] = { "mail", "queue", "queue/tmp" };
     char dir[MAIL_NAME_SIZE];
     mail_err e = MAIL_ERR_OK;
+    mail_str bad;
     size_t i;
-    if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)))
+    if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)) ||
+        mail_relay_check(mail_s(v->opts.relay_from), &bad))
         return MAIL_ERR_MISUSE;
     mail__ask_begin(&v->home, NULL, mail__home_flushed);
     for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);
@@ -12424,7 +12829,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.connect_timeout) v->opts.connect_timeout = 30000;
     if (!v->opts.max_out) v->opts.max_out = 20;
     if (!v->opts.max_hop) v->opts.max_hop = 10;
-    if (v->opts.max_rcpts > 1000) v->opts.max_rcpts = 1000;
+    if (v->opts.max_rcpts > MAIL__RCPTS) v->opts.max_rcpts = MAIL__RCPTS;
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
     if (!v->opts.warn) v->opts.warn = 14400;
@@ -12476,6 +12881,7 @@ MAIL_DEF void mail_server_close(mail_server *v) {
     for (i = 0; i < 2; i++)
         if (v->segs[i].file >= 0) v->sys.close(v->sys.ctx, v->segs[i].file);
     mail__users_free(v, v->users, v->nusers);
+    mail__aliases_free(v, &v->aliases);
     mail_wipe(v->key, sizeof v->key);
     mail_wipe(v->by_address, sizeof v->by_address);
     mail_wipe(v->by_name, sizeof v->by_name);

@@ -4353,6 +4353,7 @@ static void test_dsn(void) {
     mail_path_mailbox(mail_s("no@b.example"), &a);
     mail_path_mailbox(mail_s("\"x y\"@c.example"), &b);
     memset(&d, 0, sizeof d);
+    memset(r, 0, sizeof r);
     d.host = "mx.a.example";
     d.id = "5F-2-A";
     d.queue_id = "5F-1-A";
@@ -4397,6 +4398,8 @@ static void test_dsn_longest(void) {
     char words[512], host[256], hop[MAIL_NAME_SIZE + 8];
     t_text all = {NULL, 0, 0};
     memset(&p, 0, sizeof p);
+    memset(&r, 0, sizeof r);
+    r.alias = &p;
     memset(p.local, '"', 64);
     memset(p.domain, 'x', 255);
     memset(words, 'w', 511);
@@ -8015,6 +8018,242 @@ static void test_world_scram(void) {
         t_end(p);
     }
     t_nonce = NULL;
+}
+
+/* --- who may relay, and who is behind a name ---------------------------- */
+
+static void test_route_relay_networks(void) {
+    static const struct { const char *nets; mail_err e; const char *bad; }
+    lists[] = {
+        { "", MAIL_ERR_OK, "" },
+        { "192.0.2.0/24 2001:db8::/32 127.0.0.1", MAIL_ERR_OK, "" },
+        { "10.0.0.0/8", MAIL_ERR_OK, "" },
+        { "0.0.0.0/0", MAIL_ERR_MISUSE, "0.0.0.0/0" },
+        { "192.0.2.0/24 ::/0", MAIL_ERR_MISUSE, "::/0" },
+        { "0.0.0.0/1 128.0.0.0/1", MAIL_ERR_MISUSE, "0.0.0.0/1" },
+        { "::ffff:0.0.0.0/96", MAIL_ERR_MISUSE, "::ffff:0.0.0.0/96" },
+        { "::/8", MAIL_ERR_MISUSE, "::/8" },
+        { "all", MAIL_ERR_SYNTAX, "all" },
+        { "192.0.2.0/24,", MAIL_ERR_SYNTAX, "192.0.2.0/24," }
+    };
+    static const struct { const char *from; int in; } who[] = {
+        { "192.0.2.77", 1 }, { "192.0.3.1", 0 }, { "::ffff:192.0.2.7", 1 },
+        { "2001:db8::7", 1 }, { "2001:db9::7", 0 }, { "127.0.0.1", 1 },
+        { "127.0.0.2", 0 }, { "", 0 }, { "mail.a", 0 }
+    };
+    mail_str bad = mail_s("");
+    mail_server_opts o;
+    t_world *p = t_begin_limits(&o);
+    size_t i;
+    for (i = 0; i < T_COUNT(lists); i++) {
+        CHECK(mail_relay_check(mail_s(lists[i].nets), &bad) == lists[i].e);
+        if (lists[i].e) CHECK_STR(bad, lists[i].bad);
+        p->b->opts.relay_from = lists[i].nets;
+        CHECK(world_boot(p->b) == (lists[i].e ? MAIL_ERR_MISUSE
+                                              : MAIL_ERR_OK));
+        world_crash(p->b);
+    }
+    p->b->opts.relay_from = lists[1].nets;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    for (i = 0; i < T_COUNT(who); i++) {
+        t_guest *g = t_guest_come(p, 0, "mail.b:25", who[i].from,
+            "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<x@c.example>\r\nQUIT\r\n");
+        CHECK(who[i].in == t_heard(0, "250 2.1.5"));
+        CHECK(who[i].in == !t_heard(0, "550 5.7.1"));
+        g->heard.n = 0;
+    }
+    t_end_limits(p);
+}
+
+/* The forms that nmap's smtp-open-relay tries, and more: who has not logged
+   in reaches nobody elsewhere by any of them. */
+static void test_route_open_relay_forms(void) {
+    static const char *const from[] = {
+        "", "antispam@c.example", "antispam", "bob@b.example",
+        "antispam@[192.0.2.99]", "antispam@mail.b"
+    };
+    static const char *const to[] = {
+        "relaytest@c.example", "\"relaytest@c.example\"",
+        "\"relaytest%c.example\"", "relaytest%c.example@[192.0.2.99]",
+        "relaytest%c.example@mail.b", "relaytest%c.example@b.example",
+        "\"relaytest@c.example\"@[192.0.2.99]",
+        "\"relaytest@c.example\"@b.example",
+        "relaytest@c.example@[192.0.2.99]", "relaytest@c.example@b.example",
+        "@[192.0.2.99]:relaytest@c.example", "@mail.b:relaytest@c.example",
+        "@b.example,@mail.b:relaytest@c.example", "c.example!relaytest",
+        "c.example!relaytest@[192.0.2.99]", "c.example!relaytest@b.example",
+        "relaytest@[192.0.2.99]", "relaytest@[127.0.0.1]",
+        "bob@[127.0.0.1]", "relaytest", "", "bob%c.example",
+        "relaytest+bob@c.example", "bob@b.example.", "bob@b.example.c.example",
+        "\\\"relaytest@c.example\\\"@b.example", "bob@.b.example"
+    };
+    size_t i, k;
+    for (i = 0; i < T_COUNT(from); i++)
+        for (k = 0; k < T_COUNT(to); k++) {
+            char say[400];
+            t_world *p = t_begin(0);
+            snprintf(say, sizeof say, "EHLO x\r\nMAIL FROM:<%s>\r\n"
+                     "RCPT TO:<%s>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n", from[i],
+                     to[k]);
+            t_guest_come(p, 0, "mail.b:25", "192.0.2.99", say);
+            CHECK(!t_heard(0, "\r\n354 ") && !t_heard(0, "250 2.1.5"));
+            CHECK(t_heard(0, "\r\n5"));
+            CHECK(mail_server_queued(p->b->server) == 0);
+            t_end_limits(p);
+        }
+}
+
+static const char t_aliases[] =
+    "# who is behind a name\n"
+    "staff: bob,\n"
+    "\tDora , students,   # and these\n"
+    "  carol@a.example\n"
+    "\n"
+    "students: dora, \"odd name\"@a.example, STAFF2\r\n"
+    "staff2: \\bob\n"
+    "bob: bob, alice@a.example\n"
+    "postmaster: dora\n"
+    "gone: nobody\n"
+    "half: bob, nobody@b.example\n"
+    "out: no@a.example\n";
+
+/* What mail.b says to RCPT, and who is in the letter then. */
+static void t_alias_is(t_world *p, const char *rcpt, const char *want) {
+    char say[400], path[MAIL_PATH_SIZE];
+    t_text got;
+    size_t i;
+    mail_conn *c;
+    memset(&got, 0, sizeof got);
+    snprintf(say, sizeof say, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<%s>\r\n",
+             rcpt);
+    t_guest_come(p, 0, "mail.b:25", "192.0.2.99", say);
+    c = p->b->server->conns;
+    if (c && c->item && c->item->letter)
+        for (i = 0; i < c->item->letter->nrcpts; i++)
+            t_addf(&got, "%s%s", i ? " " : "", mail__show(
+                   &c->item->letter->rcpts[i].path, path));
+    if (t_heard(0, "550 5.1.1")) t_addf(&got, "550 5.1.1");
+    CHECK_STR(t_str(&got), want);
+    t_guests[0].s.say = "QUIT\r\n";
+    t_guests[0].s.said = 0;
+    world_run(&p->w, p->w.ms + 100);
+    CHECK(t_heard(0, "221 "));
+    t_free(&got);
+}
+
+static void test_alias_expansion(void) {
+    t_world *p = t_begin(0);
+    vdisk_put(&p->b->disk, "aliases", mail_s(t_aliases));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    t_alias_is(p, "Staff@b.example", "<Dora@b.example> <carol@a.example> "
+               "<bob@b.example> <alice@a.example> <dora@b.example> "
+               "<\"odd name\"@a.example>");
+    t_alias_is(p, "bob+x@B.example", "<bob@B.example> <alice@a.example>");
+    t_alias_is(p, "staff2@b.example", "<bob@b.example>");
+    t_alias_is(p, "postmaster", "<dora@b.example>");
+    t_alias_is(p, "dora@b.example", "<dora@b.example>");
+    t_alias_is(p, "gone@b.example", "550 5.1.1");
+    t_alias_is(p, "half@b.example", "550 5.1.1");
+    t_alias_is(p, "staff@a.example", "");
+    CHECK(t_contains(mail_s(p->log), "behind <nobody@b.example> there is"));
+    t_end_limits(p);
+}
+
+/* What is wrong is said, with its line, and changes nothing; neither does a
+   server start with it. */
+static void test_alias_errors(void) {
+    static const struct { const char *text, *says; } cases[] = {
+        { "a: bob\nx: |/bin/sh\n", "line 2: programs are not run" },
+        { "x: \"|/bin/sh -c id\"\n", "line 1: programs are not run" },
+        { "x: bob, /etc/passwd\n", "line 1: files are not written" },
+        { "x: :include:/etc/aliases\n", "line 1: there is no :include:" },
+        { "\n\nx: bob,\n :INCLUDE:/x\n", "line 4: there is no :include:" },
+        { "x: bo b\n", "line 1: this is no address" },
+        { "x: <bob@b.example>\n", "line 1: this is no address" },
+        { "x\n", "line 1: write NAME: TARGET, TARGET" },
+        { ": bob\n", "line 1: write NAME" },
+        { "x@b.example: bob\n", "line 1: write NAME" },
+        { " bob\n", "line 1: a line before it is missing" },
+        { "x: bob\nX: dora\n", "line 2: this name was there before" },
+        { "a: b\nb: c\nc: bob, a\n", "line 1: this name leads back to" },
+        { "u: bob\na: u, b@b.example\nb: \\u, a\n", "line 2: this name lea" }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(cases); i++) {
+        t_world *p = t_begin(0);
+        vdisk_put(&p->b->disk, "aliases", mail_s(t_aliases));
+        CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+        p->log_n = 0;
+        vdisk_put(&p->b->disk, "aliases", mail_s(cases[i].text));
+        CHECK(mail_server_reload(p->b->server) == MAIL_ERR_SYNTAX);
+        CHECK(t_contains(mail_s(p->log), cases[i].says));
+        t_alias_is(p, "staff2@b.example", "<bob@b.example>");
+        world_crash(p->b);
+        CHECK(world_boot(p->b) == MAIL_ERR_SYNTAX);
+        t_end_limits(p);
+    }
+}
+
+/* 2^40 ways through a chain of aliases, each walked once; and too many
+   recipients for one message are too many behind a name, too. */
+static void test_alias_many(void) {
+    t_text t;
+    t_world *p = t_begin(0);
+    int i;
+    memset(&t, 0, sizeof t);
+    for (i = 0; i < 40; i++)
+        t_addf(&t, "a%d: a%d, a%d\nb%d: a%d, a%d\n", i, i + 1, i + 1, i, i,
+               i + 1);
+    t_addf(&t, "a40: bob\nmany:");
+    for (i = 0; i < 1001; i++) t_addf(&t, " u%d@a.example,", i);
+    t_addf(&t, "\nlong:");
+    for (i = 0; i < 400; i++)
+        t_addf(&t, " u%d@%050d.%050d.a.example,", i, i, i);
+    vdisk_put(&p->b->disk, "aliases", t_str(&t));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    t_alias_is(p, "b0@b.example", "<bob@b.example>");
+    t_guest_come(p, 1, "mail.b:25", "192.0.2.99", "EHLO x\r\nMAIL FROM:<>\r\n"
+                 "RCPT TO:<bob@b.example>\r\nRCPT TO:<many@b.example>\r\n"
+                 "RCPT TO:<long@b.example>\r\nRCPT TO:<b3@b.example>\r\n");
+    CHECK(t_heard(1, "452 4.5.3 too many recipients: send these first\r\n"
+                     "452 4.5.3 too many recipients: send these first\r\n"
+                     "250 "));
+    CHECK(p->b->server->conns->item->letter->nrcpts == 1);
+    t_free(&t);
+    t_end_limits(p);
+}
+
+/* The report about somebody behind a name says which name it was, after a
+   restart, too; the sender stays the one who sent. */
+static void test_alias_in_a_report(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    vdisk_put(&p->b->disk, "aliases", mail_s(t_aliases));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    mail_server_close(p->a->server);
+    p->a->server = NULL;                        /* nobody is at mail.a */
+    t_guest_come(p, 0, "mail.b:25", "192.0.2.99", "EHLO x\r\n"
+                 "MAIL FROM:<dora@b.example>\r\nRCPT TO:<out@b.example>\r\n"
+                 "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    CHECK(t_heard(0, "250 2.0.0"));
+    world_run(&p->w, p->w.ms + 5000);
+    world_crash(p->b);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 20000 * 1000);
+    CHECK(t_world_fetch(p, &b, "mail.b", "dora", "secret", 0) ==
+          MAIL_ERR_OK);
+    CHECK(b.count == 1);
+    CHECK(t_contains(t_str(&b.text), "Original-Recipient: rfc822; "
+                     "out@b.example\r\nFinal-Recipient: rfc822; "
+                     "no@a.example\r\n"));
+    CHECK(t_contains(t_str(&b.text), "<no@a.example>\r\n    who is behind "
+                     "<out@b.example>\r\n"));
+    CHECK(t_contains(t_str(&b.text), "for <out@b.example>"));
+    CHECK(!t_contains(t_str(&b.text), "for <no@a.example>"));
+    t_free(&b.text);
+    t_end_limits(p);
 }
 
 /* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
@@ -15345,6 +15584,12 @@ static const t_test t_tests[] = {
     T(test_world_stop_ends_delays),
     T(test_world_nobody_looks_like_somebody),
     T(test_world_scram),
+    T(test_route_relay_networks),
+    T(test_route_open_relay_forms),
+    T(test_alias_expansion),
+    T(test_alias_errors),
+    T(test_alias_many),
+    T(test_alias_in_a_report),
     T(test_limit_connections_in_all),
     T(test_limit_connections_from_one_address),
     T(test_limit_errors),
