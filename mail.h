@@ -115,9 +115,19 @@
    client relays only after a login. Numbers have one reader, which knows its
    limit. A peer costs a bounded amount of memory; silence ends in a timeout.
    Passwords are kept as SCRAM keys, compared in constant time, and shown in
-   no trace; of one that was right a proof stays in memory. Not promised:
-   secrecy on the wire. Without TLS, keep passwords on loopback; mail.c does so
-   unless told otherwise.
+   no trace; of one that was right a proof stays in memory. What held a secret
+   is wiped before it is given back. No file has a name that a peer chose.
+   What a peer says goes to a log or a terminal through mail_printable. mail.c
+   makes files that nobody else can read, and gives root up before it opens
+   the first of them.
+
+   Not promised: secrecy on the wire. Without TLS, keep passwords on loopback;
+   mail.c does so unless told otherwise. Secrecy on the disk, or from who can
+   be the server's user: mail is plain text there. That a sender is who it
+   says (no SPF, DKIM, DMARC), or that a mail is harmless. That nobody learns
+   who has a mailbox: RCPT says so, for mail to nobody is refused where its
+   sender still sees it. An answer for everybody in a flood from many
+   addresses: who is in goes on, who is not is told to come again.
 
    Words
 

@@ -9828,6 +9828,23 @@ static void sim_data_line(sim *s, sim_talk *t, vwire *x, mail_str l) {
         t->msg = t->msg < 0 || t->report ? (int)v : t->msg;
 }
 
+/* Whose name is in a login? "a0" of mail.a's users is number 0. */
+static void sim_names(sim_talk *t, mail_str name) {
+    int64_t v = 0;
+    if (name.n > 1 &&
+        !mail_number(mail_sn(name.p + 1, name.n - 1), 999, &v))
+        t->user = t->host * 1000 + (int)v;
+}
+
+static void sim_auth_plain(sim_talk *t, mail_str response) {
+    char text[100];
+    size_t n = 0;
+    mail_str who, user, password;
+    if (response.n < 100 && !mail_b64_decode(response, text, &n) &&
+        !mail_sasl_plain(mail_sn(text, n), &who, &user, &password))
+        sim_names(t, user);
+}
+
 static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
     int64_t v = 0;
     mail_str rest = l, word = mail_cut(&rest, ' ');
@@ -9837,12 +9854,13 @@ static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
     if (mail_eq(word, mail_s("USER"))) what = 'u';
     if (mail_eq(word, mail_s("RSET"))) what = 'N';
     if (mail_eq(word, mail_s("STAT"))) what = '#';
-    if (what == 'u' || mail_eq(word, mail_s("APOP"))) {
-        mail_str name = mail_cut(&rest, ' ');
-        if (name.n > 1 &&
-            !mail_number(mail_sn(name.p + 1, name.n - 1), 999, &v))
-            t->user = t->host * 1000 + (int)v;
+    if (mail_starts(l, "AUTH PLAIN ")) {
+        what = 'P';
+        mail_cut(&rest, ' ');
+        sim_auth_plain(t, rest);
     }
+    if (what == 'u' || mail_eq(word, mail_s("APOP")))
+        sim_names(t, mail_cut(&rest, ' '));
     if (what == 'D' && v && !t->script && v != t->stored && !t->gone[v])
         sim_wrong(s, "I10", "DELE %d before it was stored", (int)v);
     if (what == 'Q' && t->dest >= 0) {
