@@ -1612,6 +1612,8 @@ static tls_keys *tls_keys_new(int server) {
     SSL_CTX_set_mode(k, SSL_MODE_RELEASE_BUFFERS |
                      SSL_MODE_ENABLE_PARTIAL_WRITE |
                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* One record a call: a flood of new keys would keep SSL_read busy. */
+    SSL_CTX_clear_mode(k, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_options(k, SSL_OP_NO_COMPRESSION);
 #ifdef SSL_OP_NO_RENEGOTIATION
     SSL_CTX_set_options(k, SSL_OP_NO_RENEGOTIATION);

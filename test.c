@@ -14331,6 +14331,28 @@ static void test_tls_ends(void) {
     t_tls_end(&t);
 }
 
+/* A peer may change its keys as often as it likes, and each time costs us
+   more than it costs to send: one at a time, and then it is another's turn. A
+   megabyte of it held everybody up for a second. */
+static void test_tls_key_updates(void) {
+#ifdef SSL_KEY_UPDATE_NONE
+    t_tls t;
+    int i, calls = 0;
+    char c[8];
+    t_tls_begin(&t, "good", "good", "mail.a", 1);
+    t_tls_shake(&t);
+    t_tls_say(&t, 1, "220 mx\r\n");
+    for (i = 0; i < 5; i++)
+        CHECK(SSL_key_update(t.end[0]->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) ==
+              1 && tls_shake(t.end[0]) == 1);
+    CHECK(tls_send(t.end[0], "NOOP\r\n", 6) == 6);
+    while (t_tls_carry(&t)) {}
+    while (tls_recv(t.end[1], c, sizeof c) == -1 && calls < 100) calls++;
+    CHECK(calls == 5 && memcmp(c, "NOOP\r\n", 6) == 0);
+    t_tls_end(&t);
+#endif
+}
+
 /* What is no TLS is told so at once; silence costs nothing: the handshake
    waits for the session's deadline (see F23 above). */
 static void test_tls_with_somebody_else(void) {
@@ -15653,6 +15675,7 @@ static const t_test t_tests[] = {
     T(test_tls_octet_by_octet),
     T(test_tls_certificates),
     T(test_tls_ends),
+    T(test_tls_key_updates),
     T(test_tls_with_somebody_else),
     T(test_cli_tls_keys),
 #endif
