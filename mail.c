@@ -3533,6 +3533,8 @@ static void world_free(world *w) {
     }
 }
 
+static int agent_turn(world *w, vwire *x);
+
 /* A client program connects to "host:port". NULL: nobody answers. */
 static vwire *world_call(world *w, agent *a, const char *host_port,
                          const char *from) {
@@ -3554,6 +3556,8 @@ static vwire *world_call(world *w, agent *a, const char *host_port,
         x->used = 0;
         return NULL;
     }
+    /* In TLS the client speaks first, and may well be the faster one. */
+    if (a->tls && luck_next(&w->luck) & 1) agent_turn(w, x);
     mail_server_ready(h->server, x->conn[1]);
     return x;
 }

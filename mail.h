@@ -11832,8 +11832,9 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     if (c->dead || c->securing || c->paused) return 0;
     if (c->connecting || c->nback || c->more || mail__conn_out(c).n)
         want |= MAIL_WANT_WRITE;
+    /* Not in state TLS: what comes now is for TLS, or for nobody. */
     if (!c->connecting && !c->eof && !c->nkept && !c->nback && !c->more &&
-        !c->closing &&
+        !c->closing && !mail__conn_in_tls(c) &&
         !(c->role == 's' && c->u.smtpd.wait) &&
         !(c->role == 'p' && c->u.pop3d.wait)) want |= MAIL_WANT_READ;
     return want;
