@@ -57,7 +57,7 @@
    TRACE    what a watcher is told                                      ch.0
    B64      base64                                RFC 4648              ch.12
    HASH     MD5, SHA-256, HMAC, PBKDF2            RFC 1321 6234 2104    ch.10
-   SASL     names and passwords                   RFC 4616 5803 1939    ch.10
+   SASL     names and passwords: SCRAM, PLAIN ... RFC 5802 4616 1939    ch.10
    DATE     dates of messages                     RFC 5322 3.3          ch.9
    ADDR     reverse-path, forward-path            RFC 5321 4.1.2  lab 2 ch.5
    MSG      header fields                         RFC 5322, 2047 lab 12 ch.12
@@ -73,8 +73,9 @@
    ROUTE    local, next hop, or refused           RFC 5321 3.6    lab 7 ch.9
    DSN      the report that comes back            RFC 3464        lab 9 ch.9
    SERVER   a mail server, over its machine                       lab 8 ch.8
-            in parts: TIMER PEERS USERS ALIASES ITEM JOURNAL CHECKPOINT ROUND
-            LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK RECOVER LIFE
+            in parts: TIMER PEERS USERS LOGIN ALIASES ITEM JOURNAL
+            CHECKPOINT ROUND LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK
+            RECOVER LIFE
 
    House rules
 
@@ -103,7 +104,7 @@
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
 
-   What this is not, on purpose: TLS, SCRAM, DSN parameters, CHUNKING and
+   What this is not, on purpose: TLS, DSN parameters, CHUNKING and
    SMTPUTF8 are not in this version; IMAP, spam filtering and DKIM are in
    none: they would bury what the file is for.
 
@@ -115,8 +116,11 @@
    client relays only after a login. Numbers have one reader, which knows its
    limit. A peer costs a bounded amount of memory; silence ends in a timeout.
    Passwords are kept as SCRAM keys, compared in constant time, and shown in
-   no trace; of one that was right a proof stays in memory. What held a secret
-   is wiped before it is given back. No file has a name that a peer chose.
+   no trace; of one that was right a proof stays in memory. A client shows one
+   only inside TLS, or where it is told that it may. A login does not tell, by
+   words or by time, who is a user; who guesses is slowed down and locked out,
+   by address. What held a secret is wiped before it is given back. No file
+   has a name that a peer chose.
    What a peer says goes to a log or a terminal through mail_printable. mail.c
    makes files that nobody else can read, and gives root up before it opens
    the first of them.
@@ -141,6 +145,9 @@
    MX           mail exchanger: the record that names a domain's mail hosts,
                 each with a preference; the lowest is tried first
    next hop     the mail server that is tried next
+   nonce        a number used once: random, new in each login
+   proof        of knowing a password, without showing it (SCRAM); salt and
+                rounds make a stolen one, or its keys, slow to guess from
    report       the DSN: what comes back when mail cannot be delivered
    transaction  MAIL, RCPT, DATA: one message; a connection may carry several
    UID          a message's name in POP3, which never changes
@@ -369,7 +376,7 @@ MAIL_DEF int mail_same_secret(const void *a, const void *b, size_t n);
 MAIL_DEF void mail_wipe(void *p, size_t n);
 
 /* ======================================================================
-   [SASL] names and passwords    RFC 4616 5802 5803 7677 1939 | ch.10, ch.14
+   [SASL] names and passwords           RFC 4616 5802 5803 7677 1939 | ch.10
    ====================================================================== */
 
 #define MAIL_USER_SIZE 64      /* a user name and its NUL */
@@ -7866,7 +7873,7 @@ static void mail__user_proof(const mail_server *v, mail_str secret,
 }
 
 /* ======================================================================
-   [SERVER LOGIN] is it who he says?                           ch.10, ch.14
+   [SERVER LOGIN] is it who he says?                                 ch.10
    A login may have to wait: for its turn of PBKDF2, and after wrong guesses
    from its address for the clock. Its session waits with it.
    ====================================================================== */
