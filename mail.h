@@ -2559,7 +2559,8 @@ static int mail__sasl_login(mail_sasl *x, mail_str got, mail__step *o) {
     return MAIL__SASL_LOGIN;
 }
 
-/* After the server's own proof the client says nothing, and that it does. */
+/* After the server's own proof the client says nothing, and that it does.
+   Step 2 is for who was right: whatever else came, 3, there is no way on. */
 static int mail__sasl_scram(mail_sasl *x, mail_str got, mail__step *o) {
     o->user = mail_s(x->user);
     if (x->step == 0) {
@@ -2567,12 +2568,14 @@ static int mail__sasl_scram(mail_sasl *x, mail_str got, mail__step *o) {
         o->user = mail_s(x->user);
         return MAIL__SASL_KEYS;
     }
-    if (x->step++ == 1) {
+    if (x->step == 1) {
+        x->step = 3;
         if (!mail__scram_final(x, got, &o->right, &o->say))
             return MAIL__SASL_BAD;
+        if (o->right) x->step = 2;
         return o->right ? MAIL__SASL_SAY : MAIL__SASL_PROOF;
     }
-    o->right = x->done = got.n == 0;
+    o->right = x->done = x->step++ == 2 && got.n == 0;
     return o->right ? MAIL__SASL_PROOF : MAIL__SASL_BAD;
 }
 

@@ -2866,6 +2866,34 @@ static void test_sasl_plain(void) {       /* RFC 4616 */
           MAIL_ERR_SYNTAX);
 }
 
+/* After a proof that is wrong, or none, an empty response was as good as the
+   right one. No session asked for it. */
+static void test_sasl_scram_wrong_is_the_end(void) {
+    static const char *const final[] = {
+        "c=biws,r=ourstheirs,p=AAAA", "", "c=biws,r=ourstheirs,p="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    };
+    mail_str say;
+    mail_sasl x;
+    mail_keys k;
+    mail__step o;
+    size_t i, again;
+    memset(&k, 7, sizeof k);
+    k.rounds = 4096;
+    k.nsalt = 12;
+    for (i = 0; i < T_COUNT(final); i++) {
+        mail__sasl_begin(&x, MAIL_SASL_SCRAM);
+        CHECK(mail__sasl_take(&x, mail_s("n,,n=bob,r=ours"), &o) ==
+              MAIL__SASL_KEYS);
+        CHECK(mail__sasl_keys(&x, &k, mail_s("theirs"), &say));
+        mail__sasl_take(&x, mail_s(final[i]), &o);
+        CHECK(!o.right);
+        for (again = 0; again < 3; again++)
+            CHECK(mail__sasl_take(&x, mail_s(""), &o) == MAIL__SASL_BAD &&
+                  !o.right && !x.done);
+    }
+}
+
 static void test_sasl_user_names(void) {
     char name[80];
     CHECK(mail_user_ok(mail_s("bob")) && mail_user_ok(mail_s("A.b_c-9")));
@@ -14623,12 +14651,15 @@ static void fuzz_path(const mail_path *p) {
 
 static void fuzz_addr(mail_str in) {
     mail_path p, q;
+    mail_net net;
     mail_str rest, host;
     int port = -1;
     if (mail_path_mailbox(in, &p) == MAIL_ERR_OK) fuzz_path(&p);
     if (mail_host_port(in, &host, &port) == MAIL_ERR_OK)
         CHECK(port >= 0 && port <= 65535 && host.n <= in.n);
     if (mail_domain_ok(in)) CHECK(in.n < MAIL_DOMAIN_SIZE);
+    if (mail_net_read(in, &net) == MAIL_ERR_OK)
+        CHECK(net.bits >= 0 && net.bits <= 128 && mail_net_has(&net, &net.at));
     if (mail_path_read(in, &p, &rest) != MAIL_ERR_OK) return;
     CHECK(rest.p + rest.n == in.p + in.n && rest.p[-1] == '>');
     fuzz_path(&p);
@@ -14643,7 +14674,7 @@ static void fuzz_addr_seeds(fuzz_take *take, void *ctx) {
         "<@r.example,@s.example:a@b.example> SIZE=3", "<\"a b\"@b.example>",
         "\"a\\\"\\\\b\"@b", "<a@[127.0.0.1]>", "a@[IPv6:2001:db8::1]",
         "<a.b+c@xn--bcher-kva.example>", "127.0.0.1:25", "[::1]:25", ":25",
-        "<a%b@c!d@e>", "<a@b.example", "\"\"@b", "<a@b.example.>"
+        "<a%b@c!d@e>", "192.0.2.0/24", "2001:db8::/32", "<a@b.example", "\"\"@b", "<a@b.example.>"
     };
     size_t i;
     for (i = 0; i < T_COUNT(seeds); i++) take(ctx, mail_s(seeds[i]));
@@ -14748,6 +14779,59 @@ static void fuzz_sasl_seeds(fuzz_take *take, void *ctx) {
     take(ctx, mail_s("{PLAIN}secret"));
     mail_secret_make(&b, mail_s("secret"), mail_s("salt"), 2);
     take(ctx, mail_buf_str(&b));
+}
+
+/* SCRAM: two messages with a \xff between them, from a client that does not
+   know the password, and from a server that does not. Nobody believes them;
+   what was read stays within its text. */
+static void fuzz_scram(mail_str in) {
+    static const mail_str none = { "", 0 };
+    mail_str rest = in, first = mail_cut(&rest, '\xff'), say;
+    char reply[MAIL_SCRAM_SIZE];
+    mail_buf b = mail_buf_on(reply, sizeof reply);
+    mail_sasl x;
+    mail_keys k;
+    mail__step o;
+    mail__who w;
+    memset(&k, 7, sizeof k);
+    k.rounds = 4096;
+    k.nsalt = 12;
+    mail__sasl_begin(&x, MAIL_SASL_SCRAM);
+    if (mail__sasl_take(&x, first, &o) == MAIL__SASL_KEYS &&
+        mail__sasl_keys(&x, &k, mail_s("theirs"), &say)) {
+        CHECK(mail_starts(say, "r=") && !mail_has_control(say));
+        if (mail__sasl_take(&x, rest, &o) == MAIL__SASL_PROOF)
+            CHECK(!o.right);
+        else CHECK(mail__sasl_take(&x, none, &o) != MAIL__SASL_PROOF);
+    }
+    CHECK(x.n <= sizeof x.text && !x.user[MAIL_USER_SIZE - 1]);
+    if (t_contains(first, "i=") && fuzz_slow(mail_sn(first.p, first.n)) &&
+        !t_contains(first, "i=4096")) return;
+    w.user = mail_s("bob");
+    w.password = mail_s("secret");
+    w.nonce = mail_s("ours");
+    mail__sasl_begin(&x, MAIL_SASL_SCRAM);
+    CHECK(mail__saslc_answer(&x, &w, none, &b) == NULL);
+    CHECK_STR(mail_buf_str(&b), "n,,n=bob,r=ours");
+    b = mail_buf_on(reply, sizeof reply);
+    if (mail__saslc_answer(&x, &w, first, &b)) return;
+    CHECK(mail_starts(mail_buf_str(&b), "c=biws,r=ours"));
+    CHECK(!mail_has_control(mail_buf_str(&b)) && !b.full);
+    CHECK(mail__saslc_answer(&x, &w, rest, &b) != NULL);
+}
+
+static void fuzz_scram_seeds(fuzz_take *take, void *ctx) {
+    static const char *const seeds[] = {
+        "n,,n=bob,r=ours\xff" "c=biws,r=ourstheirs,p="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "y,a=b=2Cb,n=b=2Cb,r=x\xff" "c=eSxhPWI9MkNiLA==,r=xtheirs,x=y,p="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "r=oursandmore,s=c2FsdA==,i=4096\xff" "v="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "r=ours,s=,i=4095\xffv=", "p=tls-unique,,n=,r="
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(seeds); i++) take(ctx, mail_s(seeds[i]));
 }
 
 /* --- the letter ---------------------------------------------------------- */
@@ -15237,6 +15321,42 @@ static void fuzz_disk_seeds(fuzz_take *take, void *ctx) {
     t_free(&seed);
 }
 
+/* --- the users ----------------------------------------------------------- */
+
+/* Whatever is in the file: names that can be directories, each once, and a
+   postmaster. */
+static void fuzz_users(mail_str in) {
+    t_world *p = &t_two;
+    mail_server *v;
+    size_t i, n;
+    memset(p, 0, sizeof *p);
+    world_init(&p->w, 7);
+    p->a = t_host(p, MAIL_A, 0, "");
+    vdisk_put(&p->a->disk, "users", in);
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    v = p->a->server;
+    CHECK(v && mail__user_find(v, mail_s("postmaster")));
+    for (i = 0; v && i < v->nusers; i++) {
+        mail_str name = mail_s(v->users[i].name);
+        CHECK(mail_user_ok(name));
+        CHECK(mail__user_find(v, name) == &v->users[i]);
+        for (n = 0; n < name.n; n++)
+            CHECK(mail__lower(name.p[n]) == name.p[n]);
+    }
+    n = v ? v->nusers : 0;
+    if (v) CHECK(mail_server_reload(v) == MAIL_ERR_OK && v->nusers == n);
+    t_end(p);
+    CHECK(p->w.live == 0);
+}
+
+static void fuzz_users_seeds(fuzz_take *take, void *ctx) {
+    take(ctx, mail_s("alice:{PLAIN}secret\n# a comment\n\nBob : {PLAIN} x y \n"
+                     "bob:twice\n.dot:x\n../../x:y\nno colon\n:empty\n"));
+    take(ctx, mail_s("postmaster:{SCRAM-SHA-256}4096,c2FsdA==,"
+                     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+                     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\nx:"));
+    take(ctx, mail_sn("a\0b:c\nd", 7));
+}
 #endif /* MAIL_H_ONLY */
 
 /* --- the table, and what runs it ----------------------------------------- */
@@ -15245,9 +15365,9 @@ static void fuzz_disk_seeds(fuzz_take *take, void *ctx) {
 
 static const fuzz_target fuzz_targets[] = {
     FUZZ(smtpd), FUZZ(smtpc), FUZZ(pop3d), FUZZ(pop3c), FUZZ(fetch),
-    FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(msg), FUZZ(queue),
+    FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(scram), FUZZ(msg), FUZZ(queue),
 #ifndef MAIL_H_ONLY
-    FUZZ(dns), FUZZ(disk)
+    FUZZ(dns), FUZZ(disk), FUZZ(users)
 #endif
 };
 
@@ -15488,6 +15608,7 @@ static const t_test t_tests[] = {
     T(test_sasl_scram_keys),
     T(test_sasl_secrets),
     T(test_sasl_plain),
+    T(test_sasl_scram_wrong_is_the_end),
     T(test_sasl_user_names),
     T(test_sasl_apop),
     T(test_date),
