@@ -5878,11 +5878,19 @@ static const opt serve_table[] = {
 static int conf_read(const char *dir) {
     char path[1024], line[1024];
     static text_list kept;
-    int e = 0, n = 0;
+    int e = 0, n = 0, fd;
     FILE *f;
     snprintf(path, sizeof path, "%s/mail.conf", dir);
-    f = fopen(path, "r");
-    if (f == NULL) return 0;
+    /* Root would show the first line of any file that a link points to. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | (geteuid() ? 0 : O_NOFOLLOW));
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
+    f = fd < 0 ? NULL : fdopen(fd, "r");
+    if (f == NULL) {
+        fprintf(stderr, "mail serve: %s cannot be read: %s\n", path,
+                strerror(errno));
+        if (fd >= 0) close(fd);
+        return 1;
+    }
     while (!e && read_line(f, line, sizeof line)) {
         mail_str value = mail_trim(mail_s(line)), name;
         const opt *o;
@@ -5904,9 +5912,9 @@ static int conf_read(const char *dir) {
         mail_copy(copy, value.n + 1, value);
         if (o == NULL || kept.n == LIST_MAX ||
             (o->kind != OPT_FLAG && value.n == 0)) {
-            fprintf(stderr, "mail serve: %s line %d: what is \"%.*s\"? "
-                    "(names are those of: mail help serve)\n", path, n,
-                    MAIL_ARG(name));
+            fprintf(stderr, "mail serve: %s line %d: what is \"", path, n);
+            show_safe(stderr, name, 40);
+            fprintf(stderr, "\"? (names are those of: mail help serve)\n");
             free(copy);
             e = 2;
         } else {
