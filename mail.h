@@ -7375,6 +7375,7 @@ struct mail_conn {
     mail__ask ask;                /* of UPDATE                           */
     char stamp[128];              /* of APOP                             */
     mail__login *login;           /* being decided                       */
+    unsigned char keyed[32];      /* by SCRAM: the secret KEYS were of   */
     mail__hop *hop;
     mail__job *job;
     mail__lookup *lookup;         /* of the hop: who can be called       */
@@ -8010,10 +8011,12 @@ static void mail__guess_right(mail_server *v, const mail_conn *c,
    salt: whoever asks cannot tell it from a user's. No proof fits. */
 static void mail__user_fake(mail_server *v, const char *name, mail_keys *k) {
     unsigned char mac[32];
-    size_t i;
+    size_t i, left = v->nusers;
     mail__name_mac(v, mail_s("like"), name, mac);
     i = (size_t)mac[0] << 8 | mac[1];
-    if (mail_secret_keys(v->users[i % v->nusers].secret, k)) {
+    while (left && mail_secret_keys(v->users[i % v->nusers].secret, k))
+        i++, left--;
+    if (left == 0) {
         k->rounds = MAIL_ROUNDS;
         k->nsalt = 16;
     }
@@ -8070,7 +8073,7 @@ static mail_err mail__login_first(mail_server *v, mail__user *u,
                                   const char *stamp, mail__login *l) {
     mail_str password = l->secret;
     if (l->what == MAIL_EV_APOP) return mail__user_apop(u, stamp, l->secret);
-    if (l->what == MAIL_EV_LOGIN && mail__user_known(v, u, l))
+    if (mail__user_known(v, u, l) && l->what == MAIL_EV_LOGIN)
         return MAIL_ERR_OK;
     l->real = u && mail_secret_keys(u->secret, &l->keys) == MAIL_ERR_OK;
     if (!l->real) mail__user_fake(v, l->name, &l->keys);
@@ -8174,6 +8177,7 @@ static void mail__login_keys(mail_server *v, mail_conn *c) {
     v->sys.random(v->sys.ctx, r, sizeof r);
     mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
     nonce[b.n] = 0;
+    memcpy(c->keyed, c->login->proof, sizeof c->keyed);
     if (c->role == 's') mail_smtpd_keys(&c->u.smtpd, &c->login->keys, nonce);
     else mail_pop3d_keys(&c->u.pop3d, &c->login->keys, nonce);
     mail__login_free(v, c);
@@ -8207,6 +8211,15 @@ static void mail__login_turn(mail_server *v, mail_conn *c) {
     } else mail__login_done(v, c, e);
 }
 
+/* The client's proof, of the keys that he was shown: a reload since then may
+   have changed his secret, and it is the old password that was proved. */
+static void mail__login_proof(mail_server *v, mail_conn *c, int right) {
+    mail__login *l = c->login;
+    mail__user_known(v, mail__user_find(v, mail_s(l->name)), l);
+    right &= mail_same_secret(l->proof, c->keyed, sizeof c->keyed);
+    mail__login_end(v, c, right ? MAIL_ERR_OK : MAIL_ERR_DENIED);
+}
+
 static void mail__login_begin(mail_server *v, mail_conn *c,
                               const mail_event *ev) {
     mail__login *l = (mail__login *)mail__alloc(v, sizeof *l);
@@ -8221,7 +8234,7 @@ static void mail__login_begin(mail_server *v, mail_conn *c,
     l->secret = ev->secret;
     mail__login_name(v, ev->user, l->name);
     if (ev->kind != MAIL_EV_PROOF) mail__login_turn(v, c);
-    else mail__login_end(v, c, ev->code ? MAIL_ERR_OK : MAIL_ERR_DENIED);
+    else mail__login_proof(v, c, ev->code);
 }
 
 /* Some rounds for those who wait for them, in turn. */
