@@ -9564,6 +9564,7 @@ typedef struct sim_talk {
     int data, msg, report, mail, code, multi, faulty;
     int nrcpts, answered, rcpts[130], codes[130];
     int dest, session, stored, user, deles, quit, over;
+    int sasl;                       /* a challenge: its response is due */
     int64_t data_since;
     int64_t octets, stat_n, stat_octets, taken, taken_octets;
     int nuids, nsizes, gone[SIM_UIDS];
@@ -9914,28 +9915,37 @@ static void sim_names(sim_talk *t, mail_str name) {
         t->user = t->host * 1000 + (int)v;
 }
 
-static void sim_auth_plain(sim_talk *t, mail_str response) {
-    char text[100];
+/* "AUTH mechanism response": the name is between NULs, or behind "n,,n=". */
+static void sim_auth_names(sim_talk *t, mail_str rest) {
+    char text[300];
+    mail_str who, user = mail_sn("", 0), password;
+    int scram = mail_starts(mail_cut(&rest, ' '), "SCRAM");
     size_t n = 0;
-    mail_str who, user, password;
-    if (response.n < 100 && !mail_b64_decode(response, text, &n) &&
-        !mail_sasl_plain(mail_sn(text, n), &who, &user, &password))
-        sim_names(t, user);
+    if (rest.n > sizeof text || mail_b64_decode(rest, text, &n)) return;
+    if (!scram) mail_sasl_plain(mail_sn(text, n), &who, &user, &password);
+    else if (n > 5) {
+        password = mail_sn(text + 5, n - 5);
+        user = mail_cut(&password, ',');
+    }
+    sim_names(t, user);
 }
 
 static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
     int64_t v = 0;
     mail_str rest = l, word = mail_cut(&rest, ' ');
     char what = l.n ? l.p[0] : '?';
+    if (t->sasl) {                      /* a response, and no command */
+        t->sasl = 0;
+        return;
+    }
     if (mail_number(rest, SIM_UIDS - 1, &v)) v = 0;
     if (mail_eq(word, mail_s("APOP"))) what = 'P';
     if (mail_eq(word, mail_s("USER"))) what = 'u';
     if (mail_eq(word, mail_s("RSET"))) what = 'N';
     if (mail_eq(word, mail_s("STAT"))) what = '#';
-    if (mail_starts(l, "AUTH PLAIN ")) {
+    if (mail_eq(word, mail_s("AUTH"))) {
         what = 'P';
-        mail_cut(&rest, ' ');
-        sim_auth_plain(t, rest);
+        sim_auth_names(t, rest);
     }
     if (what == 'u' || mail_eq(word, mail_s("APOP")))
         sim_names(t, mail_cut(&rest, ' '));
@@ -10099,6 +10109,11 @@ static void sim_pop3_said(sim *s, sim_talk *t, vwire *x, mail_str l,
         if (l.n == 1 && l.p[0] == '.') sim_multi_end(s, t);
         else if (t->multi == 'L' || t->multi == 'U') sim_listing(s, t, l);
         else t->octets += (int64_t)(n + 2 - (l.n && l.p[0] == '.'));
+        return;
+    }
+    if (mail_starts(l, "+ ") && t->head != t->tail &&
+        t->ask[t->tail % 512] == 'P') {
+        t->sasl = 1;
         return;
     }
     if (!mail_starts(l, "+OK") && !mail_starts(l, "-ERR"))
@@ -10510,6 +10525,7 @@ static void sim_fetch(sim *s, int dest) {
     o.pop3.password = "p";
     o.pop3.plaintext_ok = 1;
     o.pop3.apop = sim_luck(s, 3) == 0;
+    if (sim_luck(s, 60) == 0) o.pop3.nonce = "Nonce-of-a-client";
     o.pop3.tls = sim_tls(s, dest / 1000, 1);
     o.keep = p->keep;
     o.ledger = p->ledger;
