@@ -3740,6 +3740,78 @@ static void test_dot_every_string(void) {
         }
 }
 
+/* The number-th string of n of these octets. */
+static void t_string(char *s, size_t n, size_t number) {
+    static const char abc[5] = { '\r', '\n', '.', 0, 'a' };
+    size_t i;
+    for (i = 0; i < n; i++, number /= 5) s[i] = abc[number % 5];
+}
+
+/* Octets behind 354 up to CRLF.CRLF (the CRLF of DATA counts), or 0. */
+static size_t t_data_end(const char *s, size_t n) {
+    size_t i;
+    for (i = 0; i + 3 <= n; i++)
+        if (memcmp(s + i, ".\r\n", 3) == 0 &&
+            (i == 0 || (i >= 2 && memcmp(s + i - 2, "\r\n", 2) == 0)))
+            return i + 3;
+    return 0;
+}
+
+/* Feeds s to a session in DATA, in pieces. Has the text ended then? */
+static int t_data_over(mail_smtpd *x, const char *s, size_t n,
+                       size_t piece) {
+    size_t at = 0, k;
+    mail_event ev;
+    int over = 0;
+    while (at < n && !over) {
+        k = mail_smtpd_feed(x, s + at, n - at < piece ? n - at : piece);
+        at += k;
+        while (mail_smtpd_next(x, &ev)) over |= ev.kind != MAIL_EV_TEXT;
+        over |= x->state != MAIL_SMTPD_DATA || mail_smtpd_out(x).n > 0;
+    }
+    CHECK(at == n);
+    return over;
+}
+
+/* F1, with the whole server session: every string of up to eight octets of
+   CR LF . NUL a leaves DATA open unless it holds CRLF.CRLF, and then ends it
+   just there; bare ones refused or made CRLF, whole or by octets. */
+static void test_data_every_string(void) {
+    static mail_smtpd open, x;
+    mail_smtpd_opts o;
+    mail_event ev;
+    static const char begin[] = "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.b>"
+                                "\r\nDATA\r\n";
+    char s[8];
+    size_t n, k, all, at;
+    int reject;
+    for (reject = 0; reject < 2; reject++) {
+        memset(&o, 0, sizeof o);
+        o.host = "mx";
+        o.reject_bare = reject;
+        mail_smtpd_init(&open, o);
+        for (at = 0; at < sizeof begin - 1;) {
+            at += mail_smtpd_feed(&open, begin + at, sizeof begin - 1 - at);
+            while (mail_smtpd_next(&open, &ev))
+                mail_smtpd_reply(&open, ev.kind == MAIL_EV_DATA ? 354 : 250,
+                                 NULL);
+            mail_smtpd_sent(&open, mail_smtpd_out(&open).n);
+        }
+        CHECK(open.state == MAIL_SMTPD_DATA);
+        for (n = 1, all = 5; n <= 8 && t_now.bad < 5; n++, all *= 5)
+            for (k = 0; k < all && t_now.bad < 5; k++) {
+                size_t end, ways = n < 8 ? 2 : 1, i;
+                t_string(s, n, k);
+                end = t_data_end(s, n);
+                for (i = 0; i < ways; i++) {
+                    memcpy(&x, &open, sizeof x);
+                    CHECK(!t_data_over(&x, s, end ? end - 1 : n, i ? 1 : n));
+                    if (end) CHECK(t_data_over(&x, s + end - 1, 1, 1));
+                }
+            }
+    }
+}
+
 static void test_dot_random(void) {
     static const char abc[] = "\r\n.\0a\r\n..\r\n\r\n";
     char s[40];
@@ -7426,6 +7498,7 @@ static void test_world_look_ups_and_faults(void) {
 typedef struct t_slow {
     agent a;
     const char *say; size_t said, got;
+    size_t say_n;                         /* 0: up to the NUL */
     world *w; int64_t reads;
     t_text *heard;                        /* or NULL */
 } t_slow;
@@ -7440,6 +7513,7 @@ static size_t t_slow_feed(agent *a, const char *in, size_t n) {
 
 static mail_str t_slow_out(agent *a) {
     t_slow *s = (t_slow *)a;
+    if (s->say_n) return mail_sn(s->say + s->said, s->say_n - s->said);
     return mail_s(s->say + s->said);
 }
 
@@ -8096,6 +8170,74 @@ static void test_world_scram_overtaken(void) {
         CHECK(t_heard(0, rows[i].in ? "+OK 0 messages" : "-ERR [AUTH]"));
         t_end_limits(p);
     }
+}
+
+/* --- smuggling ------------------------------------------------------------
+
+   A message whose text is "a", any string of up to four octets of CR LF . NUL
+   a that does not end it, and a second message behind that: to dora, if
+   somebody takes the string for an end. mail.a takes it from a client and
+   hands it on to mail.b; how it went into the text is mail.a's to say. */
+
+enum { T_SMUGGLED = 400 };                /* messages of one connection */
+
+static size_t t_smuggle(t_text *say, size_t *number) {
+    size_t count = 0, n, all, k;
+    say->n = 0;
+    t_add(say, mail_s("EHLO x\r\n"));
+    for (n = 0, all = 1, k = *number; n <= 4 && k >= all; n++, all *= 5)
+        k -= all;
+    for (; n <= 4 && count < T_SMUGGLED; ++*number) {
+        char s[5] = "a";
+        t_string(s + 1, n, k);
+        if (t_data_end(s, n + 1) == 0) {
+            count++;
+            t_add(say, mail_s("MAIL FROM:<>\r\nRCPT TO:<bob@b.example>\r\n"
+                              "DATA\r\n"));
+            t_add(say, mail_sn(s, n + 1));
+            t_add(say, mail_s("MAIL FROM:<>\r\nRCPT TO:<dora@b.example>\r\n"
+                              "DATA\r\nx\r\n.\r\n"));
+        }
+        if (++k == all) n++, all *= 5, k = 0;
+    }
+    t_add(say, mail_s("QUIT\r\n"));
+    return count;
+}
+
+static void test_smuggling_nothing(void) {
+    static t_text say;
+    int reject, here;
+    for (reject = 0; reject < 2; reject++) {
+        t_world *p = t_begin(0);
+        size_t number = 0, n, sent = 0, taken = 0;
+        world_crash(p->a);
+        p->a->opts.reject_bare = reject;
+        p->a->opts.max_errors = p->a->opts.slow_errors = 2 * T_SMUGGLED;
+        p->a->opts.relay_from = "192.0.2.99";
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        while ((n = t_smuggle(&say, &number)) > 0) {
+            t_guest *g = &t_guests[0];
+            t_slow_init(&g->s, &p->w, say.p, &g->heard);
+            g->s.say_n = say.n;
+            CHECK(world_call(&p->w, &g->s.a, "mail.a:25", "192.0.2.99") !=
+                  NULL);
+            world_run(&p->w, p->w.ms + 60000);
+            here = t_times(&g->heard, "\r\n250 2.0.0 ");
+            CHECK((size_t)(here + t_times(&g->heard, "\r\n554 5.6.0 ")) ==
+                  n);
+            CHECK(reject ? here > 0 && (size_t)here < n : (size_t)here == n);
+            CHECK(t_heard(0, "\r\n221 "));
+            sent += n;
+            taken += (size_t)here;
+        }
+        CHECK(sent > 700);
+        CHECK((size_t)t_files(p->b, "mail/bob/new") == taken);
+        CHECK(t_files(p->b, "mail/dora/new") == 0);
+        CHECK(mail_server_queued(p->a->server) == 0 &&
+              mail_server_queued(p->b->server) == 0);
+        t_end_limits(p);
+    }
+    t_free(&say);
 }
 
 /* --- who may relay, and who is behind a name ---------------------------- */
@@ -15699,6 +15841,7 @@ static const t_test t_tests[] = {
     T(test_dot_every_string),
     T(test_dot_every_capacity),
     T(test_dot_random),
+    T(test_data_every_string),
     T(test_dot_edges),
     T(test_reply_line),
     T(test_reply_status),
@@ -15812,6 +15955,7 @@ static const t_test t_tests[] = {
     T(test_world_nobody_looks_like_somebody),
     T(test_world_scram),
     T(test_world_scram_overtaken),
+    T(test_smuggling_nothing),
     T(test_route_relay_networks),
     T(test_route_open_relay_forms),
     T(test_alias_expansion),
