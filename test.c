@@ -12473,6 +12473,390 @@ static const t_row t_server_rows[] = {
     { "pop3-sess-13", "auth", "LIST\r\n", "+OK / 1 39 / 2 19 / 3 21 / .", "" }
 };
 
+/* What the sample above lacks, by class. */
+static const t_row t_more_rows[] = {
+    /* F1: what no server may take for the end of the data, and what a later
+       one might: a dot among control octets. Space and tab are text. */
+    { "f01-nul-before", "data", H_HEAD "b\r\n<NUL>.\r\n" H_SMUGGLED, "554", "" },
+    { "f01-bs", "data", H_HEAD "b\r\na\010.\r\n" H_SMUGGLED, "250",
+      "delivered=1" },
+    { "f01-ff", "data", H_HEAD "b\r\n\014.\r\n" H_SMUGGLED, "554", "" },
+    { "f01-del", "data", H_HEAD "b\r\n.\177\r\n" H_SMUGGLED, "554", "" },
+    { "f01-nel-utf8", "data", H_HEAD "b\r\n\302\205.\r\n" H_SMUGGLED, "250",
+      "delivered=1" },       /* U+0085 is two octets, and no line end here */
+    { "f01-two-cr", "data", H_HEAD "b\r\r\n.\r\r\n" H_SMUGGLED, "554", "" },
+    { "f01-cr-lf-lf", "data", H_HEAD "b\r\n.\n\r\n" H_SMUGGLED, "554", "" },
+    { "f01-space", "data", H_HEAD "b\r\n. \r\n" H_SMUGGLED, "250",
+      "delivered=1" },
+    { "f01-tab", "data", H_HEAD "b\r\n\t.\r\n" H_SMUGGLED, "250",
+      "delivered=1" },
+    { "f01-two-dots", "data", H_HEAD "b\r\n..\r\n" H_SMUGGLED, "250",
+      "delivered=1" },
+    /* Commands: a bare LF ends none, and its line has one answer. */
+    { "f01-command-lf", "ehlo", "NOOP\nRSET\nQUIT\r\nNOOP\r\n", "500 / 250",
+      "" },
+    { "f01-pop3-lf", "pop3", "USER u1\nPASS x\r\nNOOP\r\n", "-ERR*2", "" },
+    /* F13, F8: paths that are something else to a shell, a disk, a report. */
+    { "f13-tilde", "mail", "RCPT TO:<~root@y.test>\r\n", "550", "" },
+    { "f13-pipe", "mail", "RCPT TO:<|/bin/sh@y.test>\r\n", "550", "" },
+    { "f13-backtick", "mail", "RCPT TO:<`id`@y.test>\r\n", "550", "" },
+    { "f13-quoted-path", "mail", "RCPT TO:<\"../../x\"@y.test>\r\n", "550",
+      "" },
+    { "f13-dash", "mail", "RCPT TO:<-oQ/tmp@y.test>\r\n", "550", "" },
+    { "f13-plus", "mail", "RCPT TO:<b+../../x@y.test>\r\n", "501", "" },
+    /* F14: text that would stand in a line of a file of ours. */
+    { "f14-auth", "ehlo", "MAIL FROM:<a@x.test> AUTH=x+0Aroot\r\n", "555",
+      "" },
+    { "f14-envid", "ehlo", "MAIL FROM:<a@x.test> ENVID=x+0D+0Ay\r\n", "555",
+      "" },
+    { "f14-helo", "connect", "HELO a)\tby\tb\r\n", "501", "" },
+    /* F17: no end of the line, wherever one is waited for. */
+    { "f17-auth", "login", "AUTH LOGIN\r\n<A*3000000>\r\nNOOP\r\n",
+      "334 / 500 / 250", "" },
+    { "f17-mail", "ehlo", "MAIL FROM:<<a*3000000>@x.test>\r\nNOOP\r\n",
+      "500 / 250", "" },
+    { "f17-data", "data", "<a*1100000>\r\n.\r\nNOOP\r\n", "552 / 250", "" },
+    { "f17-header", "data", "<(X: a\r\n)*200000>\r\n.\r\nNOOP\r\n",
+      "552 / 250", "" },
+    { "f17-pop3", "pop3", "<A*10485760>", "", "" },
+    { "f17-pop3-user", "pop3", "USER u1\r\nPASS <A*3000000>\r\nNOOP\r\n",
+      "+OK / -ERR*2", "" },
+    { "f17-pop3-auth", "auth", "<A*10485760>", "", "" },
+    /* F18: SIZE takes a decimal number and nothing else. */
+    { "f18-size-plus", "ehlo", "MAIL FROM:<a@x.test> SIZE=+5\r\n", "501", "" },
+    { "f18-size-hex", "ehlo", "MAIL FROM:<a@x.test> SIZE=0x5\r\n", "501", "" },
+    { "f18-size-none", "ehlo", "MAIL FROM:<a@x.test> SIZE=\r\n", "501", "" },
+    { "f18-size-bare", "ehlo", "MAIL FROM:<a@x.test> SIZE\r\n", "501", "" },
+    { "f18-size-2-32", "ehlo", "MAIL FROM:<a@x.test> SIZE=4294967297\r\n",
+      "552", "" },
+    { "f18-size-2-64", "ehlo",
+      "MAIL FROM:<a@x.test> SIZE=18446744073709551617\r\n", "552", "" },
+    { "f18-size-limit", "ehlo", "MAIL FROM:<a@x.test> SIZE=1048576\r\n",
+      "250", "" },
+    { "f18-size-over", "ehlo", "MAIL FROM:<a@x.test> SIZE=1048577\r\n",
+      "552", "" },
+    /* F19: a login broken off at each step. */
+    { "f19-plain-star", "login", "AUTH PLAIN\r\n*\r\nNOOP\r\n",
+      "334 / 501 / 250", "" },
+    { "f19-login-star", "login", "AUTH LOGIN\r\nYg==\r\n*\r\nNOOP\r\n",
+      "334 / 334 / 501 / 250", "" },
+    { "f19-login-close", "login", "AUTH LOGIN\r\nYg==\r\n", "334 / 334",
+      "end=close" },
+    { "f19-login-rst", "login", "AUTH LOGIN\r\nYg==\r\n", "...", "end=rst" },
+    { "f19-equals", "login", "AUTH PLAIN =\r\nNOOP\r\n", "501 / 250", "" },
+    { "f19-in-mail", "mail", "AUTH PLAIN AAAA\r\n", "503", "noauth" },
+    { "f19-pop3-close", "pop3", "AUTH PLAIN\r\n", "+", "end=close" },
+    /* F20: NUL is no end of anything. */
+    { "f20-quit", "ehlo", "QUIT<NUL>\r\nNOOP\r\n", "500 / 250", "" },
+    { "f20-rcpt", "mail", "RCPT TO:<b@y.test><NUL>x\r\n", "500", "" },
+    { "f20-helo", "connect", "HELO a<NUL>b\r\n", "500", "" },
+    { "f20-pop3-retr", "auth", "RETR 1<NUL>\r\nDELE 1<NUL>2\r\n", "-ERR*2",
+      "" },
+    { "f20-pop3-pass", "pop3", "USER u1\r\nPASS x<NUL>y\r\n", "+OK / -ERR",
+      "" },
+    /* F21: what a peer says is in the log, and not on the terminal. */
+    { "f21-escape", "ehlo", "\033]0;pwn\007\r\nVRFY \033[2J\r\n", "500 / 501",
+      "" },
+    { "f21-format", "connect", "EHLO %n%s%x\r\nEHLO [%n]\r\n", "501*2", "" },
+    { "f21-rcpt", "mail", "RCPT TO:<%n%s@y.test>\r\n", "550", "" },
+    { "f21-8bit", "ehlo", "\233\063\061m\r\n", "500", "" },
+    { "f21-user", "pop3", "USER %s%n\033[1m\r\nUSER %s%n\r\nPASS %n\r\n",
+      "-ERR / +OK / -ERR", "" },
+    /* F24: forms of asking for a relay: nmap's smtp-open-relay, and more. */
+    { "f24-route", "mail", "RCPT TO:<@y.test:v@elsewhere.test>\r\n", "550",
+      "" },
+    { "f24-routes", "mail",
+      "RCPT TO:<@elsewhere.test,@y.test:v@elsewhere.test>\r\n", "550", "" },
+    { "f24-bang", "mail", "RCPT TO:<elsewhere.test!v@y.test>\r\n", "550", "" },
+    { "f24-bang-alone", "mail", "RCPT TO:<elsewhere.test!v>\r\n", "501", "" },
+    { "f24-percent-literal", "mail",
+      "RCPT TO:<v%elsewhere.test@[192.0.2.25]>\r\n", "550", "" },
+    { "f24-quoted-local", "mail",
+      "RCPT TO:<\"v@elsewhere.test\"@[192.0.2.25]>\r\n", "550", "" },
+    { "f24-quoted-whole", "mail", "RCPT TO:<\"v@elsewhere.test\">\r\n", "501",
+      "" },
+    { "f24-host", "mail", "RCPT TO:<v%elsewhere.test@mx.y.test>\r\n", "550",
+      "" },
+    { "f24-localhost", "mail", "RCPT TO:<v@localhost>\r\n", "550", "" },
+    { "f24-dot", "mail", "RCPT TO:<v@elsewhere.test.>\r\n", "501", "" },
+    { "f24-subdomain", "mail", "RCPT TO:<b@x.y.test>\r\n", "550", "" },
+    { "f24-suffix", "mail", "RCPT TO:<b@notmyy.test>\r\n", "550", "" },
+    { "f24-null-sender", "ehlo",
+      "MAIL FROM:<>\r\nRCPT TO:<v@elsewhere.test>\r\n", "250 / 550", "" },
+    { "f24-own-sender", "ehlo",
+      "MAIL FROM:<b@y.test>\r\nRCPT TO:<v@elsewhere.test>\r\n", "250 / 550",
+      "" },
+    { "f24-literal-sender", "ehlo",
+      "MAIL FROM:<b@[192.0.2.25]>\r\nRCPT TO:<v@elsewhere.test>\r\n",
+      "250 / 550", "" },
+    /* F25: other protocols on our ports. */
+    { "f25-get", "connect", "GET / HTTP/1.1\r\nHost: x\r\nEHLO x\r\n\r\n",
+      "421", "closed" },
+    { "f25-post", "ehlo", "POST / HTTP/1.1\r\nMAIL FROM:<a@x.test>\r\n",
+      "421", "closed" },
+    { "f25-connect", "connect", "CONNECT y.test:25 HTTP/1.1\r\n\r\n", "421",
+      "closed" },
+    { "f25-http2", "connect", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "421",
+      "closed" },
+    { "f25-ssh", "connect", "SSH-2.0-x\r\n", "500", "" },
+    { "f25-pop3", "pop3", "POST / HTTP/1.1\r\nUSER u1\r\n", "-ERR", "closed" }
+};
+
+
+/* F1: with every string of CR, LF, dot, NUL and a up to seven octets, DATA is
+   over after the first CRLF.CRLF (the first line's CRLF has gone before it)
+   and at no other place, in either policy; then, and only then, is there a
+   reply. */
+static size_t t_eod_end(const char *p, size_t n) {
+    size_t i;
+    if (n >= 3 && memcmp(p, ".\r\n", 3) == 0) return 3;
+    for (i = 0; i + 5 <= n; i++)
+        if (memcmp(p + i, "\r\n.\r\n", 5) == 0) return i + 5;
+    return 0;
+}
+
+static void t_eod_one(const mail_smtpd *from, const char *p, size_t n) {
+    static mail_smtpd s;
+    mail_event ev;
+    size_t used = 0, k, end = t_eod_end(p, n);
+    int over = 0;
+    s = *from;
+    do {
+        k = mail_smtpd_feed(&s, p + used, n - used);
+        used += k;
+        while (mail_smtpd_next(&s, &ev)) over |= ev.kind == MAIL_EV_END;
+        over |= mail_smtpd_out(&s).n > 0;            /* refused by itself */
+    } while (k && !over);
+    CHECK(over == (end > 0) && used == (end ? end : n));
+    if (!over) CHECK(s.state == MAIL_SMTPD_DATA && mail_smtpd_out(&s).n == 0);
+}
+
+static void test_hostile_ends_of_data(void) {
+    static const char abc[5] = { '\r', '\n', '.', 0, 'a' };
+    static mail_smtpd s[2];
+    char p[7];
+    size_t n, i, k, all = 1, v;
+    for (i = 0; i < 2; i++) {
+        mail_smtpd_opts o;
+        memset(&o, 0, sizeof o);
+        o.host = "mx";
+        o.reject_bare = (int)i;
+        CHECK(mail_smtpd_init(&s[i], o) == MAIL_ERR_OK);
+        mail_smtpd_sent(&s[i], mail_smtpd_out(&s[i]).n);
+        CHECK(t_say(&s[i], "HELO a") == 250);
+        CHECK(t_say(&s[i], "MAIL FROM:<>") == 250);
+        CHECK(t_say(&s[i], "RCPT TO:<bob@b.example>") == 250);
+        CHECK(t_say(&s[i], "DATA") == 354);
+    }
+    for (n = 1; n <= 7; n++) {
+        all *= 5;
+        for (k = 0; k < all; k++) {
+            for (i = 0, v = k; i < n; i++, v /= 5) p[i] = abc[v % 5];
+            t_eod_one(&s[0], p, n);
+            t_eod_one(&s[1], p, n);
+        }
+    }
+}
+
+/* F18: each command that takes a number, with what is none, or too large. */
+static void test_hostile_numbers(void) {
+    static const char *const verbs[] = {
+        "RETR %s", "DELE %s", "LIST %s", "UIDL %s", "TOP %s 0", "TOP 1 %s"
+    };
+    static const char *const bad[] = {
+        "-1", "+1", "0x1", "1x", "1.0", "1e0", "4294967297", "2147483648",
+        "9223372036854775808", "18446744073709551616",
+        "18446744073709551617", "340282366920938463463374607431768211457",
+        "99999999999999999999999999999999999999999999999999", "''"
+    };
+    static t_peer p;
+    char line[100];
+    size_t i, k;
+    for (i = 0; i < T_COUNT(verbs); i++)
+        for (k = 0; k < T_COUNT(bad); k++) {
+            int lines = i == 5 && k > 5 && k < 13;    /* TOP 1 2147483648 */
+            if (k % 7 == 0) {
+                t_bed_begin(0);
+                t_pre_reach(&p, "auth");
+            }
+            snprintf(line, sizeof line, verbs[i], bad[k]);
+            strcat(line, "\r\n");
+            t_octets_set(&p.say, line);
+            world_run(&t_bed.w, t_bed.w.ms + 20000);
+            if (!t_said(lines ? "..." : "-ERR", t_str(&p.heard), 0)) {
+                t_fail(__LINE__, line);
+                t_show("got", t_str(&p.heard));
+            }
+            p.heard.n = 0;
+            if (k % 7 == 6) {
+                p.a.over = 1;
+                world_settle(&t_bed.w);
+                world_free(&t_bed.w);
+            }
+        }
+    t_peer_free(&p);
+}
+
+/* F23: a client that says nothing more, in each state that a row begins in
+   and in the middle of a login, a line, a message, a handshake: the server
+   ends it, within the longest time that it grants. */
+static void test_hostile_silence(void) {
+    static const char *const more[][2] = {
+        { "connect", "" }, { "connect", "EHLO x" }, { "ehlo", "" },
+        { "mail", "" }, { "rcpt", "" }, { "rcpt", "DATA\r\n" },
+        { "data", "" }, { "data", "Subject: x\r\n\r\nhalf" },
+        { "data", "Subject: x\r\n\r\n.\r" }, { "login", "AUTH LOGIN\r\n" },
+        { "login", "AUTH LOGIN\r\nYg==\r\n" }, { "login", "AUTH PLAIN\r\n" },
+        { "tls", "" }, { "tls-ehlo", "MAIL FROM:<>\r\n" }, { "pop3", "" },
+        { "pop3", "USER u1\r\n" }, { "pop3", "AUTH PLAIN\r\n" },
+        { "auth", "" }, { "auth", "DELE 1\r\nRET" }, { "auth", "LIST\r\n" }
+    };
+    static t_peer p;
+    size_t i;
+    for (i = 0; i < T_COUNT(more); i++) {
+        int64_t began;
+        t_bed_begin(0);
+        t_pre_reach(&p, more[i][0]);
+        began = t_bed.w.ms;
+        t_octets_set(&p.say, more[i][1]);
+        world_run(&t_bed.w, began + 3600000);
+        if (p.ended < 0 || p.ended - began > 610000) {
+            t_fail(__LINE__, more[i][0]);
+            printf("    after %s%s: %ld ms\n", more[i][0], more[i][1],
+                   (long)(p.ended - began));
+        }
+        CHECK(mail_server_conns(t_bed.h->server) == 0);
+        CHECK(t_files(t_bed.h, "queue/tmp") == 0 &&
+              t_files(t_bed.h, "mail/b/new") == 0 &&
+              t_files(t_bed.h, "mail/u1/new") == 3);      /* .hidden, too */
+        world_free(&t_bed.w);
+    }
+    t_peer_free(&p);
+}
+
+/* F12: twice the octets take twice the time: processor time, the best of
+   some runs, so that a machine that is busy does not matter. */
+typedef struct t_load { const char *name, *unit; void (*run)(mail_str s); }
+t_load;
+
+static void t_load_dot(mail_str s, int lenient) {
+    mail_dot_in d;
+    mail_str text;
+    size_t used = 0;
+    memset(&d, 0, sizeof d);
+    d.lenient = (unsigned char)lenient;
+    while (used < s.n && !d.end)
+        used += mail_dot_read(&d, s.p + used, s.n - used, &text);
+}
+
+static void t_load_strict(mail_str s) { t_load_dot(s, 0); }
+static void t_load_lenient(mail_str s) { t_load_dot(s, 1); }
+
+static void t_load_stuff(mail_str s) {
+    static char out[65536];
+    mail_dot_out d;
+    size_t used = 0, made;
+    memset(&d, 0, sizeof d);
+    while (used < s.n)
+        used += mail_dot_write(&d, s.p + used, s.n - used, out, sizeof out,
+                               &made);
+}
+
+static void t_load_lines(mail_str s) {
+    static mail_line l;
+    size_t used = 0;
+    memset(&l, 0, sizeof l);
+    while (used < s.n) {
+        used += mail_line_feed(&l, s.p + used, s.n - used, (int)(used & 1));
+        mail_line_reset(&l);
+    }
+}
+
+static void t_load_head(mail_str s) {
+    mail_head h;
+    memset(&h, 0, sizeof h);
+    mail_head_feed(&h, s);
+}
+
+static void t_load_path(mail_str s) {
+    mail_path p;
+    mail_str rest;
+    mail_path_mailbox(s, &p);
+    mail_path_read(s, &p, &rest);
+}
+
+static void t_load_fields(mail_str s) {
+    mail_buf b = mail_buf_on((char *)t_alloc(s.n * 3 + 1000), s.n * 3 + 1000);
+    mail_compose m;
+    char *z = (char *)t_alloc(s.n + 1);
+    memcpy(z, s.p, s.n);
+    z[s.n] = 0;
+    memset(&m, 0, sizeof m);
+    m.from = m.subject = z;
+    mail_compose_head(&b, &m);
+    free(z);
+    free(b.p);
+}
+
+static void t_load_b64(mail_str s) {
+    char *out = t_copy(s.p, s.n);
+    size_t n;
+    mail_b64_decode(s, out, &n);
+    free(out);
+}
+
+static double t_load_time(const t_load *l, size_t n) {
+    double best = 1e9;
+    int k;
+    size_t i, u = strlen(l->unit);
+    char *p = (char *)t_alloc(n);
+    for (i = 0; i < n; i++) p[i] = l->unit[i % u];
+    for (k = 0; k < 7; k++) {
+        clock_t from = clock();
+        double t;
+        l->run(mail_sn(p, n));
+        t = (double)(clock() - from) / CLOCKS_PER_SEC;
+        if (t < best) best = t;
+    }
+    free(p);
+    return best;
+}
+
+static void test_hostile_linear(void) {
+    static const t_load loads[] = {
+        { "dot, LF", "a\n", t_load_lenient },
+        { "dot, CR", "a\r", t_load_lenient },
+        { "dot, CR LF LF", "a\r\n\n", t_load_lenient },
+        { "dot, LF, strict", "a\n", t_load_strict },
+        { "dot, CR, strict", "\r", t_load_strict },
+        { "dots", "..\r\n", t_load_strict },
+        { "stuff, LF", "a\n", t_load_stuff },
+        { "stuff, CR", ".\r", t_load_stuff },
+        { "stuff, dots", ".\r\n", t_load_stuff },
+        { "lines", "a\r\n", t_load_lines },
+        { "lines, LF", "\n", t_load_lines },
+        { "head", "Received: a\r\n", t_load_head },
+        { "path, comments", "(", t_load_path },
+        { "path, quotes", "\"\\\"", t_load_path },
+        { "path, routes", "<@a,", t_load_path },
+        { "path, dots", "a.", t_load_path },
+        { "fields, spaces", "a ", t_load_fields },
+        { "fields, a space", " ", t_load_fields },
+        { "fields, 8 bits", "\303\251", t_load_fields },
+        { "base64", "AAAA", t_load_b64 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(loads); i++) {
+        double t = 0, t2 = 1;
+        int k;
+        for (k = 0; k < 5 && t2 > 0.002 && t2 > 2.8 * t; k++) {
+            t = t_load_time(&loads[i], 100000);
+            t2 = t_load_time(&loads[i], 200000);
+        }
+        if (t2 > 0.002 && t2 > 2.8 * t) t_fail(__LINE__, loads[i].name);
+    }
+}
+
 /* --- a server that says what stands in a row ----------------------------- */
 
 typedef struct t_foe {
@@ -15988,6 +16372,10 @@ static const t_test t_tests[] = {
     T(test_disk_many_names),
     T(test_sim_power_cut_at_every_step),
     T(test_sim_some_hundred_worlds),
+    T(test_hostile_ends_of_data),
+    T(test_hostile_numbers),
+    T(test_hostile_silence),
+    T(test_hostile_linear),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
     T(test_lockstep_tutorial),
@@ -16076,8 +16464,9 @@ static void t_field_print(const char *s, char end) {
    reply to it begins, bytes, says, must. */
 static int t_rows_print(void) {
     size_t i, k;
-    for (i = 0; i < T_COUNT(t_server_rows); i++) {
-        const t_row *r = &t_server_rows[i];
+    for (i = 0; i < T_COUNT(t_server_rows) + T_COUNT(t_more_rows); i++) {
+        const t_row *r = i < T_COUNT(t_server_rows) ? &t_server_rows[i]
+                         : &t_more_rows[i - T_COUNT(t_server_rows)];
         for (k = 0; strcmp(t_pres[k].pre, r->pre) != 0; k++) {}
         t_field_print(r->id, '\t');
         t_field_print(r->pre, '\t');
@@ -16095,6 +16484,7 @@ static int t_rows_print(void) {
 static void t_hostile(int argc, char **argv) {
     size_t i, n = (size_t)(t_now.passed + t_now.failed);
     T_ROWS(t_server_rows, t_row_server)
+    T_ROWS(t_more_rows, t_row_server)
     T_ROWS(t_client_rows, t_row_client)
     T_ROWS(t_dns_rows, t_row_dns)
     T_ROWS(t_api_rows, t_row_api)
