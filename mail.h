@@ -10395,7 +10395,7 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
    ====================================================================== */
 
 enum {
-    MAIL__CANDIDATES = 5,         /* addresses, of all hosts together    */
+    MAIL__CANDIDATES = 16,        /* addresses, of all hosts together    */
     MAIL__LOOKUP_MS = 60000       /* then it goes on with what it has    */
 };
 

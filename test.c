@@ -12506,7 +12506,7 @@ static const t_row t_more_rows[] = {
     { "f13-plus", "mail", "RCPT TO:<b+../../x@y.test>\r\n", "501", "" },
     /* F14: text that would stand in a line of a file of ours. */
     { "f14-auth", "ehlo", "MAIL FROM:<a@x.test> AUTH=x+0Aroot\r\n", "555",
-      "" },
+      "noauth" },
     { "f14-envid", "ehlo", "MAIL FROM:<a@x.test> ENVID=x+0D+0Ay\r\n", "555",
       "" },
     { "f14-helo", "connect", "HELO a)\tby\tb\r\n", "501", "" },
