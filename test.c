@@ -14000,8 +14000,27 @@ static const char *t_cc(void) {
     return cc && *cc ? cc : "cc";
 }
 
+/* The implementation is the same for all the programs of a text: it is
+   compiled once (and with it come the headers it includes). 0: each does it
+   for itself. */
+static int t_library(void) {
+    static int made = -1;
+    char command[300];
+    t_text out;
+    if (made < 0) {
+        snprintf(command, sizeof command, "printf '#define MAIL_IMPLEMENTATI"
+                 "ON\\n#include \"mail.h\"\\n' >build/library.c && %s -std=c99 "
+                 "-Wall -Wextra -Werror -I. -c -o build/library.o "
+                 "build/library.c", t_cc());
+        made = t_command(command, &out) == 0;
+        t_free(&out);
+    }
+    return made;
+}
+
 /* Compiles a program as a stranger would, strictly, and runs it. */
-static int t_program(const char *name, mail_str code, t_text *out) {
+static int t_program(const char *name, mail_str code, int library,
+                     t_text *out) {
     char command[600], file[100];
     FILE *f;
     snprintf(file, sizeof file, "build/%s.c", name);
@@ -14011,7 +14030,10 @@ static int t_program(const char *name, mail_str code, t_text *out) {
     fwrite(code.p, 1, code.n, f);
     fclose(f);
     snprintf(command, sizeof command, "%s -std=c99 -Wall -Wextra -Werror -I. "
-             "-o build/%s %s && ./build/%s", t_cc(), name, file, name);
+             "%s -o build/%s %s%s && ./build/%s", t_cc(),
+             library ? "-DMAIL_IMPLEMENTATION_DONE -include string.h "
+             "-include stdio.h -include stdlib.h" : "", name, file,
+             library ? " build/library.o" : "", name);
     return t_command(command, out);
 }
 
@@ -14062,7 +14084,7 @@ static void t_fence(t_doc *d, mail_str info, mail_str body, mail_str *run) {
     else if (mail_eq(info, mail_s("console"))) t_console(d, body);
     else if (mail_eq(info, mail_s("c run"))) *run = body;
     else if (mail_eq(info, mail_s("output"))) {
-        t_program("tutorial", *run, &out);
+        t_program("tutorial", *run, t_library(), &out);
         if (!t_lines_match(t_str(&out), body, &bad, &seen, 1))
             t_out_of_step(d, "the program prints something else", seen, bad);
         t_add(&d->body, t_str(&out));
@@ -14142,7 +14164,7 @@ static void test_lockstep_first_program(void) {
             t_add(&code, l.n > 3 ? mail_sn(l.p + 3, l.n - 3) : mail_s(""));
             t_add(&code, mail_s("\n"));
         }
-        CHECK(t_program("first", t_str(&code), &out) == 0);
+        CHECK(t_program("first", t_str(&code), 0, &out) == 0);
         CHECK(t_contains(t_str(&out), "220 mx.example ESMTP ready"));
         t_free(&out);
     }
