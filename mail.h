@@ -104,9 +104,10 @@
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
 
-   What this is not, on purpose: TLS, DSN parameters, CHUNKING and
-   SMTPUTF8 are not in this version; IMAP, spam filtering and DKIM are in
-   none: they would bury what the file is for.
+   What this is not, on purpose: DSN parameters, CHUNKING and SMTPUTF8 are
+   not in this version; IMAP, spam filtering and DKIM are in none: they would
+   bury what the file is for. The records of TLS are no part of it: the
+   sessions say when TLS begins, and their owner makes it.
 
    Security: what is refused
 
@@ -125,8 +126,13 @@
    makes files that nobody else can read, and gives root up before it opens
    the first of them.
 
-   Not promised: secrecy on the wire. Without TLS, keep passwords on loopback;
-   mail.c does so unless told otherwise. Secrecy on the disk, or from who can
+   What was said before TLS is forgotten, what came behind STARTTLS in clear
+   is dropped or ends a client, and who must have TLS says nothing without it;
+   the records are the owner's (mail.c: OpenSSL, where it is found). A server
+   offers no plaintext login outside TLS but to loopback, unless told to.
+
+   Not promised: secrecy between servers: a relay takes TLS where it is
+   offered, and looks at no certificate. Secrecy on the disk, or from who can
    be the server's user: mail is plain text there. That a sender is who it
    says (no SPF, DKIM, DMARC), or that a mail is harmless. That nobody learns
    who has a mailbox: RCPT says so, for mail to nobody is refused where its
@@ -4633,9 +4639,9 @@ static void mail__smtpc_no_ehlo(mail_smtpc *s) {
     mail__smtpc_say(s, NULL, "HELO %s", s->opts.helo);
 }
 
-/* The login fails for a reason of our own: the words say it. */
-static void mail__smtpc_no_login(mail_smtpc *s, mail_err e,
-                                 const char *why) {
+/* It ends for a reason of our own: the words say it. */
+static void mail__smtpc_give_up(mail_smtpc *s, mail_err e,
+                                const char *why) {
     mail_copy(s->words, sizeof s->words, mail_s(why));
     mail__smtpc_over(s, e);
 }
@@ -4649,7 +4655,7 @@ static void mail__smtpc_login(mail_smtpc *s) {
     char b64[MAIL__SASL_B64], why[MAIL__WHY];
     if (mech == 0) {
         mail__saslc_why(why, s->mechs, s->offer);
-        mail__smtpc_no_login(s, MAIL_ERR_UNABLE, why);
+        mail__smtpc_give_up(s, MAIL_ERR_UNABLE, why);
         return;
     }
     s->state = MAIL_SMTPC_AUTH;
@@ -4663,7 +4669,7 @@ static void mail__smtpc_login(mail_smtpc *s) {
 static void mail__smtpc_challenge(mail_smtpc *s, mail_str text) {
     char b64[MAIL__SASL_B64];
     const char *no = mail__saslc_go(&s->sasl, mail__smtpc_who(s), text, b64);
-    if (no) mail__smtpc_no_login(s, MAIL_ERR_PROTOCOL, no);
+    if (no) mail__smtpc_give_up(s, MAIL_ERR_PROTOCOL, no);
     else mail__smtpc_say(s, "****", "%s", b64);
     mail_wipe(b64, sizeof b64);
 }
@@ -4675,7 +4681,7 @@ static void mail__smtpc_auth(mail_smtpc *s) {
     if (s->code == 334)
         mail__smtpc_challenge(s, mail_trim(mail_sn(text.p + 3, text.n - 3)));
     else if (s->code / 100 == 2 && !s->sasl.done)
-        mail__smtpc_no_login(s, MAIL_ERR_PROTOCOL, mail__early);
+        mail__smtpc_give_up(s, MAIL_ERR_PROTOCOL, mail__early);
     else if (s->code / 100 == 2) {
         mail__saslc_end(&s->sasl, &s->out);
         mail__smtpc_ready(s);
@@ -4698,8 +4704,8 @@ static void mail__smtpc_offered(mail_smtpc *s) {
         s->state = MAIL_SMTPC_STARTTLS;
         mail__smtpc_say(s, NULL, "STARTTLS");
     } else if (s->opts.tls == MAIL_TLS_MUST)
-        mail__smtpc_no_login(s, MAIL_ERR_UNABLE,
-                              "TLS is asked for, and the server offers none");
+        mail__smtpc_give_up(s, MAIL_ERR_UNABLE,
+                            "TLS is asked for, and the server offers none");
     else mail__smtpc_go_on(s);
 }
 
@@ -4710,8 +4716,8 @@ static void mail__smtpc_tls_go(mail_smtpc *s) {
 
 static void mail__smtpc_tls_no(mail_smtpc *s) {
     if (s->opts.tls == MAIL_TLS_MUST)
-        mail__smtpc_no_login(s, MAIL_ERR_UNABLE,
-                              "TLS is asked for, and the server refuses it");
+        mail__smtpc_give_up(s, MAIL_ERR_UNABLE,
+                            "TLS is asked for, and the server refuses it");
     else mail__smtpc_go_on(s);
 }
 
