@@ -8381,7 +8381,8 @@ static mail__alias *mail__alias_loop(mail_server *v, mail__aliases *s) {
                 continue;
             }
             t = s->to[a->first + a->next++];
-            mail__alias_path(t, v->opts.routing.domains[0], &to);
+            if (mail__alias_path(t, v->opts.routing.domains[0], &to))
+                continue;                      /* too long in that domain */
             b = mail__alias_next(v, s, a, t, &to);
             if (b && b->color == 1) return b;
             if (b == NULL || b->color) continue;
@@ -8478,6 +8479,7 @@ static mail_err mail__aliases_read(mail_server *v) {
         bad = mail__alias_line(v, &s, mail_cut(&rest, '\n'), ++line);
     loop = bad ? NULL : mail__alias_loop(v, &s);
     if (loop) bad = "this name leads back to itself", line = loop->line;
+    if (bad == mail_err_text(MAIL_ERR_NOMEM)) e = MAIL_ERR_NOMEM;
     if (bad) {
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "aliases, line %d: %s", line,
                    bad);

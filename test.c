@@ -9415,6 +9415,35 @@ static void mem_reload(mem_world *m) {
     CHECK(m->p->a->server->nusers == (e ? 3 : 10));
 }
 
+/* One name that stands for three, of whom one is elsewhere. */
+static void mem_has_aliases(mem_world *m) {
+    vdisk_put(&m->p->a->disk, "aliases",
+              mail_s("all: team, bob@b.example\nteam: carol, alice\n"));
+    CHECK(mail_server_reload(m->p->a->server) == MAIL_ERR_OK);
+}
+
+static void mem_aliases(mem_world *m) {
+    static const int who[] = { MEM_ALICE, MEM_CAROL, MEM_BOB };
+    int code = mem_letter(m, "all@a.example");
+    size_t i;
+    for (i = 0; i < T_COUNT(who); i++) {
+        m->tried[who[i]]++;
+        m->taken[who[i]] += code == 250 && t_rcpts[0].code == 250;
+    }
+}
+
+static void mem_read_aliases(mem_world *m) {
+    mail_server *v = m->p->a->server;
+    size_t n;
+    mail_err e;
+    vdisk_put(&m->p->a->disk, "aliases", mail_s("a: b, c\nb: carol\nc: carol, "
+              "alice\nd: a\ne: a\nf: a\ng: a\nh: a\ni: a\nj: a\n"));
+    e = mail_server_reload(v);
+    n = v->aliases.n;
+    CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
+    CHECK(n == 10 || (n == 2 && e));
+}
+
 static void mem_boots(mem_world *m, world_host *h) {
     mail_err e = world_boot(h);
     CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_NOMEM);
@@ -9527,7 +9556,10 @@ static const mem_scenario mem_scenarios[] = {
     { "POP3 that waits for a checkpoint", mem_carol_has_mail,
       mem_pop3_checkpoint },
     { "users are read again",            mem_nothing, mem_reload },
+    { "aliases",                         mem_has_aliases, mem_aliases },
+    { "aliases are read again",          mem_has_aliases, mem_read_aliases },
     { "a start on nothing",              mem_nothing, mem_start },
+    { "a start with aliases",            mem_has_aliases, mem_start },
     { "a start on a full queue",         mem_waiting, mem_start_full },
     { "a start on two journals",         mem_journals, mem_start },
     { "questions about the queue",       mem_waiting, mem_ask },
@@ -15775,7 +15807,7 @@ static void fuzz_journal(t_text *to, mail_str in, uint64_t lap) {
 
 static const char *const fuzz_foreign[] = {
     "queue/README", "queue/tmp/mine", "queue/dead/README", "queue/x.state",
-    "mail/carol/tmp/a", "mail/carol/cur/1.y:2,S", "mail/README", "aliases.old"
+    "mail/carol/tmp/a", "mail/carol/cur/1.y:2,S", "mail/README", "aliases.x"
 };
 
 static void fuzz_disk_put(vdisk *d, mail_str in) {
@@ -15971,6 +16003,50 @@ static void fuzz_users_seeds(fuzz_take *take, void *ctx) {
                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\nx:"));
     take(ctx, mail_sn("a\0b:c\nd", 7));
 }
+static mail_err fuzz_alias_to(void *arg, const mail_path *to) {
+    ++*(size_t *)arg;
+    fuzz_path(to);
+    return MAIL_ERR_OK;
+}
+
+/* Whatever is in the file: it is refused, or every name in it leads somewhere
+   and to no more than there is. */
+static void fuzz_aliases(mail_str in) {
+    t_world *p = &t_two;
+    mail_server *v;
+    size_t i, n;
+    mail_err e;
+    memset(p, 0, sizeof *p);
+    world_init(&p->w, 7);
+    p->a = t_host(p, MAIL_A, 0, "alice:{PLAIN}secret\ncarol:{PLAIN}x\n");
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    v = p->a->server;
+    vdisk_put(&p->a->disk, "aliases", in);
+    e = mail_server_reload(v);
+    CHECK(e == MAIL_ERR_OK || e == MAIL_ERR_SYNTAX);
+    CHECK(!e == !t_contains(mail_s(p->log), "aliases, line "));
+    for (i = 0; i < v->aliases.n; i++) {
+        mail_path rcpt;
+        if (mail__alias_path(v->aliases.list[i].name, "a.example", &rcpt))
+            continue;
+        n = 0;
+        CHECK(mail__alias_walk(v, &v->aliases.list[i], &rcpt, fuzz_alias_to,
+                               &n) == MAIL_ERR_OK);
+        CHECK(n <= v->aliases.nto);
+    }
+    t_end(p);
+    CHECK(p->w.live == 0);
+}
+
+static void fuzz_aliases_seeds(fuzz_take *take, void *ctx) {
+    take(ctx, mail_s("# all of us\nstaff: alice, carol@elsewhere.example,\n"
+                     "\tteam   # more\nteam: staff2, \\alice\r\n"
+                     "staff2: \"a b\"@x.example, carol\ncarol: carol, al@b\n"));
+    take(ctx, mail_s("a: b\nb: c\nc: a\n"));
+    take(ctx, mail_s("x: |prog\n"));
+    take(ctx, mail_s("x: :include:/etc/passwd\ny:"));
+    take(ctx, mail_s(" alice\nx: /file\n\"q:q\": alice@[127.0.0.1]\n"));
+}
 #endif /* MAIL_H_ONLY */
 
 /* --- the table, and what runs it ----------------------------------------- */
@@ -15981,7 +16057,7 @@ static const fuzz_target fuzz_targets[] = {
     FUZZ(smtpd), FUZZ(smtpc), FUZZ(pop3d), FUZZ(pop3c), FUZZ(fetch),
     FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(scram), FUZZ(msg), FUZZ(queue),
 #ifndef MAIL_H_ONLY
-    FUZZ(dns), FUZZ(disk), FUZZ(users)
+    FUZZ(dns), FUZZ(disk), FUZZ(users), FUZZ(aliases)
 #endif
 };
 
