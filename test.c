@@ -2870,8 +2870,8 @@ static void test_sasl_plain(void) {       /* RFC 4616 */
    right one. No session asked for it. */
 static void test_sasl_scram_wrong_is_the_end(void) {
     static const char *const final[] = {
-        "c=biws,r=ourstheirs,p=AAAA", "", "c=biws,r=ourstheirs,p="
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+        "c=biws,r=ourstheirs,p=AAAA", "", ("c=biws,r=ourstheirs,p="
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
     };
     mail_str say;
     mail_sasl x;
@@ -7697,8 +7697,8 @@ static void test_limit_errors(void) {
    always has; below 70 % everybody has it again. */
 static void test_limit_crowd(void) {
     static const char *const say[] = {
-        "EHLO x\r\n", "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.example>\r\n"
-        "DATA\r\nx", "USER bob\r\nPASS secret\r\n", "CAPA\r\n", "EHLO x\r\n"
+        "EHLO x\r\n", ("EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.example>\r\n"
+        "DATA\r\nx"), "USER bob\r\nPASS secret\r\n", "CAPA\r\n", "EHLO x\r\n"
     };
     mail_server_opts o;
     t_world *p = t_begin_limits(&o);
