@@ -11586,6 +11586,13 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
     v->dead = c;
 }
 
+/* May there be a password in what comes now? Then nothing is left of it. */
+static int mail__conn_secret(const mail_conn *c) {
+    return (c->role == 's' && c->u.smtpd.opts.auth && !c->u.smtpd.authed &&
+            c->u.smtpd.state != MAIL_SMTPD_DATA) ||
+           (c->role == 'p' && c->u.pop3d.state <= MAIL_POP3D_SASL);
+}
+
 static void mail__reap(mail_server *v) {
     mail_conn **at = &v->dead, *c;
     int any = v->dead != NULL;
@@ -11602,6 +11609,7 @@ static void mail__reap(mail_server *v) {
         v->timed--;
         mail__peer_drop(v, c->from);
         mail__box_free(v, c->box);
+        if (c->kept && mail__conn_secret(c)) mail_wipe(c->kept, c->nkept);
         mail__free(v, c->kept);
         mail__free(v, c->back);
         mail_wipe(&c->u, sizeof c->u);
@@ -11688,10 +11696,13 @@ static int mail__conn_errors(const mail_conn *c) {
 static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
                             size_t n) {
     int errors = mail__conn_errors(c);
+    int secret = c->kept && p == c->kept && mail__conn_secret(c);
+    size_t all = n;
     while (!c->paused) {
         size_t k = n ? mail__conn_take(c, p, n) : 0;
         if (k) p += k, n -= k;
         if (!mail__conn_events(v, c) && k == 0) break;
+        if (c->dead && secret) mail_wipe(c->kept, all);
         if (c->dead) return;
         if (c->connecting) break;
         if (mail__conn_errors(c) > errors && !c->closing &&
@@ -11701,7 +11712,9 @@ static void mail__conn_feed(mail_server *v, mail_conn *c, const char *p,
     if (c->closing || c->connecting) n = 0;
     c->nkept = n;
     if (n && c->kept) memmove(c->kept, p, n);       /* p is inside it */
-    else if (n && (c->kept = (char *)mail__alloc(v, n)) != NULL)
+    if (secret) mail_wipe(c->kept + n, all - n);
+    if (n && c->kept) return;
+    if (n && (c->kept = (char *)mail__alloc(v, n)) != NULL)
         memcpy(c->kept, p, n);
     else {
         mail__free(v, c->kept);
@@ -11871,15 +11884,9 @@ MAIL_DEF int mail_conn_wants(const mail_conn *c) {
     return want;
 }
 
-/* Was there a password in what has just come? */
-static int mail__conn_secret(const mail_conn *c) {
-    return c->dead || c->login ||
-           (c->role == 's' && c->u.smtpd.hide) ||
-           (c->role == 'p' && c->u.pop3d.hide);
-}
-
 MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     int64_t n;
+    int secret;
     if (c->dead || c->connecting || c->securing) return;
     c->going++;
     mail__conn_push(v, c);
@@ -11890,8 +11897,9 @@ MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
             c->eof = 1;
             if (c->role == 'c') mail_smtpc_eof(&c->u.smtpc);
         }
+        secret = mail__conn_secret(c);
         if (n > 0) mail__conn_feed(v, c, v->in, (size_t)n);
-        if (n > 0 && mail__conn_secret(c)) mail_wipe(v->in, (size_t)n);
+        if (n > 0 && secret) mail_wipe(v->in, (size_t)n);
     }
     c->going--;
     mail__conn_go(v, c);

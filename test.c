@@ -8049,6 +8049,30 @@ static void test_cli_auth_limits(void) {
     serve.no_auth_limits = 0;
 }
 
+/* Nothing is left of a password in what the server read it into, whatever
+   else came with it. */
+static void test_world_passwords_leave_the_buffers(void) {
+    static const char *const say[] = {
+        "USER bob\r\nPASS secret\r\nSTAT\r\nNOOP\r\n",
+        "USER bob\r\nPASS wrong\r\nUSER bob\r\nPASS secret\r\nSTAT\r\n",
+        "EHLO a\r\nAUTH PLAIN AGJvYgBzZWNyZXQ=\r\nNOOP\r\nNOOP\r\n"
+    };
+    size_t i, k;
+    for (i = 0; i < T_COUNT(say); i++) {
+        t_world *p = t_begin(0);
+        mail_server *v = p->b->server;
+        t_guest_come(p, 0, i < 2 ? "mail.b:110" : "mail.b:587", "10.0.0.1",
+                     say[i]);
+        for (k = 0; k + 6 <= MAIL__READ; k++)
+            CHECK(memcmp(v->in + k, "secret", 6) != 0 &&
+                  memcmp(v->in + k, "AGJvYg", 6) != 0);
+        CHECK(i != 1 || v->conns->nkept > 0);
+        world_run(&p->w, p->w.ms + 3000);
+        CHECK(t_heard(0, i < 2 ? "+OK 0" : "235"));
+        t_end_limits(p);
+    }
+}
+
 /* A stop does not wait for those who wait: for their turn, or for the answer
    to a wrong password. */
 static void test_world_stop_ends_delays(void) {
@@ -16438,6 +16462,7 @@ static const t_test t_tests[] = {
     T(test_world_rounds_in_turns),
     T(test_world_rounds_overtaken),
     T(test_cli_auth_limits),
+    T(test_world_passwords_leave_the_buffers),
     T(test_world_stop_ends_delays),
     T(test_world_nobody_looks_like_somebody),
     T(test_world_scram),
