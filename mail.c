@@ -3261,7 +3261,8 @@ static world_host *world_find(world *w, const char *host_port, int *port) {
 
 static int world_port(int port) {
     return port == 110 ? MAIL_PORT_POP3 : port == 995 ? MAIL_PORT_POP3S :
-           port == 465 ? MAIL_PORT_SMTPS : port == 587 ? MAIL_PORT_SUBMISSION : MAIL_PORT_SMTP;
+           port == 465 ? MAIL_PORT_SMTPS :
+           port == 587 ? MAIL_PORT_SUBMISSION : MAIL_PORT_SMTP;
 }
 
 /* The other end answers in the next step, as a real one would: -1 - error
@@ -6693,6 +6694,22 @@ static const char *nonce_make(char nonce[NONCE_SIZE]) {
     return nonce;
 }
 
+/* Connects, within ms; the socket does not block any more. 0, or -1. */
+static int connect_within(int fd, const struct addrinfo *a, int ms) {
+    struct pollfd p = { fd, POLLOUT, 0 };
+    int e = 0, n;
+    socklen_t size = sizeof e;
+    socket_ready(fd);
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) return 0;
+    if (errno != EINPROGRESS && errno != EINTR) return -1;
+    while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR) {}
+    if (n > 0) getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size);
+    errno = n > 0 ? e : ETIMEDOUT;
+    return errno ? -1 : 0;
+}
+
+enum { CONNECT_MS = 30000 };
+
 static int client_connect(const char *server, int unsealed, int *local) {
     const char *why = "nobody answers";
     struct addrinfo *found = net_find(server, 0, &why), *a;
@@ -6704,17 +6721,17 @@ static int client_connect(const char *server, int unsealed, int *local) {
             continue;
         }
         fd = socket(a->ai_family, SOCK_STREAM, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen)) {
+        if (fd >= 0 && connect_within(fd, a, CONNECT_MS)) {
             why = strerror(errno);
             close(fd);
             fd = -1;
         }
     }
     if (found) freeaddrinfo(found);
-    if (fd >= 0) socket_ready(fd);
-    else fprintf(stderr, sealed ? "mail: --server %s is not on this machine: "
-                 "say --unsealed if that is meant%s\n"
-                 : "mail: --server %s: %s\n", server, sealed ? "" : why);
+    if (fd < 0)
+        fprintf(stderr, sealed ? "mail: --server %s is not on this machine: "
+                "say --unsealed if that is meant%s\n"
+                : "mail: --server %s: %s\n", server, sealed ? "" : why);
     return fd;
 }
 

@@ -3825,7 +3825,9 @@ MAIL_DEF void mail_smtpd_bye(mail_smtpd *s, const char *text) {
     int mute = s->state == MAIL_SMTPD_TLS;    /* no word among the records */
     if (s->state == MAIL_SMTPD_END) return;
     mail__smtpd_over(s);
-    if (!mute) mail__smtpd_say(s, "421 %s", text ? text : "4.3.2 closing, come again");
+    if (!mute)
+        mail__smtpd_say(s, "421 %s", text ? text
+                                          : "4.3.2 closing, come again");
 }
 
 /* A refusal of the session's own. Too many of them, and it hangs up. */

@@ -8226,6 +8226,34 @@ static void test_world_scram_overtaken(void) {
     }
 }
 
+/* A host that takes no connection: its list of those who wait is full. Who
+   calls it is not held up for longer than he says (on some systems he is
+   refused at once). */
+static void test_limit_time_to_connect(void) {
+    struct sockaddr_in at;
+    struct addrinfo a;
+    socklen_t n = sizeof at;
+    int l = socket(AF_INET, SOCK_STREAM, 0), fd[8], i, e = 0;
+    int64_t began;
+    memset(&at, 0, sizeof at);
+    memset(&a, 0, sizeof a);
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a.ai_addr = (struct sockaddr *)&at;
+    a.ai_addrlen = sizeof at;
+    CHECK(bind(l, a.ai_addr, a.ai_addrlen) == 0 && listen(l, 0) == 0);
+    CHECK(getsockname(l, a.ai_addr, &n) == 0);
+    began = sys_clock(NULL);
+    for (i = 0; i < 8; i++) {
+        fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+        e = connect_within(fd[i], &a, 20) ? errno : 0;
+    }
+    CHECK(e == ETIMEDOUT || e == ECONNREFUSED);
+    CHECK(sys_clock(NULL) - began < 5000);
+    for (i = 0; i < 8; i++) close(fd[i]);
+    close(l);
+}
+
 /* --- smuggling ------------------------------------------------------------
 
    A message whose text is "a", any string of up to four octets of CR LF . NUL
@@ -16473,6 +16501,7 @@ static const t_test t_tests[] = {
     T(test_world_nobody_looks_like_somebody),
     T(test_world_scram),
     T(test_world_scram_overtaken),
+    T(test_limit_time_to_connect),
     T(test_smuggling_nothing),
     T(test_route_relay_networks),
     T(test_route_open_relay_forms),
