@@ -11859,7 +11859,7 @@ static void test_sim_some_hundred_worlds(void) {
    open; nothing half-written is left on the disk and no name there is a
    peer's; no control octet is in the log; the server's memory has grown by
    less than 128 KiB; and it greets the next client. `./test --rows` prints
-   them for .ci/interop, which plays them once more, against ./mail serve. */
+   them for .ci/hostile, which plays them once more, against ./mail serve. */
 
 /* The classes of attack that are known, and where each is tested. Rows have
    the class in their id, f01 to f25, beside those of the sample.
@@ -12548,8 +12548,10 @@ static const t_row t_server_rows[] = {
       "b\r\n.\r\n", "554", "" },
     { "smtp-data-08", "data",
       "X: <a*200000>\r\n\r\n.\r\n", "552", "" },
-    { "smtp-data-10", "data", H_HEAD "body\r\n.\r\n", "refused=452", "fault-space" },
-    { "smtp-data-11", "data", H_HEAD "body\r\n.\r\n", "refused=451", "fault-flush" },
+    { "smtp-data-10", "data", H_HEAD "body\r\n.\r\n", "refused=452",
+      "fault-space" },
+    { "smtp-data-11", "data", H_HEAD "body\r\n.\r\n", "refused=451",
+      "fault-flush" },
     { "smtp-data-13", "data",
       "From a@x.test Mon Jan  1\r\n>From b\r\nFrom c\r\n\r\n.\r\n",
       "250", "delivered=1" },
@@ -12621,7 +12623,8 @@ static const t_row t_server_rows[] = {
 static const t_row t_more_rows[] = {
     /* F1: what no server may take for the end of the data, and what a later
        one might: a dot among control octets. Space and tab are text. */
-    { "f01-nul-before", "data", H_HEAD "b\r\n<NUL>.\r\n" H_SMUGGLED, "554", "" },
+    { "f01-nul-before", "data", H_HEAD "b\r\n<NUL>.\r\n" H_SMUGGLED, "554",
+      "" },
     { "f01-bs", "data", H_HEAD "b\r\na\010.\r\n" H_SMUGGLED, "250",
       "delivered=1" },
     { "f01-ff", "data", H_HEAD "b\r\n\014.\r\n" H_SMUGGLED, "554", "" },
@@ -13381,8 +13384,8 @@ static const t_row t_client_rows[] = {
     { "sc-ehlo-02", "relay", "220 mx\r\n<C>250-mx\r\n250 SIZE 10\r\n",
       "bounced", "never=DATA|MAIL" },
     { "sc-ehlo-04", "relay", "220 mx\r\n<C>250-mx\r\n250-AUTH\r\n"
-      "250-AUTH=PLAIN\r\n250-SIZE=\r\n250-\r\n250 8bitmime x y z\r\n<C>", "kept",
-      "said=MAIL" },
+      "250-AUTH=PLAIN\r\n250-SIZE=\r\n250-\r\n250 8bitmime x y z\r\n<C>",
+      "kept", "said=MAIL" },
     { "sc-ehlo-05", "relay", "220 mx\r\n"
       "<C><(250-X-FOO 0123456789012345678901234567890123456789\r\n)*50000>"
       "250 ok\r\n", "kept", "never=MAIL" },
@@ -13464,7 +13467,8 @@ static const t_row t_client_rows[] = {
    to the length of its data. */
 #define D_HEAD "\0224\201\200\0\1\0\1\0\0\0\0\4test\0\0\17\0\1"
 #define D_MX   D_HEAD "\300\14\0\17\0\1\0\0\0<"
-#define D_LONG "?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define D_LONG \
+    "?aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define D_OCTETS(s) s, sizeof(s) - 1
 
 /* read: does the reader take it? What it does not take is waited past: the
@@ -13898,7 +13902,8 @@ static void t_api_body_07(void) {
     char words[200];
     size_t n;
     memset(&t, 0, sizeof t);
-    t_api_body("X: a\r\n.\r\n b\r\n\r\nc", "X: a\r\n..\r\n b\r\n\r\nc\r\n.\r\n");
+    t_api_body("X: a\r\n.\r\n b\r\n\r\nc",
+               "X: a\r\n..\r\n b\r\n\r\nc\r\n.\r\n");
     for (n = 40; n < 90; n++) {
         memset(words, 'w', n);
         strcpy(words + n, " . .");
