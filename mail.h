@@ -8080,11 +8080,13 @@ static mail_err mail__user_apop(const mail__user *u, const char *stamp,
 static mail_err mail__login_first(mail_server *v, mail__user *u,
                                   const char *stamp, mail__login *l) {
     mail_str password = l->secret;
+    mail_keys own;
     if (l->what == MAIL_EV_APOP) return mail__user_apop(u, stamp, l->secret);
     if (mail__user_known(v, u, l) && l->what == MAIL_EV_LOGIN)
         return MAIL_ERR_OK;
-    l->real = u && mail_secret_keys(u->secret, &l->keys) == MAIL_ERR_OK;
-    if (!l->real) mail__user_fake(v, l->name, &l->keys);
+    mail__user_fake(v, l->name, &l->keys);      /* for a user, too: it takes */
+    l->real = u && mail_secret_keys(u->secret, &own) == MAIL_ERR_OK; /* time */
+    if (l->real) l->keys = own;
     if (l->what == MAIL_EV_KEYS && !v->nplain) return MAIL_ERR_OK;
     if (l->what == MAIL_EV_KEYS &&
         (u == NULL || !mail_secret_plain(u->secret, &password)))
