@@ -4989,6 +4989,7 @@ MAIL_DEF mail_err mail_smtpc_tls(mail_smtpc *s, mail_err e,
     }
     s->secure = s->active = 1;
     s->ext = s->mechs = 0;
+    s->offer[0] = 0;
     s->max_size = 0;
     if (s->opts.tls == MAIL_TLS_NOW) s->state = MAIL_SMTPC_GREET;
     else mail__smtpc_greeted(s);

@@ -1711,6 +1711,11 @@ static const t_dialogue t_smtpc_talks[] = {
     { "F5 where TLS only may be, too: no fall back to clear",
       "O: tls=1 user until=5\n" T_OFFER "C: STARTTLS\nS: 220 go\nS: 2<+>\n"
       "M: closed PROTOCOL\n" },
+    { "3207 what is said of the offer is what was offered inside",
+      "O: tls=2 user why\n" T_OFFER "C: STARTTLS\nS: 220 go\nM: tls OK\n"
+      "C: EHLO client.example\nS: 250-mx\nS: 250 AUTH NTLM\n"
+      "M: closed UNABLE\nM: the server offers NTLM: no way of logging in that "
+      "is known here\n" },
     { "8314 implicit TLS: not a word before it",
       "O: tls=3\nM: tls OK\n" T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE
       T_QUIT },
