@@ -11562,6 +11562,18 @@ static int mail__conn_events(mail_server *v, mail_conn *c) {
     return any;
 }
 
+/* A next hop with which it broke before the first mail has failed: called
+   again at once it would break again, and so on for ever. */
+static void mail__conn_leave(mail_server *v, mail_conn *c) {
+    mail__hop *h = c->hop;
+    c->hop = NULL;
+    h->conns--;
+    if (c->greeted || v->stopping) {
+        mail__hop_want(v, h);
+        mail__hop_free(v, h);
+    } else mail__hop_failed(v, h, 451, "4.4.2 the connection broke", 1);
+}
+
 /* Hangs up. The memory goes later: somebody up the stack may hold c. */
 static void mail__conn_kill(mail_server *v, mail_conn *c) {
     if (c->dead) return;
@@ -11573,13 +11585,7 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
         v->nout--;
         mail__due(v, mail__now(v));            /* another may have its turn */
     }
-    if (c->hop) {
-        mail__hop *h = c->hop;
-        c->hop = NULL;
-        h->conns--;
-        mail__hop_want(v, h);
-        mail__hop_free(v, h);
-    }
+    if (c->hop) mail__conn_leave(v, c);
     mail__lookup_free(v, c->lookup);
     c->lookup = NULL;
     mail__login_free(v, c);
@@ -11897,8 +11903,8 @@ MAIL_DEF void mail_server_ready(mail_server *v, mail_conn *c) {
     mail__conn_push(v, c);
     if (mail_conn_wants(c) & MAIL_WANT_READ) {
         n = v->sys.recv(v->sys.ctx, c->wire, v->in, MAIL__READ);
-        if (n == -2) mail__conn_kill(v, c);
-        if (n == 0) {
+        if (n == -2 && c->role != 'c') mail__conn_kill(v, c);
+        else if (n == 0 || n == -2) {     /* of a next hop: is there another? */
             c->eof = 1;
             if (c->role == 'c') mail_smtpc_eof(&c->u.smtpc);
         }

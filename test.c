@@ -9036,6 +9036,38 @@ static void test_world_tls_fails(void) {
     }
 }
 
+static int t_cut_calls;
+static size_t t_cut_at;
+
+/* A next hop's wire breaks after so many octets, to it or from it; after 50
+   calls nobody is there. */
+static void t_tls_cut(void *ctx, vwire *x) {
+    (void)ctx;
+    if (x->host[0] == NULL) return;
+    x->cut = (int)(t_cut_at % 2);
+    x->back = !x->cut;
+    x->cut_after = x->back_after = t_cut_at / 2;
+    if (++t_cut_calls > 50) x->answer = WIRE_REFUSED;
+}
+
+/* A next hop whose connections break, in TLS or before, is called once more
+   in clear at most, and then after its rest. */
+static void test_world_tls_breaks_at_a_next_hop(void) {
+    for (t_cut_at = 2; t_cut_at < 500; t_cut_at += 3) {
+        t_world *p = t_begin_tls(0);
+        p->w.wired = t_tls_cut;
+        t_cut_calls = 0;
+        CHECK(t_send_tls(p, "mail.a:25", MAIL_TLS_NO, NULL, 0) ==
+              MAIL_ERR_OK);
+        world_run(&p->w, p->w.ms + 10000);
+        CHECK(t_cut_calls >= 1 && t_cut_calls <= 2);
+        p->w.wired = NULL;
+        world_run(&p->w, p->w.ms + 400000);
+        CHECK(t_files(p->b, "mail/bob/new") >= 1);
+        t_end(p);
+    }
+}
+
 /* F16: the wire is cut at every octet, with TLS on it: no half a mail, no
    octet of it in clear, and nothing that stays open. */
 static void test_world_tls_cut_at_every_octet(void) {
@@ -16570,6 +16602,7 @@ static const t_test t_tests[] = {
     T(test_world_tls_is_a_must),
     T(test_world_tls_fails),
     T(test_world_tls_cut_at_every_octet),
+    T(test_world_tls_breaks_at_a_next_hop),
     T(test_world_tls_injection),
     T(test_world_no_login_in_clear_from_afar),
     T(test_disk_blocks),
