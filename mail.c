@@ -2773,6 +2773,7 @@ static mail_err vdisk_flush(void *ctx, int file, const char *dir,
                             void *ticket) {
     world_host *h = ctx;
     flush_ask *a;
+    size_t i;
     if (h->nasks == h->asks_cap) {
         size_t cap = h->asks_cap ? h->asks_cap * 2 : 16;
         a = realloc(h->asks, cap * sizeof *a);
@@ -2790,6 +2791,13 @@ static mail_err vdisk_flush(void *ctx, int file, const char *dir,
         uint64_t luck = luck_next(&h->disk.luck);
         a->at += (int64_t)(luck / 2 % (uint64_t)h->disk.slow);
         a->early = luck % 2;
+    }
+    /* A flush of everything begins when the one before it has been told. */
+    for (i = 0; i + 1 < h->nasks && file < 0 && !a->dir[0]; i++) {
+        const flush_ask *b = &h->asks[i];
+        if (b->file >= 0 || b->dir[0]) continue;
+        if (a->at < b->at) a->at = b->at;
+        a->early = 0;
     }
     if (a->early) a->e = vdisk_flush_now(&h->disk, a);
     return MAIL_ERR_OK;

@@ -1532,8 +1532,10 @@ typedef struct mail_sys {
     /* Make durable: the content of a file (file >= 0), the names in a
        directory, or (dir NULL) everything that was written before. Answered
        later, many at once, by mail_server_flushed; with ticket NULL by
-       nobody. Once the server is closed, or has failed to open, nobody is
-       told any more. */
+       nobody. A flush of everything begins when those asked for before it
+       are answered: who has heard of no failure has lost nothing by one.
+       Once the server is closed, or has failed to open, nobody is told any
+       more. */
     mail_err (*flush)(void *ctx, int file, const char *dir, void *ticket);
     /* Octets; 0: the peer has ended; -1: not now; -2: broken. */
     int64_t  (*recv)(void *ctx, int wire, void *p, size_t n);
