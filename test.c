@@ -15451,7 +15451,8 @@ static void fuzz_addr_seeds(fuzz_take *take, void *ctx) {
         "<@r.example,@s.example:a@b.example> SIZE=3", "<\"a b\"@b.example>",
         "\"a\\\"\\\\b\"@b", "<a@[127.0.0.1]>", "a@[IPv6:2001:db8::1]",
         "<a.b+c@xn--bcher-kva.example>", "127.0.0.1:25", "[::1]:25", ":25",
-        "<a%b@c!d@e>", "192.0.2.0/24", "2001:db8::/32", "<a@b.example", "\"\"@b", "<a@b.example.>"
+        "<a%b@c!d@e>", "192.0.2.0/24", "2001:db8::/32", "<a@b.example",
+        "\"\"@b", "<a@b.example.>"
     };
     size_t i;
     for (i = 0; i < T_COUNT(seeds); i++) take(ctx, mail_s(seeds[i]));
