@@ -1993,8 +1993,10 @@ static void net_accept(machine *m, const listener *l, int may_login) {
         struct sockaddr_storage from;
         socklen_t n = sizeof from;
         char peer[64];
-        int fd = accept(l->fd, (struct sockaddr *)&from, &n);
         mail_conn *c = NULL;
+        int fd;
+        memset(&from, 0, sizeof from);   /* BSD: none, if reset meanwhile */
+        fd = accept(l->fd, (struct sockaddr *)&from, &n);
         if (fd < 0) {     /* out of sockets: poll would call again at once */
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
                 errno == ENOMEM) m->full_until = sys_clock(NULL) + 1000;
@@ -2119,9 +2121,10 @@ static size_t polls_fill(machine *m, const listener *ls, size_t nls,
 }
 
 static void net_event(machine *m, const struct pollfd *p) {
-    wire *w = wire_of(m, p->fd);
-    if (w == NULL) return;
+    wire *w;
     wire_warm(m, p->fd);
+    w = wire_of(m, p->fd);
+    if (w == NULL) return;
     if (w->query) dns_event(m, w->query);
     else if (w->conn == NULL) return;
     else if (w->connecting) net_connected(m, p->fd);
@@ -6044,6 +6047,7 @@ static void serve_policy(const listener *ls, size_t n) {
     for (i = 0; i < n; i++) {
         struct sockaddr_storage at;
         socklen_t size = sizeof at;
+        memset(&at, 0, sizeof at);
         beyond |= ls[i].fd >= 0 &&
                   getsockname(ls[i].fd, (struct sockaddr *)&at, &size) == 0 &&
                   !is_loopback((struct sockaddr *)&at);
