@@ -5533,8 +5533,12 @@ static const char *mail__pop3d_order(const mail_pop3d *s, int pass) {
 static void mail__pop3d_command(mail_pop3d *s) {
     mail_str rest = mail_line_text(&s->line), verb, whole = rest;
     const mail__pop3d_verb *v = NULL;
+    unsigned state = 1u << s->state;
     int pass;
     size_t i;
+    /* What follows USER is PASS at once, or the name is said again: a command
+       that is refused counts, too (1939-19). */
+    if (s->state == MAIL_POP3D_USER) s->state = MAIL_POP3D_AUTH;
     verb = mail_cut(&rest, ' ');
     for (i = 0; i < MAIL__POP3D_VERBS; i++)
         if (mail_ieq(verb, mail_s(mail__pop3d_verbs[i].verb)))
@@ -5553,17 +5557,13 @@ static void mail__pop3d_command(mail_pop3d *s) {
     else if (v == NULL && mail__is_http(verb))
         mail_pop3d_bye(s, "this is no web server");
     else if (v == NULL) mail__pop3d_refuse(s, "no such command");
-    else if (!(v->states & 1u << s->state))
+    else if (!(v->states & state))
         mail__pop3d_refuse(s, mail__pop3d_order(s, pass));
     else if (v->arg == MAIL__NO_ARG && rest.n)
         mail__pop3d_refuse(s, "this command takes no argument");
     else if (v->arg == MAIL__ARG && rest.n == 0)
         mail__pop3d_refuse(s, "this command needs an argument");
-    else {
-        if (s->state == MAIL_POP3D_USER && !pass)
-            s->state = MAIL_POP3D_AUTH;           /* 1939-19 */
-        v->run(s, rest);
-    }
+    else v->run(s, rest);
 }
 
 static mail_err mail__pop3d_greet(mail_pop3d *s) {

@@ -749,6 +749,8 @@ static void t_pop3d_init(t_run *r) {
     opts.host = t_opt(r->opts, "tutorial", NULL) ? "mail.b"
                                                  : "pop.b.example";
     opts.max_errors = (int)t_opt_number(r->opts, "max_errors");
+    opts.timeout = t_opt_number(r->opts, "timeout");
+    opts.login_timeout = t_opt_number(r->opts, "login_timeout");
     opts.reject_bare = t_opt(r->opts, "reject_bare", NULL);
     opts.no_login = t_opt(r->opts, "no_login", NULL);
     opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
@@ -860,6 +862,7 @@ static void t_smtpc_init(t_run *r) {
     mail_smtpc_opts opts;
     memset(&opts, 0, sizeof opts);
     opts.helo = "client.example";
+    opts.timeout = t_opt_number(r->opts, "timeout");
     opts.basic = t_opt(r->opts, "basic", NULL);
     opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     if (t_opt(r->opts, "user", NULL)) {
@@ -1671,8 +1674,8 @@ static void test_smtpd_talk(size_t i) {
 #define T_PIPE T_EHLO "S: 250-mx\nS: 250 PIPELINING\n"
 #define T_AL   "C: MAIL FROM:<al@a.example>\nS: 250 ok\nM: mail 250\n"
 #define T_RCPT1 "C: RCPT TO:<bob@b.example>\nS: 250 ok\nM: rcpt 0 250 ok\n"
-#define T_BODY "C: DATA\nS: 354 go\nC: Subject: t\nC: \nC: ..dot\nC: ..\n" \
-               "C: end\nC: .\n"
+#define T_LINES "C: Subject: t\nC: \nC: ..dot\nC: ..\nC: end\nC: .\n"
+#define T_BODY "C: DATA\nS: 354 go\n" T_LINES
 #define T_DONE "S: 250 mine\nM: done 250 mine\n"
 #define T_QUIT "C: QUIT\nS: 221 bye\nM: closed OK\n"
 
@@ -1999,7 +2002,25 @@ static const t_dialogue t_smtpc_talks[] = {
       "M: closed TIMEOUT\n" },
     { "5321-7 two minutes for DATA",
       T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nT: 0\nT: 119999\nT: 120000\n"
-      "M: closed TIMEOUT\n" }
+      "M: closed TIMEOUT\n" },
+    { "5321-6 three minutes in which no octet of a text moves",
+      "O: notext\n" T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\nS: 354 go\nT: 0\n"
+      "T: 179999\nT: 180000\nM: closed TIMEOUT\n" },
+    { "F22 no reply is waited for longer than its owner says",
+      "O: timeout=7000\nT: 0\nT: 6999\nT: 7000\nM: closed TIMEOUT\n" },
+    { "F22 DATA and the final dot: each has that time again",
+      "O: timeout=7000\nT: 0\n" T_PLAIN_EHLO T_AL T_RCPT1 "C: DATA\n"
+      "T: 6000\nT: 12999\nS: 354 go\n" T_LINES "T: 13000\nT: 19999\n"
+      "T: 20000\nM: closed TIMEOUT\n" },
+    { "F22 nor longer than the RFC says: this is a cap",
+      "O: timeout=900000\nT: 0\nT: 299999\nT: 300000\n"
+      "M: closed TIMEOUT\n" },
+    { "F22 a goodbye is waited for ten seconds, and that is no error",
+      "O: timeout=900000 mails=0\n" T_PLAIN_EHLO "C: QUIT\nT: 0\nT: 9999\n"
+      "T: 10000\nM: closed OK\n" },
+    { "F22 and not for so long, where the cap is lower",
+      "O: timeout=7000 mails=0\n" T_PLAIN_EHLO "C: QUIT\nT: 0\nT: 6999\n"
+      "T: 7000\nM: closed OK\n" }
 };
 
 static void test_smtpc_talk(size_t i) {
@@ -2013,6 +2034,13 @@ static void test_smtpc_talk(size_t i) {
                "S: +OK 3 messages, 84 octets\n"
 #define T_SASL "S: SASL SCRAM-SHA-256 PLAIN LOGIN\n"
 #define T_OUT  "C: QUIT\nS: +OK...\n"
+
+#define T_MINUTE(s) "T: " s "\nC: USER bob\nS: +OK...\n"
+#define T_TEN_MINUTES \
+    T_MINUTE("0") T_MINUTE("59000") T_MINUTE("118000") T_MINUTE("177000") \
+    T_MINUTE("236000") T_MINUTE("295000") T_MINUTE("354000") \
+    T_MINUTE("413000") T_MINUTE("472000") T_MINUTE("531000") \
+    T_MINUTE("590000")
 
 static const t_dialogue t_pop3d_talks[] = {
     { "1939-12 the journey: STAT, LIST, RETR, DELE, QUIT",
@@ -2073,6 +2101,22 @@ static const t_dialogue t_pop3d_talks[] = {
     { "1939-11 ten minutes of silence: closed without a word, nothing "
       "removed",
       T_IN "C: DELE 1\nS: +OK...\nT: 0\nT: 599999\nT: 600000\n"
+      "M: closed\n" },
+    { "F22 a minute before the login: octets that are no line are silence",
+      T_OK "C: USER bob\nS: +OK...\nT: 5\nC: PA<+>\nT: 60004\nC: S<+>\n"
+      "T: 60005\nM: closed\nC: QUIT\n" },
+    { "F22 and in the middle of AUTH",
+      T_OK "T: 0\nC: AUTH LOGIN\nS: + ...\nT: 50000\nT: 109999\n"
+      "T: 110000\nM: closed\n" },
+    { "F22 ten minutes in all without a login, however many lines come",
+      T_OK T_TEN_MINUTES "T: 599999\nT: 600000\nM: closed\nC: QUIT\n" },
+    { "F22 a login in the last moment: from there on ten minutes of silence",
+      T_OK T_TEN_MINUTES "T: 599999\nC: PASS secret\nS: +OK 3...\n"
+      "T: 600000\nC: NOOP\nS: +OK\nT: 1200000\nC: NOOP\nS: +OK\n"
+      "T: 1300000\nT: 1899999\nT: 1900000\nM: closed\n" },
+    { "F22 both times are options",
+      "O: timeout=900 login_timeout=500\n" T_OK "T: 0\nC: USER bob\n"
+      "S: +OK...\nT: 499\nC: USER bob\nS: +OK...\nT: 899\nT: 900\n"
       "M: closed\n" },
     { "1939-52 some could not be removed: -ERR",
       "O: stuck\n" T_IN "C: DELE 1\nS: +OK...\nC: QUIT\n"
@@ -2896,6 +2940,40 @@ static void test_sasl_scram_wrong_is_the_end(void) {
         for (again = 0; again < 3; again++)
             CHECK(mail__sasl_take(&x, mail_s(""), &o) == MAIL__SASL_BAD &&
                   !o.right && !x.done);
+    }
+}
+
+/* F19: the client's own limits, both ends of them. A million rounds are not
+   run here: they take a second. */
+static void test_sasl_scram_rounds(void) {
+    static const struct { const char *i; int good; } rows[] = {
+        { "4096", 1 }, { "4097", 1 }, { "1000000", 1 }, { "4095", 0 },
+        { "1000001", 0 }, { "0", 0 }, { "1", 0 }, { "", 0 }, { "-4096", 0 },
+        { "4096x", 0 }, { " 4096", 0 }, { "4096.0", 0 },
+        { "18446744073709555712", 0 }, { "4294971392", 0 }
+    };
+    mail__who w;
+    size_t i;
+    w.user = mail_s("bob");
+    w.password = mail_s("secret");
+    w.nonce = mail_s("0123456789abcdef");
+    for (i = 0; i < T_COUNT(rows); i++) {
+        char b64[MAIL__SASL_B64], text[100], in[200];
+        mail_buf b = mail_buf_on(in, sizeof in);
+        mail_str nonce;
+        mail_keys k;
+        mail_sasl x;
+        const char *no;
+        CHECK(mail__saslc_begin(&x, MAIL_SASL_SCRAM, w, 255, b64));
+        snprintf(text, sizeof text, "r=0123456789abcdefX,s=c2FsdA==,i=%s",
+                 rows[i].i);
+        no = mail__scram_read(&x, mail_s(text), &nonce, &k);
+        CHECK((no == NULL) == rows[i].good);
+        if (i == 2) continue;
+        mail_b64_encode(&b, mail_s(text));
+        no = mail__saslc_go(&x, w, mail_buf_str(&b), b64);
+        CHECK((no == NULL) == rows[i].good);
+        CHECK((b64[0] != 0) == rows[i].good);      /* no proof is shown */
     }
 }
 
@@ -4643,6 +4721,65 @@ static void test_misuse_smtpc(void) {
     CHECK_STR(mail_smtpc_out(&s), "MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\n");
 }
 
+/* A server that takes so many octets of a text a second: the seconds until
+   the client has enough of it, or 0. */
+static long t_takes(int64_t timeout, int min_rate, size_t octets) {
+    static mail_smtpc s;
+    static const char in[] = "220 mx\r\n250 mx\r\n250 a\r\n250 b\r\n354 c\r\n";
+    char line[] = "0123456789abcdef0123456789abcdef0123456789abcdef01234567\r\n";
+    mail_smtpc_opts o;
+    mail_path p;
+    mail_event ev;
+    size_t at = 0;
+    int64_t now;
+    memset(&o, 0, sizeof o);
+    o.helo = "a";
+    o.timeout = timeout;
+    o.min_rate = min_rate;
+    mail_path_mailbox(mail_s("a@b"), &p);
+    CHECK(mail_smtpc_init(&s, o) == MAIL_ERR_OK);
+    while (s.state != MAIL_SMTPC_TEXT && !t_now.bad) {
+        at += mail_smtpc_feed(&s, in + at, strcspn(in + at, "\n") + 1);
+        while (mail_smtpc_next(&s, &ev))
+            if (ev.kind == MAIL_EV_READY) {
+                CHECK(mail_smtpc_mail(&s, &p, -1, 0) == MAIL_ERR_OK);
+            } else if (ev.kind == MAIL_EV_MAIL)
+                CHECK(mail_smtpc_rcpt(&s, &p) == MAIL_ERR_OK);
+            else if (ev.kind == MAIL_EV_RCPT)
+                CHECK(mail_smtpc_data(&s) == MAIL_ERR_OK);
+        mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    }
+    for (now = 0; now < 20000 && s.state == MAIL_SMTPC_TEXT; now++) {
+        size_t left = octets;
+        while (left) {
+            size_t n = mail_smtpc_out(&s).n;
+            if (n == 0) mail_smtpc_write(&s, line, sizeof line - 1);
+            n = mail_smtpc_out(&s).n;
+            if (n > left) n = left;
+            mail_smtpc_sent(&s, n);
+            left -= n;
+        }
+        mail_smtpc_tick(&s, now * 1000);
+    }
+    CHECK(s.state == MAIL_SMTPC_TEXT || s.err == MAIL_ERR_TIMEOUT);
+    return s.state == MAIL_SMTPC_TEXT ? 0 : (long)now - 1;
+}
+
+/* F22: an octet now and then keeps nobody here: 500 a second, and three
+   minutes more, or what the options say. */
+static void test_limit_rate_of_taking(void) {
+    static const struct { int64_t timeout; int rate; size_t takes; long s; }
+    rows[] = {
+        { 0, 0, 500, 0 }, { 0, 0, 490, 9000 }, { 0, 0, 250, 360 },
+        { 0, 0, 1, 180 }, { 10000, 0, 250, 20 }, { 10000, 10, 10, 0 },
+        { 10000, 1000, 500, 20 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++)
+        CHECK(t_takes(rows[i].timeout, rows[i].rate, rows[i].takes) ==
+              rows[i].s);
+}
+
 /* An answer too many in one packet: the event before it comes first, then
    the session is over, whatever its owner asks in between. */
 static void test_early_answers(void) {
@@ -5347,6 +5484,194 @@ static void test_order_of_commands(void) {
             for (row = 0; row < T_ORDERS && n < MOST - 1; row++)
                 n += (size_t)t_order_step(all, n, &all[from], row);
     CHECK(n > 30 && n < MOST - 1);
+    free(all);
+}
+
+/* The same for POP3, with one message. The reply: '+' or '-', one line; '*':
+   +OK and more lines, up to the dot; '=': what AUTH asks for. STLS is not
+   offered. In SASL all is a response: no command, and no login, runs. */
+enum { T_AUTH, T_USER, T_SASL_ON, T_TRANS, T_MARKED, T_POP_GONE };
+
+static const struct { const char *line; char then[5][2]; } t_pop_orders[] = {
+    /* the reply and the next state, from AUTH, USER, SASL, TRANS, MARKED */
+    {"USER bob", {{'+', T_USER}, {'+', T_USER}, {'-', T_AUTH},
+                  {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"PASS secret", {{'-', T_AUTH}, {'+', T_TRANS}, {'-', T_AUTH},
+                     {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"PASS wrong", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH},
+                    {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"PASS", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
+              {'-', T_MARKED}}},
+    {"APOP bob 0123456789abcdef0123456789abcdef", {{'+', T_TRANS},
+        {'+', T_TRANS}, {'-', T_AUTH}, {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"APOP bob", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH},
+                  {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"AUTH", {{'*', T_AUTH}, {'*', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
+              {'-', T_MARKED}}},
+    {"AUTH PLAIN", {{'=', T_SASL_ON}, {'=', T_SASL_ON}, {'-', T_AUTH},
+                    {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"AUTH PLAIN AGJvYgBzZWNyZXQ=", {{'+', T_TRANS}, {'+', T_TRANS},
+        {'-', T_AUTH}, {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"AGJvYgBzZWNyZXQ=", {{'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
+                          {'-', T_TRANS}, {'-', T_MARKED}}},
+    {"*", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
+           {'-', T_MARKED}}},
+    {"STLS", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
+              {'-', T_MARKED}}},
+    {"STAT", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
+              {'+', T_MARKED}}},
+    {"LIST", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'*', T_TRANS},
+              {'*', T_MARKED}}},
+    {"UIDL 1", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
+                {'-', T_MARKED}}},
+    {"RETR 1", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'*', T_TRANS},
+                {'-', T_MARKED}}},
+    {"TOP 1 0", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'*', T_TRANS},
+                 {'-', T_MARKED}}},
+    {"DELE 1", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH},
+                {'+', T_MARKED}, {'-', T_MARKED}}},
+    {"RSET", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
+              {'+', T_TRANS}}},
+    {"NOOP", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
+              {'+', T_MARKED}}},
+    {"CAPA", {{'*', T_AUTH}, {'*', T_AUTH}, {'-', T_AUTH}, {'*', T_TRANS},
+              {'*', T_MARKED}}},
+    {"QUIT", {{'+', T_POP_GONE}, {'+', T_POP_GONE}, {'-', T_AUTH},
+              {'+', T_POP_GONE}, {'+', T_POP_GONE}}}
+};
+enum { T_POP_ORDERS = sizeof t_pop_orders / sizeof t_pop_orders[0] };
+
+typedef struct t_pop_order {
+    mail_pop3d s;
+    mail_drop drop;
+    int state;
+    int updates;                        /* by the last command; 2: it goes */
+    char path[9];                       /* a letter a command: A is row 0 */
+} t_pop_order;
+
+static void t_pop_decide(t_pop_order *o, const mail_event *ev) {
+    mail_pop3d *s = &o->s;
+    switch (ev->kind) {
+    case MAIL_EV_LOGIN:
+    case MAIL_EV_APOP:
+        mail_pop3d_login(s, mail_eq(ev->user, mail_s("bob")) &&
+                         !mail_eq(ev->secret, mail_s("wrong"))
+                         ? MAIL_ERR_OK : MAIL_ERR_DENIED, &o->drop, 1);
+        break;
+    case MAIL_EV_UPDATE:
+        o->updates += 1 + o->drop.deleted;
+        mail_pop3d_reply(s, MAIL_ERR_OK);
+        break;
+    case MAIL_EV_RETR:
+        mail_pop3d_reply(s, MAIL_ERR_OK);
+        mail_pop3d_write(s, "a: b\r\n\r\n+OK\r\n", 13);
+        mail_pop3d_end(s);
+        break;
+    default:
+        CHECK(ev->kind == MAIL_EV_CLOSED);
+    }
+}
+
+/* Says one line, decides, and gives the kind of the one reply, or 0; '?' if
+   there was anything else. */
+static char t_pop_say(t_pop_order *o, const char *line) {
+    char in[80], kind;
+    mail_event ev;
+    mail_str out, rest, l;
+    size_t used = 0, n, lines = 0;
+    n = (size_t)snprintf(in, sizeof in, "%s\r\n", line);
+    while (used < n) {
+        size_t k = mail_pop3d_feed(&o->s, in + used, n - used);
+        if (k == 0) return 0;
+        used += k;
+        while (mail_pop3d_next(&o->s, &ev)) t_pop_decide(o, &ev);
+    }
+    out = rest = mail_pop3d_out(&o->s);
+    while (rest.n) {
+        l = mail_cut(&rest, '\n');
+        lines++;
+        if (mail_eq(l, mail_s(".\r")) && rest.n) return '?';
+    }
+    kind = out.n == 0 ? '\0' : mail_starts(out, "+OK") ? '+' :
+           mail_starts(out, "-ERR ") ? '-' : mail_starts(out, "+ ") ? '='
+                                                                  : '?';
+    if (kind == '+' && lines > 1) kind = mail_eq(l, mail_s(".\r")) ? '*' : '?';
+    else if (lines > 1) kind = '?';
+    mail_pop3d_sent(&o->s, out.n);
+    return kind;
+}
+
+/* As t_order_bare; nor where the maildrop is. */
+static void t_pop_bare(mail_pop3d *s) {
+    memset(&s->ev, 0, sizeof s->ev);
+    memset(&s->dot, 0, sizeof s->dot);
+    s->home = 0;
+    s->drops = NULL;
+    s->errors = s->denied = 0;
+    s->lines = 0;
+    s->list_at = 0;
+    s->top_over = 0;
+    s->head = s->bol = s->uidl = s->hide = 0;
+    memset(s->out.p, 0, sizeof s->out.p);
+    memset(s->line.p, 0, sizeof s->line.p);
+}
+
+static int t_pop_step(t_pop_order *all, size_t n, const t_pop_order *from,
+                      int row) {
+    t_pop_order *to = &all[n];
+    int updates = 0;
+    char want = 0, got;
+    size_t i;
+    memcpy(to, from, sizeof *to);
+    to->path[strlen(to->path)] = (char)('A' + row);
+    if (to->s.count) to->s.drops = &to->drop;
+    if (from->state != T_POP_GONE) {
+        want = t_pop_orders[row].then[from->state][0];
+        to->state = t_pop_orders[row].then[from->state][1];
+    }
+    if (from->state != T_POP_GONE && to->state == T_POP_GONE)
+        updates = from->state == T_TRANS ? 1 : from->state == T_MARKED ? 2 : 0;
+    to->updates = 0;
+    got = t_pop_say(to, t_pop_orders[row].line);
+    if (got != want || to->updates != updates ||
+        to->drop.deleted != (to->state == T_MARKED || updates == 2 ||
+                             (!want && from->drop.deleted))) {
+        char words[80];
+        snprintf(words, sizeof words, "%s: %c, not %c; updates %d, not %d",
+                 to->path, got ? got : '0', want ? want : '0', to->updates,
+                 updates);
+        t_fail(__LINE__, words);
+    }
+    t_pop_bare(&to->s);
+    for (i = 0; i < n; i++)
+        if (to->state == all[i].state &&
+            to->drop.deleted == all[i].drop.deleted &&
+            memcmp(&to->s, &all[i].s, sizeof to->s) == 0) return 0;
+    return 1;
+}
+
+/* F15: every dialogue of up to eight commands, by the sessions that they
+   lead to. What is marked goes at QUIT, and nothing else ever does. */
+static void test_order_of_pop3_commands(void) {
+    enum { MOST = 1000 };
+    t_pop_order *all = (t_pop_order *)t_alloc(MOST * sizeof *all);
+    mail_pop3d_opts o;
+    size_t n = 1, from = 0, end, depth;
+    int row;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.stamp = "<1@mx>";
+    memset(&all[0], 0, sizeof all[0]);
+    all[0].drop.size = 13;
+    all[0].drop.uid = "u";
+    mail_pop3d_init(&all[0].s, o);
+    mail_pop3d_sent(&all[0].s, mail_pop3d_out(&all[0].s).n);
+    t_pop_bare(&all[0].s);
+    for (depth = 0; depth < 8; depth++)
+        for (end = n; from < end; from++)
+            for (row = 0; row < T_POP_ORDERS && n < MOST - 1; row++)
+                n += (size_t)t_pop_step(all, n, &all[from], row);
+    CHECK(n > T_POP_GONE && n < MOST - 1);
     free(all);
 }
 
@@ -12011,7 +12336,7 @@ static size_t t_octets_escape(t_octets *o) {
 }
 
 /* What comes next, "" at the end or at a mark. */
-static mail_str t_octets_now(t_octets *o) {
+static mail_str t_octetnow(t_octets *o) {
     size_t n = 0;
     if (o->left == 0 && !o->mark[0]) {
         o->at = o->unit.n = 0;
@@ -12045,7 +12370,7 @@ static size_t t_octets_count(const char *row) {
     size_t n = 0;
     mail_str s;
     memset(&o, 0, sizeof o);
-    for (t_octets_set(&o, row); (s = t_octets_now(&o)).n || o.mark[0];
+    for (t_octets_set(&o, row); (s = t_octetnow(&o)).n || o.mark[0];
          t_octets_said(&o, s.n)) n += s.n, o.mark[0] = 0;
     t_free(&o.unit);
     return n;
@@ -12200,7 +12525,7 @@ static size_t t_peer_feed(agent *a, const char *in, size_t n) {
 }
 
 static mail_str t_peer_out(agent *a) {
-    return t_octets_now(&((t_peer *)a)->say);
+    return t_octetnow(&((t_peer *)a)->say);
 }
 
 static void t_peer_sent(agent *a, size_t n) {
@@ -13053,7 +13378,7 @@ static size_t t_foe_feed(agent *a, const char *in, size_t n) {
 
 static mail_str t_foe_out(agent *a) {
     t_foe *f = (t_foe *)a;
-    mail_str s = t_octets_now(&f->say);
+    mail_str s = t_octetnow(&f->say);
     while (s.n == 0 && f->say.mark[0] && !a->over) {
         t_foe_hears(f);
         if (strcmp(f->say.mark, "CLOSE") == 0) a->over = 1;
@@ -13062,7 +13387,7 @@ static mail_str t_foe_out(agent *a) {
             a->over = 1;
         }
         if (f->say.mark[0]) return s;
-        s = t_octets_now(&f->say);
+        s = t_octetnow(&f->say);
     }
     if (s.n == 0 && f->say.rest.n == 0 && !f->stalls) a->over = 1;
     return s;
@@ -16437,6 +16762,7 @@ static const t_test t_tests[] = {
     T(test_sasl_secrets),
     T(test_sasl_plain),
     T(test_sasl_scram_wrong_is_the_end),
+    T(test_sasl_scram_rounds),
     T(test_sasl_user_names),
     T(test_sasl_apop),
     T(test_date),
@@ -16488,6 +16814,7 @@ static const t_test t_tests[] = {
     T(test_misuse_init),
     T(test_misuse_smtpd_reply),
     T(test_misuse_smtpc),
+    T(test_limit_rate_of_taking),
     T(test_early_answers),
     T(test_half_a_line),
     T(test_back_pressure),
@@ -16500,6 +16827,7 @@ static const t_test t_tests[] = {
     T(test_kind_sizes),
     T(test_kind_one_mebibyte),
     T(test_order_of_commands),
+    T(test_order_of_pop3_commands),
 #ifndef MAIL_H_ONLY
     T(test_dns_answers),
     T(test_dns_verdicts),
