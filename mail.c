@@ -5987,8 +5987,15 @@ static int64_t ms_of(int64_t s) {
     return (s > 31536000 ? 31536000 : s) * 1000;
 }
 
+/* Octets: a terabyte is as good as any number. */
+static int64_t octets_of(int64_t n) {
+    const int64_t most = INT64_C(1) << 40;
+    return n > most ? most : n;
+}
+
 static void serve_limits(mail_server_opts *o) {
-    int64_t size = serve.max_size ? serve.max_size : 10 * 1024 * 1024;
+    int64_t size = serve.max_size ? octets_of(serve.max_size)
+                                  : 10 * 1024 * 1024;
     o->max_conns = small(serve.max_conns);
     o->max_per_address = small(serve.max_per_address);
     o->crowd_timeout = ms_of(serve.crowd_timeout);
@@ -6005,20 +6012,21 @@ static void serve_limits(mail_server_opts *o) {
     o->max_errors = small(serve.max_errors);
     o->slow_errors = small(serve.slow_errors);
     o->max_junk = small(serve.max_junk);
-    o->max_size = serve.max_size;
+    o->max_size = octets_of(serve.max_size);
     o->max_rcpts = small(serve.max_rcpts);
-    o->max_header = serve.max_header;
+    o->max_header = octets_of(serve.max_header);
     o->max_lines = small(serve.max_lines);
     o->max_hops = small(serve.max_hops);
-    o->reserve = serve.min_free ? serve.min_free : size + size / 2;
+    o->reserve = serve.min_free ? octets_of(serve.min_free)
+                               : size + size / 2;
     o->max_out = small(serve.max_out);
     o->max_hop = small(serve.max_hop);
     o->max_addresses = small(serve.max_addresses);
     o->max_sessions = small(serve.max_sessions);
     o->connect_timeout = ms_of(serve.connect_timeout);
     o->reply_timeout = ms_of(serve.reply_timeout);
-    o->warn = serve.warn;
-    o->expire = serve.expire;
+    o->warn = ms_of(serve.warn) / 1000;
+    o->expire = ms_of(serve.expire) / 1000;
 }
 
 static int serve_relay(mail_server_opts *o) {

@@ -4725,8 +4725,10 @@ static void test_misuse_smtpc(void) {
    the client has enough of it, or 0. */
 static long t_takes(int64_t timeout, int min_rate, size_t octets) {
     static mail_smtpc s;
-    static const char in[] = "220 mx\r\n250 mx\r\n250 a\r\n250 b\r\n354 c\r\n";
-    char line[] = "0123456789abcdef0123456789abcdef0123456789abcdef01234567\r\n";
+    static const char in[] = "220 mx\r\n250 mx\r\n250 a\r\n250 b\r\n"
+                             "354 c\r\n";
+    static const char line[] = "0123456789abcdef0123456789abcdef"
+                               "0123456789abcdef01234567\r\n";
     mail_smtpc_opts o;
     mail_path p;
     mail_event ev;
@@ -8149,6 +8151,82 @@ static void test_limit_addresses_of_a_hop(void) {
                      "bob@b.example") == 250);
         world_run(&p->w, p->w.ms + 100000);
         CHECK(t_calls == (answers ? 2 : 5));
+        t_end(p);
+    }
+}
+
+/* What becomes of mail.a's wires to anybody. */
+static void (*t_wire_is)(t_world *p, vwire *x);
+static void t_wire_of_a(void *ctx, vwire *x) {
+    t_world *p = (t_world *)ctx;
+    if (x->host[0] == p->a) t_wire_is(p, x);
+}
+
+static void t_wire_silent(t_world *p, vwire *x) {
+    if (x->host[1] != p->b) x->answer = WIRE_SILENT;
+}
+static void t_wire_mute(t_world *p, vwire *x) {
+    x->deaf[0] = p->w.ms + 100000000;             /* mail.a hears nothing */
+}
+
+/* A letter through mail.a: runs until the log says it, and returns the
+   seconds; 0 if it never does. */
+static long t_relay_until(t_world *p, const char *says) {
+    int64_t began = p->w.ms;
+    p->w.wired = t_wire_of_a;
+    p->w.watch_ctx = p;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example") ==
+          250);
+    while (p->w.ms < began + 2000000 && !t_contains(mail_s(p->log), says))
+        world_run(&p->w, p->w.ms + 1000);
+    return p->w.ms < began + 2000000 ? (long)((p->w.ms - began) / 1000) : 0;
+}
+
+static const vrecord t_two_mx[] = {
+    { "b.example", MAIL_RR_MX, 10, "mail.c" },
+    { "b.example", MAIL_RR_MX, 20, "mail.b" }
+};
+
+/* F22: nobody answers the call: 30 s, or what the option says, then the next
+   host; where there is none, the next try. */
+static void test_limit_time_of_a_call(void) {
+    static const int64_t ms[] = { 0, 7000 };
+    size_t i, hosts;
+    for (i = 0; i < T_COUNT(ms); i++)
+        for (hosts = 1; hosts <= 2; hosts++) {
+            t_world *p = t_begin_names(t_two_mx, hosts);
+            long s = ms[i] ? 7 : 30, got;
+            if (ms[i]) p->a->server->opts.connect_timeout = ms[i];
+            t_wire_is = t_wire_silent;
+            got = t_relay_until(p, hosts == 1 ? "4.4.1 no connection"
+                                              : "250 2.0.0");
+            CHECK(got > s && got <= s + 2);
+            world_run(&p->w, p->w.ms + 2000);
+            CHECK(t_files(p->b, "mail/bob/new") == (hosts == 2));
+            CHECK(mail_server_queued(p->a->server) == (hosts == 1));
+            CHECK(mail_server_conns(p->a->server) == 0);
+            p->w.names = &t_two_mx[1];                  /* the next try */
+            p->w.nnames = 1;
+            world_run(&p->w, p->w.ms + 400000);
+            CHECK(t_files(p->b, "mail/bob/new") == 1);
+            CHECK(mail_server_queued(p->a->server) == 0);
+            t_end(p);
+        }
+}
+
+/* The relay waits for a reply no longer than the option says, and without one
+   for the five minutes of RFC 5321. */
+static void test_limit_time_of_a_reply(void) {
+    static const int64_t ms[] = { 0, 7000 };
+    size_t i;
+    for (i = 0; i < T_COUNT(ms); i++) {
+        t_world *p = t_begin_names(&t_two_mx[1], 1);
+        long s = ms[i] ? 7 : 300, got;
+        p->a->server->opts.reply_timeout = ms[i];
+        t_wire_is = t_wire_mute;
+        got = t_relay_until(p, " waits for <bob@b.example>");
+        CHECK(got >= s && got <= s + 2);
+        CHECK(mail_server_queued(p->a->server) == 1);
         t_end(p);
     }
 }
@@ -15103,6 +15181,133 @@ static void test_cli_usage(void) {
           1, "--unsealed");
 }
 
+/* Each limit of mail serve: its unit (C a count, M seconds that become ms, S
+   seconds, O octets), and where it goes. */
+#define T_FIELD(f) offsetof(mail_server_opts, f), \
+                   sizeof ((mail_server_opts *)0)->f
+static const struct {
+    const char *name;
+    char unit;
+    size_t at, size;
+} t_limits[] = {
+    { "max-connections", 'C', T_FIELD(max_conns) },
+    { "max-per-address", 'C', T_FIELD(max_per_address) },
+    { "auth-tries", 'C', T_FIELD(auth_tries) },
+    { "min-rate", 'C', T_FIELD(min_rate) },
+    { "max-messages", 'C', T_FIELD(max_messages) },
+    { "max-errors", 'C', T_FIELD(max_errors) },
+    { "slow-errors", 'C', T_FIELD(slow_errors) },
+    { "max-junk", 'C', T_FIELD(max_junk) },
+    { "max-rcpts", 'C', T_FIELD(max_rcpts) },
+    { "max-lines", 'C', T_FIELD(max_lines) },
+    { "max-hops", 'C', T_FIELD(max_hops) },
+    { "max-out", 'C', T_FIELD(max_out) },
+    { "max-hop", 'C', T_FIELD(max_hop) },
+    { "max-addresses", 'C', T_FIELD(max_addresses) },
+    { "max-sessions", 'C', T_FIELD(max_sessions) },
+    { "crowd-timeout", 'M', T_FIELD(crowd_timeout) },
+    { "timeout", 'M', T_FIELD(timeout) },
+    { "hello-timeout", 'M', T_FIELD(hello_timeout) },
+    { "pop3-timeout", 'M', T_FIELD(pop3_timeout) },
+    { "login-timeout", 'M', T_FIELD(login_timeout) },
+    { "auth-delay", 'M', T_FIELD(auth_delay) },
+    { "max-time", 'M', T_FIELD(max_time) },
+    { "connect-timeout", 'M', T_FIELD(connect_timeout) },
+    { "reply-timeout", 'M', T_FIELD(reply_timeout) },
+    { "auth-lock", 'S', T_FIELD(auth_lock) },
+    { "warn", 'S', T_FIELD(warn) },
+    { "expire", 'S', T_FIELD(expire) },
+    { "max-size", 'O', T_FIELD(max_size) },
+    { "max-header", 'O', T_FIELD(max_header) },
+    { "min-free", 'O', T_FIELD(reserve) }
+};
+
+/* What mail serve makes of these words; 0 or its exit status. */
+static int t_serve_opts(mail_server_opts *o, const char *name,
+                        const char *value) {
+    char words[8][40] = { "--host", "mx", "--min-free", "1" };
+    char *argv[8];
+    int i, argc = 4, e;
+    if (name) snprintf(words[argc++], 40, "--%s", name);
+    if (name) snprintf(words[argc++], 40, "%s", value);
+    for (i = 0; i < argc; i++) argv[i] = words[i];
+    memset(&serve, 0, sizeof serve);
+    e = opts_read("serve", serve_table, argc, argv, NULL);
+    if (!e) e = serve_check(o);
+    o->host = NULL;
+    return e;
+}
+
+/* Option i sets its own field, and leaves the others as they are. */
+static void t_cli_limit(size_t i, const char *value, int large,
+                        const mail_server_opts *none) {
+    mail_server_opts o;
+    char unit = t_limits[i].unit, *at = (char *)&o + t_limits[i].at;
+    int64_t got = 0, want = !large ? atoi(value) :
+        unit == 'C' ? 1000000 : unit == 'O' ? INT64_C(1) << 40 : 31536000;
+    int count;
+    if (want == 0 && strcmp(t_limits[i].name, "min-free") == 0)
+        return;                         /* its default is set here */
+    if (unit == 'M') want *= 1000;
+    CHECK(t_serve_opts(&o, t_limits[i].name, value) == 0);
+    if (t_limits[i].size == sizeof got) memcpy(&got, at, sizeof got);
+    else {
+        memcpy(&count, at, sizeof count);
+        got = count;
+    }
+    if (got != want) t_fail(__LINE__, t_limits[i].name);
+    memcpy(at, (const char *)none + t_limits[i].at, t_limits[i].size);
+    if (memcmp(&o, none, sizeof o) != 0)
+        t_fail(__LINE__, t_limits[i].name);
+}
+
+/* An option sets its own field and no other; what is no number is refused,
+   and a number too large is a large one. */
+static void test_cli_limits(void) {
+    static const char *const values[] = { "0", "700", "9223372036854775807" };
+    mail_server_opts none;
+    size_t i, k, options = 0;
+    const opt *t;
+    CHECK(t_serve_opts(&none, NULL, NULL) == 0);
+    for (i = 0; i < T_COUNT(t_limits); i++) {
+        char command[200], says[80];
+        for (k = 0; k < T_COUNT(values); k++)
+            t_cli_limit(i, values[k], k == 2, &none);
+        snprintf(command, sizeof command, "./mail serve --dir /nonexistent/x "
+                 "--%s 1x", t_limits[i].name);
+        snprintf(says, sizeof says, "mail serve: a number is wanted for %s; "
+                 "see: mail help serve\n", t_limits[i].name);
+        t_cli(command, 2, says);
+    }
+    for (t = serve_table; t->name; t++) options += t->kind == OPT_NUMBER;
+    CHECK(options == T_COUNT(t_limits));
+}
+
+/* What is no number, on the command line or in mail.conf; and RFC 1939 3: an
+   autologout of less than ten minutes there is not. */
+static void test_cli_limits_wrong(void) {
+    static const char *const values[] = {
+        "-1", "''", "1.5", "x", "1g", "0x10", "' 1'", "9223372036854775808"
+    };
+    char command[200];
+    size_t i;
+    for (i = 0; i < T_COUNT(values); i++) {
+        snprintf(command, sizeof command, "./mail serve --dir /nonexistent/x "
+                 "--timeout=%s", values[i]);
+        t_cli(command, 2, "mail serve: a number is wanted for timeout; ");
+    }
+    t_cli("./mail serve --dir /nonexistent/x --pop3-timeout 599", 2,
+          "600 seconds or more are wanted for --pop3-timeout");
+    t_cli("./mail serve --dir /nonexistent/x --pop3-timeout 600", 1,
+          "cannot be made");
+    t_cli("./mail serve --timeout", 2, "a value is missing for --timeout");
+    t_cli("rm -rf build/l; mkdir build/l; echo pop3-timeout 599 "
+          ">build/l/mail.conf; ./mail serve --dir build/l", 2,
+          "600 seconds or more are wanted for --pop3-timeout");
+    t_cli("echo max-hops many >build/l/mail.conf; ./mail serve --dir build/l",
+          2, "a number is wanted for max-hops");
+}
+
 static void test_cli_demo_is_the_same_twice(void) {
     t_cli("./mail demo > build/d1; ./mail demo --chunk 1 > build/d2; "
           "cmp build/d1 build/d2", 0, "");
@@ -16918,6 +17123,8 @@ static const t_test t_tests[] = {
     T(test_limit_crowd),
     T(test_limit_header),
     T(test_limit_addresses_of_a_hop),
+    T(test_limit_time_of_a_call),
+    T(test_limit_time_of_a_reply),
     T(test_world_files_whose_names_lie),
     T(test_world_sum_of_retr_is_list),
     T(test_world_password_memory),
@@ -16952,6 +17159,8 @@ static const t_test t_tests[] = {
     T(test_machine_without_memory),
     T(test_ledger_without_memory),
     T(test_cli_usage),
+    T(test_cli_limits),
+    T(test_cli_limits_wrong),
     T(test_cli_demo_is_the_same_twice),
     T(test_cli_users),
     T(test_cli_queue),
