@@ -15711,11 +15711,11 @@ static void test_tls_with_somebody_else(void) {
 /* A certificate that cannot be used: said in a line, and nothing is served. */
 static void test_cli_tls_keys(void) {
     t_certificates();
-    t_cli("./mail serve --dir build/t --cert build/none.pem", 1,
+    t_cli(T_SERVE " --dir build/t --cert build/none.pem", 1,
           "--cert build/none.pem: No such file");
-    t_cli("./mail serve --dir build/t --cert build/good.pem --key "
+    t_cli(T_SERVE " --dir build/t --cert build/good.pem --key "
           "build/other.pem", 1, "--key build/other.pem: key values mismatch");
-    t_cli("./mail serve --dir build/t --cert Makefile", 1, "it must be PEM");
+    t_cli(T_SERVE " --dir build/t --cert Makefile", 1, "it must be PEM");
 }
 
 /* Two programs and a server with a certificate; a new one is read on SIGHUP,
@@ -15757,7 +15757,7 @@ static void test_cli_tls(void) {
 /* Without OpenSSL: everything but TLS, and a line that says so. */
 static void test_cli_tls(void) {
     if (system("./mail --version | grep -q 'TLS: none'") != 0) return;
-    t_cli("./mail serve --dir build/t --cert Makefile", 1,
+    t_cli(T_SERVE " --dir build/t --cert Makefile", 1,
           "built without TLS");
     t_cli_with("./mail bench sink 0", "echo x | ./mail send --server $p "
                "--tls starttls --from a@b --to c@d || test $? = 1",
