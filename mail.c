@@ -7521,6 +7521,7 @@ static int fetch_tell(const fetcher *g, const place *p) {
         show_safe(stderr, mail_s(f->words), 400);
         fputc('\n', stderr);
         client_hint(f->err, f->words);
+        if (f->failed == MAIL_FETCH_LOGIN) return 1;
     }
     fprintf(p->kind == '-' ? stderr : stdout,
             "%lld of %lld messages fetched, %lld removed there%s\n",
