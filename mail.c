@@ -1015,6 +1015,28 @@ static uint32_t dns_number(dns_reader *r, int octets) {
     return v;
 }
 
+/* Are there octets in a name that stand in no host's? libc may write them as
+   they are (musl), and a NUL would end the name early. */
+static int dns_odd(const dns_reader *r) {
+    const unsigned char *p = r->at;
+    int jumps = 0, i;
+    while (p < r->end && *p && jumps < 128) {
+        int n = *p, left = (int)(r->end - p) - 1;
+        if (n >= 192 && left > 0) {
+            int to = (n & 63) << 8 | p[1];
+            if (to >= r->end - r->begin) return 1;
+            p = r->begin + to;
+            jumps++;
+            continue;
+        }
+        if (n > left) return 1;
+        for (i = 1; i <= n; i++)
+            if (p[i] <= 32 || p[i] >= 127 || p[i] == '.') return 1;
+        p += n + 1;
+    }
+    return 0;
+}
+
 /* A name may point back to where its rest stands, and a hostile one to
    itself: dn_expand sees to that. What is no name of a host becomes "?". */
 static void dns_name(dns_reader *r, char name[MAIL_DOMAIN_SIZE]) {
@@ -1024,9 +1046,9 @@ static void dns_name(dns_reader *r, char name[MAIL_DOMAIN_SIZE]) {
     name[0] = 0;
     if (n < 0) r->bad = 1;
     else {
+        int odd = dns_odd(r);
         r->at += n;
-        if (mail_has_control(mail_s(text)) ||
-            !mail_copy(name, MAIL_DOMAIN_SIZE, mail_s(text)))
+        if (odd || !mail_copy(name, MAIL_DOMAIN_SIZE, mail_s(text)))
             mail_copy(name, MAIL_DOMAIN_SIZE, mail_s("?"));
     }
 }

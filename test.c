@@ -12798,7 +12798,7 @@ static void t_row_serve(const t_row *r, size_t chunk) {
     x = t_pre_reach(&p, r->pre);
     if (t_opt(r->must, "mail", NULL))
         vdisk_put(&t_bed.h->disk, "mail/u1/new/1767225600.4.x", mail_s("4"));
-    t_bed.fail_remove = t_must(r, "fail-remove", 0);
+    t_bed.fail_remove = (long)t_must(r, "fail-remove", 0);
     p.deaf = t_opt(r->must, "noread", NULL);
     t_octets_set(&p.say, r->bytes);
     began = t_bed.w.ms;
