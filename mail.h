@@ -3648,6 +3648,25 @@ static mail_err mail__say(mail_out *o, mail_watch *watch, void *ctx,
     return e;
 }
 
+/* A challenge of a login, behind "334 " or "+ ". hide: it proves that we know
+   the password, which is no watcher's business. */
+MAIL_PRINTF(6, 7)
+static void mail__say_challenge(mail_out *o, mail_watch *watch, void *ctx,
+                                const char *state, int hide,
+                                const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    mail__say(o, watch, ctx, MAIL_NOTE_REPLY, state, hide ? "****" : NULL,
+              fmt, ap);
+    va_end(ap);
+}
+
+/* What the owner is asked, when a step of a login needs him. */
+static mail_event_kind mail__sasl_kind(int what) {
+    return what == MAIL__SASL_LOGIN ? MAIL_EV_LOGIN :
+           what == MAIL__SASL_KEYS ? MAIL_EV_KEYS : MAIL_EV_PROOF;
+}
+
 /* A slice or path that was inside the session when its event was made is
    inside it where the session is now. */
 static const void *mail__moved(const void *p, uintptr_t home, uintptr_t now,
@@ -4059,12 +4078,9 @@ static void mail__smtpd_off(mail_smtpd *s, mail_str arg) {
    guess the password: it is shown to nobody else. */
 static void mail__smtpd_challenge(mail_smtpd *s, mail_str text, int hide) {
     char b64[MAIL__SASL_B64];
-    mail_watch *watch = s->opts.watch;
     mail__sasl_b64(text, b64);
-    if (hide) mail__smtpd_note(s, MAIL_NOTE_REPLY, mail_s("****"));
-    if (hide) s->opts.watch = NULL;
-    mail__smtpd_say(s, "334 %s", b64);
-    s->opts.watch = watch;
+    mail__say_challenge(&s->out, s->opts.watch, s->opts.watch_ctx,
+                        mail_smtpd_state_name(s->state), hide, "334 %s", b64);
 }
 
 static void mail__smtpd_no_login(mail_smtpd *s, const char *text) {
@@ -4084,9 +4100,7 @@ static void mail__smtpd_sasl(mail_smtpd *s, mail_str arg) {
     else if (what == MAIL__SASL_SAY)
         mail__smtpd_challenge(s, o.say, o.right);
     else {
-        mail__smtpd_event(s, what == MAIL__SASL_LOGIN ? MAIL_EV_LOGIN :
-                          what == MAIL__SASL_KEYS ? MAIL_EV_KEYS
-                                                  : MAIL_EV_PROOF, 1);
+        mail__smtpd_event(s, mail__sasl_kind(what), 1);
         s->ev.user = o.user;
         s->ev.secret = o.secret;
         s->ev.code = o.right;
@@ -5218,12 +5232,9 @@ static void mail__pop3d_apop(mail_pop3d *s, mail_str arg) {
 
 static void mail__pop3d_challenge(mail_pop3d *s, mail_str text, int hide) {
     char b64[MAIL__SASL_B64];
-    mail_watch *watch = s->opts.watch;
     mail__sasl_b64(text, b64);
-    if (hide) mail__pop3d_note(s, MAIL_NOTE_REPLY, mail_s("****"));
-    if (hide) s->opts.watch = NULL;
-    mail__pop3d_say(s, "+ %s", b64);
-    s->opts.watch = watch;
+    mail__say_challenge(&s->out, s->opts.watch, s->opts.watch_ctx,
+                        mail_pop3d_state_name(s->state), hide, "+ %s", b64);
 }
 
 static void mail__pop3d_no_login(mail_pop3d *s, const char *text) {
@@ -5243,9 +5254,7 @@ static void mail__pop3d_sasl(mail_pop3d *s, mail_str arg) {
     else if (what == MAIL__SASL_SAY)
         mail__pop3d_challenge(s, o.say, o.right);
     else {
-        mail__pop3d_event(s, what == MAIL__SASL_LOGIN ? MAIL_EV_LOGIN :
-                          what == MAIL__SASL_KEYS ? MAIL_EV_KEYS
-                                                  : MAIL_EV_PROOF, 1);
+        mail__pop3d_event(s, mail__sasl_kind(what), 1);
         s->ev.user = o.user;
         s->ev.secret = o.secret;
         s->ev.code = o.right;
