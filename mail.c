@@ -6777,6 +6777,20 @@ static int client_connect(const char *server, int unsealed, int *local) {
     return fd;
 }
 
+/* What mail send and mail fetch have in common. */
+#define CLIENT_OPTIONS(o) \
+    { "unsealed", OPT_FLAG, &(o).unsealed, \
+      ": the server is not on this machine" }, \
+    { "allow-plaintext-auth", OPT_FLAG, &(o).allow_plain, \
+      ": the password may cross a network in clear" }, \
+    { "tls", OPT_TEXT, &(o).tls.how, \
+      "no|starttls|tls: (beyond this machine starttls)" }, \
+    { "cafile", OPT_TEXT, &(o).tls.cafile, \
+      "FILE: trust these CAs, PEM (those of the system)" }, \
+    { "insecure", OPT_FLAG, &(o).tls.insecure, \
+      ": TLS with whoever answers, no certificate checked" }, \
+    { "verbose", OPT_FLAG, &(o).verbose, ": show the dialogue" }
+
 /* What a client program was told of TLS. */
 typedef struct client_tls {
     const char *how, *cafile;       /* --tls, --cafile   */
@@ -7153,17 +7167,7 @@ static int cmd_send(int argc, char **argv) {
         { "password-file", OPT_TEXT, &o.password_file,
           "FILE: its first line" },
         { "helo", OPT_TEXT, &o.helo, "NAME: what to call ourselves" },
-        { "unsealed", OPT_FLAG, &o.unsealed,
-          ": the server is not on this machine" },
-        { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
-          ": the password may cross a network in clear" },
-        { "tls", OPT_TEXT, &o.tls.how,
-          "no|starttls|tls: (beyond this machine starttls)" },
-        { "cafile", OPT_TEXT, &o.tls.cafile,
-          "FILE: trust these CAs, PEM (those of the system)" },
-        { "insecure", OPT_FLAG, &o.tls.insecure,
-          ": TLS with whoever answers, no certificate checked" },
-        { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
+        CLIENT_OPTIONS(o),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
@@ -7620,17 +7624,7 @@ static int cmd_fetch(int argc, char **argv) {
           "clear" },
         { "password-file", OPT_TEXT, &o.password_file,
           "FILE: its first line" },
-        { "unsealed", OPT_FLAG, &o.unsealed,
-          ": the server is not on this machine" },
-        { "allow-plaintext-auth", OPT_FLAG, &o.allow_plain,
-          ": the password may cross a network in clear" },
-        { "tls", OPT_TEXT, &o.tls.how,
-          "no|starttls|tls: (beyond this machine starttls)" },
-        { "cafile", OPT_TEXT, &o.tls.cafile,
-          "FILE: trust these CAs, PEM (those of the system)" },
-        { "insecure", OPT_FLAG, &o.tls.insecure,
-          ": TLS with whoever answers, no certificate checked" },
-        { "verbose", OPT_FLAG, &o.verbose, ": show the dialogue" },
+        CLIENT_OPTIONS(o),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
