@@ -9685,8 +9685,9 @@ static mail_err mail__check_aside(mail_server *v, mail__item *m) {
     return e;
 }
 
-/* After a checkpoint that failed, or was cut off, the name may be there and
-   not durable: it is given again. A mailbox that takes no name is left out,
+/* After a checkpoint that failed, or was cut off by a crash (then the message
+   is of a run before this one), the name may be there and not durable: it is
+   given again. A mailbox that takes no name is left out,
    and all is made once more: the states that were written say otherwise. */
 static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
     mail__rcpt *r = &m->letter->rcpts[i];
@@ -9697,8 +9698,7 @@ static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
         mail__box_tmp(v, m, i, u->name, tmp);
         mail__box_new(v, m, i, u->name, name);
         e = mail__rename(v, tmp, name, v->check_fails || r->job->tries ||
-                                       v->check.redo ||
-                                       v->segs[v->check.seg].recovered);
+                                       v->check.redo || m->run != v->run);
         if (e) v->sys.remove(v->sys.ctx, tmp);
     }
     if (e) {

@@ -6635,7 +6635,8 @@ static void t_journal_write(t_journal *j, const char *script, uint64_t lap) {
 typedef struct t_journals {
     const char *one, *two;     /* the older lap, the newer one */
     const char *files;         /* with a file, whose subject is 9; b behind
-                                  it: and a state, it is in the mailbox */
+                                  it: and a state, it is in the mailbox;
+                                  n: it is there, and no state says so  */
     const char *found;         /* the subjects of what carol gets */
 } t_journals;
 
@@ -6650,7 +6651,13 @@ static void t_journals_put(vdisk *d, const t_journals *r, int swap) {
         vdisk_put(d, name, mail_sn(j.p, j.n + 100));
     }
     for (f = r->files; *f; f++) {
-        if (*f != 'b') {
+        if (*f == 'n') {
+            mail_str t = mail_s(strstr(text, "Return-Path"));
+            snprintf(name, sizeof name, "mail/carol/new/1767225600.6955B900-"
+                     "00000001-00000%c-0.mail.a,S=%lu,W=%lu", f[-1],
+                     (unsigned long)t.n, (unsigned long)t.n + 4);
+            vdisk_put(d, name, t);
+        } else if (*f != 'b') {
             snprintf(name, sizeof name, "queue/6955B900-00000001-00000%c",
                      *f);
             t_queued(text, sizeof text, *f, '9', "");
@@ -6727,6 +6734,8 @@ static void test_world_journals(void) {
         { "D1",           "",      "1",  ""   },
         { "F1",           "",      "1",  ""   },
         { "",             "D1",    "12", "9"  },
+        { "",             "",      "1n", "9"  },
+        { "",             "",      "1n2b", "9"  },
         { "A1",           "",      "1",  "1"  },
         { "A1 D1",        "",      "1",  ""   },
         { "A1 F1",        "",      "1",  ""   },
@@ -11875,9 +11884,16 @@ static int sim_count_since(const sim *s, sim_kind kind, int who, int64_t ms) {
     return n;
 }
 
+/* For how long may what a host has done be unwritten? Its journal is flushed
+   at once; but a full disk, or one that fails, can keep a D out of it for as
+   long as the faults last: an hour. */
+static int64_t sim_unwritten_ms(int host) {
+    return sim_checked.upsets[host] ? 3600000 : 60000;
+}
+
 /* How often may a host do twice what it does once? Once more for each time
-   that it fell while the message was on its way: for an hour after something
-   was said about it there, and again after it has come up. */
+   that it fell while the message was on its way: soon after something was
+   said about it there, and again after it has come up. */
 static void sim_count_trouble(const sim *s) {
     int64_t last[SIM_MSGS][2];
     size_t i;
@@ -11894,7 +11910,7 @@ static void sim_count_trouble(const sim *s) {
             int64_t *was = &last[m][f->who];
             int *n = &sim_checked.trouble[m][f->who];
             if (f->kind == FACT_BOOT) *was = *n ? f->ms : *was;
-            else if (*was >= 0 && f->ms - *was < 60000) ++*n;
+            else if (*was >= 0 && f->ms - *was < sim_unwritten_ms(f->who)) ++*n;
         }
     }
 }
