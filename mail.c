@@ -3934,7 +3934,7 @@ static mail_err sender_init(sender *s, mail_smtpc_opts o) {
 
 typedef struct fetcher {
     agent a;
-    mail_fetch f;
+    mail_fetcher f;
     /* The place: does it have that UID? text; now make it durable. */
     int      (*have)(void *ctx, int64_t number, mail_str uid);
     mail_err (*text)(void *ctx, mail_str text);
@@ -3945,11 +3945,11 @@ typedef struct fetcher {
 
 static void fetcher_move(fetcher *g) {
     mail_event ev;
-    while (mail_fetch_next(&g->f, &ev)) {
+    while (mail_fetcher_next(&g->f, &ev)) {
         mail_err e;
         switch (ev.kind) {
         case MAIL_EV_HAVE:
-            mail_fetch_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
+            mail_fetcher_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
                                      ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND);
             break;
         case MAIL_EV_TLS:
@@ -3960,7 +3960,7 @@ static void fetcher_move(fetcher *g) {
         case MAIL_EV_STORE:
             e = g->text_err;
             g->text_err = MAIL_ERR_OK;
-            mail_fetch_answer(&g->f, e ? e : g->store(g->ctx, ev.number));
+            mail_fetcher_answer(&g->f, e ? e : g->store(g->ctx, ev.number));
             break;
         default:
             g->a.over = 1;
@@ -3971,29 +3971,29 @@ static void fetcher_move(fetcher *g) {
 
 static size_t fetcher_feed(agent *a, const char *in, size_t n) {
     fetcher *g = (fetcher *)a;
-    size_t used = mail_fetch_feed(&g->f, in, n);
+    size_t used = mail_fetcher_feed(&g->f, in, n);
     fetcher_move(g);
     return used;
 }
 
 static mail_str fetcher_out(agent *a) {
-    return mail_fetch_out(&((fetcher *)a)->f);
+    return mail_fetcher_out(&((fetcher *)a)->f);
 }
 
 static void fetcher_sent(agent *a, size_t n) {
-    mail_fetch_sent(&((fetcher *)a)->f, n);
+    mail_fetcher_sent(&((fetcher *)a)->f, n);
 }
 
 static int64_t fetcher_tick(agent *a, int64_t now) {
     fetcher *g = (fetcher *)a;
-    int64_t due = mail_fetch_tick(&g->f, now);
+    int64_t due = mail_fetcher_tick(&g->f, now);
     fetcher_move(g);
     return due;
 }
 
 static void fetcher_eof(agent *a) {
     fetcher *g = (fetcher *)a;
-    mail_fetch_eof(&g->f);
+    mail_fetcher_eof(&g->f);
     fetcher_move(g);
 }
 
@@ -4003,11 +4003,11 @@ static int fetcher_tls(agent *a) {
 
 static void fetcher_secured(agent *a, mail_err e, const char *why) {
     fetcher *g = (fetcher *)a;
-    mail_fetch_tls(&g->f, e, why);
+    mail_fetcher_tls(&g->f, e, why);
     fetcher_move(g);
 }
 
-static mail_err fetcher_init(fetcher *g, mail_fetch_opts o) {
+static mail_err fetcher_init(fetcher *g, mail_fetcher_opts o) {
     g->a.feed = fetcher_feed;
     g->a.out = fetcher_out;
     g->a.sent = fetcher_sent;
@@ -4015,7 +4015,7 @@ static mail_err fetcher_init(fetcher *g, mail_fetch_opts o) {
     g->a.eof = fetcher_eof;
     g->a.tls = fetcher_tls;
     g->a.secured = fetcher_secured;
-    return mail_fetch_init(&g->f, o);
+    return mail_fetcher_init(&g->f, o);
 }
 
 /* ======================================================================
@@ -4204,7 +4204,7 @@ static void demo_alice(demo *d) {
 
 static void demo_bob(demo *d) {
     fetcher bob;
-    mail_fetch_opts o;
+    mail_fetcher_opts o;
     memset(&bob, 0, sizeof bob);
     memset(&o, 0, sizeof o);
     o.pop3.user = "bob";
@@ -7536,7 +7536,7 @@ typedef struct fetch_cli {
 } fetch_cli;
 
 static int fetch_tell(const fetcher *g, const place *p) {
-    const mail_fetch *f = &g->f;
+    const mail_fetcher *f = &g->f;
     if (p->progress) fputc('\n', stderr);
     if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
         fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
@@ -7559,9 +7559,9 @@ static int fetch_tell(const fetcher *g, const place *p) {
 
 static int fetch_go(fetch_cli *o, place *p, const char *password) {
     static fetcher g;
-    static unsigned char seen[12500];            /* 100,000 messages */
+    static unsigned char seen[25000];            /* 100,000 messages */
     char nonce[NONCE_SIZE];
-    mail_fetch_opts f;
+    mail_fetcher_opts f;
     int fd, local = 0, e;
     memset(&g, 0, sizeof g);
     memset(&f, 0, sizeof f);

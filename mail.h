@@ -1049,7 +1049,7 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
 /* ======================================================================
    [POP3C] the client MAA          RFC 1939 | ch.10, ch.11, lab 11
    Two things: the conversation, one command at a time; and on top of it
-   mail_fetch, which knows what delete mode and keep mode are.
+   mail_fetcher, which knows what delete mode and keep mode are.
    ====================================================================== */
 
 #define MAIL_POP3C_STATES(X) \
@@ -1158,17 +1158,18 @@ typedef enum mail_fetch_step {
     MAIL_FETCH_COUNT
 } mail_fetch_step;
 
-typedef struct mail_fetch_opts {
+typedef struct mail_fetcher_opts {
     mail_pop3c_opts pop3;
     int     keep;            /* 1: keep mode: the mail stays there        */
     int     ledger;          /* 1: ask HAVE in delete mode too            */
     int64_t max_size;        /* octets a message may have: 50 MiB         */
-    unsigned char *seen;     /* borrowed, 1 bit a message; or NULL: 4,096 */
+    unsigned char *seen;     /* borrowed, 2 bits a message; or NULL: for
+                                4,096 of them                             */
     size_t  seen_size;       /* its octets                                */
-} mail_fetch_opts;
+} mail_fetcher_opts;
 
-typedef struct mail_fetch {
-    mail_fetch_opts opts;    /* yours, before init                        */
+typedef struct mail_fetcher {
+    mail_fetcher_opts opts;  /* yours, before init                        */
 
     mail_pop3c pop3;         /* read only from here                       */
     mail_fetch_step step;
@@ -1184,20 +1185,25 @@ typedef struct mail_fetch {
     unsigned char waiting;
     int64_t  asked;          /* the number HAVE asks about */
     char     uid[72];
-    unsigned char own[512];
-} mail_fetch;
+    unsigned char own[1024];
+} mail_fetcher;
 
-MAIL_DEF mail_err mail_fetch_init(mail_fetch *f, mail_fetch_opts opts);
-MAIL_DEF size_t   mail_fetch_feed(mail_fetch *f, const char *in, size_t n);
-MAIL_DEF int      mail_fetch_next(mail_fetch *f, mail_event *ev);
-MAIL_DEF mail_str mail_fetch_out(const mail_fetch *f);
-MAIL_DEF void     mail_fetch_sent(mail_fetch *f, size_t n);
-MAIL_DEF int64_t  mail_fetch_tick(mail_fetch *f, int64_t now);
-MAIL_DEF mail_err mail_fetch_tls(mail_fetch *f, mail_err e, const char *why);
-MAIL_DEF void     mail_fetch_eof(mail_fetch *f);
-/* HAVE: OK (have it) or NOTFOUND. STORE: OK once durable, else why not:
-   the run then ends without marking that message. */
-MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e);
+MAIL_DEF mail_err mail_fetcher_init(mail_fetcher *f, mail_fetcher_opts opts);
+MAIL_DEF size_t   mail_fetcher_feed(mail_fetcher *f, const char *in, size_t n);
+MAIL_DEF int      mail_fetcher_next(mail_fetcher *f, mail_event *ev);
+MAIL_DEF mail_str mail_fetcher_out(const mail_fetcher *f);
+MAIL_DEF void     mail_fetcher_sent(mail_fetcher *f, size_t n);
+MAIL_DEF int64_t  mail_fetcher_tick(mail_fetcher *f, int64_t now);
+MAIL_DEF mail_err mail_fetcher_tls(mail_fetcher *f, mail_err e,
+                                   const char *why);
+MAIL_DEF void     mail_fetcher_eof(mail_fetcher *f);
+/* HAVE: OK (have it), NOTFOUND, or EXISTS: have it, and it is marked in keep
+   mode, too, because it has been here for long. STORE: OK once durable, else
+   why not: the run then ends without marking that message. */
+MAIL_DEF mail_err mail_fetcher_answer(mail_fetcher *f, mail_err e);
+/* Was DELE n answered with +OK? If the run has ended with OK, that message is
+   gone from the server. */
+MAIL_DEF int mail_fetcher_marked(const mail_fetcher *f, int64_t n);
 
 /* ======================================================================
    [BOX] mailbox files                                     Maildir | ch.8
@@ -6302,7 +6308,7 @@ MAIL_DEF void mail_pop3c_eof(mail_pop3c *s) {
 
 /* --- delete mode and keep mode ----------------------------------------- */
 
-MAIL_DEF mail_err mail_fetch_init(mail_fetch *f, mail_fetch_opts opts) {
+MAIL_DEF mail_err mail_fetcher_init(mail_fetcher *f, mail_fetcher_opts opts) {
     memset(f, 0, sizeof *f);
     f->opts = opts;
     if (!f->opts.max_size) f->opts.max_size = 50 * 1024 * 1024;
@@ -6310,36 +6316,51 @@ MAIL_DEF mail_err mail_fetch_init(mail_fetch *f, mail_fetch_opts opts) {
     return f->err = mail_pop3c_init(&f->pop3, opts.pop3);
 }
 
-static unsigned char *mail__fetch_bits(mail_fetch *f, size_t *n) {
-    *n = f->opts.seen ? f->opts.seen_size : sizeof f->own;
-    return f->opts.seen ? f->opts.seen : f->own;
+/* What is known of a message, in two bits of f->opts.seen: it is new; it is
+   here already; it is, and may go in keep mode, too; DELE was said and
+   answered. */
+enum { MAIL__UNSEEN, MAIL__HERE, MAIL__OLD, MAIL__MARKED };
+
+static size_t mail__fetch_room(const mail_fetcher *f) {
+    return (f->opts.seen ? f->opts.seen_size : sizeof f->own) * 4;
 }
 
-static int mail__fetch_has(mail_fetch *f, int64_t number) {
-    size_t n, i = (size_t)(number - 1);
-    return mail__fetch_bits(f, &n)[i / 8] >> (i % 8) & 1;
+static int mail__fetch_known(const mail_fetcher *f, int64_t number) {
+    const unsigned char *seen = f->opts.seen ? f->opts.seen : f->own;
+    size_t i = (size_t)(number - 1);
+    return seen[i / 4] >> (i % 4 * 2) & 3;
 }
 
-static void mail__fetch_fail(mail_fetch *f, mail_err e) {
+static void mail__fetch_learn(mail_fetcher *f, int64_t number, int what) {
+    size_t i = (size_t)(number - 1);
+    unsigned char *at = (f->opts.seen ? f->opts.seen : f->own) + i / 4;
+    *at = (unsigned char)((*at & ~(3 << (i % 4 * 2))) | what << (i % 4 * 2));
+}
+
+MAIL_DEF int mail_fetcher_marked(const mail_fetcher *f, int64_t n) {
+    return n > 0 && n <= f->count && mail__fetch_known(f, n) == MAIL__MARKED;
+}
+
+static void mail__fetch_fail(mail_fetcher *f, mail_err e) {
     if (f->err || !e) return;
     f->err = e;
     f->failed = f->step;
     mail_copy(f->words, sizeof f->words, mail_s(f->pop3.words));
 }
 
-static void mail__fetch_quit(mail_fetch *f) {
+static void mail__fetch_quit(mail_fetcher *f) {
     f->step = MAIL_FETCH_QUIT;
     mail_pop3c_quit(&f->pop3);
 }
 
-static void mail__fetch_retr(mail_fetch *f) {
+static void mail__fetch_retr(mail_fetcher *f) {
     f->step = MAIL_FETCH_RETR;
     f->size = 0;
     mail_pop3c_retr(&f->pop3, f->number);
 }
 
 /* If one of them may be too large, its size is asked first. */
-static void mail__fetch_take(mail_fetch *f) {
+static void mail__fetch_take(mail_fetcher *f) {
     if (f->octets <= f->opts.max_size) mail__fetch_retr(f);
     else {
         f->step = MAIL_FETCH_LIST;
@@ -6349,14 +6370,14 @@ static void mail__fetch_take(mail_fetch *f) {
 
 /* The next message that is new here; one that is known and may go is
    marked; then QUIT, which makes the marks count. */
-static void mail__fetch_on_to(mail_fetch *f) {
+static void mail__fetch_on_to(mail_fetcher *f) {
     while (++f->number <= f->count) {
-        int have = mail__fetch_has(f, f->number);
-        if (!have) {
+        int known = mail__fetch_known(f, f->number);
+        if (known == MAIL__UNSEEN) {
             mail__fetch_take(f);
             return;
         }
-        if (!f->opts.keep) {
+        if (!f->opts.keep || known == MAIL__OLD) {
             f->step = MAIL_FETCH_DELE;
             mail_pop3c_dele(&f->pop3, f->number);
             return;
@@ -6367,9 +6388,8 @@ static void mail__fetch_on_to(mail_fetch *f) {
 
 /* STAT has answered. More messages than there are bits wait for the next
    run; in keep mode they would wait for ever, so that is said. */
-static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
-    size_t octets;
-    mail__fetch_bits(f, &octets);
+static void mail__fetch_counted(mail_fetcher *f, const mail_event *ev) {
+    int64_t most = (int64_t)mail__fetch_room(f), i;
     if (!ev->code || ev->number < 0 || ev->size < 0) {
         mail__fetch_fail(f, MAIL_ERR_PROTOCOL);
         mail__fetch_quit(f);
@@ -6378,13 +6398,14 @@ static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
     f->count = ev->number;
     f->octets = ev->size;
     f->uids = f->count + 1000;
-    if (f->count > (int64_t)octets * 8) {
+    if (f->count > most) {
         if (f->opts.keep) mail__fetch_fail(f, MAIL_ERR_TOOLONG);
-        f->count = (int64_t)octets * 8;
+        f->count = most;
     }
     /* In keep mode a message that UIDL does not name cannot be remembered,
-       so it is not taken: each bit is set until its UID proves to be new. */
-    if (f->opts.keep) memset(mail__fetch_bits(f, &octets), 0xff, octets);
+       so it is not taken: it is here, until its UID proves to be new. */
+    for (i = 1; f->opts.keep && i <= f->count; i++)
+        mail__fetch_learn(f, i, MAIL__HERE);
     if (f->count && (f->opts.keep || f->opts.ledger)) {
         f->step = MAIL_FETCH_UIDL;
         mail_pop3c_uidl(&f->pop3, 0);
@@ -6395,7 +6416,7 @@ static void mail__fetch_counted(mail_fetch *f, const mail_event *ev) {
    octets of 0x21..0x7E (RFC 1939 7). A number past the count was said by a
    server that lies, or is past what this run can hold: not asked about. But a
    listing with a thousand lines too many is one without end. */
-static int mail__fetch_uid(mail_fetch *f, const mail_event *in) {
+static int mail__fetch_uid(mail_fetcher *f, const mail_event *in) {
     size_t i;
     if (f->uids-- == 0) {
         mail__fetch_fail(f, MAIL_ERR_PROTOCOL);
@@ -6412,7 +6433,7 @@ static int mail__fetch_uid(mail_fetch *f, const mail_event *in) {
     return 1;
 }
 
-static int mail__fetch_ask(mail_fetch *f, mail_event *ev,
+static int mail__fetch_ask(mail_fetcher *f, mail_event *ev,
                            mail_event_kind kind, int64_t number) {
     memset(ev, 0, sizeof *ev);
     ev->kind = kind;
@@ -6424,7 +6445,7 @@ static int mail__fetch_ask(mail_fetch *f, mail_event *ev,
 }
 
 /* A command of the run is answered. Returns 1 with an event for the owner. */
-static int mail__fetch_done(mail_fetch *f, const mail_event *in,
+static int mail__fetch_done(mail_fetcher *f, const mail_event *in,
                             mail_event *ev) {
     switch (f->step) {
     case MAIL_FETCH_STAT:
@@ -6451,13 +6472,16 @@ static int mail__fetch_done(mail_fetch *f, const mail_event *in,
         mail__fetch_on_to(f);
         return 0;
     default:
-        if (f->step == MAIL_FETCH_DELE && in->code) f->removed++;
+        if (f->step == MAIL_FETCH_DELE && in->code) {
+            f->removed++;
+            mail__fetch_learn(f, f->number, MAIL__MARKED);
+        }
         mail__fetch_on_to(f);
         return 0;
     }
 }
 
-static int mail__fetch_event(mail_fetch *f, const mail_event *in,
+static int mail__fetch_event(mail_fetcher *f, const mail_event *in,
                              mail_event *ev) {
     switch (in->kind) {
     case MAIL_EV_TLS:
@@ -6490,46 +6514,43 @@ static int mail__fetch_event(mail_fetch *f, const mail_event *in,
     }
 }
 
-MAIL_DEF size_t mail_fetch_feed(mail_fetch *f, const char *in, size_t n) {
+MAIL_DEF size_t mail_fetcher_feed(mail_fetcher *f, const char *in, size_t n) {
     return f->waiting ? 0 : mail_pop3c_feed(&f->pop3, in, n);
 }
 
-MAIL_DEF int mail_fetch_next(mail_fetch *f, mail_event *ev) {
+MAIL_DEF int mail_fetcher_next(mail_fetcher *f, mail_event *ev) {
     mail_event in;
     while (!f->waiting && mail_pop3c_next(&f->pop3, &in))
         if (mail__fetch_event(f, &in, ev)) return 1;
     return 0;
 }
 
-MAIL_DEF mail_str mail_fetch_out(const mail_fetch *f) {
+MAIL_DEF mail_str mail_fetcher_out(const mail_fetcher *f) {
     return mail_pop3c_out(&f->pop3);
 }
 
-MAIL_DEF void mail_fetch_sent(mail_fetch *f, size_t n) {
+MAIL_DEF void mail_fetcher_sent(mail_fetcher *f, size_t n) {
     mail_pop3c_sent(&f->pop3, n);
 }
 
-MAIL_DEF int64_t mail_fetch_tick(mail_fetch *f, int64_t now) {
+MAIL_DEF int64_t mail_fetcher_tick(mail_fetcher *f, int64_t now) {
     if (f->waiting) f->pop3.active = 1;
     return mail_pop3c_tick(&f->pop3, now);
 }
 
-MAIL_DEF mail_err mail_fetch_tls(mail_fetch *f, mail_err e,
-                                 const char *why) {
+MAIL_DEF mail_err mail_fetcher_tls(mail_fetcher *f, mail_err e,
+                                   const char *why) {
     return mail_pop3c_tls(&f->pop3, e, why);
 }
 
-MAIL_DEF void mail_fetch_eof(mail_fetch *f) { mail_pop3c_eof(&f->pop3); }
+MAIL_DEF void mail_fetcher_eof(mail_fetcher *f) { mail_pop3c_eof(&f->pop3); }
 
-MAIL_DEF mail_err mail_fetch_answer(mail_fetch *f, mail_err e) {
-    size_t n, i = (size_t)(f->asked - 1);
+MAIL_DEF mail_err mail_fetcher_answer(mail_fetcher *f, mail_err e) {
     if (!f->waiting) return MAIL_ERR_MISUSE;
     f->waiting = 0;
     if (f->step == MAIL_FETCH_UIDL) {
-        unsigned char *bits = mail__fetch_bits(f, &n);
-        unsigned char bit = (unsigned char)(1u << i % 8);
-        if (e == MAIL_ERR_OK) bits[i / 8] |= bit;
-        else bits[i / 8] &= (unsigned char)~bit;
+        mail__fetch_learn(f, f->asked, e == MAIL_ERR_OK ? MAIL__HERE :
+                          e == MAIL_ERR_EXISTS ? MAIL__OLD : MAIL__UNSEEN);
         return MAIL_ERR_OK;
     }
     if (e) {                         /* not durable: so not marked either */

@@ -550,10 +550,10 @@ T_VERBS(smtpd)
 T_VERBS(smtpc)
 T_VERBS(pop3d)
 T_VERBS(pop3c)
-T_VERBS(fetch)
+T_VERBS(fetcher)
 T_EOF(smtpc)
 T_EOF(pop3c)
-T_EOF(fetch)
+T_EOF(fetcher)
 
 #define T_KIND(x, c, eof) \
     static const t_kind t_##x = { \
@@ -1066,8 +1066,8 @@ static int t_pop3c_work(t_run *r) {
 
 T_KIND(pop3c, 'S', t_pop3c_eof)
 
-static void t_fetch_init(t_run *r) {
-    mail_fetch_opts opts;
+static void t_fetcher_init(t_run *r) {
+    mail_fetcher_opts opts;
     memset(&opts, 0, sizeof opts);
     opts.pop3.user = "bob";
     opts.pop3.password = "secret";
@@ -1076,13 +1076,14 @@ static void t_fetch_init(t_run *r) {
     opts.keep = t_opt(r->opts, "keep", NULL);
     opts.ledger = t_opt(r->opts, "ledger", NULL);
     opts.max_size = t_opt_number(r->opts, "max_size");
-    CHECK(mail_fetch_init((mail_fetch *)r->s, opts) == MAIL_ERR_OK);
+    CHECK(mail_fetcher_init((mail_fetcher *)r->s, opts) == MAIL_ERR_OK);
 }
 
-static void t_fetch_event(t_run *r, const mail_event *ev) {
-    mail_fetch *f = (mail_fetch *)r->s;
+static void t_fetcher_event(t_run *r, const mail_event *ev) {
+    mail_fetcher *f = (mail_fetcher *)r->s;
     mail_str have = mail_sn("", 0);
     mail_err e = MAIL_ERR_OK;
+    int64_t n, marked = 0;
     if (ev->kind == MAIL_EV_TEXT) {
         t_add(&r->text, ev->text);
         return;
@@ -1091,6 +1092,8 @@ static void t_fetch_event(t_run *r, const mail_event *ev) {
         t_addf(&r->log, "closed %s taken %d removed %d skipped %d\r\n",
                mail_err_name(f->err), (int)f->taken, (int)f->removed,
                (int)f->skipped);
+        for (n = 0; n <= f->count + 1; n++) marked += mail_fetcher_marked(f, n);
+        CHECK(marked == f->removed);
         return;
     }
     if (ev->kind == MAIL_EV_HAVE) {
@@ -1098,8 +1101,12 @@ static void t_fetch_event(t_run *r, const mail_event *ev) {
         e = MAIL_ERR_NOTFOUND;
         while (have.n)
             if (mail_eq(mail_cut(&have, ','), ev->text)) e = MAIL_ERR_OK;
+        t_opt(r->opts, "old", &have);
+        while (have.n)
+            if (mail_eq(mail_cut(&have, ','), ev->text)) e = MAIL_ERR_EXISTS;
         t_addf(&r->log, "have %d %.*s: %s\r\n", (int)ev->number,
-               MAIL_ARG(ev->text), e ? "no" : "yes");
+               MAIL_ARG(ev->text), e == MAIL_ERR_EXISTS ? "old" :
+               e ? "no" : "yes");
     } else {
         CHECK(ev->kind == MAIL_EV_STORE);
         if (t_opt_number(r->opts, "fail") == ev->number)
@@ -1110,11 +1117,11 @@ static void t_fetch_event(t_run *r, const mail_event *ev) {
                (int)ev->size, mail_err_name(e));
     }
     t_late(r);
-    CHECK(mail_fetch_answer(f = (mail_fetch *)r->s, e) == MAIL_ERR_OK);
+    CHECK(mail_fetcher_answer(f = (mail_fetcher *)r->s, e) == MAIL_ERR_OK);
 }
 
-#define t_fetch_work t_no_work
-T_KIND(fetch, 'S', t_fetch_eof)
+#define t_fetcher_work t_no_work
+T_KIND(fetcher, 'S', t_fetcher_eof)
 
 typedef struct t_dialogue { const char *name, *text; } t_dialogue;
 
@@ -2303,7 +2310,7 @@ static void test_pop3d_talk(size_t i) {
     t_talk(&t_pop3d, t_pop3d_talks[i].text);
 }
 
-/* ==== [TALKS] pop3c and mail_fetch ======================================= */
+/* ==== [TALKS] pop3c and mail_fetcher ===================================== */
 
 #define T_LOGIN "S: +OK ready\nC: USER bob\nS: +OK\nC: PASS secret\n" \
                 "S: +OK in\n"
@@ -2474,7 +2481,7 @@ static void test_pop3c_talk(size_t i) {
 
 #define T_ONE "S: +OK\nS: A: 1\nS: \nS: ..x\nS: .\nM: A: 1\nM: \nM: .x\n"
 
-static const t_dialogue t_fetch_talks[] = {
+static const t_dialogue t_fetcher_talks[] = {
     { "1939-55 delete mode: RETR, stored, then DELE, then QUIT",
       T_LOGIN "C: STAT\nS: +OK 2 24\nC: RETR 1\n" T_ONE
       "M: store 1, 12 octets: OK\nC: DELE 1\nS: +OK\nC: RETR 2\n" T_ONE
@@ -2496,6 +2503,13 @@ static const t_dialogue t_fetch_talks[] = {
       "C: DELE 1\nS: +OK\nC: RETR 2\n" T_ONE "M: store 2, 12 octets: OK\n"
       "C: DELE 2\nS: +OK\nC: QUIT\nS: +OK\n"
       "M: closed OK taken 1 removed 2 skipped 0\n" },
+    { "keep mode for so many days: what is old is marked, and no other",
+      "O: keep have=u1 old=u2,u4\n" T_LOGIN "C: STAT\nS: +OK 5 60\nC: UIDL\n"
+      "S: +OK\nS: 1 u1\nS: 2 u2\nS: 3 u3\nS: 4 u4\nS: .\nM: have 1 u1: yes\n"
+      "M: have 2 u2: old\nM: have 3 u3: no\nM: have 4 u4: old\nC: DELE 2\n"
+      "S: +OK\nC: RETR 3\n" T_ONE "M: store 3, 12 octets: OK\nC: DELE 4\n"
+      "S: -ERR no\nC: QUIT\nS: +OK\n"
+      "M: closed OK taken 1 removed 1 skipped 0\n" },
     { "1939-49 two messages with one UID",
       "O: keep\n" T_LOGIN "C: STAT\nS: +OK 2 24\nC: UIDL\nS: +OK\nS: 1 u\n"
       "S: 2 u\nS: .\nM: have 1 u: no\nM: have 2 u: no\nC: RETR 1\n" T_ONE
@@ -2543,8 +2557,8 @@ static const t_dialogue t_fetch_talks[] = {
       "M: closed CLOSED taken 0 removed 0 skipped 0\n" }
 };
 
-static void test_fetch_talk(size_t i) {
-    t_talk(&t_fetch, t_fetch_talks[i].text);
+static void test_fetcher_talk(size_t i) {
+    t_talk(&t_fetcher, t_fetcher_talks[i].text);
 }
 
 /* ==== [STR] slices, numbers, buffers ===================================== */
@@ -5241,16 +5255,16 @@ static int t_pair_pop3d(t_pair *w, mail_drop *drop) {
 }
 
 static int t_pair_fetch(t_pair *w, int64_t size) {
-    mail_fetch *f = (mail_fetch *)w->client;
+    mail_fetcher *f = (mail_fetcher *)w->client;
     mail_event ev;
     int moved = 0;
-    while (mail_fetch_next(f, &ev)) {
+    while (mail_fetcher_next(f, &ev)) {
         moved = 1;
         if (ev.kind == MAIL_EV_TEXT) t_add(&w->got, ev.text);
         if (ev.kind == MAIL_EV_CLOSED) w->done = 1;
         if (ev.kind != MAIL_EV_STORE) continue;
         CHECK(ev.size == size);                  /* 1939-32 */
-        mail_fetch_answer(f, MAIL_ERR_OK);
+        mail_fetcher_answer(f, MAIL_ERR_OK);
     }
     return moved;
 }
@@ -5258,7 +5272,7 @@ static int t_pair_fetch(t_pair *w, int64_t size) {
 static void t_kind_pop3(mail_str text, size_t piece) {
     t_pair w;
     t_text want = {NULL, 0, 0};
-    mail_fetch_opts oc;
+    mail_fetcher_opts oc;
     mail_pop3d_opts od;
     mail_drop drop;
     int moved;
@@ -5272,25 +5286,25 @@ static void t_kind_pop3(mail_str text, size_t piece) {
     drop.size = (int64_t)want.n;
     drop.uid = "u";
     drop.deleted = 0;
-    w.client = t_alloc(sizeof(mail_fetch));
+    w.client = t_alloc(sizeof(mail_fetcher));
     w.server = t_alloc(sizeof(mail_pop3d));
     w.text = text;
     w.piece = piece;
-    mail_fetch_init((mail_fetch *)w.client, oc);
+    mail_fetcher_init((mail_fetcher *)w.client, oc);
     mail_pop3d_init((mail_pop3d *)w.server, od);
     do {
-        size_t n = t_wire(t_pop3d_feed, w.server, t_fetch_out(w.client),
+        size_t n = t_wire(t_pop3d_feed, w.server, t_fetcher_out(w.client),
                           piece);
-        mail_fetch_sent((mail_fetch *)w.client, n);
+        mail_fetcher_sent((mail_fetcher *)w.client, n);
         moved = n > 0;
         moved |= t_pair_pop3d(&w, &drop);
-        n = t_wire(t_fetch_feed, w.client, t_pop3d_out(w.server), piece);
+        n = t_wire(t_fetcher_feed, w.client, t_pop3d_out(w.server), piece);
         mail_pop3d_sent((mail_pop3d *)w.server, n);
         moved |= n > 0;
         moved |= t_pair_fetch(&w, drop.size);
     } while (moved && !w.done);
-    CHECK(((mail_fetch *)w.client)->err == MAIL_ERR_OK);
-    CHECK(((mail_fetch *)w.client)->taken == 1 && drop.deleted);
+    CHECK(((mail_fetcher *)w.client)->err == MAIL_ERR_OK);
+    CHECK(((mail_fetcher *)w.client)->taken == 1 && drop.deleted);
     CHECK(mail_eq(t_str(&w.got), t_str(&want)));
     free(w.client);
     free(w.server);
@@ -6278,7 +6292,7 @@ static const char *t_nonce;       /* of t_world_fetch; NULL: no SCRAM */
 static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
                         const char *user, const char *password, size_t cut) {
     char port[40];
-    mail_fetch_opts o;
+    mail_fetcher_opts o;
     vwire *x;
     memset(&b->g, 0, sizeof b->g);
     memset(&o, 0, sizeof o);
@@ -6311,7 +6325,7 @@ static mail_err t_world_fetch(t_world *p, t_inbox *b, const char *host,
 /* Bob says APOP to a server with these users. */
 static void t_pair_apop(t_inbox *b, const char *users, mail_err want) {
     t_world *p = t_begin(0);
-    mail_fetch_opts o;
+    mail_fetcher_opts o;
     memset(b, 0, sizeof *b);
     memset(&o, 0, sizeof o);
     vdisk_put(&p->b->disk, "users", mail_s(users));
@@ -11252,7 +11266,7 @@ static int sim_fetching(const sim *s, int dest) {
 static void sim_fetch(sim *s, int dest) {
     sim_client *c = sim_fetching(s, dest) ? NULL : sim_client_new(s, 'f');
     sim_place *p;
-    mail_fetch_opts o;
+    mail_fetcher_opts o;
     if (c == NULL) {
         sim_plan_add(s, 1000, PLAN_FETCH, dest);
         return;
@@ -13749,7 +13763,7 @@ static void t_row_login_once(const t_row *r, size_t chunk, int stalls) {
 
 static void t_row_fetch_run(const t_row *r, t_inbox *b, size_t chunk,
                             int stalls) {
-    mail_fetch_opts o;
+    mail_fetcher_opts o;
     memset(&b->g, 0, sizeof b->g);
     memset(&o, 0, sizeof o);
     o.pop3.user = "u1";
@@ -15953,7 +15967,7 @@ FUZZ_SESSION(smtpd)
 FUZZ_SESSION(smtpc)
 FUZZ_SESSION(pop3d)
 FUZZ_SESSION(pop3c)
-FUZZ_SESSION(fetch)
+FUZZ_SESSION(fetcher)
 
 /* --- addresses ----------------------------------------------------------- */
 
@@ -16742,7 +16756,7 @@ static void fuzz_aliases_seeds(fuzz_take *take, void *ctx) {
 #define FUZZ(x) { #x, fuzz_##x, fuzz_##x##_seeds }
 
 static const fuzz_target fuzz_targets[] = {
-    FUZZ(smtpd), FUZZ(smtpc), FUZZ(pop3d), FUZZ(pop3c), FUZZ(fetch),
+    FUZZ(smtpd), FUZZ(smtpc), FUZZ(pop3d), FUZZ(pop3c), FUZZ(fetcher),
     FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(scram), FUZZ(msg), FUZZ(queue),
 #ifndef MAIL_H_ONLY
     FUZZ(dns), FUZZ(disk), FUZZ(users), FUZZ(aliases)
@@ -17213,7 +17227,7 @@ typedef struct t_talks {
 
 static const t_talks t_all_talks[] = {
     T_TALKS(smtpd), T_TALKS(smtpc), T_TALKS(pop3d), T_TALKS(pop3c),
-    T_TALKS(fetch)
+    T_TALKS(fetcher)
 };
 
 static int t_wanted(const char *name, int argc, char **argv) {
