@@ -9463,18 +9463,28 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
     mail__journal_drain(v);
 }
 
-/* The end of a turn: what has come is flushed, if no other flush is out. The
-   next records begin on a page of their own: what is durable is never written
-   again, so no power loss in the middle of a write can take it along. */
+/* The next records begin on a page of their own: what is durable is never
+   written again, so no power loss in the middle of a write can take it along.
+   The file ends with a page, too: what makes it longer would write its last
+   one again. */
+static void mail__journal_page(mail_server *v, mail__segment *g) {
+    mail_err e;
+    g->at = (g->at + MAIL__PAGE - 1) / MAIL__PAGE * MAIL__PAGE;
+    if (g->ready >= g->at) return;
+    memset(v->block, 0, MAIL__PAGE);
+    e = v->sys.write(v->sys.ctx, g->file, g->ready, v->block,
+                     (size_t)(g->at - g->ready));
+    if (!v->filling.err) v->filling.err = e;
+    g->ready = g->at;
+}
+
+/* The end of a turn: what has come is flushed, if no other flush is out. */
 static void mail__journal_flush(mail_server *v) {
     mail__batch b = v->filling;
-    mail__segment *g;
     mail_err e;
     if (b.seg < 0 || v->flying.seg >= 0) return;
     mail__journal_write(v);
-    g = &v->segs[b.seg];
-    g->at = (g->at + MAIL__PAGE - 1) / MAIL__PAGE * MAIL__PAGE;
-    if (g->ready < g->at) g->ready = g->at;     /* no zeros before it either */
+    mail__journal_page(v, &v->segs[b.seg]);
     e = v->filling.err;
     b = v->filling;
     v->filling = v->flying;
