@@ -516,6 +516,7 @@ MAIL_DEF int mail_net_has(const mail_net *net, const mail_address *a);
 typedef struct mail_head {
     int  received;        /* Received fields so far: hops             */
     int  has_8bit;        /* an octet over 127, header or body        */
+    int  head_8bit;       /* one in the header                        */
     int  over;            /* the empty line has passed                */
     int  lines;           /* of the header, up to one that is no field */
     int64_t size;         /* octets of them                           */
@@ -994,6 +995,7 @@ typedef struct mail_pop3d {
     mail_pop3d_state state;        /* read only from here             */
     mail_err err;
     int      secure;               /* TLS runs                        */
+    int      utf8;                 /* UTF8 was said (RFC 6856)        */
     char     user[MAIL_USER_SIZE];
     size_t   count;                /* messages, the marked included   */
     int      top_over;             /* TOP has its lines: send no more */
@@ -1019,16 +1021,19 @@ MAIL_DEF mail_str mail_pop3d_out(const mail_pop3d *s);
 MAIL_DEF void     mail_pop3d_sent(mail_pop3d *s, size_t n);
 MAIL_DEF int64_t  mail_pop3d_tick(mail_pop3d *s, int64_t now);
 
-/* Your decision on LOGIN, APOP or PROOF: OK with the maildrop, or DENIED,
-   BUSY ([IN-USE], RFC 2449), TEMPFAIL (too many wrong passwords), anything
-   else ([SYS/TEMP], RFC 3206). KEYS is answered as in mail_smtpd_keys, or by
-   a refusal here. */
+/* Your decision on LOGIN, APOP or PROOF: OK with the maildrop, or DENIED
+   ([AUTH], RFC 3206), BUSY ([IN-USE], RFC 2449), TEMPFAIL (too many wrong
+   passwords), REFUSED ([SYS/PERM]: somebody must mend it first), anything
+   else ([SYS/TEMP]). KEYS is answered as in mail_smtpd_keys, or by a refusal
+   here. */
 MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                                    mail_drop *drops, size_t count);
 MAIL_DEF mail_err mail_pop3d_keys(mail_pop3d *s, const mail_keys *k,
                                   const char *nonce);
-/* On RETR: OK, then write its text and end; or why not. On UPDATE: OK, or
-   IO when some could not be removed. On TLS: OK, or why not now. */
+/* On RETR: OK, then write its text and end; or why not: UNABLE for a message
+   with addresses or fields in UTF-8 while s->utf8 is 0 ([UTF8], RFC 6856 5).
+   On UPDATE: OK, or IO when some could not be removed. On TLS: OK, or why not
+   now. */
 MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e);
 MAIL_DEF size_t   mail_pop3d_write(mail_pop3d *s, const char *p, size_t n);
 /* As mail_smtpc_write_to: big pieces, into your own memory. */
@@ -1058,6 +1063,7 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row);
     X(OFFER, "reads what the server can do") \
     X(STLS,  "said STLS") \
     X(TLS,   "TLS is being made: nothing more is said in clear") \
+    X(UTF8,  "said UTF8") \
     X(USER,  "said USER") \
     X(PASS,  "said PASS or APOP") \
     X(SASL,  "in the middle of AUTH") \
@@ -1078,7 +1084,8 @@ typedef enum mail_pop3c_state {
 
 enum {                       /* what an answer to CAPA offered (RFC 2449) */
     MAIL_CAPA_KNOWN = 1,     /* there was one: what is absent is not there */
-    MAIL_CAPA_USER = 2, MAIL_CAPA_STLS = 4
+    MAIL_CAPA_USER = 2, MAIL_CAPA_STLS = 4,
+    MAIL_CAPA_UTF8 = 8, MAIL_CAPA_UTF8_USER = 16      /* RFC 6856 2     */
 };
 
 typedef struct mail_pop3c_opts {
@@ -1087,6 +1094,8 @@ typedef struct mail_pop3c_opts {
     const char *nonce;       /* as in mail_smtpc_opts                    */
     int     plaintext_ok;    /* the same: AUTH PLAIN, LOGIN, USER, PASS  */
     int     apop;            /* 1: APOP or nothing                       */
+    int     ascii;           /* 1: never says UTF8, and what needs it is
+                                not handed out. 0: says it, if offered   */
     int     basic;           /* 1: no CAPA: logs in at once, as in 1996:
                                 for class                                */
     int64_t timeout;         /* ms of silence: 60,000                    */
@@ -1099,6 +1108,7 @@ typedef struct mail_pop3c {
     mail_pop3c_state state;  /* read only from here                      */
     mail_err err;
     int      secure;         /* TLS runs                                 */
+    int      utf8;           /* the server has said yes to UTF8          */
     unsigned capa, mechs;    /* MAIL_CAPA_ and MAIL_SASL_ bits           */
     char     offer[128];     /* what it named for a login                */
     char     words[512];     /* the last status line, without +OK, -ERR  */
@@ -3151,6 +3161,7 @@ MAIL_DEF void mail_head_feed(mail_head *h, mail_str text) {
     for (i = 0; i < text.n && !h->over; i++) {
         char c = text.p[i];
         int folded = h->line++ == 0 && h->lines && (c == ' ' || c == '\t');
+        h->head_8bit |= (unsigned char)c > 127;
         if ((c == ':' || folded) && h->kind == MAIL__NO_FIELD)
             h->kind = MAIL__FIELD;
         if (c == '\n') mail__head_line(h);
@@ -5204,8 +5215,16 @@ static int mail__pop3d_in_clear(mail_pop3d *s) {
     return 1;
 }
 
+/* What a name or a password may be, RFC 6856 2.2. Nothing is normalised: it
+   is compared octet by octet. */
+static int mail__pop3d_no_utf8(mail_pop3d *s, mail_str arg) {
+    if (mail__utf8_ok(arg)) return 0;
+    mail__pop3d_refuse(s, "[AUTH] neither ASCII nor UTF-8");
+    return 1;
+}
+
 static void mail__pop3d_user(mail_pop3d *s, mail_str arg) {
-    if (mail__pop3d_in_clear(s)) return;
+    if (mail__pop3d_in_clear(s) || mail__pop3d_no_utf8(s, arg)) return;
     /* +OK whoever it is: a -ERR would tell who has a mailbox (1939-18). A
        name that fits nobody is forgotten, and its password is refused. */
     if (!mail_copy(s->user, sizeof s->user, arg)) s->user[0] = 0;
@@ -5215,6 +5234,7 @@ static void mail__pop3d_user(mail_pop3d *s, mail_str arg) {
 
 /* The argument is all that follows the space: a password may hold some. */
 static void mail__pop3d_pass(mail_pop3d *s, mail_str arg) {
+    if (mail__pop3d_no_utf8(s, arg)) return;
     s->state = MAIL_POP3D_AUTH;
     mail__pop3d_event(s, MAIL_EV_LOGIN, 1);
     s->ev.user = mail_s(s->user);
@@ -5229,6 +5249,11 @@ static void mail__pop3d_apop(mail_pop3d *s, mail_str arg) {
     }
     if (digest.n != 32 || !mail_copy(s->user, sizeof s->user, name)) {
         mail__pop3d_refuse(s, "APOP takes a name and 32 hex digits");
+        return;
+    }
+    if (mail__is_8bit(name)) {       /* RFC 6856 2.2 wants SASLprep: not here */
+        s->user[0] = 0;
+        mail__pop3d_refuse(s, "[AUTH] APOP takes a name in ASCII");
         return;
     }
     mail__pop3d_event(s, MAIL_EV_APOP, 1);
@@ -5454,29 +5479,44 @@ static void mail__pop3d_quit(mail_pop3d *s, mail_str arg) {
     mail__pop3d_over(s);
 }
 
+/* RFC 2595 4: in AUTHORIZATION only; RFC 6856 2.1: not after UTF8. */
+static int mail__pop3d_may_stls(const mail_pop3d *s) {
+    return mail__tls_due(s->opts.tls, s->secure) && !s->utf8 &&
+           s->state != MAIL_POP3D_TRANS;
+}
+
+/* The same before and after the login (RFC 2449 5), but for STLS: a client
+   need not ask twice. */
 static void mail__pop3d_capa(mail_pop3d *s, mail_str arg) {
     (void)arg;
     mail__pop3d_say(s, "+OK");
     if (mail__pop3d_may_login(s)) mail__pop3d_say(s, "USER");
-    if (mail__tls_due(s->opts.tls, s->secure) &&
-        s->state != MAIL_POP3D_TRANS) mail__pop3d_say(s, "STLS");
+    if (mail__pop3d_may_stls(s)) mail__pop3d_say(s, "STLS");
     if (mail__pop3d_may_login(s))
         mail__pop3d_say(s, "SASL %s", mail__sasl_offer);
     mail__pop3d_say(s, "TOP");
     mail__pop3d_say(s, "UIDL");
+    mail__pop3d_say(s, "UTF8 USER");
     mail__pop3d_say(s, "PIPELINING");
     mail__pop3d_say(s, "RESP-CODES");
     mail__pop3d_say(s, "AUTH-RESP-CODE");
+    mail__pop3d_say(s, "LOGIN-DELAY 0");
     mail__pop3d_say(s, "EXPIRE NEVER");
     mail__pop3d_say(s, "IMPLEMENTATION mail.h-" MAIL_VERSION);
     mail__pop3d_say(s, ".");
 }
 
-/* RFC 2595 4: in AUTHORIZATION only. */
+static void mail__pop3d_utf8(mail_pop3d *s, mail_str arg) {
+    (void)arg;
+    s->utf8 = 1;
+    mail__pop3d_say(s, "+OK UTF-8 from here on");
+}
+
 static void mail__pop3d_stls(mail_pop3d *s, mail_str arg) {
     (void)arg;
     if (s->secure) mail__pop3d_refuse(s, "TLS runs already");
-    else if (!mail__tls_due(s->opts.tls, s->secure))
+    else if (s->utf8) mail__pop3d_refuse(s, "STLS comes before UTF8");
+    else if (!mail__pop3d_may_stls(s))
         mail__pop3d_refuse(s, "TLS is not offered here");
     else mail__pop3d_event(s, MAIL_EV_TLS, 1);
 }
@@ -5503,6 +5543,8 @@ static const mail__pop3d_verb mail__pop3d_verbs[] = {
      "+ for more, then as PASS"},
     {"STLS", MAIL__LOGGING_IN, MAIL__NO_ARG, mail__pop3d_stls, "TLS",
      "+OK; then AUTH, all forgotten"},
+    {"UTF8", MAIL__LOGGING_IN, MAIL__NO_ARG, mail__pop3d_utf8, "AUTH",
+     "+OK: fields may be in UTF-8"},
     {"STAT", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_stat, "",
      "+OK count octets"},
     {"LIST", MAIL__POP(TRANS), MAIL__MAY_ARG, mail__pop3d_list, "",
@@ -5692,7 +5734,10 @@ MAIL_DEF mail_err mail_pop3d_login(mail_pop3d *s, mail_err e,
                           ? "[SYS/TEMP] too many wrong passwords: try again "
                             "later" :
                           e == MAIL_ERR_BUSY
-                          ? "[IN-USE] another session has this maildrop"
+                          ? "[IN-USE] another session has this maildrop" :
+                          e == MAIL_ERR_REFUSED
+                          ? "[SYS/PERM] the maildrop cannot be opened: it "
+                            "must be mended first"
                           : "[SYS/TEMP] the maildrop cannot be opened now");
     if (e == MAIL_ERR_DENIED && ++s->denied >= 3)
         mail_pop3d_bye(s, "three wrong passwords");
@@ -5717,7 +5762,10 @@ MAIL_DEF mail_err mail_pop3d_reply(mail_pop3d *s, mail_err e) {
         return MAIL_ERR_OK;
     }
     if (e) {
-        mail__pop3d_refuse(s, "[SYS/TEMP] the message cannot be read now");
+        mail__pop3d_refuse(s, e == MAIL_ERR_UNABLE
+                           ? "[UTF8] this message has addresses or fields in "
+                             "UTF-8: say UTF8 before the login"
+                           : "[SYS/TEMP] the message cannot be read now");
         return MAIL_ERR_OK;
     }
     s->state = MAIL_POP3D_SEND;
@@ -5881,6 +5929,14 @@ static void mail__pop3c_no_login(mail_pop3c *s, mail_err e,
     mail__pop3c_over(s, e);
 }
 
+/* USER and PASS are for ASCII, if the server does not say otherwise (RFC 6856
+   2.2); what AUTH sends is UTF-8 anyway. */
+static int mail__pop3c_ascii(const mail_pop3c *s) {
+    return (s->capa & MAIL_CAPA_UTF8_USER) ||
+           (!mail__is_8bit(mail_s(s->opts.user)) &&
+            !mail__is_8bit(mail_s(s->opts.password)));
+}
+
 /* Only when told to: whoever can make up a greeting and listen learns from a
    few digests what MD5 hides, and the server must know the password itself.
    SCRAM is better, and PLAIN within TLS. */
@@ -5889,6 +5945,12 @@ static void mail__pop3c_apop(mail_pop3c *s) {
     if (s->stamp[0] == 0) {
         mail__pop3c_no_login(s, MAIL_ERR_UNABLE, "the server offers no APOP: "
                              "there is no timestamp in its greeting");
+        return;
+    }
+    if (mail__is_8bit(mail_s(s->opts.user)) ||
+        mail__is_8bit(mail_s(s->opts.password))) {
+        mail__pop3c_no_login(s, MAIL_ERR_UNABLE, "APOP is for a name and a "
+                             "password in ASCII");
         return;
     }
     mail_apop(mail_s(s->stamp), mail_s(s->opts.password), digest);
@@ -5917,6 +5979,9 @@ static void mail__pop3c_login(mail_pop3c *s) {
     char why[MAIL__WHY];
     if (s->opts.apop) mail__pop3c_apop(s);
     else if (mech) mail__pop3c_auth(s, mech);
+    else if (user && show && !mail__pop3c_ascii(s))
+        mail__pop3c_no_login(s, MAIL_ERR_UNABLE, "the server takes no name "
+                             "and no password in UTF-8");
     else if (user && show) {
         s->state = MAIL_POP3C_USER;
         mail__pop3c_say(s, NULL, "USER %s", s->opts.user);
@@ -5937,6 +6002,20 @@ static void mail__pop3c_challenge(mail_pop3c *s, mail_str text) {
     mail_wipe(b64, sizeof b64);
 }
 
+/* Whoever can read fields in UTF-8 says so before the login, and after STLS
+   (RFC 6856 2.1). */
+static void mail__pop3c_may_utf8(mail_pop3c *s) {
+    if ((s->capa & MAIL_CAPA_UTF8) && !s->opts.ascii) {
+        s->state = MAIL_POP3C_UTF8;
+        mail__pop3c_say(s, NULL, "UTF8");
+    } else mail__pop3c_login(s);
+}
+
+static void mail__pop3c_is_utf8(mail_pop3c *s) {
+    s->utf8 = 1;
+    mail__pop3c_login(s);
+}
+
 /* It is known what the server offers, or that it does not say. The one
    place that decides what comes next. Where TLS is a must the offer is not
    even asked for: somebody in between could strip STLS from it. */
@@ -5945,7 +6024,7 @@ static void mail__pop3c_offered(mail_pop3c *s) {
         (s->capa & MAIL_CAPA_STLS || s->opts.tls == MAIL_TLS_MUST)) {
         s->state = MAIL_POP3C_STLS;
         mail__pop3c_say(s, NULL, "STLS");
-    } else mail__pop3c_login(s);
+    } else mail__pop3c_may_utf8(s);
 }
 
 static void mail__pop3c_tls_go(mail_pop3c *s) {
@@ -5955,7 +6034,7 @@ static void mail__pop3c_tls_go(mail_pop3c *s) {
 
 static void mail__pop3c_tls_no(mail_pop3c *s) {
     if (s->opts.tls != MAIL_TLS_MUST) {
-        mail__pop3c_login(s);
+        mail__pop3c_may_utf8(s);
         return;
     }
     mail_copy(s->words, sizeof s->words,
@@ -5997,6 +6076,9 @@ static void mail__pop3c_capa(mail_pop3c *s, mail_str line) {
         mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
     else if (mail_ieq(tag, mail_s("USER"))) s->capa |= MAIL_CAPA_USER;
     else if (mail_ieq(tag, mail_s("STLS"))) s->capa |= MAIL_CAPA_STLS;
+    else if (mail_ieq(tag, mail_s("UTF8")))
+        s->capa |= mail_ieq(mail_trim(rest), mail_s("USER"))
+                   ? MAIL_CAPA_UTF8 | MAIL_CAPA_UTF8_USER : MAIL_CAPA_UTF8;
     else if (mail_ieq(tag, mail_s("SASL"))) {
         s->mechs |= mail_sasl_list(rest);
         mail__add_words(s->offer, sizeof s->offer, rest);
@@ -6018,11 +6100,15 @@ static void mail__pop3c_ready(mail_pop3c *s) {
     mail__pop3c_event(s, MAIL_EV_READY, 1);
 }
 
-/* "[IN-USE]" and "[SYS/TEMP]" are for now (RFC 2449 8, RFC 3206). */
+/* Whose fault is it? "[IN-USE]", "[LOGIN-DELAY]" and "[SYS/TEMP]" are for now,
+   "[SYS/PERM]" until somebody mends it (RFC 2449 8, RFC 3206 4); the rest is
+   about the name and the password. */
 static void mail__pop3c_denied(mail_pop3c *s) {
     mail_str w = mail_s(s->words);
     mail__pop3c_over(s, mail_starts(w, "[IN-USE]") ? MAIL_ERR_BUSY :
-                        mail_starts(w, "[SYS/TEMP]") ? MAIL_ERR_TEMPFAIL
+                        mail_starts(w, "[SYS/TEMP]") ||
+                        mail_starts(w, "[LOGIN-DELAY]") ? MAIL_ERR_TEMPFAIL :
+                        mail_starts(w, "[SYS/PERM]") ? MAIL_ERR_REFUSED
                         : MAIL_ERR_DENIED);
 }
 
@@ -6076,10 +6162,12 @@ static const mail__pop3c_rule mail__pop3c_rules[MAIL_POP3C_COUNT] = {
      "+OK: says CAPA; basic: logs in"},
     {mail__pop3c_capas, mail__pop3c_offered, "OFFER",
      "+OK: a list; -ERR: logs in"},
-    {NULL, NULL, "SASL or USER", "lines, until a dot alone: logs in"},
+    {NULL, NULL, "STLS, UTF8, SASL or USER", "lines, until a dot alone"},
     {mail__pop3c_tls_go, mail__pop3c_tls_no, "TLS",
      "+OK: TLS; else ends or goes on"},
     {NULL, NULL, "CAPA", "your handshake"},
+    {mail__pop3c_is_utf8, mail__pop3c_login, "SASL or USER",
+     "either way: logs in"},
     {mail__pop3c_pass, mail__pop3c_denied, "PASS", "+OK: says PASS"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY", "+OK: logged in"},
     {mail__pop3c_ready, mail__pop3c_denied, "READY",
@@ -11488,9 +11576,45 @@ static void mail__pop3d_admit(mail_server *v, mail_conn *c, mail__user *u,
     } else mail__pop3d_answer(v, c, e);
 }
 
+/* Did it come by SMTPUTF8? The newest Received field says so, after "with":
+   UTF8SMTP, UTF8SMTPS ... (RFC 6531 4.3). */
+static int mail__came_utf8(mail_str head) {
+    mail_str line = mail_cut(&head, '\n'), last = mail_s("");
+    while (head.n && line.n && !mail_starts(line, "Received:"))
+        line = mail_cut(&head, '\n');
+    while (line.n) {
+        mail_str word = mail_cut(&line, ' ');
+        if (mail_ieq(last, mail_s("with")) || mail_ieq(last, mail_s("\twith")))
+            return mail_starts(word, "UTF8SMTP");
+        last = word;
+        if (line.n == 0 && head.n && (head.p[0] == ' ' || head.p[0] == '\t'))
+            line = mail_cut(&head, '\n');
+    }
+    return 0;
+}
+
+/* Is this file a message that only a client with UTF8 may have (RFC 6856
+   2.1)? Not every one with octets over 127 in its header: in many old ones
+   they are no UTF-8, and clients have always been given them. */
+static int mail__needs_utf8(mail_server *v, int file) {
+    mail_head h;
+    int64_t n, at = 0;
+    memset(&h, 0, sizeof h);
+    while (!h.over && !h.head_8bit && at <= v->opts.max_header * 2 &&
+           (n = v->sys.read(v->sys.ctx, file, at, v->block,
+                            MAIL__BLOCK)) > 0) {
+        mail_str text = mail_sn(v->block, (size_t)n);
+        if (at == 0 && !mail__came_utf8(text)) return 0;
+        mail_head_feed(&h, text);
+        at += n;
+    }
+    return h.head_8bit;
+}
+
 static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
                                 const mail_event *ev) {
     char path[MAIL_NAME_SIZE + 80];
+    mail_err e;
     c->file = -1;
     c->at = 0;
     if (c->user) {
@@ -11499,8 +11623,11 @@ static void mail__pop3d_on_retr(mail_server *v, mail_conn *c,
         mail__box_path(c, (size_t)ev->number - 1, path);
         c->file = v->sys.open(v->sys.ctx, path, MAIL_OPEN_READ);
     }
-    if (c->file < 0) c->file = -1;
-    mail_pop3d_reply(&c->u.pop3d, c->file < 0 ? MAIL_ERR_IO : MAIL_ERR_OK);
+    e = c->file < 0 ? MAIL_ERR_IO :
+        !c->u.pop3d.utf8 && mail__needs_utf8(v, c->file) ? MAIL_ERR_UNABLE
+                                                         : MAIL_ERR_OK;
+    if (e) mail__conn_file(v, c);
+    mail_pop3d_reply(&c->u.pop3d, e);
 }
 
 static void mail__update_done(mail_server *v, void *arg, mail_err e) {

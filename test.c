@@ -570,7 +570,8 @@ T_EOF(fetcher)
            password is secret, for "busy" nothing can be looked up. Notes:
            the envelope and the text of each accepted message.
    pop3d   bob (secret) has three messages; carol's maildrop is in use,
-           dave's is broken; mrose (tanstaaf) comes with APOP.
+           dave's is broken, erin's for good; mrose (tanstaaf) comes with
+           APOP. Message utf8= is for who has said UTF8.
    smtpc   sends text= to each of to=, mails= times. Notes: all replies.
    pop3c   does what do= says, a command after the other; asks CAPA with
            capa.
@@ -783,6 +784,9 @@ static mail_err t_pop3d_who(const mail_event *ev) {
         return ev->code ? MAIL_ERR_OK : MAIL_ERR_DENIED;
     if (mail_eq(ev->user, mail_s("carol"))) return MAIL_ERR_BUSY;
     if (mail_eq(ev->user, mail_s("dave"))) return MAIL_ERR_IO;
+    if (mail_eq(ev->user, mail_s("erin"))) return MAIL_ERR_REFUSED;
+    if (mail_eq(ev->user, mail_s("\xEA\xB9\x80")) &&
+        mail_eq(ev->secret, mail_s("\xED\x95\x9C"))) return MAIL_ERR_OK;
     if (mail_eq(ev->user, mail_s("spacy")) &&
         mail_eq(ev->secret, mail_s(" two  words "))) return MAIL_ERR_OK;
     return mail_eq(ev->user, mail_s("bob")) &&
@@ -815,6 +819,8 @@ static void t_pop3d_event(t_run *r, const mail_event *ev) {
         CHECK(r->msg >= 1 && r->msg <= 3);
         r->at = 0;
         if (t_opt_number(r->opts, "lost") == r->msg) e = MAIL_ERR_IO;
+        if (t_opt_number(r->opts, "utf8") == r->msg &&
+            !((mail_pop3d *)r->s)->utf8) e = MAIL_ERR_UNABLE;
         if (e) r->msg = 0;
         break;
     case MAIL_EV_TLS:
@@ -1003,6 +1009,11 @@ static void t_pop3c_init(t_run *r) {
     opts.user = "bob";
     opts.password = t_opt(r->opts, "apop", NULL) ? "tanstaaf" : "secret";
     if (t_opt(r->opts, "apop", NULL)) opts.user = "mrose";
+    if (t_opt(r->opts, "kim", NULL)) {
+        opts.user = "\xEA\xB9\x80";
+        opts.password = "\xED\x95\x9C";
+    }
+    opts.ascii = t_opt(r->opts, "ascii", NULL);
     opts.plaintext_ok = !t_opt(r->opts, "cautious", NULL);
     if (t_opt(r->opts, "scram", NULL)) {
         opts.user = "user";
@@ -2041,6 +2052,11 @@ static void test_smtpc_talk(size_t i) {
 #define T_IN   T_OK "C: USER bob\nS: +OK...\nC: PASS secret\n" \
                "S: +OK 3 messages, 84 octets\n"
 #define T_SASL "S: SASL SCRAM-SHA-256 PLAIN LOGIN\n"
+#define T_KIM  "\xEA\xB9\x80"
+#define T_HAN  "\xED\x95\x9C"
+#define T_REST "S: TOP\nS: UIDL\nS: UTF8 USER\nS: PIPELINING\n" \
+               "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: LOGIN-DELAY 0\n" \
+               "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\n"
 #define T_OUT  "C: QUIT\nS: +OK...\n"
 
 #define T_MINUTE(s) "T: " s "\nC: USER bob\nS: +OK...\n"
@@ -2142,10 +2158,7 @@ static const t_dialogue t_pop3d_talks[] = {
       T_OK "C: USER bob\nS: +OK...\n" T_OUT "M: closed\n" },
     { "1939-19 2449-1 PASS only after USER, not after CAPA either",
       T_OK "C: PASS secret\nS: -ERR...\nC: USER bob\nS: +OK...\nC: CAPA\n"
-      "S: +OK...\nS: USER\n" T_SASL "S: TOP\nS: UIDL\nS: PIPELINING\n"
-      "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: EXPIRE NEVER\n"
-      "S: IMPLEMENTATION...\nS: .\n"
-      "C: PASS secret\nS: -ERR...\n" T_OUT "M: closed\n" },
+      "S: +OK...\nS: USER\n" T_SASL T_REST "C: PASS secret\nS: -ERR...\n" T_OUT "M: closed\n" },
     { "1939-40 USER and PASS after the login",
       T_IN "C: USER bob\nS: -ERR...\nC: PASS secret\nS: -ERR...\n" T_OUT
       "M: removed\nM: closed\n" },
@@ -2225,14 +2238,10 @@ static const t_dialogue t_pop3d_talks[] = {
       "S: -ERR [AUTH] ...\n" T_OUT "M: closed\n" },
     { "2449-5 no passwords on this connection",
       "O: no_login\n" T_OK "C: USER bob\nS: -ERR [AUTH] ...\nC: PASS secret\n"
-      "S: -ERR...\nC: CAPA\nS: +OK...\nS: TOP\nS: UIDL\nS: PIPELINING\n"
-      "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: EXPIRE NEVER\n"
-      "S: IMPLEMENTATION...\nS: .\n" T_OUT "M: closed\n" },
+      "S: -ERR...\nC: CAPA\nS: +OK...\n" T_REST T_OUT "M: closed\n" },
     { "2449-1 2449-4 CAPA after the login",
-      T_IN "C: CAPA\nS: +OK...\nS: USER\n" T_SASL "S: TOP\nS: UIDL\n"
-      "S: PIPELINING\n"
-      "S: RESP-CODES\nS: AUTH-RESP-CODE\nS: EXPIRE NEVER\n"
-      "S: IMPLEMENTATION...\nS: .\nC: CAPA x\nS: -ERR...\n" T_OUT
+      T_IN "C: CAPA\nS: +OK...\nS: USER\n" T_SASL T_REST
+      "C: CAPA x\nS: -ERR...\n" T_OUT
       "M: removed\nM: closed\n" },
     { "1939-2 1939-37 keywords in any case; arguments where none belong",
       T_OK "C: user bob\nS: +OK...\nC: PaSs secret\nS: +OK...\nC: stat\n"
@@ -2247,13 +2256,10 @@ static const t_dialogue t_pop3d_talks[] = {
       "M: closed\n" },
     { "2595-2 2595-3 STLS: offered, then all that was said is forgotten",
       "O: tls=1\n" T_OK "C: CAPA\nS: +OK...\nS: USER\nS: STLS\n" T_SASL
-      "S: TOP\n"
-      "S: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
-      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\nS: +OK...\n"
+      T_REST "C: USER bob\nS: +OK...\n"
       "C: STLS\nS: +OK begin TLS\nM: tls OK\nC: PASS secret\nS: -ERR...\n"
       "C: STLS\nS: -ERR TLS runs already\nC: CAPA\nS: +OK...\nS: USER\n" T_SASL
-      "S: TOP\nS: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
-      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\nS: +OK...\n"
+      T_REST "C: USER bob\nS: +OK...\n"
       "C: PASS secret\nS: +OK 3...\nC: STLS\nS: -ERR...\n" T_OUT
       "M: removed\nM: closed\n" },
     { "2595-1 STLS in TRANSACTION, and with an argument",
@@ -2269,9 +2275,7 @@ static const t_dialogue t_pop3d_talks[] = {
       "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3...\n" T_OUT
       "M: removed\nM: closed\n" },
     { "2595 where TLS is a must: no name and no password before it",
-      "O: tls=2 apop\nS: +OK...\nC: CAPA\nS: +OK...\nS: STLS\nS: TOP\n"
-      "S: UIDL\nS: PIPELINING\nS: RESP-CODES\nS: AUTH-RESP-CODE\n"
-      "S: EXPIRE NEVER\nS: IMPLEMENTATION...\nS: .\nC: USER bob\n"
+      "O: tls=2 apop\nS: +OK...\nC: CAPA\nS: +OK...\nS: STLS\n" T_REST "C: USER bob\n"
       "S: -ERR [AUTH] say STLS first\nC: PASS secret\nS: -ERR...\n"
       "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: -ERR...\n"
       "C: STLS\nS: +OK...\nM: tls OK\nC: USER bob\nS: +OK...\n"
@@ -2296,6 +2300,50 @@ static const t_dialogue t_pop3d_talks[] = {
       "O: lost=2\n" T_IN "C: RETR 2\nS: -ERR [SYS/TEMP] ...\nC: RETR 3\n"
       "S: +OK...\nS: Subject: empty\nS: \nS: .\n" T_OUT
       "M: removed\nM: closed\n" },
+    { "2449 CAPA: what is in the list before the login is in it after it, "
+      "but STLS",
+      "O: tls=1\n" T_OK "C: CAPA\nS: +OK...\nS: USER\nS: STLS\n" T_SASL
+      T_REST "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3...\n"
+      "C: CAPA\nS: +OK...\nS: USER\n" T_SASL T_REST T_OUT
+      "M: removed\nM: closed\n" },
+    { "3206 [SYS/PERM]: somebody must mend the maildrop first",
+      T_OK "C: USER erin\nS: +OK...\nC: PASS x\nS: -ERR [SYS/PERM] ...\n"
+      T_OUT "M: closed\n" },
+    { "6856 a message with fields in UTF-8 is for who has said UTF8",
+      "O: utf8=2\n" T_OK "C: UTF8\nS: +OK...\nC: USER bob\nS: +OK...\n"
+      "C: PASS secret\nS: +OK 3...\nC: RETR 2\nS: +OK 36 octets\n"
+      "S: Subject: dots\nS: \nS: ..\nS: ...two\nS: ..x\nS: end\nS: .\n"
+      "C: TOP 2 0\nS: +OK...\nS: Subject: dots\nS: \nS: .\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "6856 who has not gets [UTF8], and nothing else changes",
+      "O: utf8=2\n" T_IN "C: STAT\nS: +OK 3 84\nC: RETR 2\n"
+      "S: -ERR [UTF8] ...\nC: TOP 2 0\nS: -ERR [UTF8] ...\nC: LIST 2\n"
+      "S: +OK 2 36\nC: RETR 3\nS: +OK...\nS: Subject: empty\nS: \nS: .\n"
+      "C: DELE 2\nS: +OK...\n" T_OUT "M: removed 2\nM: closed\n" },
+    { "6856 UTF8 in AUTHORIZATION only, without an argument; twice is once",
+      T_OK "C: UTF8 x\nS: -ERR...\nC: UTF8\nS: +OK...\nC: UTF8\n"
+      "S: +OK...\nC: USER bob\nS: +OK...\nC: UTF8\nS: +OK...\n"
+      "C: PASS secret\nS: -ERR...\nC: USER bob\nS: +OK...\n"
+      "C: PASS secret\nS: +OK 3...\nC: UTF8\nS: -ERR...\n" T_OUT
+      "M: removed\nM: closed\n" },
+    { "6856 no STLS after UTF8, and the list says so; UTF8 after STLS",
+      "O: tls=1\n" T_OK "C: UTF8\nS: +OK...\nC: STLS\n"
+      "S: -ERR STLS comes before UTF8\nC: CAPA\nS: +OK...\nS: USER\n"
+      T_SASL T_REST "C: QUIT\nS: +OK...\nM: closed\n" },
+    { "6856 UTF8 USER: a name and a password in UTF-8",
+      T_OK "C: USER " T_KIM "\nS: +OK...\nC: PASS " T_HAN "\n"
+      "S: +OK 3...\n" T_OUT "M: removed\nM: closed\n" },
+    { "6856 octets that are neither ASCII nor UTF-8: an overlong form, a "
+      "surrogate, EUC-KR; none of them reaches the owner",
+      T_OK "C: USER \xC0\x80\nS: -ERR [AUTH] neither...\n"
+      "C: USER bob\nS: +OK...\nC: PASS \xED\xA0\x80\n"
+      "S: -ERR [AUTH] neither...\nC: PASS secret\nS: -ERR USER...\n"
+      "C: USER bob\nS: +OK...\nC: PASS \xB1\xE8\n"
+      "S: -ERR [AUTH] neither...\n" T_OUT "M: closed\n" },
+    { "6856 APOP is for names in ASCII",
+      "O: apop\nS: +OK...\n"
+      "C: APOP " T_KIM " c4c9334bac560ecc979e58001b3e22fb\n"
+      "S: -ERR [AUTH] APOP...\n" T_OUT "M: closed\n" },
     { "2449 pipelined: the whole session in one packet",
       T_OK "C: USER bob\nC: PASS secret\nC: STAT\nC: RETR 3\nC: DELE 3\n"
       "C: QUIT\nS: +OK...\nS: +OK 3...\nS: +OK 3 84\nS: +OK 18 octets\n"
@@ -2443,6 +2491,37 @@ static const t_dialogue t_pop3c_talks[] = {
       "S: +OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>\n"
       "C: CAPA\nS: +OK <a@b>\nS: .\n"
       "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: +OK\n" T_END },
+    { "6856 UTF8 is offered: said before the login, and after STLS",
+      "O: capa tls=1\nS: +OK ready\nC: CAPA\nS: +OK\nS: UTF8\nS: STLS\n"
+      "S: .\nC: STLS\nS: +OK\nM: tls OK\nC: CAPA\nS: +OK\nS: USER\n"
+      "S: UTF8\nS: .\nC: UTF8\nS: +OK\nC: USER bob\nS: +OK\n"
+      "C: PASS secret\nS: +OK in\n" T_END },
+    { "6856 the server says no to UTF8: on without it",
+      "O: capa\nS: +OK ready\nC: CAPA\nS: +OK\nS: UTF8 USER\n"
+      "S: SASL PLAIN\nS: .\nC: UTF8\nS: -ERR not now\n"
+      "C: AUTH PLAIN AGJvYgBzZWNyZXQ=\nS: +OK in\n" T_END },
+    { "6856 who cannot read it does not say it",
+      "O: capa ascii\nS: +OK ready\nC: CAPA\nS: +OK\nS: UTF8\nS: USER\n"
+      "S: .\nC: USER bob\nS: +OK\nC: PASS secret\nS: +OK in\n" T_END },
+    { "6856 hung up after UTF8", "O: capa\nS: +OK ready\nC: CAPA\nS: +OK\n"
+      "S: UTF8\nS: USER\nS: .\nC: UTF8\nH:\nM: closed CLOSED \n" },
+    { "6856 UTF8 USER: a name and a password in UTF-8 may be said",
+      "O: capa kim\nS: +OK ready\nC: CAPA\nS: +OK\nS: USER\n"
+      "S: UTF8 USER\nS: .\nC: UTF8\nS: +OK\nC: USER " T_KIM "\n"
+      "S: +OK\nC: PASS " T_HAN "\nS: +OK in\n" T_END },
+    { "6856 without USER behind UTF8 they are not said",
+      "O: capa kim\nS: +OK ready\nC: CAPA\nS: +OK\nS: USER\nS: UTF8\n"
+      "S: .\nC: UTF8\nS: +OK\nM: closed UNABLE the server takes no name "
+      "and no password in UTF-8\n" },
+    { "6856 nor by an old server",
+      "O: capa kim\nS: +OK ready\nC: CAPA\nS: -ERR\nM: closed UNABLE the "
+      "server takes no name and no password in UTF-8\n" },
+    { "6856 but by AUTH they are: that is UTF-8 anyway",
+      "O: capa kim\nS: +OK ready\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\n"
+      "C: AUTH PLAIN AOq5gADtlZw=\nS: +OK in\n" T_END },
+    { "6856 and not by APOP",
+      "O: kim apop\nS: +OK <1@b>\nM: closed UNABLE APOP is for a name and "
+      "a password in ASCII\n" },
     { "an answer to CAPA that has no end",
       "O: capa\nS: +OK ready\nC: CAPA\nS: +OK list\n" T_CAPAS T_CAPAS
       T_CAPAS T_CAPAS "S: A\nM: closed PROTOCOL list\n" },
@@ -2461,6 +2540,14 @@ static const t_dialogue t_pop3c_talks[] = {
     { "3206 and 2449: not the password's fault",
       "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
       "S: -ERR [IN-USE] wait\nM: closed BUSY [IN-USE] wait\n" },
+    { "3206 [SYS/PERM]: nobody's password is wrong",
+      "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: -ERR [SYS/PERM] x\nM: closed REFUSED [SYS/PERM] x\n" },
+    { "3206 [AUTH], in any case", "S: +OK\nC: USER bob\nS: +OK\n"
+      "C: PASS secret\nS: -ERR [auth] x\nM: closed DENIED [auth] x\n" },
+    { "2449 [LOGIN-DELAY]: too soon",
+      "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
+      "S: -ERR [LOGIN-DELAY] x\nM: closed TEMPFAIL [LOGIN-DELAY] x\n" },
     { "3206 [SYS/TEMP]", "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
       "S: -ERR [SYS/TEMP] x\nM: closed TEMPFAIL [SYS/TEMP] x\n" },
     { "-ERR to QUIT: some were not removed",
@@ -5533,6 +5620,8 @@ static const struct { const char *line; char then[5][2]; } t_pop_orders[] = {
     {"*", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
            {'-', T_MARKED}}},
     {"STLS", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
+              {'-', T_MARKED}}},
+    {"UTF8", {{'+', T_AUTH}, {'+', T_AUTH}, {'-', T_AUTH}, {'-', T_TRANS},
               {'-', T_MARKED}}},
     {"STAT", {{'-', T_AUTH}, {'-', T_AUTH}, {'-', T_AUTH}, {'+', T_TRANS},
               {'+', T_MARKED}}},
@@ -9240,6 +9329,64 @@ static void test_world_sum_of_retr_is_list(void) {
     t_end(p);
 }
 
+/* RFC 6856: what came by SMTPUTF8 and has UTF-8 in its header is for who has
+   said UTF8. Who has not is told so, its sizes stay what they are, and he can
+   have the rest: what only looks like it. RFC 2449: LOGIN-DELAY 0. */
+static void test_world_utf8_is_for_who_says_so(void) {
+    static const char received[] = "Received: from c (%s)\n"
+        "\tby mail.b\n\twith %s id 1;\n\tnow\n%s\n\n%s\n";
+    static const struct { const char *from, *with, *field, *body; }
+    mails[] = {                           /* the first one only needs it */
+        { "c", "UTF8SMTPSA", "Subject: " T_HAN, "x" },
+        { "c", "ESMTP", "Subject: " T_HAN, "x" },
+        { "c", "UTF8SMTP", "Subject: x", T_HAN },
+        { "c", "SMTP", "Subject: with UTF8SMTP " T_HAN, "x" },
+        { "c", "ESMTP", "Received: a with UTF8SMTP b\nSubject: " T_HAN, "x" }
+    };
+    static const char *const says[2] = {
+        "USER bob\r\nPASS secret\r\n", "UTF8\r\nUSER bob\r\nPASS secret\r\n"
+    };
+    t_world *p = t_begin(0);
+    t_text say, heard, text;
+    size_t i, k;
+    memset(&say, 0, sizeof say);
+    memset(&heard, 0, sizeof heard);
+    memset(&text, 0, sizeof text);
+    for (i = 0; i < T_COUNT(mails); i++) {
+        char path[80];
+        text.n = 0;
+        t_addf(&text, received, mails[i].from, mails[i].with, mails[i].field,
+               mails[i].body);
+        snprintf(path, sizeof path, "mail/bob/cur/%d.a", (int)i + 1);
+        vdisk_put(&p->b->disk, path, t_str(&text));
+    }
+    for (k = 0; k < 2; k++) {
+        static t_slow s;
+        const char *at;
+        size_t n = 0;
+        say.n = heard.n = 0;
+        t_add(&say, mail_s(says[k]));
+        for (i = 0; i < T_COUNT(mails); i++)
+            t_addf(&say, "TOP %d 0\r\n", (int)i + 1);
+        t_add(&say, mail_s("RETR 1\r\nSTAT\r\nQUIT\r\n"));
+        t_slow_init(&s, &p->w, say.p, &heard);
+        world_call(&p->w, &s.a, "mail.b:110", parts[BOB].address);
+        world_run(&p->w, p->w.ms + 1000);
+        t_add(&heard, mail_sn("", 1));
+        for (at = heard.p; (at = strstr(at, "-ERR [UTF8] ")) != NULL; at++)
+            n++;
+        CHECK(s.a.over && n == (k ? 0 : 2));
+        for (n = 0, at = heard.p;
+             (at = strstr(at, "+OK the top of it")) != NULL; at++) n++;
+        CHECK(n == (k ? 5 : 4));
+        CHECK(strstr(heard.p, "\r\n+OK 5 ") != NULL);
+    }
+    t_free(&say);
+    t_free(&heard);
+    t_free(&text);
+    t_end(p);
+}
+
 /* A server whose bob has a SCRAM line of this password. */
 static void t_scram_users(t_world *p, const char *password) {
     char line[MAIL_SECRET_SIZE + 200];
@@ -9630,7 +9777,7 @@ static void test_world_no_login_in_clear_from_afar(void) {
     CHECK(t_contains(got, "250-AUTH") && t_contains(got, "235 2.7.0 "));
     got = t_talker_run(p, "mail.b:110", "CAPA\r\nUSER bob\r\nQUIT\r\n",
                        "never", "");
-    CHECK(t_contains(got, "STLS\r\n") && !t_contains(got, "USER\r\n"));
+    CHECK(t_contains(got, "STLS\r\n") && !t_contains(got, "\nUSER\r\n"));
     CHECK(t_contains(got, "-ERR [AUTH] say STLS first\r\n"));
     got = t_talker_run(p, "mail.b:110", "STLS\r\n", "begin TLS\r\n",
                        "USER bob\r\nPASS secret\r\nQUIT\r\n");
@@ -10702,6 +10849,7 @@ static void sim_pop3_command(sim *s, sim_talk *t, mail_str l) {
     if (mail_eq(word, mail_s("USER"))) what = 'u';
     if (mail_eq(word, mail_s("RSET"))) what = 'N';
     if (mail_eq(word, mail_s("STAT"))) what = '#';
+    if (mail_eq(word, mail_s("UTF8"))) what = '8';
     if (mail_eq(word, mail_s("AUTH"))) {
         what = 'P';
         sim_auth_names(t, rest);
@@ -11352,6 +11500,8 @@ static const struct { int port; const char *say; } sim_scripts[] = {
           "\fX-Sim: 900002\r\n\r\ntext\n.\nMAIL\n.\r\n\r\n.\nx\r\n." },
     { 110, "USER %s\r\nPASS p\r\nSTAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nTOP 1 3\r\n"
            "RETR 2\r\nDELE 1\r\nDELE 2\r\nDELE 3\r\n" },
+    { 110, "UTF8\r\nCAPA\r\nUSER %s\r\nPASS p\r\nUTF8\r\nCAPA\r\n"
+           "RETR 1\r\nQUIT\r\n" },
     { 110, "USER %s\r\nPASS p\r\nLIST\r\nUIDL\r\nDELE 1\r\nRETR 2\r\nRSET\r\n"
            "UIDL\r\nQUIT\r\n" }
 };
@@ -14676,7 +14826,8 @@ static void t_dialogue_fence(const t_doc *d, const t_kind *k,
     t_text t;
     int bad = t_now.bad;
     memset(&t, 0, sizeof t);
-    t_add(&t, mail_s("O: tutorial auth\n"));
+    t_add(&t, mail_s(k == &t_pop3d ? "O: tutorial tls=1\n"
+                                   : "O: tutorial auth\n"));
     t_add(&t, body);
     t_talk(k, t.p);
     if (t_now.bad > bad)
@@ -17182,6 +17333,7 @@ static const t_test t_tests[] = {
     T(test_limit_time_of_a_reply),
     T(test_world_files_whose_names_lie),
     T_OF(test_world_sum_of_retr_is_list, "1939-32 1939-33"),
+    T(test_world_utf8_is_for_who_says_so),
     T(test_world_password_memory),
     T(test_world_logins_with_a_proof),
     T(test_world_nobody_takes_as_long),
