@@ -2300,12 +2300,15 @@ static const t_dialogue t_pop3d_talks[] = {
       "O: lost=2\n" T_IN "C: RETR 2\nS: -ERR [SYS/TEMP] ...\nC: RETR 3\n"
       "S: +OK...\nS: Subject: empty\nS: \nS: .\n" T_OUT
       "M: removed\nM: closed\n" },
-    { "2449 CAPA: what is in the list before the login is in it after it, "
+    { "2449-5 CAPA: what is in the list before the login is in it after it, "
       "but STLS",
       "O: tls=1\n" T_OK "C: CAPA\nS: +OK...\nS: USER\nS: STLS\n" T_SASL
       T_REST "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3...\n"
       "C: CAPA\nS: +OK...\nS: USER\n" T_SASL T_REST T_OUT
       "M: removed\nM: closed\n" },
+    { "2449-2 a command of 255 octets with its CRLF, and one of 256",
+      T_OK "C: USER <x*248>\nS: +OK...\nC: USER <x*249>\n"
+      "S: -ERR line too long\n" T_OUT "M: closed\n" },
     { "3206 [SYS/PERM]: somebody must mend the maildrop first",
       T_OK "C: USER erin\nS: +OK...\nC: PASS x\nS: -ERR [SYS/PERM] ...\n"
       T_OUT "M: closed\n" },
@@ -2545,7 +2548,7 @@ static const t_dialogue t_pop3c_talks[] = {
       "S: -ERR [SYS/PERM] x\nM: closed REFUSED [SYS/PERM] x\n" },
     { "3206 [AUTH], in any case", "S: +OK\nC: USER bob\nS: +OK\n"
       "C: PASS secret\nS: -ERR [auth] x\nM: closed DENIED [auth] x\n" },
-    { "2449 [LOGIN-DELAY]: too soon",
+    { "2449-6 [LOGIN-DELAY]: too soon",
       "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
       "S: -ERR [LOGIN-DELAY] x\nM: closed TEMPFAIL [LOGIN-DELAY] x\n" },
     { "3206 [SYS/TEMP]", "S: +OK\nC: USER bob\nS: +OK\nC: PASS secret\n"
@@ -17645,11 +17648,11 @@ static const t_clause t_clauses[] = {
     { "2034-2", "its first digit is the code's", "not yet" },
     { "2034-3", "none in the greeting and behind EHLO", "not yet" },
     { "2449-1", "CAPA before the login and after it", NULL },
-    { "2449-2", "commands of 255 octets, not more", "not yet" },
+    { "2449-2", "commands of 255 octets, not more", NULL },
     { "2449-3", "[IN-USE]", NULL },
     { "2449-4", "CAPA with an argument: -ERR", NULL },
     { "2449-5", "what CAPA lists works", NULL },
-    { "2449-6", "[LOGIN-DELAY]", "there is none: 0 would be the delay" },
+    { "2449-6", "[LOGIN-DELAY]", NULL },
     { "2595-1", "STLS in AUTHORIZATION only", NULL },
     { "2595-2", "no STLS, and no offer of it, in TLS", NULL },
     { "2595-3", "all that was said before is forgotten", NULL },
@@ -17696,7 +17699,7 @@ static const t_clause t_clauses[] = {
     { "6152-2", "8-bit text does not go where it is not taken", NULL },
     { "6409-1", "submission: no mail without a login", NULL },
     { "6531", "SMTPUTF8", "not yet: no SMTPUTF8" },
-    { "6856", "UTF8 in POP3", "not yet: no UTF8" },
+    { "6856", "UTF8 in POP3", NULL },
     { "7504", "521 and 556", "not yet" },
     { "7505-1", "a null MX: failed at once, 5.1.10", NULL },
     { "7505-2", "a sender's domain with a null MX: 550 5.7.27",
