@@ -3793,7 +3793,8 @@ typedef struct sender {
     void *ctx;
     char  text[1024]; size_t text_at, text_n;       /* read, not sent */
     int   has_8bit, started, asked_data, ended;
-    int64_t size;
+    int64_t size;                   /* or -1: not known                */
+    mail_param param;               /* what else MAIL and RCPT say     */
     mail_err err;                   /* why nothing was sent            */
     int   code;                     /* the answer to the message       */
     char  words[512];
@@ -3805,7 +3806,9 @@ static void sender_start(sender *s) {
         return;
     }
     s->started = 1;
-    s->err = mail_smtpc_mail(&s->c, &s->from, s->size, s->has_8bit);
+    s->param.size = s->size > 0 ? s->size : 0;
+    s->param.body_8bit = s->has_8bit;
+    s->err = mail_smtpc_mail(&s->c, &s->from, &s->param);
     if (s->err) mail_smtpc_quit(&s->c);
 }
 
@@ -3813,7 +3816,8 @@ static void sender_rcpts(sender *s) {
     if (!s->started || s->err || s->asked_data ||
         s->c.state != MAIL_SMTPC_MAIL) return;
     while (s->next < s->nrcpts) {
-        if (mail_smtpc_rcpt(&s->c, &s->rcpts[s->next].path)) return;
+        if (mail_smtpc_rcpt(&s->c, &s->rcpts[s->next].path, &s->param))
+            return;
         s->next++;
     }
     s->asked_data = mail_smtpc_data(&s->c) == MAIL_ERR_OK;
@@ -4798,10 +4802,13 @@ static int bench_take(bench_conn *c) {
 /* The next message, if there is one; else QUIT. */
 static void bench_smtp_next(bench_conn *c) {
     bench *b = c->b;
+    mail_param p;
     mail_err e = MAIL_ERR_OK;
+    memset(&p, 0, sizeof p);
+    p.size = b->size;
     c->asked_rcpt = 0;
     while (bench_take(c)) {
-        e = mail_smtpc_mail(&c->s.smtp, &b->from, b->size, 0);
+        e = mail_smtpc_mail(&c->s.smtp, &b->from, &p);
         if (e == MAIL_ERR_OK) {
             c->to = b->next_to;
             b->next_to = (b->next_to + 1) % b->o.nto;
@@ -4818,7 +4825,7 @@ static void bench_smtp_ask(bench_conn *c) {
     mail_smtpc *s = &c->s.smtp;
     if (s->state == MAIL_SMTPC_READY) bench_smtp_next(c);
     if (s->state != MAIL_SMTPC_MAIL || c->asked_rcpt) return;
-    if (mail_smtpc_rcpt(s, &c->b->to[c->to])) return;
+    if (mail_smtpc_rcpt(s, &c->b->to[c->to], NULL)) return;
     c->asked_rcpt = 1;
     mail_smtpc_data(s);
 }

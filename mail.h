@@ -60,6 +60,7 @@
    SASL     names and passwords: SCRAM, PLAIN ... RFC 5802 4616 1939    ch.10
    DATE     dates of messages                     RFC 5322 3.3          ch.9
    ADDR     reverse-path, forward-path            RFC 5321 4.1.2  lab 2 ch.5
+   PARAM    what MAIL and RCPT say beside them    RFC 3461, 6531        ch.9
    MSG      header fields                         RFC 5322, 2047 lab 12 ch.12
    LINE     a line is not a packet                RFC 5321 2.3.8  lab 1 ch.2
    DOT      dot-stuffing                          RFC 5321 4.5.2  lab 5 ch.6
@@ -104,9 +105,8 @@
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
 
-   What this is not, on purpose: DSN parameters, CHUNKING and SMTPUTF8 are
-   not in this version; IMAP, spam filtering and DKIM are in none: they would
-   bury what the file is for. The records of TLS are no part of it: the
+   What this is not, on purpose: CHUNKING is not in this version; IMAP, spam
+   filtering and DKIM are in none: they would bury what the file is for. The records of TLS are no part of it: the
    sessions say when TLS begins, and their owner makes it.
 
    Security: what is refused
@@ -276,6 +276,9 @@ MAIL_DEF mail_err mail_number(mail_str s, int64_t max, int64_t *value);
    header field: 0..31 (so CR, LF, NUL) and 127. */
 MAIL_DEF int mail_has_control(mail_str s);
 
+/* Is s UTF-8, by RFC 3629: no overlong forms, no surrogates? */
+MAIL_DEF int mail_utf8_ok(mail_str s);
+
 /* A C string made of at most cap-1 octets of s. Returns 0 if it was cut. */
 MAIL_DEF int mail_copy(char *to, size_t cap, mail_str s);
 
@@ -400,8 +403,8 @@ enum { MAIL_SASL_PLAIN = 1, MAIL_SASL_LOGIN = 2, MAIL_SASL_SCRAM = 4 };
 MAIL_DEF unsigned mail_sasl_list(mail_str list);
 MAIL_DEF const char *mail_sasl_name(unsigned mech);  /* of one; or "" */
 
-/* A user name: 1..63 of a-z A-Z 0-9 . _ - and no dot first, so that it can
-   name a directory. */
+/* A user name: 1..63 octets, a-z A-Z 0-9 . _ - and UTF-8, and no dot first,
+   so that it can name a directory. */
 MAIL_DEF int mail_user_ok(mail_str name);
 
 /* Adds "{SCRAM-SHA-256}rounds,salt,StoredKey,ServerKey" (RFC 5803): the
@@ -462,7 +465,9 @@ MAIL_DEF void mail_date(mail_buf *b, int64_t seconds, int zone);
 /* ======================================================================
    [ADDR] reverse-path and forward-path       RFC 5321 4.1.2 | ch.5, lab 2
    The one reader of envelope addresses. What is ambiguous is refused, not
-   repaired.
+   repaired. It takes UTF-8 (RFC 6531 3.3) but for U+0080 to U+009F, which
+   some terminals obey, and does not normalise it: two ways to write what looks
+   the same are two addresses, as for every mail server on the way.
    ====================================================================== */
 
 #define MAIL_LOCAL_SIZE  65    /* RFC 5321 4.5.3.1.1: 64 octets  */
@@ -487,10 +492,19 @@ MAIL_DEF mail_err mail_path_mailbox(mail_str s, mail_path *out);
 MAIL_DEF void mail_path_write(mail_buf *b, const mail_path *p);
 MAIL_DEF int mail_path_null(const mail_path *p);
 MAIL_DEF int mail_path_same(const mail_path *a, const mail_path *b);
+/* Has it octets over 127? Then it goes to nobody without SMTPUTF8. */
+MAIL_DEF int mail_path_utf8(const mail_path *p);
 
-/* A domain name by letters, digits, hyphens; or a literal [127.0.0.1],
-   [IPv6:::1]. */
+/* A domain name by letters, digits, hyphens and UTF-8; or a literal
+   [127.0.0.1], [IPv6:::1]. */
 MAIL_DEF int mail_domain_ok(mail_str s);
+
+/* A domain as the name system has it: a label in UTF-8 (a U-label, RFC 5890)
+   becomes "xn--" and Punycode (RFC 3492). SYNTAX; TOOLONG: over 63 octets a
+   label, 255 in all. */
+MAIL_DEF mail_err mail_domain_ascii(mail_str s, char out[MAIL_DOMAIN_SIZE]);
+/* The same name, in whichever of the two forms? */
+MAIL_DEF int mail_domain_same(mail_str a, mail_str b);
 
 /* An address of the Internet protocol: IPv6, or IPv4 as ::ffff:192.0.2.1
    (RFC 4291 2.5.5.2). */
@@ -506,6 +520,49 @@ typedef struct mail_net { mail_address at; int bits; } mail_net;
    also for 192.0.2.1/24: an address is no name of a network. */
 MAIL_DEF mail_err mail_net_read(mail_str s, mail_net *out);
 MAIL_DEF int mail_net_has(const mail_net *net, const mail_address *a);
+
+/* ======================================================================
+   [PARAM] what MAIL and RCPT say beside the path   RFC 5321 4.1.2 | ch.9
+   One list for a server that reads it, a client that writes it, and the
+   queue, which keeps it in the same words.
+   ====================================================================== */
+
+enum {                       /* NOTIFY=: when to report, RFC 3461 4.1 */
+    MAIL_NOTIFY_NEVER = 1, MAIL_NOTIFY_SUCCESS = 2, MAIL_NOTIFY_FAILURE = 4,
+    MAIL_NOTIFY_DELAY = 8
+};
+enum { MAIL_RET_FULL = 1, MAIL_RET_HDRS = 2 };
+
+#define MAIL_ENVID_SIZE 101  /* RFC 3461 4.4: 100 octets */
+#define MAIL_ORCPT_SIZE 501  /* RFC 3461 4.2: 500 octets */
+
+typedef struct mail_param {
+    int64_t  size;           /* MAIL SIZE=: octets; 0: not said           */
+    int      body_8bit;      /* MAIL BODY=8BITMIME                        */
+    int      utf8;           /* MAIL SMTPUTF8: an address or the header has
+                                octets over 127                           */
+    int      ret;            /* MAIL RET=: what a report of a failure brings
+                                back, MAIL_RET_; 0: not said              */
+    char     envid[MAIL_ENVID_SIZE];  /* MAIL ENVID=: xtext, for reports  */
+    unsigned notify;         /* RCPT NOTIFY=: MAIL_NOTIFY_ bits; 0: not said,
+                                which is FAILURE and DELAY                */
+    char     orcpt[MAIL_ORCPT_SIZE];  /* RCPT ORCPT=: "rfc822;" and, in xtext,
+                                         whom the sender wrote to         */
+    unsigned said;           /* private: which of them were               */
+} mail_param;
+
+/* One more parameter, "RET=HDRS", of MAIL, or (rcpt) of RCPT. p is zero to
+   begin. NULL, or a refusal: "501 5.5.4 RET is ...". */
+MAIL_DEF const char *mail_param_read(mail_param *p, mail_str word, int rcpt);
+/* Adds each that is there, " RET=HDRS ENVID=x". SYNTAX if a string is not
+   what mail_param_read takes. */
+MAIL_DEF mail_err mail_param_write(mail_buf *b, const mail_param *p);
+
+/* xtext, RFC 3461 4: printable ASCII; "+", "=" and what is not a graphic
+   character as "+2B". SYNTAX, too, for what does not stand for printable
+   ASCII. out may be the memory of s; it takes at most s.n octets. */
+MAIL_DEF void mail_xtext_write(mail_buf *b, mail_str s);
+MAIL_DEF mail_err mail_xtext_read(mail_str s, char *out, size_t *n);
 
 /* ======================================================================
    [MSG] header fields                    RFC 5322, 5321 4.4 | ch.9, ch.12
@@ -533,7 +590,8 @@ typedef struct mail_received {
     const char *helo;      /* what the client called itself            */
     const char *address;   /* its address, "127.0.0.1"                 */
     const char *by;        /* our host name                            */
-    const char *with;      /* SMTP, ESMTP, ESMTPS, ESMTPSA (RFC 3848)  */
+    const char *with;      /* SMTP, ESMTP, ESMTPS, ESMTPSA (RFC 3848),
+                              UTF8SMTP ... (RFC 6531)                  */
     const char *id;        /* our name for the message                 */
     const mail_path *for_; /* the recipient if there is one only, or NULL */
     int64_t time; int zone;
@@ -687,6 +745,7 @@ typedef struct mail_event {
     int64_t  number;         /* which recipient (from 0), message (from 1) */
     int64_t  size;           /* octets declared, or -1                     */
     const mail_path *path;   /* MAIL, RCPT                                 */
+    const mail_param *param; /* server: MAIL, RCPT                         */
     mail_str text;           /* TEXT; a reply's words; a UID               */
     mail_str user, secret;   /* LOGIN, APOP; user: KEYS, PROOF             */
 } mail_event;
@@ -770,6 +829,7 @@ typedef struct mail_smtpd {
     char     user[MAIL_USER_SIZE];   /* who has logged in                */
     int      rcpts;                  /* forward-paths accepted           */
     int      body_8bit;              /* BODY=8BITMIME was said           */
+    int      utf8;                   /* SMTPUTF8 was said                */
     int64_t  size;                   /* octets of this message so far    */
 
     mail_event ev; uintptr_t home;   /* private from here                */
@@ -777,10 +837,11 @@ typedef struct mail_smtpd {
     unsigned char pending, active, hide, near_end;
     unsigned char met;               /* EHLO or HELO was said once       */
     int      errors, denied, junk, messages;
-    int64_t  declared, since, hurry;
+    int64_t  since, hurry;
     int64_t  began, text_began;      /* by tick; -1: it has not seen it  */
     mail_sasl sasl;
     mail_path path;
+    mail_param param;
     mail_dot_in dot;
     mail_out  out;
     mail_line line;
@@ -864,7 +925,8 @@ typedef enum mail_smtpc_state {
 
 enum {                       /* extensions the server offered */
     MAIL_EXT_PIPELINING = 1, MAIL_EXT_SIZE = 2, MAIL_EXT_8BITMIME = 4,
-    MAIL_EXT_AUTH = 8, MAIL_EXT_STARTTLS = 16
+    MAIL_EXT_AUTH = 8, MAIL_EXT_STARTTLS = 16, MAIL_EXT_DSN = 32,
+    MAIL_EXT_SMTPUTF8 = 64
 };
 
 typedef struct mail_smtpc_opts {
@@ -898,7 +960,7 @@ typedef struct mail_smtpc {
 
     mail_event ev; uintptr_t home;   /* private from here                */
     unsigned char pending, active, later, lines;
-    unsigned char mail_due, data_due, data_asked;
+    unsigned char mail_due, data_due, data_asked, utf8;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
     int64_t  since, text_began, text_size;
     mail_sasl sasl;
@@ -918,12 +980,17 @@ MAIL_DEF mail_str mail_smtpc_out(const mail_smtpc *s);
 MAIL_DEF void     mail_smtpc_sent(mail_smtpc *s, size_t n);
 MAIL_DEF int64_t  mail_smtpc_tick(mail_smtpc *s, int64_t now);
 
-/* MAIL FROM. size in octets, or -1: TOOLONG if the server's SIZE is less.
-   body_8bit: the text has octets over 127: UNABLE if the server does not
-   take them. Nothing is sent then. */
+/* MAIL FROM, with what p says; NULL: nothing. TOOLONG if the server's SIZE is
+   less than p->size; UNABLE if the text has octets over 127 (body_8bit), or an
+   address or the header has (utf8), and the server does not take them.
+   Nothing is sent then. What asks for reports is left out where the server has
+   no DSN: see ext. */
 MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
-                                  int64_t size, int body_8bit);
-MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to);
+                                  const mail_param *p);
+/* The same, for RCPT. UNABLE for an address in UTF-8 when mail did not say
+   utf8. */
+MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
+                                  const mail_param *p);
 MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s);
 /* Octets taken; 0 when the output is full, or it is not the time. */
 MAIL_DEF size_t   mail_smtpc_write(mail_smtpc *s, const char *p, size_t n);
@@ -1328,15 +1395,16 @@ MAIL_DEF const char *mail_fate_word(mail_fate f);
      'i'  id
      't'  text: octets in mailbox form, on the wire; 7 or 8 bits; apart: in
           ID.text
-     'f'  from, the reverse-path
-     'r'  to, a recipient
+     'f'  from, the reverse-path, and the parameters of its MAIL
+     'r'  to, a recipient, and those of its RCPT
      'o'  alias: the name that was written to, of the recipient before
      'a'  a report: about recipient number (from 0) of the message in text,
      'l'  or the same, but it is only late
-     0    the empty line that ends it. SYNTAX for anything else. */
+     0    the empty line that ends it. SYNTAX for anything else.
+   This is form 3. Form 2 had no parameters, and is read as well. */
 typedef struct mail_queue_line {
     char which; int eight, apart; int64_t number, size, wire;
-    mail_str text; mail_path path;
+    mail_str text; mail_path path; mail_param param;
 } mail_queue_line;
 MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q);
 MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out);
@@ -1406,8 +1474,8 @@ typedef enum mail_route_kind {
 
 /* Where does this forward-path go? LOCAL fills to with the user's name,
    RELAY with the next hop: "host:port" of a route, of the smarthost or of an
-   address literal; else the domain, whose mail hosts are to be found. to has
-   MAIL_NAME_SIZE + 8 octets. */
+   address literal; else the domain, as mail_domain_ascii writes it, whose mail
+   hosts are to be found. to has MAIL_NAME_SIZE + 8 octets. */
 MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to);
@@ -1812,6 +1880,58 @@ MAIL_DEF int mail_has_control(mail_str s) {
     for (i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] < 32 || s.p[i] == 127) return 1;
     return 0;
+}
+
+/* Eight octets at a time: this looks at every octet of every message. */
+static int mail__is_8bit(mail_str s) {
+    size_t i = 0;
+    uint64_t any = 0, eight;
+    for (; i + 8 <= s.n; i += 8) {
+        memcpy(&eight, s.p + i, 8);
+        any |= eight;
+    }
+    if (any & UINT64_C(0x8080808080808080)) return 1;
+    for (; i < s.n; i++)
+        if ((unsigned char)s.p[i] > 127) return 1;
+    return 0;
+}
+
+enum { MAIL__NO_CHAR = 0x110000 };
+
+/* Takes the code point off the front of s, which is not empty; NO_CHAR if
+   there is none. */
+static uint32_t mail__utf8_take(mail_str *s) {
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    unsigned char c = (unsigned char)s->p[0];
+    size_t more = c < 0x80 ? 0 : c < 0xc2 ? 9 : c < 0xe0 ? 1 : c < 0xf0 ? 2 :
+                  c < 0xf5 ? 3 : 9, k;
+    uint32_t v = more ? c & (0x3fu >> more) : c;
+    if (more >= s->n) return MAIL__NO_CHAR;
+    for (k = 1; k <= more; k++) {
+        unsigned char d = (unsigned char)s->p[k];
+        if ((d & 0xc0) != 0x80) return MAIL__NO_CHAR;
+        v = v << 6 | (d & 0x3fu);
+    }
+    if (v < least[more] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
+        return MAIL__NO_CHAR;
+    *s = mail_sn(s->p + 1 + more, s->n - 1 - more);
+    return v;
+}
+
+MAIL_DEF int mail_utf8_ok(mail_str s) {
+    while (s.n)
+        if (mail__utf8_take(&s) == MAIL__NO_CHAR) return 0;
+    return 1;
+}
+
+/* UTF-8 that may stand in a name: without the control characters that are
+   no octets under 32. */
+static int mail__utf8_name(mail_str s) {
+    while (s.n) {
+        uint32_t c = mail__utf8_take(&s);
+        if (c == MAIL__NO_CHAR || (c >= 0x80 && c < 0xa0)) return 0;
+    }
+    return 1;
 }
 
 MAIL_DEF int mail_copy(char *to, size_t cap, mail_str s) {
@@ -2286,8 +2406,9 @@ MAIL_DEF int mail_user_ok(mail_str name) {
         return 0;
     for (i = 0; i < name.n; i++)
         if (!mail__alnum(name.p[i]) && name.p[i] != '.' &&
-            name.p[i] != '_' && name.p[i] != '-') return 0;
-    return 1;
+            name.p[i] != '_' && name.p[i] != '-' &&
+            (unsigned char)name.p[i] < 128) return 0;
+    return mail__utf8_name(name);
 }
 
 /* 32 octets, of an HMAC or of a hash, as a slice. */
@@ -2852,9 +2973,11 @@ MAIL_DEF void mail_date(mail_buf *b, int64_t seconds, int zone) {
    [ADDR]
    ====================================================================== */
 
-/* atext, RFC 5322 3.2.3: what may stand in a local part without quotes. */
+/* atext, RFC 5322 3.2.3: what may stand in a local part without quotes; and
+   an octet of UTF-8 (RFC 6531 3.3), which is looked at later. */
 static int mail__atext(char c) {
-    return mail__alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
+    return mail__alnum(c) || (unsigned char)c > 127 ||
+           (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
 static int mail__ipv4_ok(mail_str s) {
@@ -2977,8 +3100,107 @@ MAIL_DEF int mail_net_has(const mail_net *net, const mail_address *a) {
     return 1;
 }
 
-/* Domain = sub-domain *("." sub-domain);  sub-domain = Let-dig [Ldh-str] */
+/* --- U-labels into A-labels: Punycode, RFC 3492 ------------------------- */
+
+static uint32_t mail__puny_adapt(uint32_t delta, uint32_t chars, int first) {
+    uint32_t k = 0;
+    delta /= first ? 700 : 2;
+    for (delta += delta / chars; delta > 455; k += 36) delta /= 35;
+    return k + 36 * delta / (delta + 38);
+}
+
+/* A number of variable length; each digit says whether it is the last. */
+static void mail__puny_number(mail_buf *b, uint32_t q, uint32_t bias) {
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint32_t k, t;
+    for (k = 36; ; k += 36) {
+        t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
+        if (q < t) break;
+        mail_buf_add(b, mail_sn(&digits[t + (q - t) % (36 - t)], 1));
+        q = (q - t) / (36 - t);
+    }
+    mail_buf_add(b, mail_sn(&digits[q], 1));
+}
+
+/* The code points in ASCII first; then, in the order of their values, the
+   others: how far each is from the one before, in value and in place. */
+static void mail__puny(mail_buf *b, const uint32_t *c, uint32_t n) {
+    uint32_t at = 128, delta = 0, bias = 72, done = 0, ascii, i;
+    for (i = 0; i < n; i++) {
+        char low = mail__lower((char)c[i]);
+        if (c[i] < 128) mail_buf_add(b, mail_sn(&low, 1)), done++;
+    }
+    ascii = done;
+    if (ascii) mail_buf_add(b, mail_s("-"));
+    for (; done < n; delta++, at++) {
+        uint32_t next = MAIL__NO_CHAR;
+        for (i = 0; i < n; i++)
+            if (c[i] >= at && c[i] < next) next = c[i];
+        delta += (next - at) * (done + 1);
+        at = next;
+        for (i = 0; i < n; i++) {
+            if (c[i] < at) delta++;
+            if (c[i] != at) continue;
+            mail__puny_number(b, delta, bias);
+            bias = mail__puny_adapt(delta, done + 1, done == ascii);
+            delta = 0;
+            done++;
+        }
+    }
+}
+
+static mail_err mail__label_ascii(mail_buf *b, mail_str label) {
+    uint32_t c[60], n = 0;               /* each takes an octet at least */
+    size_t at = b->n;
+    if (!mail__utf8_name(label)) return MAIL_ERR_SYNTAX;
+    while (label.n) {
+        if (n == sizeof c / sizeof c[0]) return MAIL_ERR_TOOLONG;
+        c[n++] = mail__utf8_take(&label);
+    }
+    mail_buf_add(b, mail_s("xn--"));
+    mail__puny(b, c, n);
+    return b->n - at > 63 ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+MAIL_DEF mail_err mail_domain_ascii(mail_str s, char out[MAIL_DOMAIN_SIZE]) {
+    mail_buf b = mail_buf_on(out, MAIL_DOMAIN_SIZE - 1);
+    mail_err e = MAIL_ERR_OK;
+    for (;;) {
+        mail_str rest = s, label = mail_cut(&rest, '.');
+        if (mail__is_8bit(label)) e = mail__label_ascii(&b, label);
+        else mail_buf_add(&b, label);
+        if (e || label.n == s.n) break;
+        mail_buf_add(&b, mail_s("."));
+        s = rest;
+    }
+    out[b.n] = 0;
+    return e ? e : b.full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+MAIL_DEF int mail_domain_same(mail_str a, mail_str b) {
+    char x[MAIL_DOMAIN_SIZE], y[MAIL_DOMAIN_SIZE];
+    if (!mail__is_8bit(a) && !mail__is_8bit(b)) return mail_ieq(a, b);
+    return !mail_domain_ascii(a, x) && !mail_domain_ascii(b, y) &&
+           mail_ieq(mail_s(x), mail_s(y));
+}
+
+/* sub-domain = Let-dig [Ldh-str] / U-label. How long a U-label may be is seen
+   in its other form. */
+static int mail__label_ok(mail_str label) {
+    char out[MAIL_DOMAIN_SIZE];
+    size_t i;
+    if (label.n == 0 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+        return 0;
+    for (i = 0; i < label.n; i++)
+        if (!mail__alnum(label.p[i]) && label.p[i] != '-' &&
+            (unsigned char)label.p[i] < 128) return 0;
+    return mail__is_8bit(label) ? mail_domain_ascii(label, out) == MAIL_ERR_OK
+                                : label.n <= 63;
+}
+
+/* Domain = sub-domain *("." sub-domain) */
 MAIL_DEF int mail_domain_ok(mail_str s) {
+    char out[MAIL_DOMAIN_SIZE];
     if (s.n == 0 || s.n >= MAIL_DOMAIN_SIZE) return 0;
     if (s.p[0] == '[') {
         if (s.p[s.n - 1] != ']') return 0;
@@ -2987,13 +3209,10 @@ MAIL_DEF int mail_domain_ok(mail_str s) {
             return mail__ipv6_ok(mail_sn(s.p + 5, s.n - 5));
         return mail__ipv4_ok(s);
     }
+    if (mail__is_8bit(s) && mail_domain_ascii(s, out)) return 0;
     for (;;) {
         mail_str rest = s, label = mail_cut(&rest, '.');
-        size_t i;
-        if (label.n == 0 || label.n > 63) return 0;
-        if (label.p[0] == '-' || label.p[label.n - 1] == '-') return 0;
-        for (i = 0; i < label.n; i++)
-            if (!mail__alnum(label.p[i]) && label.p[i] != '-') return 0;
+        if (!mail__label_ok(label)) return 0;
         if (label.n == s.n) return 1;
         s = rest;                /* a dot at the end leaves an empty label */
     }
@@ -3015,13 +3234,13 @@ static mail_err mail__local(mail_str *s, char out[MAIL_LOCAL_SIZE]) {
         if (!quoted && c == '.') {         /* not first, not twice, not last */
             if (n == 0 || out[n - 1] == '.') return MAIL_ERR_SYNTAX;
         } else if (!quoted && !mail__atext(c)) break;
-        if ((unsigned char)c < 32 || (unsigned char)c > 126)
-            return MAIL_ERR_SYNTAX;
+        if ((unsigned char)c < 32 || c == 127) return MAIL_ERR_SYNTAX;
         if (n == MAIL_LOCAL_SIZE - 1) return MAIL_ERR_TOOLONG;
         out[n++] = c;
     }
     if (n == 0 || (!quoted && out[n - 1] == '.')) return MAIL_ERR_SYNTAX;
     if (quoted && i++ == s->n) return MAIL_ERR_SYNTAX;
+    if (!mail__utf8_name(mail_sn(out, n))) return MAIL_ERR_SYNTAX;
     out[n] = 0;
     s->p += i;
     s->n -= i;
@@ -3116,26 +3335,198 @@ MAIL_DEF int mail_path_null(const mail_path *p) { return p->local[0] == 0; }
 
 MAIL_DEF int mail_path_same(const mail_path *a, const mail_path *b) {
     return strcmp(a->local, b->local) == 0 &&
-           mail_ieq(mail_s(a->domain), mail_s(b->domain));
+           mail_domain_same(mail_s(a->domain), mail_s(b->domain));
+}
+
+MAIL_DEF int mail_path_utf8(const mail_path *p) {
+    return mail__is_8bit(mail_s(p->local)) ||
+           mail__is_8bit(mail_s(p->domain));
+}
+
+/* A path that did not come from our reader may hold anything. */
+static int mail__path_sane(const mail_path *p) {
+    mail_str local = mail_s(p->local);
+    return !mail_has_control(local) && mail__utf8_name(local) &&
+           (p->domain[0] == 0 || mail_domain_ok(mail_s(p->domain)));
+}
+
+/* ======================================================================
+   [PARAM]
+   ====================================================================== */
+
+static int mail__xchar(char c) {
+    return c > ' ' && c < 127 && c != '+' && c != '=';
+}
+
+MAIL_DEF void mail_xtext_write(mail_buf *b, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        if (mail__xchar(s.p[i])) mail_buf_add(b, mail_sn(s.p + i, 1));
+        else mail_buf_fmt(b, "+%02X", (unsigned)(unsigned char)s.p[i]);
+}
+
+static int mail__hex_digit(char c) {
+    return mail__digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                           : -1;
+}
+
+/* xtext = *( xchar / hexchar );  hexchar = "+" 2(%x30-39 / %x41-46). What it
+   stands for goes into reports: a line break in it would write their fields
+   (CVE-2020-28026). */
+MAIL_DEF mail_err mail_xtext_read(mail_str s, char *out, size_t *n) {
+    size_t i;
+    *n = 0;
+    for (i = 0; i < s.n; i++) {
+        int c = s.p[i];
+        if (c == '+') {
+            int hi = i + 2 < s.n ? mail__hex_digit(s.p[i + 1]) : -1;
+            int lo = i + 2 < s.n ? mail__hex_digit(s.p[i + 2]) : -1;
+            c = hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+            if (c < 32 || c > 126) return MAIL_ERR_SYNTAX;
+            i += 2;
+        } else if (!mail__xchar(s.p[i])) return MAIL_ERR_SYNTAX;
+        out[(*n)++] = (char)c;
+    }
+    return MAIL_ERR_OK;
+}
+
+static int mail__envid_ok(mail_str s) {
+    char out[MAIL_ENVID_SIZE];
+    size_t n;
+    return s.n && s.n < MAIL_ENVID_SIZE &&
+           mail_xtext_read(s, out, &n) == MAIL_ERR_OK;
+}
+
+/* addr-type ";" xtext. An address of the type utf-8 may stand in UTF-8, where
+   SMTPUTF8 was said, or with \x{D55C} for a character (RFC 6533 3). */
+static int mail__orcpt_ok(mail_str s) {
+    char out[MAIL_ORCPT_SIZE];
+    mail_str addr = s, type = mail_cut(&addr, ';');
+    size_t n, i;
+    if (type.n == 0 || addr.n == 0 || s.n >= MAIL_ORCPT_SIZE) return 0;
+    for (i = 0; i < type.n; i++)
+        if (!mail__alnum(type.p[i]) && type.p[i] != '-') return 0;
+    if (mail_ieq(type, mail_s("utf-8")) && mail__is_8bit(addr)) {
+        for (i = 0; i < addr.n; i++)
+            if (!mail__xchar(addr.p[i]) && (unsigned char)addr.p[i] < 128)
+                return 0;
+        return mail__utf8_name(addr);
+    }
+    return mail_xtext_read(addr, out, &n) == MAIL_ERR_OK;
+}
+
+static const struct { const char *word; unsigned bit; } mail__notify[] = {
+    { "NEVER", MAIL_NOTIFY_NEVER }, { "SUCCESS", MAIL_NOTIFY_SUCCESS },
+    { "FAILURE", MAIL_NOTIFY_FAILURE }, { "DELAY", MAIL_NOTIFY_DELAY }
+};
+
+/* notify-esmtp-value = "NEVER" / 1#( "SUCCESS" / "FAILURE" / "DELAY" ) */
+static const char *mail__read_notify(mail_param *p, mail_str value) {
+    const char *no = "501 5.5.4 NOTIFY is NEVER, or some of SUCCESS,FAILURE,"
+                     "DELAY";
+    int more = 1;
+    while (more) {
+        mail_str rest = value, word = mail_cut(&rest, ',');
+        unsigned bit = 0;
+        size_t i;
+        for (i = 0; i < sizeof mail__notify / sizeof mail__notify[0]; i++)
+            if (mail_ieq(word, mail_s(mail__notify[i].word)))
+                bit = mail__notify[i].bit;
+        if (bit == 0) return no;
+        p->notify |= bit;
+        more = word.n < value.n;
+        value = rest;
+    }
+    return p->notify & MAIL_NOTIFY_NEVER && p->notify != MAIL_NOTIFY_NEVER
+           ? no : NULL;
+}
+
+static const char *mail__read_orcpt(mail_param *p, mail_str value) {
+    if (!mail__orcpt_ok(value))
+        return "501 5.5.4 ORCPT is a type, a semicolon, and xtext";
+    mail_copy(p->orcpt, sizeof p->orcpt, value);
+    return NULL;
+}
+
+static const char *mail__read_envid(mail_param *p, mail_str value) {
+    if (!mail__envid_ok(value))
+        return "501 5.5.4 ENVID is 1 to 100 octets of xtext";
+    mail_copy(p->envid, sizeof p->envid, value);
+    return NULL;
+}
+
+static const char *mail__read_ret(mail_param *p, mail_str value) {
+    p->ret = mail_ieq(value, mail_s("FULL")) ? MAIL_RET_FULL :
+             mail_ieq(value, mail_s("HDRS")) ? MAIL_RET_HDRS : 0;
+    return p->ret ? NULL : "501 5.5.4 RET is FULL or HDRS";
+}
+
+static const char *mail__read_size(mail_param *p, mail_str value) {
+    mail_err e = mail_number(value, INT64_MAX, &p->size);
+    return e == MAIL_ERR_SYNTAX ? "501 5.5.4 SIZE takes a number" :
+           e ? "552 5.3.4 that is more than I take" : NULL;
+}
+
+static const char *mail__read_body(mail_param *p, mail_str value) {
+    p->body_8bit = mail_ieq(value, mail_s("8BITMIME"));
+    if (p->body_8bit || mail_ieq(value, mail_s("7BIT"))) return NULL;
+    return "501 5.5.4 BODY is 7BIT or 8BITMIME";
+}
+
+static const char *mail__read_utf8(mail_param *p, mail_str value) {
+    p->utf8 = 1;
+    return value.p ? "501 5.5.4 SMTPUTF8 takes no value" : NULL;
+}
+
+/* esmtp-param = esmtp-keyword [ "=" esmtp-value ], RFC 5321 4.1.2. Each may
+   stand there once (RFC 3461 4.5). */
+MAIL_DEF const char *mail_param_read(mail_param *p, mail_str word,
+                                     int rcpt) {
+    static const struct {
+        const char *key;
+        int rcpt;
+        const char *(*read)(mail_param *p, mail_str value);
+    } rows[] = {
+        { "SIZE", 0, mail__read_size },   { "BODY", 0, mail__read_body },
+        { "RET", 0, mail__read_ret },     { "ENVID", 0, mail__read_envid },
+        { "NOTIFY", 1, mail__read_notify }, { "ORCPT", 1, mail__read_orcpt },
+        { "SMTPUTF8", 0, mail__read_utf8 }
+    };
+    mail_str value = word, key = mail_cut(&value, '=');
+    size_t i;
+    if (key.n == word.n) value.p = NULL;              /* there was no "=" */
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].rcpt != !!rcpt || !mail_ieq(key, mail_s(rows[i].key)))
+            continue;
+        if (p->said & 1u << i) return "501 5.5.4 the same parameter twice";
+        p->said |= 1u << i;
+        return rows[i].read(p, value);
+    }
+    return "555 5.5.4 I did not offer that parameter";
+}
+
+MAIL_DEF mail_err mail_param_write(mail_buf *b, const mail_param *p) {
+    size_t i, n = 0;
+    if ((p->envid[0] && !mail__envid_ok(mail_s(p->envid))) ||
+        (p->orcpt[0] && !mail__orcpt_ok(mail_s(p->orcpt))))
+        return MAIL_ERR_SYNTAX;
+    if (p->size) mail_buf_fmt(b, " SIZE=%lld", (long long)p->size);
+    if (p->body_8bit) mail_buf_add(b, mail_s(" BODY=8BITMIME"));
+    if (p->utf8) mail_buf_add(b, mail_s(" SMTPUTF8"));
+    if (p->ret) mail_buf_add(b, mail_s(p->ret == MAIL_RET_FULL ? " RET=FULL"
+                                                               : " RET=HDRS"));
+    if (p->envid[0]) mail_buf_fmt(b, " ENVID=%s", p->envid);
+    for (i = 0; i < sizeof mail__notify / sizeof mail__notify[0]; i++)
+        if (p->notify & mail__notify[i].bit)
+            mail_buf_fmt(b, "%s%s", n++ ? "," : " NOTIFY=",
+                         mail__notify[i].word);
+    if (p->orcpt[0]) mail_buf_fmt(b, " ORCPT=%s", p->orcpt);
+    return MAIL_ERR_OK;
 }
 
 /* ======================================================================
    [MSG]
    ====================================================================== */
-
-/* Eight octets at a time: this looks at every octet of every message. */
-static int mail__is_8bit(mail_str s) {
-    size_t i = 0;
-    uint64_t any = 0, eight;
-    for (; i + 8 <= s.n; i += 8) {
-        memcpy(&eight, s.p + i, 8);
-        any |= eight;
-    }
-    if (any & UINT64_C(0x8080808080808080)) return 1;
-    for (; i < s.n; i++)
-        if ((unsigned char)s.p[i] > 127) return 1;
-    return 0;
-}
 
 enum { MAIL__NO_NAME = 255 };
 
@@ -3189,29 +3580,6 @@ MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r) {
     mail_buf_add(b, mail_s("\r\n"));
 }
 
-/* Is s UTF-8, by RFC 3629: no overlong forms, no surrogates? */
-static int mail__utf8_ok(mail_str s) {
-    size_t i = 0, k, more;
-    while (i < s.n) {
-        unsigned char c = (unsigned char)s.p[i++];
-        uint32_t v;
-        if (c < 128) continue;
-        if (c >= 0xc2 && c <= 0xdf) more = 1, v = c & 31u;
-        else if (c >= 0xe0 && c <= 0xef) more = 2, v = c & 15u;
-        else if (c >= 0xf0 && c <= 0xf4) more = 3, v = c & 7u;
-        else return 0;
-        if (more > s.n - i) return 0;
-        for (k = 0; k < more; k++) {
-            unsigned char d = (unsigned char)s.p[i++];
-            if ((d & 0xc0) != 0x80) return 0;
-            v = v << 6 | (d & 63u);
-        }
-        if ((more == 2 && v < 0x800) || (v >= 0xd800 && v <= 0xdfff) ||
-            (more == 3 && (v < 0x10000 || v > 0x10ffff))) return 0;
-    }
-    return 1;
-}
-
 /* encoded-word = "=?" charset "?" encoding "?" encoded-text "?="; at most
    75 characters, so 45 octets in base64; no character is split. The first
    line holds "Subject: " too and has 76 at most. RFC 2047 2 */
@@ -3261,7 +3629,7 @@ static mail_err mail__field(mail_buf *b, const char *name, const char *value,
     if (mail_has_control(v)) return MAIL_ERR_SYNTAX;
     mail_buf_fmt(b, "%s: ", name);
     if (!mail__is_8bit(v)) mail__folded(b, v);
-    else if (may_encode && mail__utf8_ok(v)) mail__encoded_words(b, v);
+    else if (may_encode && mail_utf8_ok(v)) mail__encoded_words(b, v);
     else return MAIL_ERR_SYNTAX;
     mail_buf_add(b, mail_s("\r\n"));
     return b->full || mail__long_line(mail_sn(b->p + at, b->n - at))
@@ -3702,6 +4070,7 @@ static int mail__take_event(unsigned char *pending, const mail_event *from,
     *pending = 0;
     *ev = *from;
     ev->path = (const mail_path *)mail__moved(ev->path, home, here, n);
+    ev->param = (const mail_param *)mail__moved(ev->param, home, here, n);
     ev->text.p = (const char *)mail__moved(ev->text.p, home, here, n);
     ev->user.p = (const char *)mail__moved(ev->user.p, home, here, n);
     ev->secret.p = (const char *)mail__moved(ev->secret.p, home, here, n);
@@ -3882,7 +4251,7 @@ static void mail__smtpd_reset(mail_smtpd *s) {
         mail__smtpd_event(s, MAIL_EV_ABORT, 0);
     if (s->state != MAIL_SMTPD_START) s->state = MAIL_SMTPD_READY;
     s->rcpts = 0;
-    s->body_8bit = 0;
+    s->body_8bit = s->utf8 = 0;
     memset(&s->path, 0, sizeof s->path);
 }
 
@@ -3934,6 +4303,8 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     mail__smtpd_say(s, "250-PIPELINING");
     mail__smtpd_say(s, "250-SIZE %lld", (long long)s->opts.max_size);
     mail__smtpd_say(s, "250-8BITMIME");
+    mail__smtpd_say(s, "250-SMTPUTF8");
+    mail__smtpd_say(s, "250-DSN");
     if (mail__tls_due(s->opts.tls, s->secure))
         mail__smtpd_say(s, "250-STARTTLS");
     if (s->opts.auth && (s->secure || !s->opts.auth_tls))
@@ -3941,25 +4312,30 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     mail__smtpd_say(s, "250 ENHANCEDSTATUSCODES");
 }
 
-/* esmtp-param = esmtp-keyword [ "=" esmtp-value ], RFC 5321 4.1.2. Returns
-   the refusal, or NULL. */
-static const char *mail__smtpd_param(mail_smtpd *s, mail_str param) {
-    mail_str value = param, key = mail_cut(&value, '=');
-    if (mail_ieq(key, mail_s("SIZE"))) {
-        mail_err e = mail_number(value, INT64_MAX, &s->declared);
-        if (e == MAIL_ERR_SYNTAX) return "501 5.5.4 SIZE takes a number";
-        if (e || s->declared > s->opts.max_size)
-            return "552 5.3.4 that is more than I take";
-        return NULL;
+/* What stands behind the path. Returns the refusal, or NULL with s->param
+   filled. */
+static const char *mail__smtpd_params(mail_smtpd *s, mail_str params,
+                                      int rcpt) {
+    const char *no = NULL;
+    memset(&s->param, 0, sizeof s->param);
+    while (no == NULL && (params = mail_trim(params)).n) {
+        mail_str word = mail_cut(&params, ' ');
+        /* Who vouches for the sender (RFC 4954 5): taken, and not believed. */
+        if (s->esmtp && s->opts.auth && !rcpt && word.n > 5 &&
+            mail_starts(word, "AUTH=")) continue;
+        no = s->esmtp ? mail_param_read(&s->param, word, rcpt)
+                      : "555 5.5.4 no parameters after HELO: say EHLO";
     }
-    if (mail_ieq(key, mail_s("BODY"))) {
-        s->body_8bit = mail_ieq(value, mail_s("8BITMIME"));
-        if (s->body_8bit || mail_ieq(value, mail_s("7BIT"))) return NULL;
-        return "501 5.5.4 BODY is 7BIT or 8BITMIME";
+    if (no == NULL && s->param.size > s->opts.max_size)
+        no = "552 5.3.4 that is more than I take";
+    if (no == NULL && !s->utf8 && !s->param.utf8) {
+        if (mail_path_utf8(&s->path))
+            no = rcpt ? "553 5.6.7 an address in UTF-8 takes SMTPUTF8"
+                      : "550 5.6.7 an address in UTF-8 takes SMTPUTF8";
+        else if (mail__is_8bit(mail_s(s->param.orcpt)))
+            no = "501 5.6.7 UTF-8 takes SMTPUTF8";
     }
-    /* Who vouches for the sender (RFC 4954 5): taken, and not believed. */
-    if (s->opts.auth && value.n && mail_ieq(key, mail_s("AUTH"))) return NULL;
-    return "555 5.5.4 I did not offer that parameter";
+    return no;
 }
 
 /* "FROM:" or "TO:", the path, the parameters. Returns the refusal, or NULL
@@ -4011,21 +4387,19 @@ static void mail__smtpd_mail(mail_smtpd *s, mail_str arg) {
         mail__smtpd_refuse(s, "530 5.7.0 log in first: AUTH");
         return;
     }
-    s->declared = -1;
-    s->body_8bit = 0;
+    s->utf8 = 0;
     no = mail__smtpd_path(s, arg, "FROM:", 1, &params);
-    while (no == NULL && (params = mail_trim(params)).n) {
-        mail_str param = mail_cut(&params, ' ');
-        no = s->esmtp ? mail__smtpd_param(s, param)
-                      : "555 5.5.4 no parameters after HELO: say EHLO";
-    }
+    if (no == NULL) no = mail__smtpd_params(s, params, 0);
     if (no) {
         mail__smtpd_refuse(s, no);
         return;
     }
+    s->body_8bit = s->param.body_8bit;
+    s->utf8 = s->param.utf8;
     mail__smtpd_event(s, MAIL_EV_MAIL, 1);
     s->ev.path = &s->path;
-    s->ev.size = s->declared;
+    s->ev.param = &s->param;
+    s->ev.size = s->param.size ? s->param.size : -1;
 }
 
 /* rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" /
@@ -4033,8 +4407,7 @@ static void mail__smtpd_mail(mail_smtpd *s, mail_str arg) {
 static void mail__smtpd_rcpt(mail_smtpd *s, mail_str arg) {
     mail_str params;
     const char *no = mail__smtpd_path(s, arg, "TO:", 0, &params);
-    if (no == NULL && mail_trim(params).n)
-        no = "555 5.5.4 I did not offer that parameter";
+    if (no == NULL) no = mail__smtpd_params(s, params, 1);
     if (no) {
         mail__smtpd_refuse(s, no);
         return;
@@ -4045,6 +4418,7 @@ static void mail__smtpd_rcpt(mail_smtpd *s, mail_str arg) {
     }
     mail__smtpd_event(s, MAIL_EV_RCPT, 1);
     s->ev.path = &s->path;
+    s->ev.param = &s->param;
     s->ev.number = s->rcpts;
 }
 
@@ -4240,6 +4614,19 @@ static const char *mail__smtpd_order(const mail_smtpd *s) {
     }
 }
 
+/* May there be octets over 127? In an address, and its command sees to it
+   that SMTPUTF8 is said; in VRFY and EXPN, with SMTPUTF8 behind it (RFC 6531
+   3.7.4.2). Nothing else has any. */
+static int mail__smtpd_utf8(const mail_smtpd *s, const mail__smtpd_verb *v,
+                            mail_str line) {
+    mail_str last = line;
+    if (!s->esmtp || !mail__utf8_name(line)) return 0;
+    while (last.n && memchr(last.p, ' ', last.n)) mail_cut(&last, ' ');
+    return v->run == mail__smtpd_mail || v->run == mail__smtpd_rcpt ||
+           ((!strcmp(v->verb, "VRFY") || !strcmp(v->verb, "EXPN")) &&
+            mail_ieq(last, mail_s("SMTPUTF8")));
+}
+
 /* One command line, complete. RFC 5321 2.4: verb, space, argument. */
 static void mail__smtpd_command(mail_smtpd *s) {
     mail_str rest = mail_line_text(&s->line), verb, whole = rest;
@@ -4262,7 +4649,8 @@ static void mail__smtpd_command(mail_smtpd *s) {
         mail_smtpd_bye(s, "4.7.0 this is no web server");
     else if (v == NULL)
         mail__smtpd_refuse(s, "500 5.5.1 no such command: try HELP");
-    else if (mail_has_control(whole) || mail__is_8bit(whole))
+    else if (mail_has_control(whole) ||
+             (mail__is_8bit(whole) && !mail__smtpd_utf8(s, v, whole)))
         mail__smtpd_refuse(s, "501 5.5.2 only printable ASCII, please");
     else if (!(v->states & 1u << s->state))
         mail__smtpd_refuse(s, mail__smtpd_order(s));
@@ -4633,6 +5021,8 @@ static void mail__smtpc_offer(mail_smtpc *s, mail_str line) {
     if (mail_ieq(key, mail_s("PIPELINING"))) s->ext |= MAIL_EXT_PIPELINING;
     if (mail_ieq(key, mail_s("8BITMIME"))) s->ext |= MAIL_EXT_8BITMIME;
     if (mail_ieq(key, mail_s("STARTTLS"))) s->ext |= MAIL_EXT_STARTTLS;
+    if (mail_ieq(key, mail_s("SMTPUTF8"))) s->ext |= MAIL_EXT_SMTPUTF8;
+    if (mail_ieq(key, mail_s("DSN"))) s->ext |= MAIL_EXT_DSN;
     if (mail_ieq(key, mail_s("SIZE"))) {
         s->ext |= MAIL_EXT_SIZE;
         if (mail_number(rest, INT64_MAX, &s->max_size)) s->max_size = 0;
@@ -5029,33 +5419,33 @@ MAIL_DEF mail_err mail_smtpc_tls(mail_smtpc *s, mail_err e,
     return MAIL_ERR_OK;
 }
 
-/* A path that did not come from our reader may hold anything. */
-static int mail__path_sane(const mail_path *p) {
-    mail_str local = mail_s(p->local);
-    return !mail_has_control(local) && !mail__is_8bit(local) &&
-           (p->domain[0] == 0 || mail_domain_ok(mail_s(p->domain)));
-}
-
 MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
-                                  int64_t size, int body_8bit) {
-    char path[MAIL_PATH_SIZE], param[32] = "";
-    mail_buf b = mail_buf_on(path, sizeof path - 1);
+                                  const mail_param *p) {
+    char text[MAIL_PATH_SIZE + MAIL_ENVID_SIZE + 80];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    mail_param q;
     mail_err e;
+    memset(&q, 0, sizeof q);
+    if (p) q = *p;
+    q.utf8 |= mail_path_utf8(from);
     if (s->state != MAIL_SMTPC_READY || s->pending) return MAIL_ERR_MISUSE;
     if (!mail__path_sane(from)) return MAIL_ERR_SYNTAX;
-    if (size >= 0 && s->max_size && size > s->max_size)
-        return MAIL_ERR_TOOLONG;
-    if (body_8bit && !(s->ext & MAIL_EXT_8BITMIME)) return MAIL_ERR_UNABLE;
+    if (s->max_size && q.size > s->max_size) return MAIL_ERR_TOOLONG;
+    if ((q.body_8bit && !(s->ext & MAIL_EXT_8BITMIME)) ||
+        (q.utf8 && !(s->ext & MAIL_EXT_SMTPUTF8))) return MAIL_ERR_UNABLE;
+    if (!(s->ext & MAIL_EXT_SIZE)) q.size = 0;
+    if (!(s->ext & MAIL_EXT_DSN)) q.ret = 0, q.envid[0] = 0;
+    q.notify = 0;
+    q.orcpt[0] = 0;
     mail_path_write(&b, from);
-    path[b.n] = 0;
-    if (size >= 0 && (s->ext & MAIL_EXT_SIZE))
-        snprintf(param, sizeof param, " SIZE=%lld", (long long)size);
+    if (mail_param_write(&b, &q)) return MAIL_ERR_SYNTAX;
+    text[b.n] = 0;
     s->rcpts_sent = s->rcpts_answered = s->rcpts_ok = s->fail_code = 0;
     s->data_due = s->data_asked = 0;
     s->mail_due = 1;
+    s->utf8 = (unsigned char)q.utf8;
     s->state = MAIL_SMTPC_MAIL;
-    e = mail__smtpc_say(s, NULL, "MAIL FROM:%s%s%s", path, param,
-                        body_8bit ? " BODY=8BITMIME" : "");
+    e = mail__smtpc_say(s, NULL, "MAIL FROM:%s", text);
     if (e) s->state = MAIL_SMTPC_READY;
     return e;
 }
@@ -5069,16 +5459,25 @@ static mail_err mail__smtpc_turn(const mail_smtpc *s) {
     return MAIL_ERR_OK;
 }
 
-MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to) {
-    char path[MAIL_PATH_SIZE];
-    mail_buf b = mail_buf_on(path, sizeof path - 1);
+MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
+                                  const mail_param *p) {
+    char text[MAIL_PATH_SIZE + MAIL_ORCPT_SIZE + 80];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    mail_param q;
     mail_err e = mail__smtpc_turn(s);
     if (e) return e;
     if (to == NULL || mail_path_null(to)) return MAIL_ERR_MISUSE;
     if (!mail__path_sane(to)) return MAIL_ERR_SYNTAX;
+    if (mail_path_utf8(to) && !s->utf8) return MAIL_ERR_UNABLE;
+    memset(&q, 0, sizeof q);
+    if (p && s->ext & MAIL_EXT_DSN) {
+        q.notify = p->notify;
+        memcpy(q.orcpt, p->orcpt, sizeof q.orcpt);
+    }
     mail_path_write(&b, to);
-    path[b.n] = 0;
-    e = mail__smtpc_say(s, NULL, "RCPT TO:%s", path);
+    if (mail_param_write(&b, &q)) return MAIL_ERR_SYNTAX;
+    text[b.n] = 0;
+    e = mail__smtpc_say(s, NULL, "RCPT TO:%s", text);
     if (e == MAIL_ERR_OK) s->rcpts_sent++;
     return e;
 }
@@ -6745,9 +7144,9 @@ static mail_err mail__hex_read(mail_str s, uint64_t *value) {
     *value = 0;
     if (s.n == 0 || s.n > 16) return MAIL_ERR_SYNTAX;
     for (i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!mail__digit(c) && !(c >= 'A' && c <= 'F')) return MAIL_ERR_SYNTAX;
-        *value = *value << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'A' + 10);
+        int c = mail__hex_digit(s.p[i]);
+        if (c < 0) return MAIL_ERR_SYNTAX;
+        *value = *value << 4 | (uint64_t)c;
     }
     return MAIL_ERR_OK;
 }
@@ -6791,7 +7190,7 @@ MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
     mail_buf_add(b, mail_s(key));
     switch (q->which) {
     case 'q':
-        mail_buf_add(b, mail_s(" 2"));
+        mail_buf_add(b, mail_s(" 3"));
         break;
     case 'i':
         mail_buf_fmt(b, " %.*s", MAIL_ARG(q->text));
@@ -6806,6 +7205,7 @@ MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
     case 'o':
         mail_buf_add(b, mail_s(" "));
         mail_path_write(b, &q->path);
+        mail_param_write(b, &q->param);
         break;
     case 'a':
     case 'l':
@@ -6830,10 +7230,22 @@ static mail_err mail__queue_text(mail_str s, mail_queue_line *out) {
     return MAIL_ERR_OK;
 }
 
+/* "<a@b> RET=HDRS ENVID=x", as behind MAIL FROM: */
+static mail_err mail__queue_path(mail_str s, mail_queue_line *out) {
+    mail_str rest;
+    mail_err e = mail_path_read(s, &out->path, &rest);
+    if (!e && rest.n && (rest.p[0] != ' ' || out->which == 'o'))
+        e = MAIL_ERR_SYNTAX;
+    if (!e) mail_cut(&rest, ' ');
+    while (!e && rest.n)
+        if (mail_param_read(&out->param, mail_cut(&rest, ' '),
+                            out->which == 'r')) e = MAIL_ERR_SYNTAX;
+    return e;
+}
+
 MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
-    mail_str value = line, key = mail_cut(&value, ' '), rest;
+    mail_str value = line, key = mail_cut(&value, ' ');
     size_t i;
-    mail_err e;
     memset(out, 0, sizeof *out);
     if (line.n == 0) return MAIL_ERR_OK;
     for (i = 0; i < sizeof mail__queue_keys / sizeof *mail__queue_keys; i++)
@@ -6842,7 +7254,8 @@ MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
     out->text = value;
     switch (out->which) {
     case 'q':
-        return mail_eq(value, mail_s("2")) ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
+        return mail_eq(value, mail_s("2")) || mail_eq(value, mail_s("3"))
+               ? MAIL_ERR_OK : MAIL_ERR_SYNTAX;
     case 'i':
         return MAIL_ERR_OK;
     case 't':
@@ -6850,8 +7263,7 @@ MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
     case 'f':
     case 'r':
     case 'o':
-        e = mail_path_read(value, &out->path, &rest);
-        return e ? e : rest.n ? MAIL_ERR_SYNTAX : MAIL_ERR_OK;
+        return mail__queue_path(value, out);
     case 'a':
     case 'l':
         out->text = mail_cut(&value, ' ');
@@ -6970,7 +7382,8 @@ MAIL_DEF mail_err mail_host_port(mail_str s, mail_str *host, int *port) {
 static int mail__our_domain(const mail_routing *r, const char *domain) {
     size_t i;
     for (i = 0; i < r->ndomains; i++)
-        if (mail_ieq(mail_s(domain), mail_s(r->domains[i]))) return 1;
+        if (mail_domain_same(mail_s(domain), mail_s(r->domains[i])))
+            return 1;
     return domain[0] == 0;                            /* <postmaster> */
 }
 
@@ -7000,7 +7413,8 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
         return mail__local_user(r, rcpt->local, to);
     if (!may_relay) return MAIL_ROUTE_DENIED;
     for (i = 0; i < r->nroutes; i++)
-        if (mail_ieq(mail_s(rcpt->domain), mail_s(r->routes[i].domain))) {
+        if (mail_domain_same(mail_s(rcpt->domain),
+                             mail_s(r->routes[i].domain))) {
             hop = r->routes[i].hop;
             break;
         }
@@ -7012,7 +7426,7 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
     else if (rcpt->domain[0] == '[')
         snprintf(to, MAIL__HOP_SIZE, "%.*s:25",
                  (int)strlen(rcpt->domain) - 2, rcpt->domain + 1);
-    else mail_copy(to, MAIL__HOP_SIZE, mail_s(rcpt->domain));
+    else mail_domain_ascii(mail_s(rcpt->domain), to);
     return MAIL_ROUTE_RELAY;
 }
 
@@ -7068,7 +7482,7 @@ static uint32_t mail__shuffle(uint32_t chance, uint32_t i) {
 
 static int mail__mx_usable(const mail_rr *r) {
     return r->type == MAIL_RR_MX && r->data[0] != '[' &&
-           mail_domain_ok(mail_s(r->data));
+           !mail__is_8bit(mail_s(r->data)) && mail_domain_ok(mail_s(r->data));
 }
 
 /* Our own place among the hosts: preferences from there on are not for us,
@@ -7327,6 +7741,8 @@ typedef struct mail__aliases {
 
 typedef struct mail__rcpt {
     mail_path path;
+    unsigned notify;              /* MAIL_NOTIFY_ bits                   */
+    char *orcpt;                  /* owned: ORCPT=, or NULL              */
     mail_fate fate;
     int code;                     /* the last reply, 0 if none           */
     int tries;
@@ -7343,6 +7759,8 @@ typedef struct mail__rcpt {
    newer than what is on the disk. */
 typedef struct mail__letter {
     mail_path from;
+    int ret, utf8;                /* RET=; its header needs SMTPUTF8     */
+    char envid[MAIL_ENVID_SIZE];
     size_t nrcpts, cap;
     size_t octets;                /* of the recipients, in an envelope   */
     mail__rcpt *rcpts;
@@ -7612,14 +8030,15 @@ static int mail__grow(mail_server *v, void **p, size_t n, size_t *cap,
 MAIL_PRINTF(5, 6)
 static void mail__tell(mail_server *v, const mail_conn *c, mail_note kind,
                        const char *state, const char *fmt, ...) {
-    char text[1200];                      /* a longer line is cut */
+    char text[1200], shown[2400];         /* a longer line is cut */
     va_list ap;
     if (v->opts.watch == NULL) return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    mail_printable(shown, sizeof shown, mail_s(text));
     v->opts.watch(v->opts.watch_ctx, c ? c->number : 0, c ? c->role : '-',
-                  kind, mail_s(text), state);
+                  kind, mail_s(shown), state);
 }
 
 static size_t mail__hash(mail_str s) {
@@ -8754,6 +9173,7 @@ static void mail__letter_cut(mail_server *v, mail__letter *l, size_t n) {
         mail__rcpt *r = &l->rcpts[--l->nrcpts];
         mail__free(v, r->words);
         mail__free(v, r->alias);
+        mail__free(v, r->orcpt);
     }
 }
 
@@ -8770,26 +9190,65 @@ static void mail__letter_free(mail_server *v, mail__item *m) {
 }
 
 /* Octets of "alias <a@b>" and the like. TOOLONG: the envelope is full. */
-static mail_err mail__letter_room(mail__letter *l, const mail_path *p) {
-    char text[MAIL_PATH_SIZE];
+static mail_err mail__letter_room(mail__letter *l, const mail_path *p,
+                                  const mail_param *param) {
+    char text[MAIL_PATH_SIZE + MAIL_ORCPT_SIZE + 80];
     mail_buf b = mail_buf_on(text, sizeof text);
     mail_path_write(&b, p);
+    if (param) mail_param_write(&b, param);
     if (l->octets + b.n + 8 > MAIL__ENVELOPE - 1024) return MAIL_ERR_TOOLONG;
     l->octets += b.n + 8;
     return MAIL_ERR_OK;
 }
 
-/* One more recipient; the same one twice is one. */
+/* What is asked for a recipient: reports. */
+static mail_err mail__rcpt_asks(mail_server *v, mail__rcpt *r,
+                                const mail_param *p) {
+    size_t n = strlen(p->orcpt) + 1;
+    r->notify = p->notify;
+    if (n == 1) return MAIL_ERR_OK;
+    r->orcpt = (char *)mail__alloc(v, n);
+    if (r->orcpt == NULL) return MAIL_ERR_NOMEM;
+    memcpy(r->orcpt, p->orcpt, n);
+    return MAIL_ERR_OK;
+}
+
+static void mail__rcpt_asked(const mail__rcpt *r, mail_param *p) {
+    memset(p, 0, sizeof *p);
+    p->notify = r->notify;
+    if (r->orcpt) mail_copy(p->orcpt, sizeof p->orcpt, mail_s(r->orcpt));
+}
+
+/* One more recipient; the same one twice is one. param may be NULL. */
 static mail_err mail__letter_to(mail_server *v, mail__letter *l,
-                                const mail_path *p) {
+                                const mail_path *p, const mail_param *param) {
+    mail__rcpt *r;
     size_t i;
     for (i = 0; i < l->nrcpts; i++)
         if (mail_path_same(&l->rcpts[i].path, p)) return MAIL_ERR_OK;
     if (!mail__grow(v, (void **)&l->rcpts, l->nrcpts, &l->cap,
                     sizeof *l->rcpts)) return MAIL_ERR_NOMEM;
-    memset(&l->rcpts[l->nrcpts], 0, sizeof *l->rcpts);
-    l->rcpts[l->nrcpts++].path = *p;
+    r = &l->rcpts[l->nrcpts];
+    memset(r, 0, sizeof *r);
+    r->path = *p;
+    if (param && mail__rcpt_asks(v, r, param)) return MAIL_ERR_NOMEM;
+    l->nrcpts++;
     return MAIL_ERR_OK;
+}
+
+static void mail__letter_from(mail__letter *l, const mail_path *from,
+                              const mail_param *p) {
+    l->from = *from;
+    l->ret = p->ret;
+    l->utf8 = p->utf8;
+    mail_copy(l->envid, sizeof l->envid, mail_s(p->envid));
+}
+
+static void mail__letter_asked(const mail__letter *l, mail_param *p) {
+    memset(p, 0, sizeof *p);
+    p->ret = l->ret;
+    p->utf8 = l->utf8;
+    mail_copy(p->envid, sizeof p->envid, mail_s(l->envid));
 }
 
 /* The last recipient stands for an alias: a report says so (RFC 3464 2.3.1),
@@ -8810,6 +9269,7 @@ typedef struct mail__behind {
     mail_server *v;
     mail__letter *l;
     const mail_path *alias;
+    const mail_param *param;
     size_t n;
 } mail__behind;
 
@@ -8827,9 +9287,9 @@ static mail_err mail__behind_one(void *arg, const mail_path *to) {
         return MAIL_ERR_NOTFOUND;
     }
     n = b->l->nrcpts;
-    e = mail__letter_room(b->l, to);
-    if (!e) e = mail__letter_room(b->l, b->alias);
-    if (!e) e = mail__letter_to(b->v, b->l, to);
+    e = mail__letter_room(b->l, to, b->param);
+    if (!e) e = mail__letter_room(b->l, b->alias, NULL);
+    if (!e) e = mail__letter_to(b->v, b->l, to, b->param);
     if (e || b->l->nrcpts == n) return e;
     return mail__letter_named(b->v, b->l, b->alias);
 }
@@ -8837,13 +9297,15 @@ static mail_err mail__behind_one(void *arg, const mail_path *to) {
 /* All who stand behind an alias, or nobody: NOTFOUND if one of them is not
    there, TOOLONG if they are too many for one message. */
 static mail_err mail__letter_alias(mail_server *v, mail__letter *l,
-                                   mail__alias *a, const mail_path *p) {
+                                   mail__alias *a, const mail_path *p,
+                                   const mail_param *param) {
     mail__behind b;
     size_t n = l->nrcpts, octets = l->octets;
     mail_err e;
     memset(&b, 0, sizeof b);
     b.v = v;
     b.alias = p;
+    b.param = param;
     e = mail__alias_walk(v, a, p, mail__behind_one, &b);
     if (!e && n + b.n > MAIL__RCPTS) e = MAIL_ERR_TOOLONG;
     b.l = l;
@@ -8882,8 +9344,9 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
         if (e || first != (q.which == 'q')) return MAIL_ERR_SYNTAX;
         if (q.which == 'i' && !mail_eq(q.text, mail_s(id)))
             return MAIL_ERR_SYNTAX;
-        if (q.which == 'f') l->from = q.path;
-        if (q.which == 'r' && (e = mail__letter_to(v, l, &q.path)) != 0)
+        if (q.which == 'f') mail__letter_from(l, &q.path, &q.param);
+        if (q.which == 'r' && (e = mail__letter_to(v, l, &q.path,
+                                                   &q.param)) != 0)
             return e;
         if (q.which == 'o' && (e = mail__letter_named(v, l, &q.path)) != 0)
             return e;
@@ -8934,12 +9397,15 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
     mail_queue_write(b, &q);
     q.which = 'f';
     q.path = l->from;
+    mail__letter_asked(l, &q.param);
     mail_queue_write(b, &q);
     for (i = 0; i < l->nrcpts; i++) {
         q.which = 'r';
         q.path = l->rcpts[i].path;
+        mail__rcpt_asked(&l->rcpts[i], &q.param);
         mail_queue_write(b, &q);
         if (l->rcpts[i].alias == NULL) continue;
+        memset(&q.param, 0, sizeof q.param);
         q.which = 'o';
         q.path = *l->rcpts[i].alias;
         mail_queue_write(b, &q);
@@ -10457,8 +10923,9 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
 static mail_err mail__letter_report(mail_server *v, mail__letter *l,
                                     const mail_path *to) {
     mail__alias *a = mail__alias_of(v, to);
-    mail_err e = a ? mail__letter_alias(v, l, a, to) : MAIL_ERR_NOTFOUND;
-    return e == MAIL_ERR_NOTFOUND ? mail__letter_to(v, l, to) : e;
+    mail_err e = a ? mail__letter_alias(v, l, a, to, NULL)
+                   : MAIL_ERR_NOTFOUND;
+    return e == MAIL_ERR_NOTFOUND ? mail__letter_to(v, l, to, NULL) : e;
 }
 
 /* The report is a message like any other, and its record says whom it tells
@@ -11075,6 +11542,63 @@ static mail__rcpt *mail__relay_rcpt(mail_conn *c, int64_t number) {
     return NULL;
 }
 
+/* Must SMTPUTF8 be said? For an address or a header in UTF-8; who has said it
+   to us for nothing (RFC 6531 3.4) is not to suffer for it. */
+static int mail__relay_utf8(const mail_conn *c) {
+    const mail__letter *l = c->item->letter;
+    int utf8 = l->utf8 || mail_path_utf8(&l->from);
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++)
+        utf8 |= l->rcpts[i].busy == c && mail_path_utf8(&l->rcpts[i].path);
+    return utf8;
+}
+
+/* A hop without SMTPUTF8: who has an address in UTF-8 has failed, the others
+   go on. Nothing is changed to make it fit (RFC 6531 3.2). How many are
+   left? */
+static size_t mail__relay_ascii(mail_server *v, mail_conn *c) {
+    mail__item *m = c->item;
+    size_t i, left = 0;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        if (r->busy != c) continue;
+        left++;
+        if (!mail_path_utf8(&r->path)) continue;
+        mail__rcpt_set(v, m, r, MAIL_FATE_FAILED, 0, mail_s("5.6.7 the "
+                       "address is in UTF-8, and the next hop takes none "
+                       "(SMTPUTF8)"));
+        r->busy = NULL;
+        left--;
+    }
+    return left;
+}
+
+/* MAIL, for the job that was taken. */
+static mail_err mail__relay_from(mail_server *v, mail_conn *c) {
+    mail__item *m = c->item;
+    mail__letter *l = m->letter;
+    mail_param p;
+    mail__letter_asked(l, &p);
+    p.size = m->wire - (m->size - (c->end - c->at)) - 1;
+    p.body_8bit = m->eight;
+    p.utf8 = mail__relay_utf8(c);
+    if (p.utf8 && !(c->u.smtpc.ext & MAIL_EXT_SMTPUTF8)) {
+        if (l->utf8 || mail_path_utf8(&l->from)) return MAIL_ERR_UNABLE;
+        if (mail__relay_ascii(v, c) == 0) return MAIL_ERR_UNABLE;
+        p.utf8 = 0;
+    }
+    return mail_smtpc_mail(&c->u.smtpc, &l->from, &p);
+}
+
+/* What a next hop lacks. */
+static const char *mail__relay_unable(const mail_conn *c) {
+    if (mail__relay_utf8(c) && !(c->u.smtpc.ext & MAIL_EXT_SMTPUTF8))
+        return "5.6.7 the sender's address or the header is in UTF-8, and "
+               "the next hop takes none (SMTPUTF8)";
+    return "5.6.3 the text has octets over 127, and the next hop takes none "
+           "(8BITMIME)";
+}
+
 /* A mail transaction for the next job of the hop; after a hundred the
    connection has had its turn, and without one it says goodbye. */
 static void mail__relay_mail(mail_server *v, mail_conn *c) {
@@ -11091,17 +11615,13 @@ static void mail__relay_mail(mail_server *v, mail_conn *c) {
         if (c->file < 0) c->file = -1;
         c->next_rcpt = 0;
         c->asked_data = 0;
-        e = c->file < 0 ? MAIL_ERR_IO
-                        : mail_smtpc_mail(s, &m->letter->from, m->wire -
-                                          (m->size - (c->end - c->at)) - 1,
-                                          m->eight);
+        e = c->file < 0 ? MAIL_ERR_IO : mail__relay_from(v, c);
         if (e == MAIL_ERR_OK) return;
         if (e == MAIL_ERR_TOOLONG)
             mail__relay_end(v, c, 552, "5.3.4 larger than the next hop takes",
                             0);
         else if (e == MAIL_ERR_UNABLE)
-            mail__relay_end(v, c, 554, "5.6.3 the text has octets over 127, "
-                            "and the next hop takes none (8BITMIME)", 0);
+            mail__relay_end(v, c, 554, mail__relay_unable(c), 1);
         else mail__relay_end(v, c, 451, "4.3.0 the queue file cannot be read",
                              1);
     }
@@ -11115,7 +11635,9 @@ static void mail__relay_more(mail_conn *c) {
     if (c->item == NULL || c->asked_data || s->state != MAIL_SMTPC_MAIL)
         return;
     while ((r = mail__relay_rcpt(c, (int64_t)c->next_rcpt)) != NULL) {
-        if (mail_smtpc_rcpt(s, &r->path)) return;
+        mail_param p;
+        mail__rcpt_asked(r, &p);
+        if (mail_smtpc_rcpt(s, &r->path, &p)) return;
         c->next_rcpt++;
     }
     if (mail_smtpc_data(s) == MAIL_ERR_OK) c->asked_data = 1;
@@ -11253,7 +11775,7 @@ static void mail__smtpd_on_mail(mail_server *v, mail_conn *c,
         mail_smtpd_reply(&c->u.smtpd, 451, "4.3.0 out of memory");
         return;
     }
-    c->item->letter->from = *ev->path;
+    mail__letter_from(c->item->letter, ev->path, ev->param);
     mail_smtpd_reply(&c->u.smtpd, 250, NULL);
 }
 
@@ -11268,10 +11790,11 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
                         mail_route_find(&v->opts.routing, ev->path,
                                         may_relay, to);
     mail_err e = MAIL_ERR_OK;
-    if (a) e = mail__letter_alias(v, c->item->letter, a, ev->path);
+    if (a) e = mail__letter_alias(v, c->item->letter, a, ev->path,
+                                  ev->param);
     else if (k == MAIL_ROUTE_LOCAL || k == MAIL_ROUTE_RELAY) {
-        e = mail__letter_room(c->item->letter, ev->path);
-        if (!e) e = mail__letter_to(v, c->item->letter, ev->path);
+        e = mail__letter_room(c->item->letter, ev->path, ev->param);
+        if (!e) e = mail__letter_to(v, c->item->letter, ev->path, ev->param);
     }
     if (e == MAIL_ERR_NOTFOUND) k = MAIL_ROUTE_NO_USER;
     if (k == MAIL_ROUTE_NO_USER)
@@ -11285,6 +11808,16 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
     if (k == MAIL_ROUTE_NO_USER || k == MAIL_ROUTE_DENIED)
         mail__tell(v, c, MAIL_NOTE_FATE, "", "refused %s from %s",
                    mail__show(ev->path, path), c->peer);
+}
+
+/* How it came: RFC 3848, and RFC 6531 4.3. */
+static const char *mail__smtpd_with(const mail_smtpd *s) {
+    static const char *const with[2][4] = {
+        { "ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA" },
+        { "UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA" }
+    };
+    return s->esmtp ? with[s->utf8 != 0][(s->secure != 0) * 2 +
+                                         (s->authed != 0)] : "SMTP";
 }
 
 /* The text begins with what we add to it: see mail__draft_begin. */
@@ -11304,9 +11837,7 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     r.helo = s->helo;
     r.address = c->peer;
     r.by = v->opts.host;
-    r.with = !s->esmtp ? "SMTP" :
-             s->secure ? s->authed ? "ESMTPSA" : "ESMTPS" :
-             s->authed ? "ESMTPA" : "ESMTP";
+    r.with = mail__smtpd_with(s);
     r.id = mail__id(m, id);
     r.for_ = m->letter->nrcpts > 1 ? NULL : m->letter->rcpts[0].alias ?
              m->letter->rcpts[0].alias : &m->letter->rcpts[0].path;
@@ -11339,6 +11870,7 @@ static void mail__smtpd_on_end(mail_server *v, mail_conn *c) {
         return;
     }
     m->eight = c->head.has_8bit != 0;
+    m->letter->utf8 = c->u.smtpd.utf8 && c->head.head_8bit;
     m->draft->waiter = c;
     mail__item_commit(v, m);
 }
