@@ -5617,7 +5617,7 @@ static int mail__pop3d_in_clear(mail_pop3d *s) {
 /* What a name or a password may be, RFC 6856 2.2. Nothing is normalised: it
    is compared octet by octet. */
 static int mail__pop3d_no_utf8(mail_pop3d *s, mail_str arg) {
-    if (mail__utf8_ok(arg)) return 0;
+    if (mail_utf8_ok(arg)) return 0;
     mail__pop3d_refuse(s, "[AUTH] neither ASCII nor UTF-8");
     return 1;
 }
