@@ -4629,10 +4629,12 @@ static int mail__smtpd_utf8(const mail_smtpd *s, const mail__smtpd_verb *v,
 
 /* One command line, complete. RFC 5321 2.4: verb, space, argument. */
 static void mail__smtpd_command(mail_smtpd *s) {
-    mail_str rest = mail_line_text(&s->line), verb, whole = rest;
+    mail_str rest = mail_line_text(&s->line), verb, whole;
     const mail__smtpd_verb *v = NULL;
     size_t i;
-    while (rest.n && rest.p[rest.n - 1] == ' ') rest.n--;   /* 5321-24 */
+    while (rest.n && (rest.p[rest.n - 1] == ' ' ||         /* 5321-24 */
+                      rest.p[rest.n - 1] == '\t')) rest.n--;
+    whole = rest;
     verb = mail_cut(&rest, ' ');
     for (i = 0; i < MAIL__SMTPD_VERBS; i++)
         if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
@@ -5250,12 +5252,17 @@ MAIL_DEF int mail_smtpc_row(size_t i, mail_row *row) {
     return 1;
 }
 
+/* Is the answer to DATA the next? In a group, those before it come first. */
+static int mail__smtpc_data_next(const mail_smtpc *s) {
+    return s->state == MAIL_SMTPC_MAIL && s->data_due && !s->mail_due &&
+           s->rcpts_answered == s->rcpts_sent;
+}
+
 /* The last line of a reply has come. */
 static void mail__smtpc_reply(mail_smtpc *s) {
     const mail__smtpc_rule *r = &mail__smtpc_rules[s->state];
     char digit = (char)('0' + s->code / 100);
-    int data = s->state == MAIL_SMTPC_MAIL && s->data_due && !s->mail_due &&
-               s->rcpts_answered == s->rcpts_sent;
+    int data = mail__smtpc_data_next(s);
     if (s->code == 421 && s->state != MAIL_SMTPC_QUIT)  /* RFC 5321 3.8 */
         mail__smtpc_fail(s);
     else if (digit == '3' && (s->state == MAIL_SMTPC_MAIL) && !data)
@@ -5383,7 +5390,7 @@ MAIL_DEF void mail_smtpc_sent(mail_smtpc *s, size_t n) {
 MAIL_DEF int64_t mail_smtpc_tick(mail_smtpc *s, int64_t now) {
     int64_t timeout = mail__smtpc_rules[s->state].timeout * (int64_t)1000;
     int64_t due, limit;
-    if (s->state == MAIL_SMTPC_MAIL && s->data_due) timeout = 120000;
+    if (mail__smtpc_data_next(s)) timeout = 120000;
     if (s->opts.timeout && s->opts.timeout < timeout)
         timeout = s->opts.timeout;
     due = mail__silent_at(now, timeout, &s->active, &s->since);

@@ -1213,10 +1213,18 @@ typedef struct t_dialogue { const char *name, *text; } t_dialogue;
     "S: 250 ENHANCEDSTATUSCODES\n"
 #define T_FROM "C: MAIL FROM:<al@a.example>\nS: 250 2.1.0 ...\n"
 #define T_BOB  "C: RCPT TO:<bob@b.example>\nS: 250 2.1.5 ...\n"
+#define T_PM_C "C: RCPT TO:<postmaster>\n"
+#define T_PM_S "S: 250...\n"
+#define T_TEN(x) x x x x x x x x x x
 #define T_TEXT "C: DATA\nS: 354 ...\n"
 #define T_MINE "C: .\nS: 250 2.0.0 ...\n"
 #define T_BYE  "C: QUIT\nS: 221 2.0.0 ...\nM: closed\n"
 #define T_TO_BOB "M: <al@a.example> to <bob@b.example>\n"
+
+#define T_ASCII \
+    "\1\2\3\4\5\6\7\10\11\13\14\16\17\20\21\22\23\24\25\26\27\30\31\32\33\34" \
+    "\35\36\37 !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[" \
+    "\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\177"
 
 static const t_dialogue t_smtpd_talks[] = {
     { "5321-1 5321-2 5321-51 5321-68 one mail, from greeting to goodbye",
@@ -1270,6 +1278,45 @@ static const t_dialogue t_smtpd_talks[] = {
       T_HELLO "C: MAIL FROM:<al@a.example>  \nS: 250...\n"
       "C: RCPT TO: <bob@b.example> \nS: 250...\nC: DATA \nS: 354...\n"
       "C: x\n" T_MINE T_TO_BOB "M: x\nC: QUIT \nS: 221...\nM: closed\n" },
+    { "5321-24 and it may be a tab",
+      T_HELLO "C: NOOP<TAB>\nS: 250...\nC: MAIL FROM:<al@a.example> "
+      "SIZE=3<TAB> <TAB>\nS: 250...\nM: size 3\nC: RSET<TAB>\nS: 250...\n"
+      "M: abort\nC: QUIT<TAB>\nS: 221...\nM: closed\n" },
+    { "5321-23 a local part stays as it came",
+      T_HELLO "C: MAIL FROM:<Al.X@A.Example>\nS: 250...\n"
+      "C: RCPT TO:<BoB@B.EXAMPLE>\nS: 250...\n" T_TEXT "C: x\n" T_MINE
+      "M: <Al.X@A.Example> to <BoB@B.EXAMPLE>\nM: x\n" T_BYE },
+    { "5321-31 all quoted forms of a mailbox are that mailbox",
+      T_HELLO T_FROM "C: RCPT TO:<\"bob\"@b.example>\nS: 250...\n"
+      "C: RCPT TO:<\"\\b\\ob\"@b.example>\nS: 250...\n" T_BOB T_TEXT
+      "C: x\n" T_MINE "M: <al@a.example> to <bob@b.example> <bob@b.example> "
+      "<bob@b.example>\nM: x\n" T_BYE },
+    { "5321-32 address literals in paths",
+      T_HELLO "C: MAIL FROM:<al@[192.0.2.1]>\nS: 250...\nC: RSET\nS: 250...\n"
+      "M: abort\nC: MAIL FROM:<al@[IPv6:2001:db8::1]>\nS: 250...\n"
+      "C: RCPT TO:<dan@[IPv6:::1]>\nS: 550 5.7.1 ...\n"
+      "C: RCPT TO:<dan@[192.0.2.256]>\nS: 501 5.1.3 ...\n" T_BOB T_TEXT
+      "C: x\n" T_MINE
+      "M: <al@[IPv6:2001:db8::1]> to <bob@b.example>\nM: x\n" T_BYE },
+    { "5321-89 5321-90 5321-91 VRFY: 252, whoever there is and is not",
+      T_HELLO "C: VRFY bob\nS: 252 2.1.5 send it some mail and see\n"
+      "C: VRFY nobody\nS: 252 2.1.5 send it some mail and see\n"
+      "C: VRFY <bob@b.example>\nS: 252 2.1.5 send it some mail and see\n"
+      "C: VRFY x@c.example\nS: 252 2.1.5 send it some mail and see\n" T_BYE },
+    { "5321-96 5321-97 NOOP with an argument, HELP with and without",
+      T_HELLO "C: NOOP QUIT <x@\nS: 250...\nC: HELP\nS: 214 2.0.0 EHLO...\n"
+      "C: HELP MAIL\nS: 214 2.0.0 EHLO...\nC: HELP XYZZY\nS: 214...\n" T_BYE },
+    { "5321-98 5321-99 5321-100 the longest paths",
+      T_HELLO "C: MAIL FROM:<<x*64>@<y*63>.<y*63>.<y*61>>\nS: 250...\n"
+      "C: RCPT TO:<<x*64>@b.example>\nS: 550 5.1.1 ...\n"
+      "C: RCPT TO:<a@<y*63>.<y*63>.<y*63>.<y*61>>\nS: 550 5.7.1 ...\n"
+      "C: RSET\nS: 250...\nM: abort\n" T_BYE },
+    { "5321-102 text lines of 1000 octets, and of 5000",
+      T_HELLO T_FROM T_BOB T_TEXT "C: <x*998>\nC: <y*5000>\nC: .<z*998>\n"
+      T_MINE T_TO_BOB "M: <x*998>\nM: <y*5000>\nM: <z*998>\n" T_BYE },
+    { "5321-104 5321-105 a hundred recipients, and one more",
+      T_HELLO T_FROM T_TEN(T_TEN(T_PM_C)) T_TEN(T_TEN(T_PM_S)) T_PM_C
+      "S: 452 4.5.3 ...\nC: RSET\nS: 250...\nM: abort\n" T_BYE },
     { "5321-35 5321-36 DATA, RSET, QUIT with an argument: 501",
       T_HELLO T_FROM T_BOB "C: DATA now\nS: 501...\nC: RSET it\nS: 501...\n"
       "C: QUIT it\nS: 501...\n" T_TEXT "C: x\n" T_MINE T_TO_BOB
@@ -1510,6 +1557,9 @@ static const t_dialogue t_smtpd_talks[] = {
     { "5321-85 NUL and control octets in a text are kept",
       T_HELLO T_FROM T_BOB T_TEXT "C: a<NUL>b<TAB>\x0c\x7f\n" T_MINE
       T_TO_BOB "M: a<NUL>b<TAB>\x0c\x7f\n" T_BYE },
+    { "5321-85 all 128, but for CR and LF, which end a line",
+      T_HELLO T_FROM T_BOB T_TEXT "C: <NUL>" T_ASCII "\n" T_MINE
+      T_TO_BOB "M: <NUL>" T_ASCII "\n" T_BYE },
     { "an empty text",
       T_HELLO T_FROM T_BOB T_TEXT T_MINE T_TO_BOB T_BYE },
     { "5321-79 after the end of the data nothing is left",
@@ -2001,6 +2051,40 @@ static const t_dialogue t_smtpc_talks[] = {
       "S: 220-one\nS: 220-two\nS: 220 three\nC: EHLO client.example\n"
       "S: 250 mx\n" T_AL "C: RCPT TO:<bob@b.example>\nS: 250-a\nS: 250-b\n"
       "S: 250 c\nM: rcpt 0 250 a b c\n" T_BODY T_DONE T_QUIT },
+    { "5321-43 and so may every other reply be",
+      T_EHLO "S: 500-what\nS: 500-is\nS: 500 that?\nC: HELO client.example\n"
+      "S: 250-mx\nS: 250-PIPELINING\nS: 250 is\nC: MAIL FROM:<al@a.example>\n"
+      "S: 250-o\nS: 250-k\nS: 250 !\nM: mail 250\n" T_RCPT1 "C: DATA\n"
+      "S: 354-go\nS: 354-on\nS: 354 now\n" T_LINES "S: 250-mi\nS: 250-\n"
+      "S: 250 ne\nM: done 250 mi  ne\nC: QUIT\nS: 221-bye\nS: 221 bye\n"
+      "M: closed OK\n" },
+    { "5321-43 also to RSET",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nS: 550-go\nS: 550 away\n"
+      "M: mail 550\nC: RSET\nS: 250-ok\nS: 250-or\nS: 250 so\n"
+      "M: done 550 go away\n" T_QUIT },
+    { "5321-40 what counts is the code, whatever the text says",
+      "S: 220 554 5.3.2 go away\nC: EHLO client.example\n"
+      "S: 250-502 error: PIPELINING\nS: 250 no SIZE here\n"
+      "C: MAIL FROM:<al@a.example>\nS: 250 550 rejected\nM: mail 250\n"
+      "C: RCPT TO:<bob@b.example>\nS: 250 5.1.1 no such user\n"
+      "M: rcpt 0 250 5.1.1 no such user\nC: DATA\nS: 354 503 no, not now\n"
+      T_LINES "S: 250 554 transaction failed\n"
+      "M: done 250 554 transaction failed\nC: QUIT\nS: 221 500 421\n"
+      "M: closed OK\n" },
+    { "5321-40 and a refusal is one, however friendly",
+      T_PLAIN_EHLO T_AL "C: RCPT TO:<bob@b.example>\nS: 550 250 2.1.5 ok\n"
+      "M: rcpt 0 550 250 2.1.5 ok\nC: RSET\nS: 250 ok\n"
+      "M: done 554 250 2.1.5 ok\n" T_QUIT },
+    { "5321-49 in the middle of a mail, too",
+      T_PLAIN_EHLO T_AL "C: RCPT TO:<bob@b.example>\nS: 650 what\n"
+      "M: closed PROTOCOL\n" },
+    { "5321-49 a preliminary reply is none of SMTP's",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nS: 150 wait\n"
+      "M: closed PROTOCOL\n" },
+    { "5321-23 a local part goes as it came",
+      "O: to=BoB.X@B.Example\n" T_PLAIN_EHLO T_AL
+      "C: RCPT TO:<BoB.X@B.Example>\nS: 250 ok\nM: rcpt 0 250 ok\n" T_BODY
+      T_DONE T_QUIT },
     { "5321-42 replies without text, with the space and without",
       "S: 220\nC: EHLO client.example\nS: 250 \n"
       "C: MAIL FROM:<al@a.example>\nS: 250\nM: mail 250\n"
@@ -2163,6 +2247,23 @@ static const t_dialogue t_smtpc_talks[] = {
       "O: user\n" T_PLAIN_EHLO "M: closed UNABLE\n" },
     { "5321-6 five minutes for the greeting",
       "T: 0\nT: 299999\nT: 300000\nM: closed TIMEOUT\n" },
+    { "5321-5 nothing is said before the greeting, however long it takes",
+      "T: 0\nT: 2000\nT: 299000\n" T_PLAIN_EHLO T_AL T_RCPT1 T_BODY T_DONE
+      T_QUIT },
+    { "5321-7 five minutes for EHLO",
+      T_EHLO "T: 0\nT: 299999\nT: 300000\nM: closed TIMEOUT\n" },
+    { "5321-7 five minutes for MAIL",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nT: 0\nT: 299999\n"
+      "T: 300000\nM: closed TIMEOUT\n" },
+    { "5321-7 and again for RCPT",
+      T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nT: 0\nT: 200000\n"
+      "S: 250 ok\nM: mail 250\nC: RCPT TO:<bob@b.example>\nT: 200001\n"
+      "T: 500000\nT: 500001\nM: closed TIMEOUT\n" },
+    { "5321-7 MAIL and RCPT have them in a group with DATA, too",
+      T_PIPE "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: DATA\nT: 0\nT: 299999\nS: 250 ok\nM: mail 250\nT: 300000\n"
+      "T: 599999\nS: 250 ok\nM: rcpt 0 250 ok\nT: 600000\nT: 719999\n"
+      "T: 720000\nM: closed TIMEOUT\n" },
     { "5321-7 ten minutes after the final dot",
       T_PLAIN_EHLO T_AL T_RCPT1 T_BODY "T: 0\nT: 599999\nT: 600000\n"
       "M: closed TIMEOUT\n" },
