@@ -2899,6 +2899,93 @@ static void test_fetcher_talk(size_t i) {
     t_talk(&t_fetcher, t_fetcher_talks[i].text);
 }
 
+/* --- what both servers say, in all of their dialogues -------------------- */
+
+/* The codes of RFC 5321 4.2.3, 3207, 4954 and 7504. */
+static int t_code_known(int code) {
+    static const short codes[] = {
+        211, 214, 220, 221, 235, 250, 251, 252, 334, 354, 421, 450, 451, 452,
+        454, 455, 500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 550, 551,
+        552, 553, 554, 555, 556
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(codes); i++) if (codes[i] == code) return 1;
+    return 0;
+}
+
+static int t_more_of;                  /* the code of "250-", or 0 */
+static char t_says_host[80];           /* the greeting's first word */
+
+/* Is there an enhanced code of the same class? It belongs to all but the
+   greeting, the answer to HELO, and 3yz (RFC 2034 4). */
+static int t_code_enhanced(int code, int first, mail_str text) {
+    mail_str rest, x = mail_enhanced(text, &rest);
+    if (first) mail_copy(t_says_host, sizeof t_says_host,
+                         mail_cut(&text, ' '));
+    if (x.n) return !first && code / 100 == x.p[0] - '0' && rest.n > 0;
+    return first || code / 100 == 3 ||
+           (code == 250 && mail_eq(text, mail_s(t_says_host)));
+}
+
+/* Each line of what a server of dialogue i has said. */
+static void t_said_lines(const t_kind *k, const char *text,
+                         void (*look)(mail_str line, int first)) {
+    t_script script;
+    t_text got, log;
+    mail_str rest;
+    int first = 1;
+    t_script_read(&script, text, k->fed);
+    t_run_once(k, &script, T_WHOLE, 0, &got, &log);
+    for (rest = t_str(&got); rest.n; first = 0) {
+        mail_str line = mail_cut(&rest, '\n');
+        CHECK(line.n > 0 && line.p[line.n - 1] == '\r');
+        look(mail_sn(line.p, line.n - 1), first);
+    }
+    t_free(&got);
+    t_free(&log);
+    t_script_free(&script);
+}
+
+static void t_smtpd_line(mail_str line, int first) {
+    mail_str text;
+    int code, more;
+    if (mail_reply_line(line, &code, &more, &text)) {
+        t_fail(__LINE__, "no reply");
+        return;
+    }
+    CHECK(line.n <= 510 && t_code_known(code));
+    CHECK(text.n > 0 || code == 334);
+    CHECK(t_more_of == 0 || t_more_of == code);
+    if (!more && t_more_of == 0) CHECK(t_code_enhanced(code, first, text));
+    t_more_of = more ? code : 0;
+}
+
+static void test_what_smtpd_says(void) {
+    size_t i;
+    for (i = 0; i < T_COUNT(t_smtpd_talks) && !t_now.bad; i++) {
+        t_more_of = 0;
+        t_said_lines(&t_smtpd, t_smtpd_talks[i].text, t_smtpd_line);
+        if (t_now.bad) t_fail(__LINE__, t_smtpd_talks[i].name);
+    }
+}
+
+/* Within a listing nothing begins with "+OK" or "-ERR", in these dialogues. */
+static void t_pop3d_line(mail_str line, int first) {
+    int ok = mail_starts(line, "+OK"), no = mail_starts(line, "-ERR ");
+    if (first) CHECK(ok);
+    if (!ok && !no) return;
+    CHECK(memcmp(line.p, ok ? "+OK" : "-ERR", ok ? 3 : 4) == 0);
+    CHECK(line.n <= 510 && (line.n == 3 || line.p[3] == ' ' || no));
+}
+
+static void test_what_pop3d_says(void) {
+    size_t i;
+    for (i = 0; i < T_COUNT(t_pop3d_talks) && !t_now.bad; i++) {
+        t_said_lines(&t_pop3d, t_pop3d_talks[i].text, t_pop3d_line);
+        if (t_now.bad) t_fail(__LINE__, t_pop3d_talks[i].name);
+    }
+}
+
 /* ==== [STR] slices, numbers, buffers ===================================== */
 
 static void test_str_number(void) {
@@ -5887,7 +5974,8 @@ static int t_say(mail_smtpd *s, const char *line) {
             mail_reply_line(mail_sn(l.p, l.n - 1), &code, &more, &text))
             return -1;
     }
-    if (rest.n) return -1;
+    if (rest.n || text.n == 0 || !t_code_known(code)) return -1;
+    if (s->state == MAIL_SMTPD_END && code != 221 && code != 421) return -1;
     mail_smtpd_sent(s, out.n);
     return code;
 }
@@ -5959,6 +6047,56 @@ static void test_order_of_commands(void) {
                 n += (size_t)t_order_step(all, n, &all[from], row);
     CHECK(n > 30 && n < MOST - 1);
     free(all);
+}
+
+/* What EHLO offers is registered, and works: no 500, no 502, and no 555 for
+   its parameter. */
+static void test_what_is_offered(void) {
+    static const char *const tries[][2] = {
+        {"PIPELINING", "NOOP"}, {"SIZE", "MAIL FROM:<a@b> SIZE=1"},
+        {"8BITMIME", "MAIL FROM:<a@b> BODY=8BITMIME"},
+        {"ENHANCEDSTATUSCODES", "NOOP"}, {"AUTH", "AUTH PLAIN AGIAYg=="},
+        {"STARTTLS", "STARTTLS"}, {"SMTPUTF8", "MAIL FROM:<a@b> SMTPUTF8"},
+        {"DSN", "MAIL FROM:<a@b> RET=HDRS"}, {"CHUNKING", "BDAT 0"},
+        {"BINARYMIME", "MAIL FROM:<a@b> BODY=BINARYMIME"},
+        {"LIMITS", "NOOP"}, {"REQUIRETLS", "MAIL FROM:<a@b> REQUIRETLS"},
+        {"HELP", "HELP"}
+    };
+    static mail_smtpd s, fresh;
+    mail_smtpd_opts o;
+    mail_str rest, keys, key;
+    mail_event ev;
+    char offer[1024];
+    size_t i, offers = 0;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.auth = 1;
+    o.tls = MAIL_TLS_MAY;
+    mail_smtpd_init(&s, o);
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    mail_smtpd_feed(&s, "EHLO a\r\n", 8);
+    mail_copy(offer, sizeof offer, mail_smtpd_out(&s));
+    mail_smtpd_sent(&s, mail_smtpd_out(&s).n);
+    fresh = s;
+    for (rest = mail_s(offer), mail_cut(&rest, '\n'); rest.n; offers++) {
+        keys = mail_cut(&rest, '\n');
+        keys = mail_sn(keys.p + 4, keys.n - 5);
+        key = mail_cut(&keys, ' ');
+        for (i = 0; i < T_COUNT(tries); i++)
+            if (mail_eq(key, mail_s(tries[i][0]))) break;
+        CHECK(i < T_COUNT(tries));
+        if (i == T_COUNT(tries)) break;
+        s = fresh;
+        mail_smtpd_feed(&s, tries[i][1], strlen(tries[i][1]));
+        mail_smtpd_feed(&s, "\r\n", 2);
+        if (mail_smtpd_next(&s, &ev))
+            mail_smtpd_reply(&s, ev.kind == MAIL_EV_LOGIN ? 235 :
+                             ev.kind == MAIL_EV_TLS ? 220 : 250, NULL);
+        if (!mail_starts(mail_smtpd_out(&s), "2") &&
+            !mail_starts(mail_smtpd_out(&s), "503"))
+            t_fail(__LINE__, tries[i][0]);
+    }
+    CHECK(offers >= 6);
 }
 
 /* The same for POP3, with one message. The reply: '+' or '-', one line; '*':
@@ -6824,6 +6962,14 @@ static int t_files(world_host *h, const char *dir) {
 static const char t_letter[] = "From: alice@a.example\r\nSubject: t\r\n\r\n"
                                "text\r\n..two\r\n.\r\n";
 
+/* How many lines begin with it? */
+static int t_lines_with(const t_text *t, const char *what) {
+    mail_str rest = t_str(t);
+    int n = 0;
+    while (rest.n) n += mail_starts(mail_cut(&rest, '\n'), what);
+    return n;
+}
+
 /* Sends what, expects want behind the trace fields, in Bob's hands. */
 static void t_through(mail_str what, mail_str want, size_t chunk) {
     static t_inbox b;
@@ -6835,6 +6981,11 @@ static void t_through(mail_str what, mail_str want, size_t chunk) {
     CHECK(t_contains(t_str(&b.text), "Return-Path: <alice@a.example>\r\n"
                      "Received: from mail.a ([192.0.2.25])\r\n\tby mail.b "
                      "with ESMTP id "));
+    b.text.n -= want.n;                /* on top of it: two hops, one sender */
+    b.text.p[b.text.n] = 0;
+    CHECK(t_lines_with(&b.text, "Received: ") == 2);
+    CHECK(t_lines_with(&b.text, "Return-Path: ") == 1);
+    CHECK(t_lines_with(&b.text, "") == 1 + 4 + 4);
     CHECK(mail_server_queued(p->a->server) == 0 &&
           t_files(p->a, "queue") == 0 && t_files(p->b, "queue") == 0);
     CHECK(t_files(p->b, "mail/bob/new") == 0);
@@ -6853,7 +7004,13 @@ static void test_world_message_kinds(void) {
         { "S: lf\n\nbare\n.x\n", "S: lf\r\n\r\nbare\r\n.x\r\n" },
         { "S: cr\r\rmac\r", "S: cr\r\n\r\nmac\r\n" },
         { "\r\n", NULL },
-        { "x", "x\r\n" }
+        { "x", "x\r\n" },
+        { "no field at all\r\n: nor this\r\n\r\nx\r\n", NULL },
+        { "Date: never\r\nDATE: again\r\nFrom:\r\nTo: <\r\n\r\nx\r\n", NULL },
+        { "Resent-From: a@b\r\nResent-Date: x\r\nResent-Sender: <>\r\n"
+          "Resent-To: q\r\nResent-From: c@d\r\n\r\nx\r\n", NULL },
+        { "Received: no\r\nreceived:\r\nReceived : x\r\n by; ; ;\r\n"
+          "Return-Path: <<>\r\n\r\nx\r\n", NULL }
     };
     static const size_t chunks[] = { 0, 1, 7 };
     size_t i, k;
@@ -9879,6 +10036,174 @@ static void test_world_nobody_takes_as_long(void) {
     ghost = t_first_time(p->b->server, "ghost");
     CHECK(ghost < 1.5 * bob && bob < 1.5 * ghost);
     t_end(p);
+}
+
+/* --- clauses that only a whole server can keep --------------------------- */
+
+/* One report for all who failed, to the envelope's sender and from nobody,
+   over the wire as well; who is named in From: hears nothing. */
+static void test_world_report_goes_to_the_sender(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s("From: alice@a.example\r\nReply-To: "
+                           "carol@a.example\r\nSubject: t\r\n\r\nx\r\n"),
+                 "dora@b.example", "no@b.example nor@b.example") == 250);
+    CHECK(t_files(p->a, "mail/alice/new") == 0);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    CHECK(t_world_fetch(p, &b, "mail.b", "dora", "secret", 0) ==
+          MAIL_ERR_OK && b.count == 1);
+    CHECK(t_contains(t_str(&b.text), "Return-Path: <>\r\nReceived: from "
+                     "mail.a ("));
+    CHECK(t_contains(t_str(&b.text), "Recipient: rfc822; no@b.example\r\n"));
+    CHECK(t_contains(t_str(&b.text), "Recipient: rfc822; nor@b.example\r\n"));
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* Of several recipients none stands in the text; one alone may. */
+static void test_world_envelope_stays_outside(void) {
+    static t_inbox b;
+    t_world *p = t_begin(0);
+    memset(&b, 0, sizeof b);
+    CHECK(t_send(p, mail_s(t_letter), "carol@a.example",
+                 "bob@b.example dora@b.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+          MAIL_ERR_OK && b.count == 1);
+    CHECK(!t_contains(t_str(&b.text), "dora") &&
+          !t_contains(t_str(&b.text), "bob"));
+    CHECK(t_contains(t_str(&b.text), "Return-Path: <carol@a.example>\r\n"));
+    CHECK(t_send(p, mail_s(t_letter), "carol@a.example",
+                 "bob@b.example") == 250);
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(t_contains(t_str(&b.text), "for <bob@b.example>;"));
+    t_free(&b.text);
+    t_end(p);
+}
+
+/* The next hop takes a hundred, and 452 to the others: they come later. */
+static void test_world_more_than_a_hundred(void) {
+    t_world *p = t_begin(0);
+    t_text to;
+    int i;
+    memset(&to, 0, sizeof to);
+    for (i = 0; i < 117; i++)
+        t_addf(&to, "%sbob+%d@b.example", i ? " " : "", i);
+    p->a->server->opts.max_rcpts = 1000;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example", to.p) == 250);
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK(t_contains(mail_s(p->log), "is sent to <bob+0@b.example>"));
+    for (i = 0; i < 117; i++) {
+        char line[60];
+        snprintf(line, sizeof line, "is sent to <bob+%d@b.example>", i);
+        CHECK(t_contains(mail_s(p->log), line));
+    }
+    CHECK(!t_contains(mail_s(p->log), "has failed"));
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&to);
+    t_end(p);
+}
+
+static mail_err t_remove_fails(void *ctx, const char *path) {
+    (void)ctx;
+    (void)path;
+    return MAIL_ERR_IO;
+}
+
+static mail_err t_list_fails(void *ctx, const char *dir,
+                             void (*each)(void *arg, const char *name),
+                             void *arg) {
+    (void)each;
+    (void)arg;
+    return t_remove_fails(ctx, dir);
+}
+
+#define T_IN_AS_BOB "USER bob\r\nPASS secret\r\n"
+
+/* One session a maildrop: the second hears so, and may come again; however
+   the first ends, the maildrop is free then. Who gets no login locks none. */
+static void test_world_one_session_at_a_time(void) {
+    t_world *p = t_begin(0);
+    t_guest *second;
+    mail_sys sys = p->b->server->sys;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    t_guest_come(p, 0, "mail.b:110", "10.0.0.1", T_IN_AS_BOB);
+    CHECK(t_heard(0, "+OK 1 messages"));
+    second = t_guest_come(p, 1, "mail.b:110", "10.0.0.2", T_IN_AS_BOB);
+    CHECK(t_heard(1, "-ERR [IN-USE]") && !second->s.a.over);
+    t_guest_go(p, 0);                                    /* without QUIT */
+    second->s.say = T_IN_AS_BOB "DELE 1\r\n";
+    second->s.said = 0;
+    world_run(&p->w, p->w.ms + 100);
+    CHECK(t_heard(1, "+OK marked"));
+    p->b->server->sys.remove = t_remove_fails;
+    second->s.say = "QUIT\r\n";
+    second->s.said = 0;
+    world_run(&p->w, p->w.ms + 100);
+    p->b->server->sys = sys;
+    CHECK(t_heard(1, "-ERR [SYS/TEMP] some were not removed"));
+    CHECK(second->s.a.over && t_files(p->b, "mail/bob/new") == 1);
+    t_guest_come(p, 2, "mail.b:110", "10.0.0.3", "USER bob\r\nPASS no\r\n");
+    world_run(&p->w, p->w.ms + 5000);
+    CHECK(t_heard(2, "-ERR [AUTH]"));
+    p->b->server->sys.list = t_list_fails;
+    t_guest_come(p, 3, "mail.b:110", "10.0.0.4", T_IN_AS_BOB);
+    p->b->server->sys = sys;
+    CHECK(t_heard(3, "-ERR [SYS/TEMP]"));
+    t_guest_come(p, 4, "mail.b:110", "10.0.0.5", T_IN_AS_BOB "QUIT\r\n");
+    CHECK(t_heard(4, "+OK 1 messages") && t_heard(4, "+OK goodbye"));
+    t_guest_come(p, 5, "mail.b:110", "10.0.0.5", T_IN_AS_BOB "QUIT\r\n");
+    CHECK(t_heard(5, "+OK 1 messages"));
+    t_end_limits(p);
+}
+
+/* The UID of message n in what guest i has heard. */
+static void t_uid_heard(int i, int n, char uid[80]) {
+    const char *list = t_guests[i].heard.n
+        ? strstr(t_guests[i].heard.p, "+OK\r\n1 ") : NULL;
+    char line[12];
+    snprintf(line, sizeof line, "\n%d ", n);
+    list = list ? strstr(list, line) : NULL;
+    uid[0] = 0;
+    CHECK(list != NULL);
+    if (list) list += 3;
+    if (list) snprintf(uid, 80, "%.*s", (int)strcspn(list, "\r"), list);
+}
+
+/* What arrives meanwhile is not seen; UIDs are as they were in the session
+   before, which had no end; equal messages have two, and what is gone leaves
+   its UID to nobody. */
+static void test_world_uids_and_numbers_stay(void) {
+    static const char uidl[] = T_IN_AS_BOB "UIDL\r\n";
+    char first[80], again[80], second[80], third[80];
+    t_world *p = t_begin(0);
+    t_guest *g;
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    g = t_guest_come(p, 0, "mail.b:110", "10.0.0.1", uidl);
+    t_uid_heard(0, 1, first);
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    CHECK(t_files(p->b, "mail/bob/new") == 2);
+    g->s.say = "NOOP\r\nSTAT\r\nRETR 2\r\nLIST 2\r\nUIDL 2\r\n";
+    g->s.said = g->heard.n = 0;
+    world_run(&p->w, p->w.ms + 100);
+    CHECK(t_heard(0, "+OK\r\n+OK 1 ") && t_times(&g->heard, "-ERR") == 3);
+    t_guest_go(p, 0);                                    /* without QUIT */
+    t_guest_come(p, 1, "mail.b:110", "10.0.0.1", uidl);
+    t_uid_heard(1, 1, again);
+    t_uid_heard(1, 2, second);
+    CHECK(strcmp(first, again) == 0 && strcmp(first, second) != 0);
+    t_guest_go(p, 1);
+    world_crash(p->b);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    t_guest_come(p, 2, "mail.b:110", "10.0.0.1", T_IN_AS_BOB "DELE 1\r\nDELE 2"
+                                                 "\r\nQUIT\r\n");
+    CHECK(t_files(p->b, "mail/bob/new") == 0);
+    t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example");
+    t_guest_come(p, 3, "mail.b:110", "10.0.0.1", uidl);
+    t_uid_heard(3, 1, third);
+    CHECK(strcmp(third, first) != 0 && strcmp(third, second) != 0);
+    t_end_limits(p);
 }
 
 /* APOP is offered where every user can use it, and to nobody else. */
@@ -14495,8 +14820,55 @@ static const t_row t_client_rows[] = {
 /* Clauses about a client that takes its next hop's word: as above. */
 static const t_row t_clause_rows[] = {
     { "5321-13 the connection breaks behind the dot", "relay",
-      F_EHLO F_GO "<D><CLOSE>", "kept", "said=Subject:" }
+      F_EHLO F_GO "<D><CLOSE>", "kept", "said=Subject:" },
+    { "5321-47 4yz behind the dot: it waits", "relay",
+      F_EHLO F_GO "<D>451 4.3.0 later\r\n<C>221 bye\r\n", "kept",
+      "said=QUIT" },
+    { "5321-48 5321-135 5yz behind the dot: a report, and no other try",
+      "relay", F_EHLO F_GO "<D>554 5.6.0 no\r\n<C>221 bye\r\n", "bounced",
+      "said=QUIT" },
+    { "5321-136 250 behind the dot, then an end without 221: it is theirs",
+      "relay", F_EHLO F_GO "<D>250 mine\r\n<RST>", "sent", "" },
+    { "5321-133 one text for three recipients at one host", "relay",
+      F_EHLO "<C>250 ok\r\n<C>250 ok\r\n<C>250 ok\r\n<C>250 ok\r\n"
+      "<C>354 go\r\n<D>250 mine\r\n<C>221 bye\r\n", "sent sent sent",
+      "rcpts=3 lines=15 said=QUIT" },
+    { "7504 greeted with 521: nothing is said, and it is tried again", "relay",
+      "521 mx.test takes no mail\r\n", "kept", "never=EHLO" }
 };
+
+/* The host that a message was refused by is asked again for the next one,
+   at once: what was refused is the message, not the road. */
+static const t_row t_two_calls[] = {
+    { "", "", F_EHLO "<C>550 5.7.1 not from you\r\n<C>250 ok\r\n"
+      "<C>221 bye\r\n", "", "" },
+    { "", "", F_EHLO F_GO "<D>250 mine\r\n<C>221 bye\r\n", "", "" }
+};
+
+static void test_world_refused_sender_and_the_next(void) {
+    size_t i;
+    t_bed_begin(0);
+    t_bed.h->server->sys.connect = t_foe_connect;
+    t_bed.h->server->opts.relay_from = "192.0.2.10";
+    for (i = 0; i < 2; i++) {
+        static t_peer p;
+        t_foe *f = t_foe_begin(&t_two_calls[i], 0);
+        t_pre_reach(&p, "connect");
+        t_relay_send(&t_two_calls[i], &p);
+        world_run(&t_bed.w, t_bed.w.ms + 5000);
+        CHECK(t_contains(t_str(&f->heard), "MAIL FROM:<b@y.test>"));
+        CHECK(t_contains(t_str(&f->heard), "QUIT") && f->calls == 1);
+        CHECK(t_files(t_bed.h, "mail/b/new") == 1);      /* the report */
+        CHECK(t_contains(t_str(&t_bed.log), "is sent to") == (i == 1));
+        CHECK(mail_server_queued(t_bed.h->server) == 0);
+        p.a.over = 1;
+        world_settle(&t_bed.w);
+        t_peer_free(&p);
+        t_foe_free(f);
+    }
+    world_free(&t_bed.w);
+    t_free(&t_bed.log);
+}
 
 /* --- answers of a name server, octet for octet --------------------------- */
 
@@ -17525,6 +17897,10 @@ static void test_clauses(void);
 #endif
 
 static const t_test t_tests[] = {
+    T_OF(test_what_smtpd_says,
+         "5321-38 5321-39 5321-44 5321-50 2034-1 to 2034-3"),
+    T_OF(test_what_pop3d_says, "1939-1 1939-4"),
+    T_OF(test_what_is_offered, "5321-46 5321-66"),
     T(test_str_number),
     T(test_str_number_every_limit),
     T(test_str_cut),
@@ -17633,7 +18009,8 @@ static const t_test t_tests[] = {
 #endif
     T(test_flush_for_a_server),
     T_OF(test_world_message_kinds,
-         "5321-85 5321-109 5321-112 5321-114 5321-116"),
+         "5321-85 5321-87 5321-88 5321-109 5321-112 5321-114 "
+         "5321-116 5321-147"),
     T_OF(test_world_message_sizes, "5321-103 5321-116"),
     T_OF(test_world_one_recipient_of_two_is_refused, "5321-80 5321-137"),
     T(test_world_unknown_local_user_is_refused_at_rcpt),
@@ -17716,6 +18093,15 @@ static const t_test t_tests[] = {
     T(test_text_straight_out),
     T(test_a_move_takes_the_event_along),
     T_OF(test_world_apop, "1939-25"),
+    T_OF(test_world_report_goes_to_the_sender,
+         "5321-138 5321-140 5321-141"),
+    T_OF(test_world_envelope_stays_outside, "5321-111 5321-118"),
+    T_OF(test_world_more_than_a_hundred, "5321-107"),
+    T_OF(test_world_refused_sender_and_the_next, "5321-134"),
+    T_OF(test_world_one_session_at_a_time,
+         "1939-14 to 1939-16 1939-52 1939-53 1939-54"),
+    T_OF(test_world_uids_and_numbers_stay,
+         "1939-27 1939-28 1939-46 to 1939-48"),
     T_OF(test_world_tls_everywhere, "4954-1 8314 3848"),
     T(test_world_tls_is_a_must),
     T(test_world_tls_fails),
@@ -17835,17 +18221,17 @@ static const t_clause t_clauses[] = {
     { "5321-37", "one reply to each command", NULL },
     { "5321-38", "three digits, 2..5 and 0..5, then a space or \"-\"", NULL },
     { "5321-39", "one code on every line of a reply", NULL },
-    { "5321-40", "a client acts on the code, not on the text", "not yet" },
+    { "5321-40", "a client acts on the code, not on the text", NULL },
     { "5321-41", "unknown codes count by their first digit", NULL },
     { "5321-42", "a reply may have no text", NULL },
     { "5321-43", "any reply may have many lines", NULL },
     { "5321-44", "codes of the RFC's list, with text", NULL },
     { "5321-45", "502 for what is off, 500 for what is unknown", NULL },
-    { "5321-46", "what EHLO offers gets no 500 and no 502", "not yet" },
+    { "5321-46", "what EHLO offers gets no 500 and no 502", NULL },
     { "5321-47", "4yz: again, later", NULL },
     { "5321-48", "5yz: not the same again", NULL },
     { "5321-49", "other codes are the end", NULL },
-    { "5321-50", "a reply line has 512 octets at most", "not yet" },
+    { "5321-50", "a reply line has 512 octets at most", NULL },
     { "5321-51", "EHLO: 250", NULL },
     { "5321-52", "HELO: 250", NULL },
     { "5321-53", "HELO gets no list of extensions", NULL },
@@ -17861,7 +18247,7 @@ static const t_clause t_clauses[] = {
     { "5321-63", "no MAIL inside a transaction: 503", NULL },
     { "5321-64", "unknown parameters of MAIL and RCPT: 555 or 501", NULL },
     { "5321-65", "a client says no parameter that was not offered", NULL },
-    { "5321-66", "EHLO offers registered keywords only", "not yet" },
+    { "5321-66", "EHLO offers registered keywords only", NULL },
     { "5321-67", "a client ends with QUIT, and waits for 221", NULL },
     { "5321-68", "QUIT: 221, then the connection ends", NULL },
     { "5321-69", "MAIL finds nothing left; RSET drops all", NULL },
@@ -17882,11 +18268,11 @@ static const t_clause t_clauses[] = {
     { "5321-84", "a text without a last CRLF gets one", NULL },
     { "5321-85", "all 128 characters are kept", NULL },
     { "5321-86", "nothing over 127 where 8BITMIME is not offered", NULL },
-    { "5321-87", "a relay refuses nothing for its header", "not yet" },
-    { "5321-88", "nor for Resent- fields or odd trace fields", "not yet" },
-    { "5321-89", "VRFY is there", "not yet" },
-    { "5321-90", "VRFY says 250 only if it has looked", "not yet" },
-    { "5321-91", "VRFY that does not tell: 252", "not yet" },
+    { "5321-87", "a relay refuses nothing for its header", NULL },
+    { "5321-88", "nor for Resent- fields or odd trace fields", NULL },
+    { "5321-89", "VRFY is there", NULL },
+    { "5321-90", "VRFY says 250 only if it has looked", NULL },
+    { "5321-91", "VRFY that does not tell: 252", NULL },
     { "5321-92", "VRFY of an ambiguous name: 553",
       "VRFY tells nothing about anybody: 252 (5321-91)" },
     { "5321-93", "VRFY's 250 holds <local@domain>",
@@ -17894,18 +18280,18 @@ static const t_clause t_clauses[] = {
     { "5321-94", "EXPN stands in EHLO if there is one",
       "no EXPN: it says 502" },
     { "5321-95", "VRFY, NOOP, HELP touch no transaction", NULL },
-    { "5321-96", "NOOP ignores its argument", "not yet" },
-    { "5321-97", "HELP: 214 or 211", "not yet" },
+    { "5321-96", "NOOP ignores its argument", NULL },
+    { "5321-97", "HELP: 214 or 211", NULL },
     { "5321-98", "local parts of 64 octets", NULL },
     { "5321-99", "domains of 255 octets", NULL },
-    { "5321-100", "paths of 256 octets", "not yet" },
+    { "5321-100", "paths of 256 octets", NULL },
     { "5321-101", "command lines of 512 octets", NULL },
-    { "5321-102", "text lines of 1000 octets", "not yet" },
+    { "5321-102", "text lines of 1000 octets", NULL },
     { "5321-103", "messages of 64 KiB", NULL },
-    { "5321-104", "a hundred recipients", "not yet" },
+    { "5321-104", "a hundred recipients", NULL },
     { "5321-105", "one too many: 452, the others stay", NULL },
     { "5321-106", "552 to RCPT counts as 452", NULL },
-    { "5321-107", "more than a hundred: in pieces", "not yet" },
+    { "5321-107", "more than a hundred: in pieces", NULL },
     { "5321-108", "a line too long: 500, and on", NULL },
     { "5321-109", "one Received on top, for each hop", NULL },
     { "5321-110", "FROM: the name of EHLO and the address", NULL },
@@ -17916,7 +18302,7 @@ static const t_clause t_clauses[] = {
     { "5321-115", "an originator writes no Return-Path", NULL },
     { "5321-116", "all else arrives octet for octet", NULL },
     { "5321-117", "loops are found, with 100 Received or more", NULL },
-    { "5321-118", "Bcc is told nobody, nor is the envelope", "not yet" },
+    { "5321-118", "Bcc is told nobody, nor is the envelope", NULL },
     { "5321-119", "MX first, and CNAME is followed", NULL },
     { "5321-120", "no MX: the domain's own address", NULL },
     { "5321-121", "an MX: never the domain's own address", NULL },
@@ -17931,26 +18317,26 @@ static const t_clause t_clauses[] = {
     { "5321-130", "and waits between two tries", NULL },
     { "5321-131", "longer and longer; after 4 or 5 days no more", NULL },
     { "5321-132", "these times can be set", NULL },
-    { "5321-133", "one copy for all recipients at a host", "not yet" },
-    { "5321-134", "5yz to one MAIL says nothing about the next", "not yet" },
-    { "5321-135", "5yz to the dot: never again", "not yet" },
-    { "5321-136", "250 to the dot: never again", "not yet" },
+    { "5321-133", "one copy for all recipients at a host", NULL },
+    { "5321-134", "5yz to one MAIL says nothing about the next", NULL },
+    { "5321-135", "5yz to the dot: never again", NULL },
+    { "5321-136", "250 to the dot: never again", NULL },
     { "5321-137", "what is not delivered is reported", NULL },
-    { "5321-138", "a report has MAIL FROM:<>", "not yet" },
+    { "5321-138", "a report has MAIL FROM:<>", NULL },
     { "5321-139", "no report about <>, nor about a report", NULL },
-    { "5321-140", "to the envelope's sender, to no other", "not yet" },
-    { "5321-141", "one report for all who failed", "not yet" },
+    { "5321-140", "to the envelope's sender, to no other", NULL },
+    { "5321-141", "one report for all who failed", NULL },
     { "5321-142", "in the form of RFC 3464", NULL },
     { "5321-143", "a report is not lost in a crash", NULL },
     { "5321-144", "no relaying for strangers: 550 5.7.1", NULL },
     { "5321-145", "an alias keeps the envelope's sender", NULL },
     { "5321-146", "a list puts its own",
       "no mailing lists: an alias is none" },
-    { "5321-147", "a relay mends no header", "not yet" },
+    { "5321-147", "a relay mends no header", NULL },
     { "1939-1", "+OK and -ERR, in upper case", NULL },
     { "1939-2", "keywords in any case, of 3 or 4 letters", NULL },
     { "1939-3", "one space between words; arguments of 40 octets", "not yet" },
-    { "1939-4", "replies of 512 octets at most", "not yet" },
+    { "1939-4", "replies of 512 octets at most", NULL },
     { "1939-5", "many lines end with CRLF . CRLF", NULL },
     { "1939-6", "a line with a dot gets another, in every listing", NULL },
     { "1939-7", "a client takes it away; a lone dot ends", NULL },
@@ -17960,9 +18346,9 @@ static const t_clause t_clauses[] = {
     { "1939-11", "without a word, and nothing is removed", NULL },
     { "1939-12", "a greeting of one line", NULL },
     { "1939-13", "one way to log in at least", NULL },
-    { "1939-14", "the login locks the maildrop", "not yet" },
+    { "1939-14", "the login locks the maildrop", NULL },
     { "1939-15", "the second: -ERR [IN-USE], and it may try again", NULL },
-    { "1939-16", "no login, no lock", "not yet" },
+    { "1939-16", "no login, no lock", NULL },
     { "1939-17", "USER after the greeting or a failure", NULL },
     { "1939-18", "USER: +OK for names that nobody has", NULL },
     { "1939-19", "PASS right behind USER only", NULL },
@@ -17974,7 +18360,7 @@ static const t_clause t_clauses[] = {
     { "1939-25", "a user has USER or APOP, not both", NULL },
     { "1939-26", "no TRANSACTION before the login", NULL },
     { "1939-27", "numbers from 1, and they never change", NULL },
-    { "1939-28", "what arrives meanwhile is not seen", "not yet" },
+    { "1939-28", "what arrives meanwhile is not seen", NULL },
     { "1939-29", "STAT counts what is not marked", NULL },
     { "1939-30", "LIST: number and size, the marked left out", NULL },
     { "1939-31", "LIST of one; numbers that are none: -ERR", NULL },
@@ -17992,14 +18378,14 @@ static const t_clause t_clauses[] = {
     { "1939-43", "none: the header and the empty line", NULL },
     { "1939-44", "no number, or less than none: -ERR", NULL },
     { "1939-45", "UIDL, 1 to 70 characters, the marked left out", NULL },
-    { "1939-46", "no UID twice", "not yet" },
+    { "1939-46", "no UID twice", NULL },
     { "1939-47", "the same in the next session", NULL },
     { "1939-48", "and never for another message", NULL },
     { "1939-49", "a client bears two with one UID", NULL },
     { "1939-50", "QUIT removes the marked", NULL },
     { "1939-51", "and nobody else", NULL },
     { "1939-52", "-ERR if some could not be removed", NULL },
-    { "1939-53", "and lets the maildrop go, whatever happened", "not yet" },
+    { "1939-53", "and lets the maildrop go, whatever happened", NULL },
     { "1939-54", "no QUIT: nothing is removed", NULL },
     { "1939-55", "a client stores before it says DELE", NULL },
     { "1939-56", "crashed between RETR and QUIT: fetched again", NULL },
@@ -18016,9 +18402,9 @@ static const t_clause t_clauses[] = {
     { "1870-5", "a text over the limit: 552 after its end", NULL },
     { "1870-6", "a client says SIZE=, and sends nothing too large", NULL },
     { "2033", "LMTP", "not yet: no LMTP" },
-    { "2034-1", "an x.y.z behind each 2yz, 4yz, 5yz", "not yet" },
-    { "2034-2", "its first digit is the code's", "not yet" },
-    { "2034-3", "none in the greeting and behind EHLO", "not yet" },
+    { "2034-1", "an x.y.z behind each 2yz, 4yz, 5yz", NULL },
+    { "2034-2", "its first digit is the code's", NULL },
+    { "2034-3", "none in the greeting and behind EHLO", NULL },
     { "2449-1", "CAPA before the login and after it", NULL },
     { "2449-2", "commands of 255 octets, not more", NULL },
     { "2449-3", "[IN-USE]", NULL },
@@ -18082,7 +18468,7 @@ static const t_clause t_clauses[] = {
     { "6531-6", "a next hop without it: a report 5.6.7", "not yet" },
     { "6531-7", "Received: with UTF8SMTP", "not yet" },
     { "6856", "UTF8 in POP3", NULL },
-    { "7504", "521 and 556", "not yet" },
+    { "7504", "521 and 556", NULL },
     { "7505-1", "a null MX: failed at once, 5.1.10", NULL },
     { "7505-2", "a sender's domain with a null MX: 550 5.7.27",
       "a sender's domain is not looked up" },
