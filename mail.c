@@ -10,7 +10,7 @@
    POSIX   mail_sys on real files          WORLD  mail_sys in memory, for
    DNS     names into addresses                   the demo and the tests
    TLS     handshakes, records, certificates: OpenSSL
-   NET     sockets, and the loop
+   NET     sockets, and the loop           CLIENT a client program's socket
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    TRACE   one list of events              DEMO   its views
    BENCH   a load generator, and a sink    CLI    the program; main is last
@@ -74,12 +74,18 @@
 
 #ifdef MAIL_TEST           /* test.c makes each allocation fail in turn */
 static void *test_alloc(void *p, size_t n, size_t zeros);
+#ifdef MAIL_NO_SYNCFS
 static char *test_copy(const char *s);
 #undef strdup
+#define strdup(s)     test_copy(s)
+#endif
+static void test_step(const char *what);      /* and ends at each step */
+#define call_step(what) test_step(what)
 #define malloc(n)     test_alloc(NULL, n, 0)
 #define calloc(n, m)  test_alloc(NULL, 0, (n) * (m))
 #define realloc(p, n) test_alloc(p, n, 0)
-#define strdup(s)     test_copy(s)
+#else
+#define call_step(what) ((void)0)
 #endif
 
 /* ======================================================================
@@ -203,10 +209,9 @@ static int64_t sys_time(void *ctx, int *zone) {
     return (int64_t)now;
 }
 
-static void sys_random(void *ctx, void *p, size_t n) {
+static int random_fill(void *p, size_t n) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     char *at = p;
-    (void)ctx;
     while (n && fd >= 0) {
         ssize_t k = read(fd, at, n);
         if (k <= 0) break;
@@ -214,7 +219,12 @@ static void sys_random(void *ctx, void *p, size_t n) {
         n -= (size_t)k;
     }
     if (fd >= 0) close(fd);
-    if (n) {                        /* better no server than a guessable one */
+    return n == 0;
+}
+
+static void sys_random(void *ctx, void *p, size_t n) {
+    (void)ctx;
+    if (!random_fill(p, n)) {       /* better no server than a guessable one */
         fprintf(stderr, "mail: /dev/urandom cannot be read: no random "
                         "numbers, so no safe names\n");
         exit(1);
@@ -1554,18 +1564,23 @@ static long tls_bio_ctrl(BIO *b, int what, long n, void *p) {
     return what == BIO_CTRL_FLUSH;
 }
 
+static BIO_METHOD *tls_bio_how;
+
+static void tls_bio_make(void) {
+    BIO_METHOD *how = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
+                                   "mail");
+    if (how == NULL) return;
+    BIO_meth_set_read(how, tls_bio_read);
+    BIO_meth_set_write(how, tls_bio_write);
+    BIO_meth_set_ctrl(how, tls_bio_ctrl);
+    tls_bio_how = how;
+}
+
 static BIO *tls_bio_new(int fd) {
-    static BIO_METHOD *how;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     BIO *b;
-    if (how == NULL) {
-        how = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
-                           "mail");
-        if (how == NULL) return NULL;
-        BIO_meth_set_read(how, tls_bio_read);
-        BIO_meth_set_write(how, tls_bio_write);
-        BIO_meth_set_ctrl(how, tls_bio_ctrl);
-    }
-    b = BIO_new(how);
+    pthread_once(&once, tls_bio_make);
+    b = tls_bio_how ? BIO_new(tls_bio_how) : NULL;
     if (b) {
         BIO_set_data(b, (void *)(intptr_t)fd);
         BIO_set_init(b, 1);
@@ -1681,15 +1696,15 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
     return NULL;
 }
 
-/* For clients: whom to trust. cafile NULL: whom the system trusts. */
-static tls_keys *tls_client_keys(const char *cafile) {
+/* For clients: whom to trust. cafile NULL: whom the system trusts. NULL with
+   the reason, borrowed. */
+static tls_keys *tls_client_keys(const char *cafile, const char **why) {
     tls_keys *k = tls_keys_new(0);
     ERR_clear_error();
     if (k && (cafile ? SSL_CTX_load_verify_locations(k, cafile, NULL)
                      : SSL_CTX_set_default_verify_paths(k)) == 1) return k;
     if (k && cafile == NULL) return k;         /* then nobody is trusted */
-    fprintf(stderr, "mail: --cafile %s: %s; it must be PEM\n",
-            cafile ? cafile : "", tls_reason());
+    *why = tls_reason();
     SSL_CTX_free(k);
     return NULL;
 }
@@ -1822,10 +1837,10 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
     return NULL;
 }
 
-static tls_keys *tls_client_keys(const char *cafile) {
+static tls_keys *tls_client_keys(const char *cafile, const char **why) {
     (void)cafile;
-    fprintf(stderr, "mail: this program was built without TLS: install "
-            "OpenSSL's headers, and make again; or say --tls no\n");
+    *why = "this program was built without TLS: install OpenSSL's headers, "
+           "and make again";
     return NULL;
 }
 
@@ -3775,6 +3790,212 @@ static void world_run(world *w, int64_t until) {
 }
 
 /* ======================================================================
+   [CLIENT] a client program over a socket                         ch.14
+   What mail_send and mail_fetch have in common. It waits, and does nothing
+   else to the process that it is in: no output, no exit, no signal.
+   ====================================================================== */
+
+/* What SCRAM needs and a session has not: octets that nobody can guess. */
+enum { NONCE_SIZE = MAIL_B64_SIZE(18) + 1, CONNECT_MS = 30000 };
+
+typedef struct client {
+    const mail_peer *o;
+    mail_result *r;
+    int64_t until;                  /* ms: the deadline                   */
+    int fd, local;                  /* local: the server is on this machine */
+    mail_tls mode;                  /* what comes of o->tls               */
+    char server[MAIL_NAME_SIZE];    /* HOST:PORT                          */
+    char host[MAIL_DOMAIN_SIZE];    /* its host, for the certificate      */
+    char nonce[NONCE_SIZE];
+    tls_keys *keys;
+    tls_wire *tls;
+} client;
+
+/* The first error stays, with its words. */
+MAIL_PRINTF(3, 4)
+static mail_err call_fail(mail_result *r, mail_err e, const char *fmt, ...) {
+    va_list ap;
+    if (r->err || !e) return r->err;
+    r->err = e;
+    va_start(ap, fmt);
+    vsnprintf(r->words, sizeof r->words, fmt, ap);
+    va_end(ap);
+    return e;
+}
+
+static mail_err nonce_make(char nonce[NONCE_SIZE]) {
+    unsigned char r[18];
+    mail_buf b = mail_buf_on(nonce, NONCE_SIZE - 1);
+    if (!random_fill(r, sizeof r)) return MAIL_ERR_IO;
+    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
+    nonce[b.n] = 0;
+    return MAIL_ERR_OK;
+}
+
+/* How long may something take that has ms of its own? */
+static int client_wait(const client *c, int64_t ms) {
+    int64_t left = c->until - sys_clock(NULL);
+    return (int)(left < 0 ? 0 : left < ms ? left : ms);
+}
+
+/* Connects, within ms; the socket does not block any more. 0, or -1. */
+static int connect_within(int fd, const struct addrinfo *a, int ms) {
+    struct pollfd p = { fd, POLLOUT, 0 };
+    int e = 0, n;
+    socklen_t size = sizeof e;
+    socket_ready(fd);
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) return 0;
+    if (errno != EINPROGRESS && errno != EINTR) return -1;
+    while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR) {}
+    if (n > 0) getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size);
+    errno = n > 0 ? e : ETIMEDOUT;
+    return errno ? -1 : 0;
+}
+
+static mail_err client_connect(client *c) {
+    const char *why = "nobody answers";
+    struct addrinfo *found = net_find(c->server, 0, &why), *a;
+    mail_err e = found ? MAIL_ERR_IO : MAIL_ERR_NOTFOUND;
+    for (a = found; a && c->fd < 0; a = a->ai_next) {
+        c->local = is_loopback(a->ai_addr);
+        if (!c->o->unsealed && !c->local) {
+            e = MAIL_ERR_SEALED;
+            why = "it is not on this machine";
+            continue;
+        }
+        c->fd = socket(a->ai_family, SOCK_STREAM, 0);
+        if (c->fd < 0 || connect_within(c->fd, a,
+                                        client_wait(c, CONNECT_MS))) {
+            e = errno == ETIMEDOUT ? MAIL_ERR_TIMEOUT : MAIL_ERR_IO;
+            why = strerror(errno);
+            if (c->fd >= 0) close(c->fd);
+            c->fd = -1;
+        }
+    }
+    if (found) freeaddrinfo(found);
+    return c->fd >= 0 ? MAIL_ERR_OK
+                      : call_fail(c->r, e, "%s: %s", c->server, why);
+}
+
+/* Beyond this machine nothing is said in clear unless in_clear says so; on it
+   there is nobody in between, and mostly no certificate. */
+static mail_err client_secure(client *c, int port) {
+    const mail_peer *o = c->o;
+    const char *why = NULL;
+    c->mode = o->in_clear ? MAIL_TLS_NO : o->tls ? o->tls :
+              port == 465 || port == 995 ? MAIL_TLS_NOW :
+              c->local ? MAIL_TLS_NO : MAIL_TLS_MUST;
+    if (c->mode == MAIL_TLS_NO) return MAIL_ERR_OK;
+    c->keys = tls_client_keys(o->cafile, &why);
+    if (c->keys) return MAIL_ERR_OK;
+    return call_fail(c->r, MAIL_ERR_TLS, "%s%s%s", o->cafile ? o->cafile : "",
+                     o->cafile ? ": " : "", why);
+}
+
+static void client_close(client *c) {
+    tls_free(c->tls);
+    tls_keys_free(c->keys);
+    if (c->fd >= 0) close(c->fd);
+    mail_wipe(c->nonce, sizeof c->nonce);
+}
+
+/* Connects to o->server, or at; what is needed to talk to it is ready then. */
+static mail_err client_open(client *c, const mail_peer *o, const char *at,
+                            mail_result *r) {
+    mail_str host;
+    int port = 0;
+    memset(c, 0, sizeof *c);
+    c->o = o;
+    c->r = r;
+    c->fd = -1;
+    c->until = o->deadline > 0 ? sys_clock(NULL) + o->deadline : INT64_MAX;
+    if (o->server) at = o->server;
+    if (!mail_copy(c->server, sizeof c->server, mail_s(at)) ||
+        mail_host_port(mail_s(at), &host, &port) ||
+        mail_has_control(mail_s(at)) ||
+        !mail_copy(c->host, sizeof c->host, host))
+        return call_fail(r, MAIL_ERR_SYNTAX, "the server is HOST:PORT");
+    if (!host.n) mail_copy(c->host, sizeof c->host, mail_s("127.0.0.1"));
+    if (nonce_make(c->nonce))
+        return call_fail(r, MAIL_ERR_IO, "/dev/urandom cannot be read");
+    if (client_connect(c) || client_secure(c, port)) client_close(c);
+    return r->err;
+}
+
+static int64_t client_recv(const client *c, void *p, size_t n) {
+    return c->tls ? tls_recv(c->tls, p, n) : net_recv(NULL, c->fd, p, n);
+}
+
+static int64_t client_send(const client *c, const void *p, size_t n) {
+    return c->tls ? tls_send(c->tls, p, n) : net_send(NULL, c->fd, p, n);
+}
+
+/* Begins TLS when the program asks for it, and takes it a step on. Returns 1
+   as long as it is being made. */
+static int client_shake(client *c, agent *a) {
+    int k;
+    if (!c->tls && a->tls && a->tls(a)) {
+        c->tls = tls_new(c->keys, c->fd, c->host, !c->o->insecure);
+        if (c->tls == NULL) a->secured(a, MAIL_ERR_NOMEM, NULL);
+    }
+    if (!c->tls || c->tls->made || a->over) return 0;
+    k = tls_shake(c->tls);
+    if (k) a->secured(a, k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
+                      k > 0 ? NULL : c->tls->why);
+    return k == 0;
+}
+
+/* Waits for what the socket shall do, no longer than the program and the
+   deadline allow. */
+static void client_poll(const client *c, int want, int64_t wait) {
+    struct pollfd p;
+    if (c->tls) want = tls_wants(c->tls, want);
+    p.fd = c->fd;
+    p.events = (short)((want & MAIL_WANT_WRITE ? POLLOUT : 0) |
+                       (want & MAIL_WANT_READ ? POLLIN : 0));
+    if (wait < 0 || (c->tls && tls_holds(c->tls))) wait = 0;
+    poll(&p, 1, client_wait(c, wait < 1000 ? wait : 1000));
+}
+
+/* Carries octets between a socket and a client program until it is over, or
+   the deadline is. */
+static void client_run(client *c, agent *a) {
+    char buf[16384];
+    size_t at = 0, n = 0;
+    while (!a->over || a->out(a).n) {
+        mail_str out;
+        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now, k;
+        int shakes;
+        if (now >= c->until) {
+            call_fail(c->r, MAIL_ERR_TIMEOUT, "the deadline is reached");
+            return;
+        }
+        while ((out = a->out(a)).n) {
+            k = client_send(c, out.p, out.n);
+            if (k == -2) a->eof(a);
+            if (k < 0) break;
+            a->sent(a, (size_t)k);
+        }
+        /* What came in clear is the session's to judge, before TLS. */
+        shakes = out.n == 0 && at == n && client_shake(c, a);
+        if (out.n == 0 && a->out(a).n) continue;
+        if (at < n) {
+            size_t used = a->feed(a, buf + at, n - at);
+            at += used;
+            if (used || a->out(a).n || a->over) continue;
+        }
+        if (a->over) return;        /* what is left, nobody takes any more */
+        client_poll(c, (out.n ? MAIL_WANT_WRITE : 0) |
+                       (at == n ? MAIL_WANT_READ : 0), wait);
+        if (at < n || shakes) continue;
+        k = client_recv(c, buf, sizeof buf);
+        at = 0;
+        n = k > 0 ? (size_t)k : 0;
+        if (k == 0 || k == -2) a->eof(a);
+    }
+}
+
+/* ======================================================================
    [SEND] the client MTA, with a message to send                    ch.7
    ====================================================================== */
 
@@ -3932,15 +4153,68 @@ static mail_err sender_init(sender *s, mail_smtpc_opts o) {
     return mail_smtpc_init(&s->c, o);
 }
 
+/* --- the call ------------------------------------------------------------- */
+
+static const char SEND_SERVER[] = "127.0.0.1:2587";
+
+/* What we call ourselves: a name that the machine has, if it is one. */
+static const char *sender_helo(const char *helo, char name[MAIL_DOMAIN_SIZE]) {
+    if (helo) return helo;
+    if (gethostname(name, MAIL_DOMAIN_SIZE - 1) == 0 &&
+        mail_domain_ok(mail_s(name))) return name;
+    return "localhost";
+}
+
+/* The answer for each recipient, and for all of them. */
+static void sender_end(sender *s, mail_result *r) {
+    size_t i;
+    const char *words = s->code ? s->words : s->c.words;
+    r->code = s->code ? s->code : s->c.code;
+    r->count = (int64_t)s->nrcpts;
+    for (i = 0; i < s->nrcpts; i++)
+        r->done += s->rcpts[i].code < 400 && s->code / 100 == 2;
+    if (r->done < r->count)
+        call_fail(r, s->err ? s->err : MAIL_ERR_REFUSED, "%s", words);
+    else mail_copy(r->words, sizeof r->words, mail_s(words));
+}
+
+static mail_err sender_go(sender *s, const mail_peer *o, const char *helo,
+                          mail_result *r) {
+    char name[MAIL_DOMAIN_SIZE] = "";
+    mail_smtpc_opts c;
+    client net;
+    if (client_open(&net, o, SEND_SERVER, r)) return r->err;
+    memset(&c, 0, sizeof c);
+    c.helo = sender_helo(helo, name);
+    c.user = o->user;
+    c.password = o->user ? o->password : NULL;
+    c.tls = net.mode;
+    c.nonce = net.nonce;
+    c.plaintext_ok = net.local || o->plaintext_ok;
+    c.basic = o->basic;
+    c.watch = o->watch;
+    c.watch_ctx = o->watch_ctx;
+    if (call_fail(r, sender_init(s, c), "the user's name, the password or helo "
+                  "is too long, or has control characters") == MAIL_ERR_OK) {
+        client_run(&net, &s->a);
+        sender_end(s, r);
+    }
+    client_close(&net);
+    return r->err;
+}
+
 /* ======================================================================
    [FETCH] the client MAA, with somewhere to put the mail          ch.11
    ====================================================================== */
 
+static const char FETCH_SERVER[] = "127.0.0.1:2110";
+
 typedef struct fetcher {
     agent a;
     mail_fetcher f;
-    /* The place: does it have that UID? text; now make it durable. */
-    int      (*have)(void *ctx, int64_t number, mail_str uid);
+    /* The place: does it have that UID (see mail_fetcher_answer)? text; now
+       make it durable. */
+    mail_err (*have)(void *ctx, int64_t number, mail_str uid);
     mail_err (*text)(void *ctx, mail_str text);
     mail_err (*store)(void *ctx, int64_t number);
     void *ctx;
@@ -3953,8 +4227,8 @@ static void fetcher_move(fetcher *g) {
         mail_err e;
         switch (ev.kind) {
         case MAIL_EV_HAVE:
-            mail_fetcher_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
-                                     ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND);
+            e = g->have(g->ctx, ev.number, ev.text);
+            mail_fetcher_answer(&g->f, e);
             break;
         case MAIL_EV_TLS:
             break;
@@ -4020,6 +4294,693 @@ static mail_err fetcher_init(fetcher *g, mail_fetcher_opts o) {
     g->a.tls = fetcher_tls;
     g->a.secured = fetcher_secured;
     return mail_fetcher_init(&g->f, o);
+}
+
+/* --- the ledger: what is here already ------------------------------------- */
+
+typedef struct noted {              /* a line of the ledger, of our account */
+    mail_str uid;
+    int64_t  time;
+    size_t   met;                   /* of those with this UID, the server has
+                                       named so many                       */
+} noted;
+
+typedef struct listed {             /* a message, by its number */
+    char   *uid;                    /* NULL: the server did not name it    */
+    int64_t time;                   /* when it was fetched                 */
+    int     here;
+} listed;
+
+typedef struct ledger {
+    int    fd;                      /* -1: there is none                   */
+    char   path[1024], account[MAIL_NAME_SIZE + 256];
+    char  *text; size_t n;          /* as it was                           */
+    noted *known; size_t nknown, own;  /* sorted; own: our lines in it now */
+    listed *listed; size_t nlisted;
+    mail_ledger half;               /* see mbox_repair; uid "": nothing    */
+    int    stale;                   /* it has lines that are of no use     */
+} ledger;
+
+static int uid_order(mail_str a, mail_str b) {
+    int d = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return d ? d : a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* Two messages may have one UID (RFC 1939 7), and then there are two lines:
+   by UID, and as they came. */
+static int known_order(const void *a, const void *b) {
+    const noted *x = a, *y = b;
+    int d = uid_order(x->uid, y->uid);
+    return d ? d : x->uid.p < y->uid.p ? -1 : x->uid.p > y->uid.p;
+}
+
+/* An mbox line says where in the mbox a message was about to be put; the
+   line behind it, that it is there. */
+static void ledger_line(ledger *l, mail_str line) {
+    mail_ledger e;
+    if (mail_ledger_read(line, &e)) return;
+    if (mail_eq(e.account, mail_s("mbox"))) {
+        l->half = e;
+        l->stale = 1;
+        return;
+    }
+    l->half.uid.n = 0;
+    if (!mail_eq(e.account, mail_s(l->account))) return;
+    l->known[l->nknown].uid = e.uid;
+    l->known[l->nknown].time = e.time;
+    l->known[l->nknown++].met = 0;
+    if (e.time == 0) l->stale = 1;             /* from when it had no times */
+}
+
+/* All of it; half a line at its end, left by a crash, is cut off. */
+static mail_err ledger_load(ledger *l) {
+    struct stat st;
+    mail_str rest;
+    size_t lines = 0, i;
+    if (fstat(l->fd, &st)) return errno_err();
+    l->text = malloc((size_t)st.st_size + 1);
+    if (l->text == NULL) return MAIL_ERR_NOMEM;
+    if (disk_read(NULL, l->fd, 0, l->text, (size_t)st.st_size) !=
+        (int64_t)st.st_size) return errno_err();
+    for (l->n = (size_t)st.st_size; l->n && l->text[l->n - 1] != '\n';) l->n--;
+    if (l->n < (size_t)st.st_size && ftruncate(l->fd, (off_t)l->n))
+        return errno_err();
+    for (i = 0; i < l->n; i++) lines += l->text[i] == '\n';
+    l->known = malloc((lines + 1) * sizeof *l->known);
+    if (l->known == NULL) return MAIL_ERR_NOMEM;
+    for (rest = mail_sn(l->text, l->n); rest.n;)
+        ledger_line(l, mail_cut(&rest, '\n'));
+    if (l->nknown) qsort(l->known, l->nknown, sizeof *l->known, known_order);
+    l->own = l->nknown;
+    return MAIL_ERR_OK;
+}
+
+/* 1: locked. The lock goes with the process: a crash leaves none behind, and
+   every program that writes to an mbox asks for it. */
+static int file_lock(int fd) {
+    struct flock k;
+    memset(&k, 0, sizeof k);
+    k.l_type = F_WRLCK;
+    k.l_whence = SEEK_SET;
+    return fcntl(fd, F_SETLK, &k) == 0;
+}
+
+/* Has the name become another file's since it was opened? */
+static int file_moved(int fd, const char *path) {
+    struct stat a, b;
+    return fstat(fd, &a) || stat(path, &b) || a.st_ino != b.st_ino ||
+           a.st_dev != b.st_dev;
+}
+
+static mail_err ledger_open(ledger *l) {
+    int tries;
+    for (tries = 0; tries < 10; tries++) {
+        l->fd = open(l->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (l->fd < 0) return errno_err();
+        if (!file_lock(l->fd)) return MAIL_ERR_BUSY;
+        if (!file_moved(l->fd, l->path)) return ledger_load(l);
+        close(l->fd);                /* another run has just rewritten it */
+        l->fd = -1;
+    }
+    return MAIL_ERR_BUSY;
+}
+
+static mail_err ledger_put(ledger *l, const mail_ledger *e) {
+    char line[1024];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    mail_ledger_write(&b, e);
+    mail_buf_add(&b, mail_s("\n"));
+    call_step("ledger");
+    if (b.full || write(l->fd, b.p, b.n) != (ssize_t)b.n) return errno_err();
+    call_step("flush ledger");
+    return fsync_full(l->fd) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* The message number has this UID. Two with the same one are two. */
+static listed *ledger_list(ledger *l, int64_t number, mail_str uid) {
+    size_t i = (size_t)number, n = i + i / 2 + 64;
+    listed *u;
+    if (i >= l->nlisted) {
+        u = realloc(l->listed, n * sizeof *u);
+        if (u == NULL) return NULL;
+        memset(u + l->nlisted, 0, (n - l->nlisted) * sizeof *u);
+        l->listed = u;
+        l->nlisted = n;
+    }
+    u = &l->listed[i];
+    free(u->uid);
+    memset(u, 0, sizeof *u);
+    u->uid = malloc(uid.n + 1);
+    if (u->uid) mail_copy(u->uid, uid.n + 1, uid);
+    return u->uid ? u : NULL;
+}
+
+/* The next line with that UID that no message of this listing has had. */
+static const noted *ledger_find(ledger *l, mail_str uid) {
+    size_t lo = 0, hi = l->nknown;
+    noted *k;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (uid_order(l->known[mid].uid, uid) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    k = l->known + lo;
+    if (lo == l->nknown || !mail_eq(k->uid, uid)) return NULL;
+    lo += k->met++;
+    return lo < l->nknown && mail_eq(l->known[lo].uid, uid) ? l->known + lo
+                                                            : NULL;
+}
+
+/* The lines of others, but for those about mboxes. */
+static int ledger_others(const ledger *l, FILE *f) {
+    mail_str rest = mail_sn(l->text, l->n);
+    while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        mail_ledger e;
+        if (mail_ledger_read(line, &e) == MAIL_ERR_OK &&
+            !mail_eq(e.account, mail_s("mbox")) &&
+            !mail_eq(e.account, mail_s(l->account)))
+            fprintf(f, "%.*s\n", MAIL_ARG(line));
+    }
+    return !ferror(f);
+}
+
+static int ledger_ours(const ledger *l, const mail_fetcher *f, FILE *out) {
+    size_t i;
+    for (i = 0; i < l->nlisted; i++) {
+        const listed *u = &l->listed[i];
+        char line[1024];
+        mail_buf b = mail_buf_on(line, sizeof line);
+        mail_ledger e;
+        if (!u->here || mail_fetcher_marked(f, (int64_t)i)) continue;
+        e.account = mail_s(l->account);
+        e.uid = mail_s(u->uid);
+        e.time = u->time;
+        mail_ledger_write(&b, &e);
+        fprintf(out, "%.*s\n", MAIL_ARG(mail_buf_str(&b)));
+    }
+    return !ferror(out);
+}
+
+/* How many of our lines are still of use? */
+static size_t ledger_useful(const ledger *l, const mail_fetcher *f) {
+    size_t i, n = 0;
+    for (i = 0; i < l->nlisted; i++)
+        n += l->listed[i].here && !mail_fetcher_marked(f, (int64_t)i);
+    return n;
+}
+
+/* At the end of a good run: what the server does not have any more is
+   dropped, so that the ledger stays as small as the mailbox. A new one is
+   written beside it and takes its place: if that fails, the old one is as
+   good. */
+static void ledger_trim(ledger *l, const mail_fetcher *f) {
+    char tmp[1100];
+    int fd, ok;
+    FILE *out;
+    if (l->fd < 0 || (!l->stale && ledger_useful(l, f) == l->own)) return;
+    snprintf(tmp, sizeof tmp, "%s.tmp", l->path);
+    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out == NULL) {
+        if (fd >= 0) close(fd);
+        return;
+    }
+    ok = ledger_others(l, out) && ledger_ours(l, f, out) &&
+         fflush(out) == 0 && fsync_full(fd) == 0;
+    call_step("trim");
+    if (fclose(out) || !ok || rename(tmp, l->path)) unlink(tmp);
+}
+
+static void ledger_free(ledger *l) {
+    size_t i;
+    for (i = 0; i < l->nlisted; i++) free(l->listed[i].uid);
+    free(l->listed);
+    free(l->known);
+    free(l->text);
+    if (l->fd >= 0) close(l->fd);
+}
+
+/* --- where the mail goes -------------------------------------------------- */
+
+typedef struct place {
+    const mail_fetch_opts *o;
+    mail_result *r;
+    const mail_fetcher *f;
+    int    kind;                    /* 'd' Maildir, 'm' mbox, 0: the caller */
+    int    dir;                     /* of the Maildir                      */
+    FILE  *in; char tmp[MAIL_NAME_SIZE];   /* the message that is coming  */
+    mail_to_lf lf; mail_mbox quote;
+    int64_t size, wire, now;
+    int    settled, repaired;
+    ledger l;
+} place;
+
+static mail_err place_fail(place *p, mail_err e, const char *what) {
+    int system = e == MAIL_ERR_IO || e == MAIL_ERR_NOTFOUND ||
+                 e == MAIL_ERR_NOSPACE || e == MAIL_ERR_EXISTS;
+    return call_fail(p->r, e, "%s: %s", what,
+                     system ? strerror(errno) : mail_err_text(e));
+}
+
+/* Have we got it? If so, is it so old that it may go? */
+static mail_err place_have(void *ctx, int64_t number, mail_str uid) {
+    place *p = ctx;
+    listed *u = p->l.fd < 0 ? NULL : ledger_list(&p->l, number, uid);
+    const noted *k = u ? ledger_find(&p->l, uid) : NULL;
+    if (k == NULL) return MAIL_ERR_NOTFOUND;  /* twice is better than never */
+    u->here = 1;
+    u->time = k->time ? k->time : p->now;
+    return p->o->leave_days && k->time &&
+           p->now - k->time >= (int64_t)p->o->leave_days * 86400
+           ? MAIL_ERR_EXISTS : MAIL_ERR_OK;
+}
+
+/* The UID is noted once the message is durable, and durably. */
+static mail_err place_note(place *p, int64_t number) {
+    listed *u = (size_t)number < p->l.nlisted ? &p->l.listed[number] : NULL;
+    mail_ledger e;
+    if (p->l.fd < 0 || u == NULL || u->uid == NULL) return MAIL_ERR_OK;
+    u->here = 1;
+    u->time = p->now;
+    p->l.own++;
+    e.account = mail_s(p->l.account);
+    e.uid = mail_s(u->uid);
+    e.time = p->now;
+    return ledger_put(&p->l, &e);
+}
+
+/* A new file in tmp of the Maildir: nobody else has its name. */
+static int maildir_tmp(place *p) {
+    char host[100] = "localhost", unique[60];
+    mail_buf b = mail_buf_on(p->tmp, sizeof p->tmp - 1);
+    uint32_t r[2];
+    if (!random_fill(r, sizeof r)) return -1;
+    gethostname(host, sizeof host - 1);
+    snprintf(unique, sizeof unique, "P%ldR%08lx%08lx", (long)getpid(),
+             (unsigned long)r[0], (unsigned long)r[1]);
+    mail_buf_add(&b, mail_s("tmp/"));
+    mail_box_name(&b, p->now, unique, host, 0, 0);
+    p->tmp[b.n] = 0;
+    *strchr(p->tmp, ',') = 0;                     /* sizes come at the end */
+    return openat(p->dir, p->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                  0600);
+}
+
+/* The message is kept aside until it is whole: in tmp of the Maildir, or for
+   an mbox, where others wait, in a file without a name. */
+static mail_err place_begin(place *p) {
+    int fd = -1, zone;
+    p->size = p->wire = 0;
+    p->now = sys_time(NULL, &zone);
+    memset(&p->lf, 0, sizeof p->lf);
+    memset(&p->quote, 0, sizeof p->quote);
+    call_step("begin");
+    if (p->kind == 'd') fd = maildir_tmp(p);
+    p->in = p->kind == 'm' ? tmpfile() : fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (p->in) return MAIL_ERR_OK;
+    if (fd >= 0) close(fd);
+    return place_fail(p, errno_err(), p->o->into);
+}
+
+static mail_err place_put(place *p, const char *lf, size_t n) {
+    char quoted[4096 + 4096 / 5 + 8];
+    p->size += (int64_t)n;
+    if (p->kind == 'm') {
+        n = mail_mbox_feed(&p->quote, lf, n, quoted);
+        lf = quoted;
+    }
+    fwrite(lf, 1, n, p->in);
+    return ferror(p->in) ? place_fail(p, errno_err(), p->o->into)
+                         : MAIL_ERR_OK;
+}
+
+static void place_told(place *p) {
+    p->r->count = p->f->count;
+    p->r->removed = p->f->removed;
+    p->r->skipped = p->f->skipped;
+    if (p->o->progress) p->o->progress(p->o->ctx, p->r);
+}
+
+static mail_err place_text(void *ctx, mail_str text) {
+    place *p = ctx;
+    char lf[4096 + 1];
+    mail_err e;
+    p->r->octets += (int64_t)text.n;
+    place_told(p);
+    if (!p->kind) return p->o->text(p->o->ctx, p->f->number, text);
+    e = p->in ? MAIL_ERR_OK : place_begin(p);
+    while (!e && text.n) {
+        size_t k = text.n < 4095 ? text.n : 4095;
+        e = place_put(p, lf, mail_to_lf_feed(&p->lf, text.p, k, lf));
+        p->wire += (int64_t)k;
+        text = mail_sn(text.p + k, text.n - k);
+    }
+    return e;
+}
+
+static mail_err dir_flush(const char *dir, int at) {
+    int fd = openat(at, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), bad;
+    bad = fd < 0 || fsync_full(fd);
+    if (fd >= 0) close(fd);
+    return bad ? errno_err() : MAIL_ERR_OK;
+}
+
+/* Flushed, renamed, the directory flushed: in this order. */
+static mail_err maildir_store(place *p) {
+    char to[2 * MAIL_NAME_SIZE];
+    int bad;
+    FILE *f = p->in;
+    call_step("flush message");
+    bad = fflush(f) || fsync_full(fileno(f));
+    p->in = NULL;
+    bad |= fclose(f) != 0;
+    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
+             (long long)p->size, (long long)p->wire);
+    call_step("rename");
+    if (bad || renameat(p->dir, p->tmp, p->dir, to)) {
+        mail_err e = errno_err();
+        unlinkat(p->dir, p->tmp, 0);
+        return e;
+    }
+    call_step("flush new");
+    return dir_flush("new", p->dir);
+}
+
+/* --- mbox ----------------------------------------------------------------- */
+
+/* The mbox, and its lock: ten seconds, while others write to it. */
+static int mbox_open(place *p, mail_err *e) {
+    const struct timespec nap = { 0, 100 * 1000 * 1000 };
+    struct stat st;
+    int left = 100, fd = open(p->o->into, O_RDWR | O_CREAT | O_CLOEXEC |
+                              O_NONBLOCK, 0600);
+    *e = fd < 0 ? errno_err() : fstat(fd, &st) || !S_ISREG(st.st_mode)
+         ? MAIL_ERR_IO : MAIL_ERR_OK;
+    while (!*e && !file_lock(fd)) {
+        if (left-- == 0) *e = MAIL_ERR_BUSY;
+        else nanosleep(&nap, NULL);
+    }
+    if (!*e) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+/* Does an mbox message begin between at and end? */
+static int mbox_begins(int fd, int64_t at, int64_t end) {
+    char buf[4096 + 6];
+    size_t keep = 0;
+    while (at < end) {
+        int64_t n = disk_read(NULL, fd, at, buf + keep, 4096);
+        const char *p = buf, *all;
+        if (n <= 0) return 1;                  /* better to leave it alone */
+        all = buf + keep + n;
+        while ((p = memchr(p, '\n', (size_t)(all - p))) != NULL)
+            if (all - ++p >= 5 && memcmp(p, "From ", 5) == 0) return 1;
+        at += n;
+        keep = (size_t)(all - buf) < 5 ? (size_t)(all - buf) : 5;
+        memmove(buf, all - keep, keep);
+    }
+    return 0;
+}
+
+/* A crash in the middle of a message has left half of it at the end, or all
+   of it, and no line of it in the ledger: it is still on the server, and will
+   be fetched again. It goes, if it is ours, and nobody has put anything
+   behind it. */
+static mail_err mbox_repair(place *p, int fd, int64_t *size) {
+    char from[80], there[80];
+    mail_buf b = mail_buf_on(from, sizeof from);
+    int64_t at;
+    p->repaired = 1;
+    if (p->l.fd < 0 || p->l.half.uid.n == 0 ||
+        *size == 0 || mail_number(p->l.half.uid, *size - 1, &at))
+        return MAIL_ERR_OK;
+    mail_mbox_from(&b, p->l.half.time);
+    if (*size - at < (int64_t)b.n) b.n = (size_t)(*size - at);
+    if (disk_read(NULL, fd, at, there, b.n) != (int64_t)b.n ||
+        memcmp(there, from, b.n) != 0 || mbox_begins(fd, at, *size))
+        return MAIL_ERR_OK;
+    *size = at;
+    return ftruncate(fd, (off_t)at) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* Every message has an empty line before its "From " line. */
+static mail_err mbox_gap(int fd, int64_t *size) {
+    char end[2] = "";
+    int64_t at = *size < 2 ? 0 : *size - 2;
+    if (disk_read(NULL, fd, at, end, 2) < 0) return errno_err();
+    while (*size && !(end[0] == '\n' && end[1] == '\n')) {
+        mail_err e = disk_write(NULL, fd, *size, "\n", 1);
+        if (e) return e;
+        end[0] = *size == 1 ? end[0] : end[1];
+        end[1] = '\n';
+        ++*size;
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err mbox_copy(place *p, int fd, int64_t at) {
+    char buf[16384];
+    mail_buf b = mail_buf_on(buf, sizeof buf);
+    mail_err e;
+    size_t n;
+    mail_mbox_from(&b, p->now);
+    e = disk_write(NULL, fd, at, b.p, b.n);
+    at += (int64_t)b.n;
+    rewind(p->in);
+    while (!e && (n = fread(buf, 1, sizeof buf, p->in)) > 0) {
+        call_step("append");
+        e = disk_write(NULL, fd, at, buf, n);
+        at += (int64_t)n;
+    }
+    if (!e && ferror(p->in)) e = MAIL_ERR_IO;
+    call_step("flush mbox");
+    return !e && fsync_full(fd) ? errno_err() : e;
+}
+
+/* Before the mbox grows, the ledger says from where: see mbox_repair. A
+   message without a UID has no line there, and nothing to be undone by. */
+static mail_err mbox_append(place *p, int fd, int64_t number) {
+    char at[24];
+    struct stat st;
+    int64_t size;
+    mail_ledger half;
+    mail_err e = fstat(fd, &st) ? errno_err() : MAIL_ERR_OK;
+    size = e ? 0 : (int64_t)st.st_size;
+    if (!e && !p->repaired) e = mbox_repair(p, fd, &size);
+    if (!e) e = mbox_gap(fd, &size);
+    if (!e && p->l.fd >= 0 && (size_t)number < p->l.nlisted &&
+        p->l.listed[number].uid) {
+        snprintf(at, sizeof at, "%lld", (long long)size);
+        half.account = mail_s("mbox");
+        half.uid = mail_s(at);
+        half.time = p->now;
+        p->l.stale = 1;
+        e = ledger_put(&p->l, &half);
+    }
+    if (!e) e = mbox_copy(p, fd, size);
+    if (e && ftruncate(fd, (off_t)size)) e = MAIL_ERR_IO;
+    return e;
+}
+
+static mail_err mbox_store(place *p, int64_t number) {
+    char end[8];
+    mail_err e;
+    int fd;
+    fwrite(end, 1, mail_mbox_end(&p->quote, end), p->in);
+    if (fflush(p->in)) return errno_err();
+    fd = mbox_open(p, &e);
+    if (fd < 0) return e;
+    e = mbox_append(p, fd, number);
+    if (close(fd) && !e) e = errno_err();
+    fclose(p->in);
+    p->in = NULL;
+    return e;
+}
+
+/* --- a message is whole --------------------------------------------------- */
+
+/* A message that broke off leaves nothing behind. */
+static void place_drop(place *p) {
+    if (p->in == NULL) return;
+    fclose(p->in);           /* first: it may still write what it holds */
+    p->in = NULL;
+    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+}
+
+/* The directory that a name is in. */
+static mail_err name_settle(const char *name) {
+    char dir[1024];
+    const char *slash = strrchr(name, '/');
+    mail_copy(dir, sizeof dir, slash ? mail_sn(name, (size_t)(slash - name) +
+                                               1) : mail_s("."));
+    return dir_flush(dir, AT_FDCWD);
+}
+
+/* The names of a new mbox, Maildir and ledger, durable once. */
+static mail_err place_settle(place *p) {
+    mail_err e = p->kind ? name_settle(p->o->into) : MAIL_ERR_OK;
+    if (!e && p->l.fd >= 0) e = name_settle(p->l.path);
+    p->settled = !e;
+    return e;
+}
+
+static mail_err place_keep(place *p, int64_t number) {
+    char last[1];
+    mail_err e = p->in ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
+    if (!e && mail_to_lf_end(&p->lf, last)) e = place_put(p, last, 1);
+    if (e) return e;
+    e = p->kind == 'd' ? maildir_store(p) : mbox_store(p, number);
+    if (!e && !p->settled) e = place_settle(p);
+    if (e) place_fail(p, e, p->o->into);
+    return e;
+}
+
+static mail_err place_store(void *ctx, int64_t number) {
+    place *p = ctx;
+    mail_err e = p->kind ? place_keep(p, number)
+                         : p->o->store(p->o->ctx, number);
+    if (!e && (e = place_note(p, number)) != MAIL_ERR_OK)
+        place_fail(p, e, p->l.path);
+    if (e) call_fail(p->r, e, "a message could not be stored");
+    else p->r->done++;
+    place_told(p);
+    return e;
+}
+
+static mail_err place_maildir(place *p) {
+    static const char *const subs[] = { "tmp", "new", "cur" };
+    size_t i;
+    if (mkdir(p->o->into, 0700) == 0 || errno == EEXIST)
+        p->dir = open(p->o->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (i = 0; i < 3 && p->dir >= 0; i++) mkdirat(p->dir, subs[i], 0700);
+    if (p->dir < 0 || fsync_full(p->dir))
+        return place_fail(p, errno_err(), p->o->into);
+    return MAIL_ERR_OK;
+}
+
+static mail_err place_ledger(place *p, const char *user, const char *server) {
+    ledger *l = &p->l;
+    mail_err e;
+    int n = p->o->ledger ? snprintf(l->path, sizeof l->path, "%s",
+                                    p->o->ledger)
+                         : snprintf(l->path, sizeof l->path, "%s.uidl",
+                                    p->o->into);
+    if (n >= (int)sizeof l->path)
+        return place_fail(p, MAIL_ERR_TOOLONG, "the ledger's name");
+    snprintf(l->account, sizeof l->account, "%s@%s", user, server);
+    if (mail_has_control(mail_s(l->account)) || strchr(l->account, ' '))
+        return place_fail(p, MAIL_ERR_SYNTAX, "the user's name");
+    e = ledger_open(l);
+    return e ? place_fail(p, e, l->path) : MAIL_ERR_OK;
+}
+
+static mail_err place_open(place *p, const mail_fetch_opts *o,
+                           mail_result *r) {
+    mail_str s = mail_s(o->into);
+    int zone;
+    mail_err e = MAIL_ERR_OK;
+    p->o = o;
+    p->r = r;
+    p->dir = p->l.fd = -1;
+    p->now = sys_time(NULL, &zone);
+    p->kind = !o->into ? 0 : s.n > 5 && mail_ieq(mail_sn(s.p + s.n - 5, 5),
+                                                 mail_s(".mbox")) ? 'm' : 'd';
+    if (p->kind == 'd') e = place_maildir(p);
+    /* The caller remembers by himself, unless he names a ledger. */
+    if (!e && (p->kind || o->ledger))
+        e = place_ledger(p, o->peer.user, o->peer.server ? o->peer.server
+                                                         : FETCH_SERVER);
+    return e;
+}
+
+static void place_free(place *p) {
+    place_drop(p);
+    ledger_free(&p->l);
+    if (p->dir >= 0) close(p->dir);
+}
+
+/* --- the call ------------------------------------------------------------- */
+
+typedef struct fetching {
+    fetcher g;
+    place   p;
+    client  c;
+    unsigned char seen[25000];      /* 100,000 messages */
+} fetching;
+
+static mail_err fetch_begin(fetching *t, const mail_fetch_opts *o) {
+    mail_fetcher_opts f;
+    memset(&f, 0, sizeof f);
+    f.pop3.user = o->peer.user;
+    f.pop3.password = o->peer.password;
+    f.pop3.tls = t->c.mode;
+    f.pop3.nonce = t->c.nonce;
+    f.pop3.plaintext_ok = t->c.local || o->peer.plaintext_ok;
+    f.pop3.apop = o->apop;
+    f.pop3.basic = o->peer.basic;
+    f.pop3.watch = o->peer.watch;
+    f.pop3.watch_ctx = o->peer.watch_ctx;
+    f.keep = o->keep;
+    f.ledger = t->p.l.fd >= 0;
+    f.max_size = o->max_size;
+    f.seen = t->seen;
+    f.seen_size = sizeof t->seen;
+    t->g.have = place_have;
+    t->g.text = place_text;
+    t->g.store = place_store;
+    t->g.ctx = &t->p;
+    return call_fail(t->p.r, fetcher_init(&t->g, f), "the user's name or the "
+                     "password is too long, or has control characters");
+}
+
+/* What became of it. */
+static void fetch_end(fetching *t) {
+    const mail_fetcher *f = &t->g.f;
+    mail_result *r = t->p.r;
+    place_drop(&t->p);
+    if (f->step > MAIL_FETCH_STAT && !(f->err && f->failed <= MAIL_FETCH_STAT))
+        r->count = f->count;
+    r->skipped = f->skipped;
+    if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
+        call_fail(r, f->err, "the server has no UIDL, so keep mode cannot "
+                  "know what is new: use delete mode");
+    call_fail(r, f->err, "%s", f->words);
+    r->removed = r->err ? 0 : f->removed;
+    /* Without a listing, or behind the last one that is counted, nobody knows
+       what is of use. */
+    if (!r->err && (t->p.l.nlisted || f->count == 0) &&
+        f->count < (int64_t)sizeof t->seen * 4) ledger_trim(&t->p.l, f);
+}
+
+static void fetch_run(fetching *t, const mail_fetch_opts *o, mail_result *r) {
+    if (place_open(&t->p, o, r) == MAIL_ERR_OK &&
+        client_open(&t->c, &o->peer, FETCH_SERVER, r) == MAIL_ERR_OK) {
+        t->p.f = &t->g.f;
+        if (fetch_begin(t, o) == MAIL_ERR_OK) {
+            client_run(&t->c, &t->g.a);
+            fetch_end(t);
+        }
+        client_close(&t->c);
+    }
+    place_free(&t->p);
+}
+
+MAIL_DEF mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
+    mail_result own, *r = result ? result : &own;
+    fetching *t;
+    memset(r, 0, sizeof *r);
+    r->count = -1;
+    if (!o.peer.user || !o.peer.password || o.leave_days < 0 ||
+        (o.leave_days && !o.keep) || (!o.into && (!o.text || !o.store)))
+        return call_fail(r, MAIL_ERR_MISUSE, "user, password, and into, or "
+                         "text and store; leave_days with keep");
+    t = calloc(1, sizeof *t);
+    if (t == NULL) return call_fail(r, MAIL_ERR_NOMEM, "no memory");
+    fetch_run(t, &o, r);
+    free(t);
+    return r->err;
 }
 
 /* ======================================================================
@@ -4144,13 +5105,13 @@ static int64_t demo_read(void *ctx, void *p, size_t n) {
     return (int64_t)n;
 }
 
-static int demo_have(void *ctx, int64_t number, mail_str uid) {
+static mail_err demo_have(void *ctx, int64_t number, mail_str uid) {
     demo *d = ctx;
     size_t i;
     if (number <= 8) mail_copy(d->uid_now[number - 1], 72, uid);
     for (i = 0; i < d->nuids; i++)
-        if (mail_eq(mail_s(d->uids[i]), uid)) return 1;
-    return 0;
+        if (mail_eq(mail_s(d->uids[i]), uid)) return MAIL_ERR_OK;
+    return MAIL_ERR_NOTFOUND;
 }
 
 static mail_err demo_text_in(void *ctx, mail_str text) {
@@ -6258,9 +7219,8 @@ static int users_check(const machine *m) {
    if the new one is not good. Without --cert there is TLS to others only. */
 static int serve_keys(machine *m) {
     tls_keys *k;
-#ifdef MAIL_TLS
-    if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL);
-#endif
+    const char *why;
+    if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL, &why);
     if (serve.cert == NULL) return 1;
     k = tls_server_keys(serve.cert, serve.key ? serve.key : serve.cert);
     if (k == NULL) return 0;
@@ -6729,116 +7689,59 @@ static int cmd_queue(int argc, char **argv) {
     return queue_run(dir, request, id);
 }
 
-/* --- a client program over a socket --------------------------------------- */
-
-/* What SCRAM needs and a session has not: octets that nobody can guess. */
-enum { NONCE_SIZE = MAIL_B64_SIZE(18) + 1 };
-
-static const char *nonce_make(char nonce[NONCE_SIZE]) {
-    unsigned char r[18];
-    mail_buf b = mail_buf_on(nonce, NONCE_SIZE - 1);
-    sys_random(NULL, r, sizeof r);
-    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
-    nonce[b.n] = 0;
-    return nonce;
-}
-
-/* Connects, within ms; the socket does not block any more. 0, or -1. */
-static int connect_within(int fd, const struct addrinfo *a, int ms) {
-    struct pollfd p = { fd, POLLOUT, 0 };
-    int e = 0, n;
-    socklen_t size = sizeof e;
-    socket_ready(fd);
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) return 0;
-    if (errno != EINPROGRESS && errno != EINTR) return -1;
-    while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR) {}
-    if (n > 0) getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size);
-    errno = n > 0 ? e : ETIMEDOUT;
-    return errno ? -1 : 0;
-}
-
-enum { CONNECT_MS = 30000 };
-
-static int client_connect(const char *server, int unsealed, int *local) {
-    const char *why = "nobody answers";
-    struct addrinfo *found = net_find(server, 0, &why), *a;
-    int fd = -1, sealed = 0;
-    for (a = found; a && fd < 0; a = a->ai_next) {
-        *local = is_loopback(a->ai_addr);
-        if (!unsealed && !*local) {
-            sealed = 1;
-            continue;
-        }
-        fd = socket(a->ai_family, SOCK_STREAM, 0);
-        if (fd >= 0 && connect_within(fd, a, CONNECT_MS)) {
-            why = strerror(errno);
-            close(fd);
-            fd = -1;
-        }
-    }
-    if (found) freeaddrinfo(found);
-    if (fd < 0)
-        fprintf(stderr, sealed ? "mail: --server %s is not on this machine: "
-                "say --unsealed if that is meant%s\n"
-                : "mail: --server %s: %s\n", server, sealed ? "" : why);
-    return fd;
-}
-
 /* What mail send and mail fetch have in common. */
-#define CLIENT_OPTIONS(o) \
-    { "unsealed", OPT_FLAG, &(o).unsealed, \
+typedef struct peer_cli {
+    mail_peer peer;
+    const char *tls, *password_file;
+    int64_t deadline;               /* s */
+    int verbose;
+    char password[256];
+} peer_cli;
+
+#define PEER_OPTIONS(o) \
+    { "password-file", OPT_TEXT, &(o).password_file, \
+      "FILE: its first line" }, \
+    { "unsealed", OPT_FLAG, &(o).peer.unsealed, \
       ": the server is not on this machine" }, \
-    { "allow-plaintext-auth", OPT_FLAG, &(o).allow_plain, \
+    { "allow-plaintext-auth", OPT_FLAG, &(o).peer.plaintext_ok, \
       ": the password may cross a network in clear" }, \
-    { "tls", OPT_TEXT, &(o).tls.how, \
+    { "tls", OPT_TEXT, &(o).tls, \
       "no|starttls|tls: (beyond this machine starttls)" }, \
-    { "cafile", OPT_TEXT, &(o).tls.cafile, \
+    { "cafile", OPT_TEXT, &(o).peer.cafile, \
       "FILE: trust these CAs, PEM (those of the system)" }, \
-    { "insecure", OPT_FLAG, &(o).tls.insecure, \
+    { "insecure", OPT_FLAG, &(o).peer.insecure, \
       ": TLS with whoever answers, no certificate checked" }, \
+    { "basic", OPT_FLAG, &(o).peer.basic, \
+      ": no extensions: HELO; no CAPA, USER and PASS" }, \
+    { "deadline", OPT_NUMBER, &(o).deadline, \
+      "N: seconds for all of it (none)" }, \
     { "verbose", OPT_FLAG, &(o).verbose, ": show the dialogue" }
 
-/* What a client program was told of TLS. */
-typedef struct client_tls {
-    const char *how, *cafile;       /* --tls, --cafile   */
-    int insecure;
-    mail_tls mode;                  /* what comes of it  */
-    char host[MAIL_DOMAIN_SIZE];    /* of --server       */
-    tls_keys *keys;
-    tls_wire *tls;
-} client_tls;
-
-static int client_tls_usage(const client_tls *c, const char *command) {
-    if (c->how == NULL || strcmp(c->how, "no") == 0 ||
-        strcmp(c->how, "starttls") == 0 || strcmp(c->how, "tls") == 0)
-        return 0;
-    return usage_error(command, "--tls is no, starttls or tls, not", c->how);
+static void client_watch(void *ctx, mail_note kind, mail_str text,
+                         const char *state) {
+    (void)ctx;
+    (void)state;
+    if (kind == MAIL_NOTE_TEXT) return;
+    fputs(kind == MAIL_NOTE_COMMAND ? "C: " : "S: ", stderr);
+    show_safe(stderr, text, 512);
+    fputc('\n', stderr);
 }
 
-/* Beyond this machine nothing is said in clear unless --tls no says so; on it
-   there is nobody in between, and mostly no certificate. */
-static int client_tls_read(client_tls *c, const char *server, int local) {
-    mail_str host;
-    int port = 0;
-    if (mail_host_port(mail_s(server), &host, &port) ||
-        !mail_copy(c->host, sizeof c->host, host)) return 0;
-    if (!host.n) mail_copy(c->host, sizeof c->host, mail_s("127.0.0.1"));
-    if (c->how == NULL)
-        c->how = port == 465 || port == 995 ? "tls" : local ? "no"
-                                                            : "starttls";
-    c->mode = strcmp(c->how, "tls") == 0 ? MAIL_TLS_NOW :
-              strcmp(c->how, "starttls") == 0 ? MAIL_TLS_MUST : MAIL_TLS_NO;
-    if (c->mode) c->keys = tls_client_keys(c->cafile);
-    return c->mode == MAIL_TLS_NO || c->keys != NULL;
-}
-
-static void client_tls_free(client_tls *c) {
-    tls_free(c->tls);
-    tls_keys_free(c->keys);
+/* Reads what is left of the options: 0, or 2 with a line on stderr. */
+static int peer_check(peer_cli *c, const char *command) {
+    const char *how = c->tls ? c->tls : "";
+    c->peer.in_clear = strcmp(how, "no") == 0;
+    c->peer.tls = strcmp(how, "tls") == 0 ? MAIL_TLS_NOW :
+                  strcmp(how, "starttls") == 0 ? MAIL_TLS_MUST : MAIL_TLS_NO;
+    if (c->tls && !c->peer.in_clear && !c->peer.tls)
+        return usage_error(command, "--tls is no, starttls or tls, not", how);
+    c->peer.deadline = ms_of(c->deadline);
+    if (c->verbose) c->peer.watch = client_watch;
+    return 0;
 }
 
 /* What to do about it. */
-static void client_hint(mail_err e, const char *words) {
+static void peer_hint(mail_err e, const char *words) {
     if (e == MAIL_ERR_TLS && strstr(words, "certificate"))
         fprintf(stderr, "  --cafile FILE names a CA to trust; --insecure "
                 "trusts whoever answers\n");
@@ -6853,80 +7756,19 @@ static void client_hint(mail_err e, const char *words) {
                 "sends it all the same\n");
 }
 
-static int64_t client_recv(const client_tls *c, int fd, void *p, size_t n) {
-    return c->tls ? tls_recv(c->tls, p, n) : net_recv(NULL, fd, p, n);
-}
-
-static int64_t client_send(const client_tls *c, int fd, const void *p,
-                           size_t n) {
-    return c->tls ? tls_send(c->tls, p, n) : net_send(NULL, fd, p, n);
-}
-
-/* Begins TLS when the program asks for it, and takes it a step on. Returns 1
-   as long as it is being made. */
-static int client_shake(agent *a, client_tls *c, int fd) {
-    int k;
-    if (!c->tls && a->tls && a->tls(a)) {
-        c->tls = tls_new(c->keys, fd, c->host, !c->insecure);
-        if (c->tls == NULL) a->secured(a, MAIL_ERR_NOMEM, NULL);
-    }
-    if (!c->tls || c->tls->made || a->over) return 0;
-    k = tls_shake(c->tls);
-    if (k) a->secured(a, k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
-                      k > 0 ? NULL : c->tls->why);
-    return k == 0;
-}
-
-/* Carries octets between a socket and a client program until it is over. */
-static void client_run(agent *a, client_tls *c, int fd) {
-    char buf[16384];
-    size_t at = 0, n = 0;
-    while (!a->over || a->out(a).n) {
-        mail_str out;
-        struct pollfd p;
-        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now, k;
-        int want, shakes;
-        while ((out = a->out(a)).n) {
-            k = client_send(c, fd, out.p, out.n);
-            if (k == -2) a->eof(a);
-            if (k < 0) break;
-            a->sent(a, (size_t)k);
-        }
-        /* What came in clear is the session's to judge, before TLS. */
-        shakes = out.n == 0 && at == n && client_shake(a, c, fd);
-        if (out.n == 0 && a->out(a).n) continue;
-        if (at < n) {
-            size_t used = a->feed(a, buf + at, n - at);
-            at += used;
-            if (used || a->out(a).n || a->over) continue;
-        }
-        if (a->over) {
-            if (out.n == 0) break;
-            return;                            /* nobody takes it any more */
-        }
-        want = (out.n ? MAIL_WANT_WRITE : 0) | (at == n ? MAIL_WANT_READ : 0);
-        if (c->tls) want = tls_wants(c->tls, want);
-        p.fd = fd;
-        p.events = (short)((want & MAIL_WANT_WRITE ? POLLOUT : 0) |
-                           (want & MAIL_WANT_READ ? POLLIN : 0));
-        if (wait < 0 || (c->tls && tls_holds(c->tls))) wait = 0;
-        poll(&p, 1, (int)(wait > 1000 ? 1000 : wait));
-        if (at < n || shakes) continue;
-        k = client_recv(c, fd, buf, sizeof buf);
-        at = 0;
-        n = k > 0 ? (size_t)k : 0;
-        if (k == 0 || k == -2) a->eof(a);
-    }
-}
-
-static void client_watch(void *ctx, mail_note kind, mail_str text,
-                         const char *state) {
-    (void)ctx;
-    (void)state;
-    if (kind == MAIL_NOTE_TEXT) return;
-    fputs(kind == MAIL_NOTE_COMMAND ? "C: " : "S: ", stderr);
-    show_safe(stderr, text, 512);
-    fputc('\n', stderr);
+/* One line. Words of our own say all; a server's do not. */
+static void peer_tell(const char *command, const mail_result *r) {
+    int ours = r->err == MAIL_ERR_IO || r->err == MAIL_ERR_NOTFOUND ||
+               r->err == MAIL_ERR_SEALED || r->err == MAIL_ERR_SYNTAX ||
+               r->err == MAIL_ERR_MISUSE || r->err == MAIL_ERR_NOSPACE;
+    if (r->err == MAIL_ERR_OK) return;
+    fprintf(stderr, "mail %s: ", command);
+    if (!ours || !r->words[0]) fputs(mail_err_text(r->err), stderr);
+    if (!ours && r->words[0]) fputs(": ", stderr);
+    show_safe(stderr, mail_s(r->words), 400);
+    fputs(r->err == MAIL_ERR_SEALED ? ": say --unsealed if that is meant\n"
+                                    : "\n", stderr);
+    peer_hint(r->err, r->words);
 }
 
 /* --- mail send ------------------------------------------------------------ */
@@ -7000,10 +7842,9 @@ static int letter_scan(letter *l, const char *name) {
 }
 
 typedef struct send_opts {
-    client_tls tls;
-    const char *server, *from, *subject, *raw, *user, *password_file, *helo;
+    peer_cli c;
+    const char *from, *subject, *raw, *helo;
     text_list to, cc, bcc, rest;
-    int unsealed, verbose, allow_plain;
 } send_opts;
 
 /* "Bob <bob@b.example>" or "bob@b.example": the path in it. */
@@ -7070,74 +7911,33 @@ static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
 }
 
 /* What each recipient's server said, or why nobody was asked. */
-static int send_tell(const sender *s) {
-    size_t i, sent = 0;
+static int send_tell(const sender *s, const mail_result *r) {
+    size_t i;
     char path[MAIL_PATH_SIZE];
     for (i = 0; i < s->nrcpts; i++) {
-        const send_rcpt *r = &s->rcpts[i];
-        int refused = r->code >= 400, ok = !refused && s->code / 100 == 2;
-        sent += (size_t)ok;
+        const send_rcpt *p = &s->rcpts[i];
+        int refused = p->code >= 400, ok = !refused && s->code / 100 == 2;
         if (s->code == 0 && !refused) continue;
         fprintf(ok ? stdout : stderr, "%s %s: %d ", ok ? "sent" : "refused",
-                mail__show(&r->path, path), refused ? r->code : s->code);
-        show_safe(ok ? stdout : stderr, mail_s(refused ? r->words
+                mail__show(&p->path, path), refused ? p->code : s->code);
+        show_safe(ok ? stdout : stderr, mail_s(refused ? p->words
                                                        : s->words), 400);
         fputc('\n', ok ? stdout : stderr);
     }
-    if (s->err && sent < s->nrcpts) {
-        fprintf(stderr, "mail send: %s", mail_err_text(s->err));
-        if (s->c.words[0]) {
-            fputs(": ", stderr);
-            show_safe(stderr, mail_s(s->c.words), 400);
-        }
-        fputc('\n', stderr);
-        client_hint(s->err, s->c.words);
-    }
-    return sent == s->nrcpts ? 0 : 1;
-}
-
-static int send_go(send_opts *o, sender *s, const char *password) {
-    char helo[MAIL_DOMAIN_SIZE] = "localhost", nonce[NONCE_SIZE];
-    mail_smtpc_opts c;
-    mail_err e;
-    int fd, local = 0;
-    memset(&c, 0, sizeof c);
-    gethostname(helo, sizeof helo - 1);
-    c.helo = o->helo ? o->helo : mail_domain_ok(mail_s(helo)) ? helo
-                                                              : "localhost";
-    c.user = o->user;
-    c.password = o->user ? password : NULL;
-    if (o->verbose) c.watch = client_watch;
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (!client_tls_read(&o->tls, o->server, local)) {
-        close(fd);
-        return 1;
-    }
-    c.tls = o->tls.mode;
-    c.nonce = nonce_make(nonce);
-    c.plaintext_ok = local || o->allow_plain;
-    e = sender_init(s, c);
-    if (e) {
-        fprintf(stderr, "mail send: --user, --helo or the password is %s\n",
-                mail_err_text(e));
-        close(fd);
-        return 1;
-    }
-    client_run(&s->a, &o->tls, fd);
-    client_tls_free(&o->tls);
-    close(fd);
-    return send_tell(s);
+    if (s->err || !s->code) peer_tell("send", r);
+    return r->err ? 1 : 0;
 }
 
 static int send_letter(send_opts *o, sender *s, letter *l) {
     const char *name = o->raw ? o->raw : o->rest.n ? o->rest.p[0]
                                                    : "standard input";
-    char password[256] = "";
     FILE *f = o->raw || o->rest.n ? fopen(name, "rb") : stdin;
+    mail_result r;
     int e = 1;
-    if (o->user && !get_password(o->password_file, password,
-                                 sizeof password)) return 1;
+    memset(&r, 0, sizeof r);
+    if (o->c.peer.user && !get_password(o->c.password_file, o->c.password,
+                                        sizeof o->c.password)) return 1;
+    o->c.peer.password = o->c.password;
     l->body = f ? letter_spool(f) : NULL;
     if (l->body == NULL)
         fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
@@ -7148,9 +7948,10 @@ static int send_letter(send_opts *o, sender *s, letter *l) {
         s->ctx = l;
         s->size = l->size;
         s->has_8bit = l->has_8bit;
-        e = send_go(o, s, password);
+        sender_go(s, &o->c.peer, o->helo, &r);
+        e = send_tell(s, &r);
     }
-    mail_wipe(password, sizeof password);
+    mail_wipe(o->c.password, sizeof o->c.password);
     if (l->body && l->body != f) fclose(l->body);
     if (f && f != stdin) fclose(f);
     return e;
@@ -7161,7 +7962,7 @@ static int cmd_send(int argc, char **argv) {
     static letter l;
     static sender s;
     const opt opts[] = {
-        { "server", OPT_TEXT, &o.server,
+        { "server", OPT_TEXT, &o.c.peer.server,
           "HOST:PORT: the sender's mail server (127.0.0.1:2587)" },
         { "from", OPT_TEXT, &o.from, "A: the sender" },
         { "to", OPT_LIST, &o.to, "A: a recipient (again: more)" },
@@ -7170,18 +7971,16 @@ static int cmd_send(int argc, char **argv) {
         { "subject", OPT_TEXT, &o.subject, "S: the subject" },
         { "raw", OPT_TEXT, &o.raw,
           "FILE: a message with its header, sent as it is" },
-        { "user", OPT_TEXT, &o.user, "U: log in (password: see below)" },
-        { "password-file", OPT_TEXT, &o.password_file,
-          "FILE: its first line" },
+        { "user", OPT_TEXT, &o.c.peer.user,
+          "U: log in (password: see below)" },
         { "helo", OPT_TEXT, &o.helo, "NAME: what to call ourselves" },
-        CLIENT_OPTIONS(o),
+        PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
     memset(&o, 0, sizeof o);
     memset(&s, 0, sizeof s);
     memset(&l, 0, sizeof l);
-    o.server = "127.0.0.1:2587";
     e = opts_read("send", opts, argc, argv, &o.rest);
     if (e < 0) {
         printf("mail send: send a message; its text on standard input, or "
@@ -7194,11 +7993,11 @@ static int cmd_send(int argc, char **argv) {
     if (e) return e;
     if (o.from == NULL || o.to.n + o.cc.n + o.bcc.n == 0)
         return usage_error("send", "at least", "--from and one --to");
-    e = client_tls_usage(&o.tls, "send");
+    e = peer_check(&o.c, "send");
     if (e) return e;
     if (o.rest.n > (o.raw ? 0u : 1u))
         return usage_error("send", "one text is enough:", o.rest.p[0]);
-    if (o.user && !o.raw && o.rest.n == 0 && !o.password_file &&
+    if (o.c.peer.user && !o.raw && o.rest.n == 0 && !o.c.password_file &&
         !getenv("MAIL_PASSWORD") && !isatty(0))
         return usage_error("send", "standard input is the text: set",
                            "MAIL_PASSWORD or --password-file");
@@ -7218,427 +8017,122 @@ static int cmd_send(int argc, char **argv) {
 
 /* --- mail fetch ----------------------------------------------------------- */
 
-/* Where fetched mail goes, and the ledger: a line "ACCOUNT UID" for each
-   message that is durable here, so that keep mode takes each one once. */
-typedef struct place {
-    const char *into, *account;
-    int    kind;                    /* 'd' Maildir, 'm' mbox, '-' output  */
-    int    dir;                     /* of the Maildir                     */
-    FILE  *f; char tmp[MAIL_NAME_SIZE]; long start; int bol;
-    mail_to_lf lf;
-    int64_t size, wire;
-    char **known; size_t nknown, known_cap, sorted;
-    struct place_uid { char *uid; int here; } *uids; size_t nuids;
-                                    /* by number; here: it is durable     */
-    FILE  *ledger; char ledger_path[1024];
-    int64_t stored; int progress, settled;
-} place;
+typedef struct fetch_cli {
+    peer_cli c;
+    mail_fetch_opts o;
+    int64_t leave_days;
+    int del;
+    FILE *spool; mail_to_lf lf;     /* --into -: a message that is coming */
+    int progress; int64_t shown;    /* on a terminal; when, in ms         */
+} fetch_cli;
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int place_know(place *p, const char *line) {
-    char *copy;
-    if (p->nknown == p->known_cap) {
-        size_t cap = p->known_cap ? p->known_cap * 2 : 64;
-        char **k = realloc(p->known, cap * sizeof *k);
-        if (k == NULL) return 0;
-        p->known = k;
-        p->known_cap = cap;
-    }
-    copy = strdup(line);
-    if (copy == NULL) return 0;
-    p->known[p->nknown++] = copy;
-    return 1;
-}
-
-static void place_line(const place *p, mail_str uid, char *to, size_t cap) {
-    snprintf(to, cap, "%s %.*s", p->account, MAIL_ARG(uid));
-}
-
-/* Reads the ledger. A half line at its end, left by a crash, is no UID. */
-static int ledger_open(place *p, const char *path) {
-    char line[1024];
-    int known = 1;
-    FILE *f = fopen(path, "r");
-    snprintf(p->ledger_path, sizeof p->ledger_path, "%s", path);
-    while (f && fgets(line, sizeof line, f)) {
-        size_t n = strlen(line);
-        if (n == 0 || line[n - 1] != '\n') break;
-        line[n - 1] = 0;
-        if ((known = place_know(p, line)) == 0) break;
-    }
-    if (f) fclose(f);
-    if (!known) {          /* to be trimmed, it must be known as a whole */
-        fprintf(stderr, "mail fetch: out of memory for the ledger %s\n", path);
-        return 0;
-    }
-    if (p->nknown) qsort(p->known, p->nknown, sizeof *p->known, by_text);
-    p->sorted = p->nknown;
-    p->ledger = fopen(path, "a");
-    if (p->ledger == NULL)
-        fprintf(stderr, "mail fetch: the ledger %s cannot be written: %s; "
-                "name another with --ledger\n", path, strerror(errno));
-    return p->ledger != NULL;
-}
-
-static int place_have(void *ctx, int64_t number, mail_str uid) {
-    place *p = ctx;
-    char line[400], *key = line;
-    struct place_uid *u;
-    size_t i = (size_t)number;
-    if (i >= p->nuids) {
-        size_t n = i + 256;
-        u = realloc(p->uids, n * sizeof *u);
-        if (u == NULL) return 0;              /* twice is better than never */
-        memset(u + p->nuids, 0, (n - p->nuids) * sizeof *u);
-        p->uids = u;
-        p->nuids = n;
-    }
-    u = &p->uids[i];
-    free(u->uid);
-    u->uid = malloc(uid.n + 1);
-    if (u->uid) mail_copy(u->uid, uid.n + 1, uid);
-    place_line(p, uid, line, sizeof line);
-    u->here = p->sorted && bsearch(&key, p->known, p->sorted,
-                                   sizeof *p->known, by_text) != NULL;
-    return u->here;
-}
-
-/* The UID is noted once the message is durable, and durably. */
-static mail_err ledger_add(place *p, int64_t number) {
-    char line[400];
-    if (p->ledger == NULL || (size_t)number >= p->nuids ||
-        p->uids[number].uid == NULL) return MAIL_ERR_OK;
-    place_line(p, mail_s(p->uids[number].uid), line, sizeof line);
-    p->uids[number].here = 1;
-    fprintf(p->ledger, "%s\n", line);
-    if (fflush(p->ledger) || fsync_full(fileno(p->ledger)))
-        return errno_err();
-    return MAIL_ERR_OK;
-}
-
-/* At the end of a good run: what the server no longer lists is dropped, so
-   that the ledger stays as small as the mailbox. */
-static void ledger_trim(place *p) {
-    char tmp[1100], line[400];
-    size_t i, here = strlen(p->account);
-    int ok;
-    FILE *f;
-    if (p->ledger == NULL) return;
-    snprintf(tmp, sizeof tmp, "%s.tmp", p->ledger_path);
-    f = fopen(tmp, "w");
-    if (f == NULL) return;
-    for (i = 0; i < p->nknown; i++)              /* other accounts' lines */
-        if (strncmp(p->known[i], p->account, here) != 0 ||
-            p->known[i][here] != ' ') fprintf(f, "%s\n", p->known[i]);
-    for (i = 0; i < p->nuids; i++)     /* a refused one is to be asked again */
-        if (p->uids[i].uid && p->uids[i].here) {
-            place_line(p, mail_s(p->uids[i].uid), line, sizeof line);
-            fprintf(f, "%s\n", line);
-        }
-    ok = fflush(f) == 0 && fsync_full(fileno(f)) == 0;
-    if (fclose(f) == 0 && ok) rename(tmp, p->ledger_path);
-}
-
-/* "Thu Jan  1 00:00:00 2026" and LF, in UTC: what asctime says, which would
-   say it in a static buffer. */
-static const char *mbox_date(char text[40]) {
-    char rfc[40];
-    mail_buf b = mail_buf_on(rfc, sizeof rfc - 1);
-    int zone;
-    mail_date(&b, sys_time(NULL, &zone), 0);      /* Thu, 01 Jan 2026 ... */
-    rfc[b.n] = 0;
-    snprintf(text, 40, "%.3s %.3s %c%c %.8s %.4s\n", rfc, rfc + 8,
-             rfc[5] == '0' ? ' ' : rfc[5], rfc[6], rfc + 17, rfc + 12);
-    return text;
-}
-
-static mail_err place_begin(place *p) {
-    char host[100] = "localhost", date[40];
-    uint32_t r;
-    int fd, zone;
-    p->size = p->wire = 0;
-    p->bol = 1;
-    memset(&p->lf, 0, sizeof p->lf);
-    if (p->kind == '-') p->f = tmpfile();
-    else if (p->kind == 'm') {
-        p->f = fopen(p->into, "a");
-        if (p->f && fseek(p->f, 0, SEEK_END) == 0) {   /* for ftell */
-            p->start = ftell(p->f);
-            fprintf(p->f, "From MAILER-DAEMON %s", mbox_date(date));
-        }
-    } else {
-        gethostname(host, sizeof host - 1);
-        sys_random(NULL, &r, sizeof r);
-        snprintf(p->tmp, sizeof p->tmp, "tmp/%lld.%ldR%08lx.%s",
-                 (long long)sys_time(NULL, &zone), (long)getpid(),
-                 (unsigned long)r, strchr(host, '/') ? "localhost" : host);
-        fd = openat(p->dir, p->tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
-        p->f = fd >= 0 ? fdopen(fd, "w") : NULL;
-    }
-    return p->f ? MAIL_ERR_OK : errno_err();
-}
-
-/* mbox: a line that could be taken for the next message gets a ">". */
-static void place_mbox(place *p, const char *s, size_t n) {
-    while (n) {
-        const char *lf = memchr(s, '\n', n);
-        size_t k = lf ? (size_t)(lf - s) + 1 : n, q = 0;
-        if (p->bol) {
-            while (q < k && s[q] == '>') q++;
-            if (k - q >= 5 && memcmp(s + q, "From ", 5) == 0)
-                fputc('>', p->f);
-        }
-        fwrite(s, 1, k, p->f);
-        p->bol = lf != NULL;
-        s += k;
-        n -= k;
-    }
-}
-
-static mail_err place_text(void *ctx, mail_str text) {
-    place *p = ctx;
-    char buf[4100];
-    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);
-    while (!e && text.n) {
+/* Standard output gets whole messages. */
+static mail_err output_text(void *ctx, int64_t number, mail_str text) {
+    fetch_cli *o = ctx;
+    char lf[4096 + 1];
+    (void)number;
+    if (o->spool == NULL) o->spool = tmpfile();
+    while (o->spool && text.n) {
         size_t k = text.n < 4096 ? text.n : 4096;
-        size_t n = mail_to_lf_feed(&p->lf, text.p, k, buf);
-        if (p->kind == 'm') place_mbox(p, buf, n);
-        else fwrite(buf, 1, n, p->f);
-        p->size += (int64_t)n;
-        p->wire += (int64_t)k;
+        fwrite(lf, 1, mail_to_lf_feed(&o->lf, text.p, k, lf), o->spool);
         text = mail_sn(text.p + k, text.n - k);
-        if (ferror(p->f)) e = errno_err();
     }
-    return e;
+    return o->spool == NULL || ferror(o->spool) ? errno_err() : MAIL_ERR_OK;
 }
 
-static mail_err place_maildir(place *p) {
-    char to[2 * MAIL_NAME_SIZE];
-    int e = fflush(p->f) || fsync_full(fileno(p->f)), fd;
-    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
-             (long long)p->size, (long long)p->wire);
-    e |= fclose(p->f);
-    p->f = NULL;
-    if (e || renameat(p->dir, p->tmp, p->dir, to)) {
-        mail_err err = errno_err();
-        unlinkat(p->dir, p->tmp, 0);
-        return err;
-    }
-    fd = openat(p->dir, "new", O_RDONLY | O_DIRECTORY);
-    e = fd < 0 || fsync_full(fd);
-    if (fd >= 0) close(fd);
-    return e ? errno_err() : MAIL_ERR_OK;
-}
-
-static mail_err place_output(place *p) {
+static mail_err output_store(void *ctx, int64_t number) {
+    fetch_cli *o = ctx;
     char buf[4096];
     size_t n;
-    rewind(p->f);
-    while ((n = fread(buf, 1, sizeof buf, p->f)) > 0)
+    int bad;
+    (void)number;
+    if (o->spool == NULL) return MAIL_ERR_OK;           /* an empty one */
+    fwrite(buf, 1, mail_to_lf_end(&o->lf, buf), o->spool);
+    rewind(o->spool);
+    while ((n = fread(buf, 1, sizeof buf, o->spool)) > 0)
         fwrite(buf, 1, n, stdout);
-    n = (size_t)ferror(p->f);
-    fclose(p->f);
-    p->f = NULL;
+    bad = ferror(o->spool);
+    fclose(o->spool);
+    o->spool = NULL;
     /* A pipe cannot be made durable; a file can, and is. */
-    if (fflush(stdout) || n || (fsync(1) && errno != EINVAL &&
-                                errno != ENOTSUP && errno != EROFS))
+    if (fflush(stdout) || bad || (fsync(1) && errno != EINVAL &&
+                                  errno != ENOTSUP && errno != EROFS))
         return MAIL_ERR_IO;
     return MAIL_ERR_OK;
 }
 
-/* A message that broke off leaves nothing behind. */
-static void place_drop(place *p) {
-    if (p->f == NULL) return;
-    fclose(p->f);            /* first: it may still write what it holds */
-    p->f = NULL;
-    if (p->kind == 'm' && truncate(p->into, (off_t)p->start))
-        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
-    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+/* One line, which is written again ten times a second. */
+static void fetch_progress(void *ctx, const mail_result *r) {
+    fetch_cli *o = ctx;
+    int64_t now = sys_clock(NULL);
+    if (now < o->shown + 100) return;
+    o->shown = now;
+    fprintf(stderr, "\r%lld of %lld messages, %lld KiB ", (long long)r->done,
+            (long long)r->count, (long long)r->octets / 1024);
 }
 
-/* The names of a new mbox, Maildir and ledger, durable once. */
-static mail_err place_settle(place *p) {
-    const char *of[2];
-    size_t i;
-    of[0] = p->kind == '-' ? NULL : p->into;
-    of[1] = p->ledger ? p->ledger_path : NULL;
-    for (i = 0; i < 2; i++) {
-        char dir[1024];
-        const char *slash = of[i] ? strrchr(of[i], '/') : NULL;
-        int fd, bad;
-        if (of[i] == NULL) continue;
-        mail_copy(dir, sizeof dir, slash ? mail_sn(of[i], (size_t)(slash -
-                  of[i]) + 1) : mail_s("."));
-        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        bad = fd < 0 || fsync_full(fd);
-        if (fd >= 0) close(fd);
-        if (bad) return errno_err();
-    }
-    p->settled = 1;
-    return MAIL_ERR_OK;
+static int fetch_tell(const fetch_cli *o, const mail_result *r) {
+    if (o->shown) fprintf(stderr, "\r%60s\r", "");
+    peer_tell("fetch", r);
+    if (r->count >= 0)
+        fprintf(o->o.into ? stdout : stderr, "%lld of %lld messages fetched, "
+                "%lld removed there%s\n", (long long)r->done,
+                (long long)r->count, (long long)r->removed,
+                r->skipped ? ", some refused" : "");
+    return r->err || r->skipped ? 1 : 0;
 }
 
-static mail_err place_store(void *ctx, int64_t number) {
-    place *p = ctx;
-    char last[1];
-    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
-    if (e) return e;
-    if (mail_to_lf_end(&p->lf, last)) fputc('\r', p->f);
-    if (p->kind == 'd') e = place_maildir(p);
-    else if (p->kind == '-') e = place_output(p);
-    else {
-        fputc('\n', p->f);
-        if (fflush(p->f) || fsync_full(fileno(p->f))) e = errno_err();
-        if (e) place_drop(p);           /* or the next run has it twice */
-        else fclose(p->f);
-        p->f = NULL;
+static int fetch_check(fetch_cli *o) {
+    if (o->c.peer.user == NULL)
+        return usage_error("fetch", "whose mail? give", "--user");
+    if (o->o.keep && o->del)
+        return usage_error("fetch", "choose one of", "--keep, --delete");
+    if (o->leave_days == 0 || o->leave_days > 36500)
+        return usage_error("fetch", "1 to 36500 is wanted for",
+                           "--leave-days");
+    if (o->leave_days > 0 && o->del)
+        return usage_error("fetch", "choose one of",
+                           "--leave-days, --delete");
+    if (o->leave_days > 0) {
+        o->o.keep = 1;
+        o->o.leave_days = (int)o->leave_days;
     }
-    if (!e && !p->settled) e = place_settle(p);
-    if (!e) e = ledger_add(p, number);
-    if (!e) p->stored++;
-    if (p->progress) fprintf(stderr, "\r%lld fetched",
-                             (long long)p->stored);
-    return e;
-}
-
-static int place_open(place *p) {
-    static const char *const subs[] = { "tmp", "new", "cur" };
-    mail_str s = mail_s(p->into);
-    size_t i;
-    p->kind = strcmp(p->into, "-") == 0 ? '-' :
-              s.n > 5 && mail_ieq(mail_sn(s.p + s.n - 5, 5),
-                                  mail_s(".mbox")) ? 'm' : 'd';
-    p->dir = -1;
-    if (p->kind != 'd') return 1;
-    if (mkdir(p->into, 0700) == 0 || errno == EEXIST)
-        p->dir = open(p->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (i = 0; i < 3 && p->dir >= 0; i++) mkdirat(p->dir, subs[i], 0700);
-    if (p->dir < 0 || fsync_full(p->dir)) {
-        fprintf(stderr, "mail fetch: --into %s: %s; name a Maildir, a FILE"
-                ".mbox, or -\n", p->into, strerror(errno));
-        return 0;
+    if (strcmp(o->o.into, "-") == 0) {
+        o->o.into = NULL;
+        o->o.text = output_text;
+        o->o.store = output_store;
     }
-    return 1;
-}
-
-static void place_free(place *p) {
-    size_t i;
-    place_drop(p);
-    for (i = 0; i < p->nknown; i++) free(p->known[i]);
-    for (i = 0; i < p->nuids; i++) free(p->uids[i].uid);
-    free(p->known);
-    free(p->uids);
-    if (p->ledger) fclose(p->ledger);
-    if (p->dir >= 0 && p->kind == 'd') close(p->dir);
-}
-
-typedef struct fetch_cli {
-    client_tls tls;
-    const char *server, *user, *into, *ledger, *password_file;
-    int64_t max_size;
-    int keep, del, apop, unsealed, allow_plain, verbose;
-} fetch_cli;
-
-static int fetch_tell(const fetcher *g, const place *p) {
-    const mail_fetcher *f = &g->f;
-    if (p->progress) fputc('\n', stderr);
-    if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
-        fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
-                "cannot know what is new: use --delete\n");
-    else if (f->err) {
-        fprintf(stderr, "mail fetch: %s", mail_err_text(f->err));
-        if (f->words[0]) fputs(": ", stderr);
-        show_safe(stderr, mail_s(f->words), 400);
-        fputc('\n', stderr);
-        client_hint(f->err, f->words);
-        if (f->failed == MAIL_FETCH_LOGIN) return 1;
-    }
-    fprintf(p->kind == '-' ? stderr : stdout,
-            "%lld of %lld messages fetched, %lld removed there%s\n",
-            (long long)f->taken, (long long)f->count,
-            f->err == MAIL_ERR_OK ? (long long)f->removed : 0,
-            f->skipped ? ", some refused" : "");
-    return f->err || f->skipped ? 1 : 0;
-}
-
-static int fetch_go(fetch_cli *o, place *p, const char *password) {
-    static fetcher g;
-    static unsigned char seen[25000];            /* 100,000 messages */
-    char nonce[NONCE_SIZE];
-    mail_fetcher_opts f;
-    int fd, local = 0, e;
-    memset(&g, 0, sizeof g);
-    memset(&f, 0, sizeof f);
-    f.pop3.user = o->user;
-    f.pop3.password = password;
-    f.pop3.apop = o->apop;
-    if (o->verbose) f.pop3.watch = client_watch;
-    f.keep = o->keep;
-    f.max_size = o->max_size;
-    f.ledger = p->ledger != NULL;
-    f.seen = seen;
-    f.seen_size = sizeof seen;
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (!client_tls_read(&o->tls, o->server, local)) {
-        close(fd);
-        return 1;
-    }
-    f.pop3.tls = o->tls.mode;
-    f.pop3.nonce = nonce_make(nonce);
-    f.pop3.plaintext_ok = local || o->allow_plain;
-    if (fetcher_init(&g, f)) {
-        fprintf(stderr, "mail fetch: --user or the password has control "
-                "characters or is too long\n");
-        close(fd);
-        return 1;
-    }
-    g.have = place_have;
-    g.text = place_text;
-    g.store = place_store;
-    g.ctx = p;
-    client_run(&g.a, &o->tls, fd);
-    client_tls_free(&o->tls);
-    close(fd);
-    e = fetch_tell(&g, p);
-    if (!g.f.err && p->ledger) ledger_trim(p);
-    return e;
+    return peer_check(&o->c, "fetch");
 }
 
 static int cmd_fetch(int argc, char **argv) {
     static fetch_cli o;
-    static place p;
-    static char account[300];
-    char password[256] = "", ledger[1024];
+    mail_result r;
     const opt opts[] = {
-        { "server", OPT_TEXT, &o.server,
+        { "server", OPT_TEXT, &o.c.peer.server,
           "HOST:PORT: the receiver's mail server (127.0.0.1:2110)" },
-        { "user", OPT_TEXT, &o.user, "U: whose mail" },
+        { "user", OPT_TEXT, &o.c.peer.user, "U: whose mail" },
         { "delete", OPT_FLAG, &o.del,
           ": fetched mail is removed there (default)" },
-        { "keep", OPT_FLAG, &o.keep,
+        { "keep", OPT_FLAG, &o.o.keep,
           ": it stays there; each message is fetched once" },
-        { "into", OPT_TEXT, &o.into,
+        { "leave-days", OPT_NUMBER, &o.leave_days,
+          "N: it stays for N days after it was fetched" },
+        { "into", OPT_TEXT, &o.o.into,
           "MAILDIR|FILE.mbox|-: where to (./Maildir)" },
-        { "ledger", OPT_TEXT, &o.ledger,
+        { "ledger", OPT_TEXT, &o.o.ledger,
           "FILE: the UIDs that are here already (INTO.uidl)" },
-        { "max-size", OPT_NUMBER, &o.max_size,
+        { "max-size", OPT_NUMBER, &o.o.max_size,
           "N: octets a message may have (50m)" },
-        { "apop", OPT_FLAG, &o.apop, ": log in without the password in "
+        { "apop", OPT_FLAG, &o.o.apop, ": log in without the password in "
           "clear" },
-        { "password-file", OPT_TEXT, &o.password_file,
-          "FILE: its first line" },
-        CLIENT_OPTIONS(o),
+        PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
     memset(&o, 0, sizeof o);
-    memset(&p, 0, sizeof p);
-    o.server = "127.0.0.1:2110";
-    o.into = "./Maildir";
+    o.o.into = "./Maildir";
+    o.leave_days = -1;
     e = opts_read("fetch", opts, argc, argv, NULL);
     if (e < 0) {
         printf("mail fetch: take the mail out of a mailbox (POP3)\n");
@@ -7647,30 +8141,19 @@ static int cmd_fetch(int argc, char **argv) {
                "prompt.\n");
         return 0;
     }
+    if (!e) e = fetch_check(&o);
     if (e) return e;
-    if (o.user == NULL) return usage_error("fetch", "whose mail? give",
-                                           "--user");
-    if (o.keep && o.del) return usage_error("fetch", "choose one of",
-                                            "--keep, --delete");
-    e = client_tls_usage(&o.tls, "fetch");
-    if (e) return e;
-    snprintf(account, sizeof account, "%s@%s", o.user, o.server);
-    snprintf(ledger, sizeof ledger, "%s.uidl", o.into);
-    p.into = o.into;
-    p.account = account;
-    p.progress = isatty(2) && !o.verbose;
     umask(077);
-    if (mail_has_control(mail_s(account)) || strchr(account, ' '))
-        return usage_error("fetch", "no user:", o.user);
-    if (!get_password(o.password_file, password, sizeof password)) return 1;
-    e = !place_open(&p);
-    /* On standard output there is nothing to remember, unless asked to. */
-    if (!e && (o.ledger || p.kind != '-') &&
-        !ledger_open(&p, o.ledger ? o.ledger : ledger)) e = 1;
-    if (!e) e = fetch_go(&o, &p, password);
-    mail_wipe(password, sizeof password);
-    place_free(&p);
-    return e;
+    if (!get_password(o.c.password_file, o.c.password, sizeof o.c.password))
+        return 1;
+    o.c.peer.password = o.c.password;
+    o.o.peer = o.c.peer;
+    o.o.ctx = &o;
+    if (isatty(2) && !o.c.verbose) o.o.progress = fetch_progress;
+    mail_fetch(o.o, &r);
+    mail_wipe(o.c.password, sizeof o.c.password);
+    if (o.spool) fclose(o.spool);
+    return fetch_tell(&o, &r);
 }
 
 /* --- mail bench ----------------------------------------------------------- */

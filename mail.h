@@ -77,6 +77,7 @@
             in parts: TIMER PEERS USERS LOGIN ALIASES ITEM JOURNAL
             CHECKPOINT ROUND LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK
             RECOVER LIFE
+   CALLS    mail_fetch: in mail.c                                       ch.14
 
    House rules
 
@@ -1310,6 +1311,25 @@ MAIL_DEF size_t mail_to_lf_feed(mail_to_lf *t, const char *in, size_t n,
                                 char *out);
 MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out);
 
+/* Mailbox text to the form of an mbox, a file that holds many (RFC 4155): a
+   line "From ..." would begin the next message, so it gets a ">" before it,
+   and so does one that has some already (mboxrd: it can be undone). In any
+   pieces; zero it to begin. Writes at most n + n / 5 + 5 octets; at the end,
+   with the empty line that belongs there, at most 6. */
+typedef struct mail_mbox { unsigned char inside, at; } mail_mbox;
+MAIL_DEF size_t mail_mbox_feed(mail_mbox *m, const char *in, size_t n,
+                               char *out);
+MAIL_DEF size_t mail_mbox_end(mail_mbox *m, char *out);
+/* Adds the line before each: "From MAILER-DAEMON Thu Jan  1 00:00:00 1970". */
+MAIL_DEF void mail_mbox_from(mail_buf *b, int64_t seconds);
+
+/* A line of the ledger, without its LF: "ACCOUNT UID TIME": a message that a
+   client MAA has fetched, and when (s since 1970; 0: not known, and a line
+   may end before it). Slices are borrowed. SYNTAX if it is none. */
+typedef struct mail_ledger { mail_str account, uid; int64_t time; } mail_ledger;
+MAIL_DEF mail_err mail_ledger_read(mail_str line, mail_ledger *out);
+MAIL_DEF void mail_ledger_write(mail_buf *b, const mail_ledger *l);
+
 /* ======================================================================
    [QUEUE] the file forms of the queue                            ch.8, ch.9
 
@@ -1757,6 +1777,72 @@ MAIL_DEF mail_err mail_server_ask(mail_server *v, mail_str request,
 /* Messages in the queue; connections. */
 MAIL_DEF size_t mail_server_queued(const mail_server *v);
 MAIL_DEF size_t mail_server_conns(const mail_server *v);
+
+/* ======================================================================
+   [CALLS] for a project that copies mail.c, too                    ch.14
+   What is above is in this file alone. These calls are in mail.c: compile it
+   in, with MAIL_NO_MAIN. They open sockets and files, and wait; they print
+   nothing, end nothing, touch no signal, and keep nothing from one call to
+   the next: threads may call them at the same time.
+   ====================================================================== */
+
+/* Where a server is, and how to talk to it. Strings are borrowed for the
+   call. */
+typedef struct mail_peer {
+    const char *server;      /* "HOST:PORT"; NULL: `mail serve` on this
+                                machine, 127.0.0.1:2587 or :2110           */
+    const char *user, *password; /* log in, if given                       */
+    mail_tls tls;            /* zero: NOW at the ports 465 and 995, else
+                                none to this machine, MUST beyond it       */
+    int     in_clear;        /* 1: no TLS, wherever the server is          */
+    int     insecure;        /* 1: TLS with whoever answers                */
+    const char *cafile;      /* PEM: whom to trust; NULL: as the system    */
+    int     plaintext_ok;    /* 1: the password may cross a network in
+                                clear; to this machine it always may       */
+    int     unsealed;        /* 1: the server may be on another machine    */
+    int     basic;           /* 1: no extensions: HELO; no CAPA, no AUTH   */
+    int64_t deadline;        /* ms for the whole call, the look-up of a
+                                name excepted; 0: each step has its own    */
+    mail_watch *watch; void *watch_ctx;
+} mail_peer;
+
+/* How it went. Words come from the server: see mail_printable. */
+typedef struct mail_result {
+    mail_err err;            /* what the call has returned                 */
+    int      code;           /* the last SMTP reply, or 0                  */
+    char     words[512];     /* what the server said, or what went wrong   */
+    int64_t  count;          /* recipients; messages there, -1: not known  */
+    int64_t  done;           /* of them, accepted; fetched                 */
+    int64_t  removed;        /* messages that are gone from the server     */
+    int64_t  skipped;        /* that it did not give, or are too large     */
+    int64_t  octets;         /* of message text, sent or fetched           */
+} mail_result;
+
+/* Fetches mail. Without `into` you take the text (in pieces, CRLF line ends)
+   and store; OK from store says that the message is durable. Nothing is
+   removed from the server before that. */
+typedef struct mail_fetch_opts {
+    mail_peer peer;
+    int     keep;            /* 1: keep mode: the mail stays there         */
+    int     leave_days;      /* in keep mode: what was fetched so many days
+                                ago is removed there; 0: never             */
+    int     apop;            /* 1: log in by APOP, or not at all           */
+    int64_t max_size;        /* octets a message may have: 50 MiB          */
+    const char *into;        /* a Maildir, or FILE.mbox; made if need be   */
+    const char *ledger;      /* a file: which UIDs are here. NULL: beside
+                                into, INTO.uidl; without into, none        */
+    mail_err (*text)(void *ctx, int64_t number, mail_str text);
+    mail_err (*store)(void *ctx, int64_t number);
+    void   (*progress)(void *ctx, const mail_result *so_far); /* or NULL  */
+    void    *ctx;
+} mail_fetch_opts;
+
+/* The result is filled; it may be NULL. OK: all that was new is here. A run
+   that was cut off goes on where it was: what is in the ledger is not fetched
+   again. A crash costs nothing, and twice there is at most the message that
+   was being stored; with UIDL and a ledger, none that was in it. BUSY: the
+   mailbox, the mbox or the ledger is in use. At most 100,000 messages. */
+MAIL_DEF mail_err mail_fetch(mail_fetch_opts opts, mail_result *result);
 
 #ifdef __cplusplus
 }
@@ -7132,6 +7218,67 @@ MAIL_DEF size_t mail_to_lf_end(mail_to_lf *t, char *out) {
     if (n) out[0] = '\r';
     t->cr = 0;
     return n;
+}
+
+/* ">" go as they come, for all that a line begins with are alike; of "From "
+   what has come is held back. inside a line: 2 if it is ">" so far. */
+MAIL_DEF size_t mail_mbox_feed(mail_mbox *m, const char *in, size_t n,
+                               char *out) {
+    static const char from[] = "From ";
+    size_t i, k = 0;
+    for (i = 0; i < n; i++) {
+        if (m->inside != 1 && !(m->at == 0 && in[i] == '>')) {
+            if (in[i] == from[m->at] && ++m->at < 5) continue;
+            m->inside = 1;
+            if (m->at == 5) {
+                memcpy(out + k, ">From", 5);
+                k += 5;
+            } else memcpy(out + k, from, m->at), k += m->at;
+            m->at = 0;
+        }
+        out[k++] = in[i];
+        if (m->inside == 0) m->inside = 2;
+        if (in[i] == '\n') m->inside = 0;
+    }
+    return k;
+}
+
+MAIL_DEF size_t mail_mbox_end(mail_mbox *m, char *out) {
+    size_t k = m->at;
+    memcpy(out, "From", k);
+    if (m->inside || k) out[k++] = '\n';
+    out[k++] = '\n';
+    memset(m, 0, sizeof *m);
+    return k;
+}
+
+/* What asctime says, in UTC, without its static buffer. */
+MAIL_DEF void mail_mbox_from(mail_buf *b, int64_t seconds) {
+    char rfc[40];
+    mail_buf d = mail_buf_on(rfc, sizeof rfc - 1);
+    mail_date(&d, seconds, 0);                    /* Thu, 01 Jan 2026 ... */
+    rfc[d.n] = 0;
+    mail_buf_fmt(b, "From MAILER-DAEMON %.3s %.3s %c%c %.8s %.4s\n", rfc,
+                 rfc + 8, rfc[5] == '0' ? ' ' : rfc[5], rfc[6], rfc + 17,
+                 rfc + 12);
+}
+
+MAIL_DEF mail_err mail_ledger_read(mail_str line, mail_ledger *out) {
+    out->account = mail_cut(&line, ' ');
+    out->uid = mail_cut(&line, ' ');
+    out->time = 0;
+    if (out->account.n == 0 || out->uid.n == 0 ||
+        mail_has_control(out->account) || mail_has_control(out->uid) ||
+        (line.n && mail_number(line, INT64_MAX, &out->time)))
+        return MAIL_ERR_SYNTAX;
+    return MAIL_ERR_OK;
+}
+
+MAIL_DEF void mail_ledger_write(mail_buf *b, const mail_ledger *l) {
+    mail_buf_add(b, l->account);
+    mail_buf_add(b, mail_s(" "));
+    mail_buf_add(b, l->uid);
+    if (l->time) mail_buf_fmt(b, " %lld", (long long)l->time);
 }
 
 /* ======================================================================
