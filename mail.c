@@ -12,7 +12,8 @@
    TLS     handshakes, records, certificates: OpenSSL
    NET     sockets, and the loop           CLIENT a client program's socket
    SEND    a client MTA with a message     FETCH  a client MAA with a place
-   TRACE   one list of events              DEMO   its views
+   TRACE   one list of events              VIEWS  what is shown of it
+   DEMO    one message, four programs
    BENCH   a load generator, and a sink    CLI    the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
@@ -4985,23 +4986,51 @@ MAIL_DEF mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
 
 /* ======================================================================
    [TRACE] one list of events, many views                            ch.0
-   What a server's watcher is told is kept in order; the ladder, the full
-   dialogue and the plain sentences are renderings of the same list.
+   What the watchers of servers are told is kept in order, with who takes
+   part. The demo makes such a list, `mail serve --trace` writes one as lines
+   of JSON, and all views (VIEWS) are renderings of it.
    ====================================================================== */
 
+enum { TRACE_PARTS = 32 };
+
+typedef struct trace_part {         /* a host, or a program that calls one */
+    char name[64], address[64];
+} trace_part;
+
 typedef struct trace_note {
-    int64_t   ms;
-    int       host;                 /* index of the participant          */
-    unsigned  conn;
-    char      role;
+    int64_t   ms;                   /* since the beginning               */
+    int       host;                 /* index of the part that tells it   */
+    unsigned  conn;                 /* its connection; 0: the host itself */
+    char      role;                 /* as mail_server_opts.watch has it  */
     mail_note kind;
-    char      state[10];
+    char      state[10];            /* of the session, after it          */
     char     *text; size_t n;
 } trace_note;
 
 typedef struct trace {
     trace_note *p; size_t n, cap;
+    trace_part parts[TRACE_PARTS]; int nparts;
+    uint64_t seed;
 } trace;
+
+/* The part of that name or address; made if need be. With too many the last
+   place stands for all the others. */
+static int trace_part_of(trace *t, const char *name, const char *address) {
+    trace_part *p;
+    int i;
+    for (i = 0; i < t->nparts; i++) {
+        p = &t->parts[i];
+        if ((*address && strcmp(p->address, address) == 0) ||
+            strcmp(p->name, name) == 0) return i;
+    }
+    if (t->nparts == TRACE_PARTS) return TRACE_PARTS - 1;
+    p = &t->parts[t->nparts];
+    mail_copy(p->name, sizeof p->name, mail_s(name));
+    mail_copy(p->address, sizeof p->address, mail_s(address));
+    if (t->nparts == TRACE_PARTS - 1)
+        mail_copy(p->name, sizeof p->name, mail_s("others"));
+    return t->nparts++;
+}
 
 static void trace_add(trace *t, const trace_note *note, mail_str text) {
     trace_note *e;
@@ -5039,6 +5068,897 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
     if (s.n > cap) fputs("...", f);
 }
 
+/* --- as lines of JSON ----------------------------------------------------
+   A first line names the format, then a line for each part, when it is first
+   met, and one for each note:
+     {"mail.trace":1,"seed":1}
+     {"part":"mail.a","address":"192.0.2.25"}
+     {"ms":0,"host":"mail.a","conn":1,"role":"s","kind":"COMMAND",
+      "state":"READY","text":"HELO alice.a.example"}       (on one line)
+   Text is octets, not characters: what is not printable ASCII is \u00XX. */
+
+static void json_text(FILE *f, mail_str s) {
+    size_t i;
+    putc('"', f);
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        else if (c == '\r') fputs("\\r", f);
+        else if (c == '\n') fputs("\\n", f);
+        else if (c < 32 || c > 126) fprintf(f, "\\u%04x", (unsigned)c);
+        else putc(c, f);
+    }
+    putc('"', f);
+}
+
+static void json_begin(FILE *f, uint64_t seed) {
+    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu}\n", (unsigned long long)seed);
+}
+
+static void json_part(FILE *f, const trace_part *p) {
+    fputs("{\"part\":", f);
+    json_text(f, mail_s(p->name));
+    fputs(",\"address\":", f);
+    json_text(f, mail_s(p->address));
+    fputs("}\n", f);
+}
+
+static void json_note(FILE *f, const trace_part *host, const trace_note *n,
+                      mail_str text) {
+    fprintf(f, "{\"ms\":%lld,\"host\":", (long long)n->ms);
+    json_text(f, mail_s(host->name));
+    fprintf(f, ",\"conn\":%u,\"role\":\"%c\",\"kind\":\"%s\",\"state\":",
+            n->conn, n->role, mail_note_name(n->kind));
+    json_text(f, mail_s(n->state));
+    fputs(",\"text\":", f);
+    json_text(f, text);
+    fputs("}\n", f);
+}
+
+/* The string at *s, which begins with a quote, into to. */
+static int json_string(mail_str *s, mail_buf *to) {
+    int64_t code;
+    size_t i;
+    for (i = 1; i < s->n && s->p[i] != '"'; i++) {
+        char c = s->p[i];
+        if (c == '\\') {
+            if (++i == s->n) return 0;
+            c = s->p[i] == 'n' ? '\n' : s->p[i] == 'r' ? '\r' :
+                s->p[i] == 't' ? '\t' : s->p[i];
+            if (s->p[i] == 'u') {
+                char hex[8] = "";
+                if (s->n - i < 5) return 0;
+                memcpy(hex, s->p + i + 1, 4);
+                if (hex[strspn(hex, "0123456789abcdefABCDEF")]) return 0;
+                code = strtol(hex, NULL, 16);
+                if (code > 255) return 0;
+                c = (char)(unsigned char)code;
+                i += 4;
+            }
+        }
+        mail_buf_add(to, mail_sn(&c, 1));
+    }
+    if (s->n == 0 || s->p[0] != '"' || i >= s->n || to->full) return 0;
+    *s = mail_sn(s->p + i + 1, s->n - i - 1);
+    return 1;
+}
+
+typedef struct json_field { char name[12]; mail_str text; } json_field;
+
+/* The fields of one flat object, at most 8; their values' octets in room.
+   Returns how many, -1: this is none. */
+static int json_line(mail_str s, json_field *f, mail_buf *room) {
+    int n = 0;
+    if (s.n < 2 || s.p[0] != '{' || s.p[s.n - 1] != '}') return -1;
+    s = mail_sn(s.p + 1, s.n - 2);
+    while (s.n) {
+        char name[12];
+        mail_buf b = mail_buf_on(name, sizeof name - 1);
+        size_t at = room->n;
+        if (n == 8 || !json_string(&s, &b) || !mail_starts(s, ":")) return -1;
+        name[b.n] = 0;
+        s = mail_sn(s.p + 1, s.n - 1);
+        if (s.n && s.p[0] == '"') {
+            if (!json_string(&s, room)) return -1;
+        } else while (s.n && s.p[0] != ',') {
+            mail_buf_add(room, mail_sn(s.p, 1));
+            s = mail_sn(s.p + 1, s.n - 1);
+        }
+        memcpy(f[n].name, name, sizeof name);
+        f[n++].text = mail_sn(room->p + at, room->n - at);
+        if (s.n && s.p[0] != ',') return -1;
+        if (s.n) s = mail_sn(s.p + 1, s.n - 1);
+        if (room->full) return -1;
+    }
+    return n;
+}
+
+static mail_str json_get(const json_field *f, int n, const char *name) {
+    int i;
+    for (i = 0; i < n; i++)
+        if (strcmp(f[i].name, name) == 0) return f[i].text;
+    return mail_sn(NULL, 0);
+}
+
+static const char *trace_read_note(trace *t, const json_field *f, int n) {
+    trace_note note;
+    mail_str kind = json_get(f, n, "kind"), role = json_get(f, n, "role");
+    char host[64];
+    int64_t conn = 0;
+    memset(&note, 0, sizeof note);
+    mail_copy(host, sizeof host, json_get(f, n, "host"));
+    if (host[0] == 0) return "no host";
+    note.host = trace_part_of(t, host, "");
+    if (mail_number(json_get(f, n, "ms"), INT64_MAX, &note.ms))
+        return "ms is no number";
+    if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
+        return "conn is no number";
+    note.conn = (unsigned)conn;
+    if (role.n != 1 || strchr("spc-", role.p[0]) == NULL)
+        return "role is none of s, p, c, -";
+    note.role = role.p[0];
+    while (note.kind < MAIL_NOTE_COUNT &&
+           !mail_eq(kind, mail_s(mail_note_name(note.kind))))
+        note.kind = (mail_note)(note.kind + 1);
+    if (note.kind == MAIL_NOTE_COUNT) return "an unknown kind";
+    mail_copy(note.state, sizeof note.state, json_get(f, n, "state"));
+    trace_add(t, &note, json_get(f, n, "text"));
+    return NULL;
+}
+
+/* One line of a trace. NULL, or what is wrong with it. */
+static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
+    json_field f[8];
+    char name[64], address[64];
+    int64_t k = 0;
+    int n = json_line(line, f, &room);
+    if (n < 0) return "no line of JSON as mail serve --trace writes it";
+    if (json_get(f, n, "mail.trace").p) {
+        if (mail_number(json_get(f, n, "mail.trace"), 1, &k) || k != 1)
+            return "a trace of another version";
+        if (mail_number(json_get(f, n, "seed"), INT64_MAX, &k) == MAIL_ERR_OK)
+            t->seed = (uint64_t)k;
+        return NULL;
+    }
+    if (json_get(f, n, "part").p == NULL) return trace_read_note(t, f, n);
+    mail_copy(name, sizeof name, json_get(f, n, "part"));
+    mail_copy(address, sizeof address, json_get(f, n, "address"));
+    trace_part_of(t, name, address);
+    return NULL;
+}
+
+/* A file of such lines. 0, or the number of the line that is wrong: see
+   *why. */
+static int trace_read(trace *t, FILE *f, const char **why) {
+    size_t cap = 1 << 20;
+    char *line = malloc(2 * cap);
+    int number = 0, wrong = 0;
+    *why = "no memory";
+    if (line == NULL) return 1;
+    while (!wrong && fgets(line, (int)cap, f)) {
+        mail_str s = mail_s(line);
+        number++;
+        while (s.n && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r')) s.n--;
+        if (s.n == 0) continue;
+        *why = trace_read_line(t, s, mail_buf_on(line + cap, cap));
+        if (*why) wrong = number;
+    }
+    free(line);
+    return wrong;
+}
+
+/* ======================================================================
+   [VIEWS] what is shown of a trace                                  ch.0
+   First the list is made into steps: sessions, their phases, commands with
+   their replies, what happens on disks. Then each view writes the steps.
+   ====================================================================== */
+
+/* What the views say, in English and Korean; %s is a name or a number. */
+#define VIEW_WORDS(X) \
+    X(TITLE, "one message, four programs, one process, no network", \
+      "메일 한 통, 프로그램 넷, 프로세스 하나, 네트워크 없음") \
+    X(CLIENT_MTA, "client MTA", "클라 MTA") \
+    X(SERVER_MTA, "server MTA", "서버 MTA") \
+    X(CLIENT_MAA, "client MAA", "클라 MAA") \
+    X(SERVER_MAA, "server MAA", "서버 MAA") \
+    X(FIRST_USE, "SMTP, first use: push", "SMTP 첫 번째 사용 (밀어넣기)") \
+    X(SECOND_USE, "SMTP, second use: push", "SMTP 두 번째 사용 (밀어넣기)") \
+    X(NEXT_USE, "SMTP, next use: push", "SMTP 다음 사용 (밀어넣기)") \
+    X(PULL, "POP3: pull", "POP3 (끌어오기)") \
+    X(SMTP_1, "1 connection establishment", "1단계 연결 설정") \
+    X(SMTP_2, "2 mail transfer", "2단계 메일 전송") \
+    X(SMTP_3, "3 connection termination", "3단계 연결 종료") \
+    X(POP3_1, "user name and password", "사용자 이름과 암호") \
+    X(POP3_2, "retrieval", "메일 가져오기") \
+    X(POP3_3, "end", "끝") \
+    X(POP3_DELETES, "end: deletions happen now", "끝: 이제 삭제가 일어난다") \
+    X(CONNECT, "(connect, TCP port %s)", "(연결, TCP 포트 %s)") \
+    X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
+    X(MINE, "250 mine", "250 맡음") \
+    X(MAIL, "+OK mail", "+OK 메일") \
+    X(CLEAR, " (clear on wire!)", " (선 위에 그대로!)") \
+    X(DELETE_MODE, " (delete mode)", " (삭제 모드)") \
+    X(QUEUED, "queue: on disk before that 250", \
+      "큐: 그 250보다 먼저 디스크에") \
+    X(SENT, "queue: done for Bob, after that 250", \
+      "큐: 그 250을 받고 Bob 몫은 끝") \
+    X(BOXED, "mailbox %s: there; queue: empty", "메일함 %s: 도착, 큐: 비움") \
+    X(REMOVED, "mailbox %s: empty (deleted now)", \
+      "메일함 %s: 비었음 (지금 삭제됨)") \
+    X(ADDED, "<- a dot was added", "<- 점 하나가 더해졌다") \
+    X(END, "<- end of the data", "<- 데이터의 끝") \
+    X(SESSION_LINE, "SESSION. %s. Client %s, server %s.\n", \
+      "세션. %s. 클라이언트 %s, 서버 %s.\n") \
+    X(PHASE_LINE, "PHASE %s.\n", "단계 %s.\n") \
+    X(STEP_LINE, "Step %s. %s to %s: %s. Reply: %s.\n", \
+      "%s번. %s -> %s: %s. 응답: %s.\n") \
+    X(DISK_LINE, "Disk of %s: %s.\n", "%s의 디스크: %s.\n") \
+    X(FULL_HEAD, "octets, and the state of the server after each reply", \
+      "옥텟들, 그리고 응답마다 서버의 상태") \
+    X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
+    X(RECORD, "record", "레코드") \
+    X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
+      "(%s octets in all).\n", "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
+      "모두 %s 옥텟을 가졌다.\n") \
+    X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
+      "it is still there.\n", "SMTP를 두 번 썼다. Bob은 두 번 들여다보고 메일은 " \
+      "한 번 가져갔고, 메일은 그대로 있다.\n") \
+    X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
+      "SMTP를 두 번, POP3를 한 번 썼다.\n") \
+    X(DEMO_MORE, "See also: --keep --full --plain\n", \
+      "다른 보기: --keep --full --plain\n")
+
+typedef enum view_word {
+#define VIEW_X(name, en, ko) W_##name,
+    VIEW_WORDS(VIEW_X)
+#undef VIEW_X
+    W_COUNT
+} view_word;
+
+enum { LANG_EN, LANG_KO };
+
+static const char *word(int lang, view_word w) {
+    static const char *const words[][2] = {
+#define VIEW_X(name, en, ko) { en, ko },
+        VIEW_WORDS(VIEW_X)
+#undef VIEW_X
+    };
+    return words[w][lang];
+}
+
+/* Columns a text takes on a terminal: Hangul and its like take two, and
+   nothing else that is said here is wide. */
+static int width(const char *s) {
+    int n = 0;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        n += (c & 0xC0) != 0x80;
+        n += c == 0xE1 || (c >= 0xE3 && c <= 0xED);
+    }
+    return n;
+}
+
+/* At least that many columns. */
+static int put_width(FILE *f, const char *s, int columns) {
+    int n = width(s), k;
+    fputs(s, f);
+    for (k = n; k < columns; k++) putc(' ', f);
+    return k;
+}
+
+typedef enum step_kind {
+    STEP_SESSION,                   /* a connection begins: text is a title */
+    STEP_PHASE,                     /* one of its phases                    */
+    STEP_TALK,                      /* a command and its reply              */
+    STEP_STAR                       /* something on the disk of host        */
+} step_kind;
+
+typedef struct step {
+    step_kind kind;
+    int     number, session, from, to, host, pop3;
+    int64_t ms;
+    size_t  first, end;             /* its notes, as places in steps.order  */
+    char    text[120], reply[60];
+    char    before[10], after[10];  /* the server's state                   */
+} step;
+
+typedef struct steps {
+    trace  *t;
+    int     lang;
+    size_t *order;                  /* of the notes: session by session     */
+    step   *p; size_t n, cap;
+    int     number, session, from, to, phase, pop3, smtps;
+    int     in_mail, marked;
+    size_t  at, first;              /* this note, that of the command       */
+    char    state[10], command[120];
+    char   *data; size_t data_n;    /* text on the wire, so far             */
+    size_t  stars;                  /* held back until their row is shown   */
+    char    star[8][120];
+} steps;
+
+static void steps_free(steps *s) {
+    free(s->order);
+    free(s->p);
+    free(s->data);
+    memset(s, 0, sizeof *s);
+}
+
+static step *steps_add(steps *s, step_kind kind) {
+    step *p;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        p = realloc(s->p, cap * sizeof *p);
+        if (p == NULL) exit(1);
+        s->p = p;
+        s->cap = cap;
+    }
+    p = &s->p[s->n++];
+    memset(p, 0, sizeof *p);
+    p->kind = kind;
+    p->session = s->session;
+    p->from = s->from;
+    p->to = s->to;
+    p->pop3 = s->pop3;
+    p->first = p->end = s->at;
+    p->ms = s->t->p[s->order[s->at]].ms;
+    return p;
+}
+
+static void steps_phase(steps *s, int phase) {
+    static const view_word smtp[] = { W_SMTP_1, W_SMTP_1, W_SMTP_2, W_SMTP_3 };
+    static const view_word pop3[] = { W_POP3_1, W_POP3_1, W_POP3_2, W_POP3_3 };
+    view_word w = s->pop3 ? pop3[phase] : smtp[phase];
+    if (phase <= s->phase) return;
+    s->phase = phase;
+    if (phase == 3 && s->marked) w = W_POP3_DELETES;
+    mail_copy(steps_add(s, STEP_PHASE)->text, sizeof s->p->text,
+              mail_s(word(s->lang, w)));
+}
+
+/* "192.0.2.1"; of a call to a next hop "192.0.2.25:25 (mail.b)". */
+static int steps_peer(steps *s, const trace_note *n) {
+    mail_str rest = mail_s(n->text), address = mail_cut(&rest, ' ');
+    char at[64], name[64];
+    mail_copy(at, sizeof at, address);
+    if (rest.n > 2) mail_copy(name, sizeof name,
+                              mail_sn(rest.p + 1, rest.n - 2));
+    else mail_copy(name, sizeof name, address);
+    return trace_part_of(s->t, name, at);
+}
+
+static void steps_open(steps *s, const trace_note *n) {
+    static const view_word use[] = { W_FIRST_USE, W_SECOND_USE, W_NEXT_USE };
+    int peer = steps_peer(s, n), calls = n->role == 'c';
+    step *p;
+    s->from = calls ? n->host : peer;
+    s->to = calls ? peer : n->host;
+    s->pop3 = n->role == 'p';
+    s->session++;
+    s->phase = s->in_mail = s->marked = 0;
+    s->state[0] = 0;
+    s->first = s->at;
+    p = steps_add(s, STEP_SESSION);
+    snprintf(p->text, sizeof p->text, "%s: %s -> %s",
+             word(s->lang, s->pop3 ? W_PULL : use[s->smtps > 1 ? 2 :
+                                                  s->smtps]),
+             s->t->parts[s->from].name, s->t->parts[s->to].name);
+    if (!s->pop3) s->smtps++;
+    snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
+             s->pop3 ? "110" : "25");
+}
+
+/* The phase follows from the session's state, not from the words. */
+static int steps_phase_of(steps *s, const char *state, int reply) {
+    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
+    if (s->pop3 && reply && s->phase) return s->phase;
+    if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
+    if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
+        s->in_mail = 1;
+    return s->in_mail ? 2 : 1;
+}
+
+/* How many octets of message are in what went over the wire? */
+static size_t steps_octets(const steps *s) {
+    mail_dot_in d;
+    size_t used = 0, n = 0;
+    memset(&d, 0, sizeof d);
+    while (used < s->data_n && !d.end) {
+        mail_str text;
+        used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
+        n += text.n;
+    }
+    return n;
+}
+
+static void steps_stars(steps *s, int host) {
+    size_t i;
+    for (i = 0; i < s->stars; i++) {
+        step *p = steps_add(s, STEP_STAR);
+        p->host = host;
+        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
+    }
+    s->stars = 0;
+}
+
+/* A reply closes a row. Of its words only a little is shown: the code, the
+   numbers of STAT, and "mine" where a server takes responsibility. */
+static void steps_reply(steps *s, const trace_note *n) {
+    step *p;
+    int64_t a;
+    mail_str rest = mail_s(n->text), code = mail_cut(&rest, ' '), second;
+    char octets[24];
+    int text = s->data && !s->pop3;
+    if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
+    if (s->command[0] == 0 && s->data == NULL) return;
+    snprintf(octets, sizeof octets, "%lu",
+             (unsigned long)(text ? steps_octets(s) : 0));
+    if (text) snprintf(s->command, sizeof s->command,
+                       word(s->lang, W_MESSAGE), octets);
+    steps_phase(s, steps_phase_of(s, n->state, 1));
+    p = steps_add(s, STEP_TALK);
+    p->number = ++s->number;
+    p->first = s->first;
+    p->end = s->at + 1;
+    mail_copy(p->text, sizeof p->text, mail_s(s->command));
+    mail_copy(p->reply, sizeof p->reply, code);
+    second = mail_cut(&rest, ' ');
+    if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
+        mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
+        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
+    if (text && mail_starts(code, "250"))
+        mail_copy(p->reply, sizeof p->reply, mail_s(word(s->lang, W_MINE)));
+    mail_copy(p->before, sizeof p->before, mail_s(s->state));
+    mail_copy(p->after, sizeof p->after, mail_s(n->state));
+    mail_copy(s->state, sizeof s->state, mail_s(n->state));
+    s->command[0] = 0;
+    free(s->data);
+    s->data = NULL;
+    s->data_n = 0;
+    steps_stars(s, n->host);
+}
+
+static void steps_command(steps *s, const trace_note *n) {
+    const char *more = "";
+    steps_phase(s, steps_phase_of(s, n->state, 0));
+    if (strcmp(n->text, "PASS ****") == 0) more = word(s->lang, W_CLEAR);
+    if (strncmp(n->text, "DELE ", 5) == 0) {
+        s->marked = 1;
+        more = word(s->lang, W_DELETE_MODE);
+    }
+    snprintf(s->command, sizeof s->command, "%.80s%s", n->text, more);
+    s->first = s->at;
+}
+
+static void steps_data(steps *s, const trace_note *n) {
+    char *p;
+    if (s->pop3) {       /* the text follows the +OK: the row is there */
+        if (s->n == 0) return;
+        s->p[s->n - 1].end = s->at + 1;
+        mail_copy(s->p[s->n - 1].reply, sizeof s->p->reply,
+                  mail_s(word(s->lang, W_MAIL)));
+        return;
+    }
+    if (s->data == NULL) s->first = s->at;
+    p = realloc(s->data, s->data_n + n->n + 1);
+    if (p == NULL) exit(1);
+    memcpy(p + s->data_n, n->text, n->n);
+    s->data = p;
+    s->data_n += n->n;
+}
+
+/* Something happens on a disk. Before the 250 it is held back until that row
+   is shown, because it stands under it. */
+static void steps_star(steps *s, const trace_note *n, view_word w,
+                       mail_str name, int later) {
+    char text[120], who[64];
+    step *p;
+    mail_copy(who, sizeof who, name);
+    snprintf(text, sizeof text, word(s->lang, w), who);
+    if (later && s->stars < 8) {
+        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
+        return;
+    }
+    p = steps_add(s, STEP_STAR);
+    p->host = n->host;
+    mail_copy(p->text, sizeof p->text, mail_s(text));
+}
+
+static void steps_disk(steps *s, const trace_note *n) {
+    mail_str t = mail_s(n->text), first = mail_cut(&t, ' ');
+    int held = s->data != NULL && !s->pop3 && n->host == s->to;
+    if (n->kind != MAIL_NOTE_FATE) {
+        if (mail_eq(first, mail_s("append")) && strstr(n->text, " F "))
+            steps_star(s, n, W_SENT, mail_s(""), held);
+    } else if (mail_starts(t, "is accepted"))
+        steps_star(s, n, W_QUEUED, mail_s(""), held);
+    else if (mail_starts(t, "is in the mailbox of <")) {
+        t = mail_sn(t.p + 22, t.n - 22);
+        steps_star(s, n, W_BOXED, mail_cut(&t, '@'), held);
+    } else if (mail_eq(first, mail_s("mailbox")) && t.n)
+        steps_star(s, n, W_REMOVED, mail_cut(&t, ':'), s->pop3);
+}
+
+/* --- the order of the notes ---------------------------------------------- */
+
+typedef struct trace_session {
+    int host;
+    unsigned conn;
+    char role;
+} trace_session;
+
+/* Connections overlap; each is shown whole, in the order in which they began,
+   and what a host itself says with the one that was heard last. Into of: the
+   session of each note. Returns how many there are. */
+static size_t trace_sessions(const trace *t, size_t *of) {
+    trace_session *list = malloc((t->n + 1) * sizeof *list);
+    size_t n = 0, now = 0, i, k;
+    if (list == NULL) exit(1);
+    for (i = 0; i < t->n; i++) {
+        const trace_note *e = &t->p[i];
+        if (e->conn) {
+            for (k = n; k-- > 0; )
+                if (list[k].conn == e->conn && list[k].host == e->host &&
+                    list[k].role == e->role) break;
+            if (k == (size_t)-1 || e->kind == MAIL_NOTE_OPEN) {
+                k = n++;
+                list[k].conn = e->conn;
+                list[k].host = e->host;
+                list[k].role = e->role;
+            }
+            now = k;
+        }
+        of[i] = now;
+    }
+    free(list);
+    return n ? n : 1;
+}
+
+/* A stable sort by session: counted, then placed. */
+static size_t *trace_order(const trace *t) {
+    size_t *of = malloc((t->n + 1) * sizeof *of), n, i, sum = 0;
+    size_t *order = malloc((t->n + 1) * sizeof *order), *at;
+    if (of == NULL || order == NULL) exit(1);
+    n = trace_sessions(t, of);
+    at = calloc(n + 1, sizeof *at);
+    if (at == NULL) exit(1);
+    for (i = 0; i < t->n; i++) at[of[i]]++;
+    for (i = 0; i < n; i++) {
+        size_t many = at[i];
+        at[i] = sum;
+        sum += many;
+    }
+    for (i = 0; i < t->n; i++) order[at[of[i]]++] = i;
+    free(at);
+    free(of);
+    return order;
+}
+
+static void steps_make(steps *s, trace *t, int lang) {
+    memset(s, 0, sizeof *s);
+    s->t = t;
+    s->lang = lang;
+    s->order = trace_order(t);
+    for (s->at = 0; s->at < t->n; s->at++) {
+        const trace_note *n = &t->p[s->order[s->at]];
+        if (n->role == '-') steps_disk(s, n);
+        else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
+        else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
+        else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
+        else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
+    }
+}
+
+/* --- the ladder ----------------------------------------------------------- */
+
+enum { COLUMN = 5, APART = 11, LADDER_PARTS = 4, CODES = 70 };
+
+/* With more than four parts only the two of a session are drawn. */
+static int ladder_parts(const steps *s) {
+    return s->t->nparts <= LADDER_PARTS ? s->t->nparts : 2;
+}
+
+static int ladder_words(const steps *s) {
+    return COLUMN + ladder_parts(s) * APART - 7;
+}
+
+static int ladder_place(const steps *s, const step *p, int part) {
+    if (s->t->nparts <= LADDER_PARTS) return COLUMN + part * APART;
+    return COLUMN + (part == p->to) * APART;
+}
+
+/* Lifelines and nothing on them. */
+static void ladder_lines(const steps *s, char *line) {
+    int i;
+    memset(line, ' ', 100);
+    for (i = 0; i < ladder_parts(s); i++) line[COLUMN + i * APART] = '|';
+    line[ladder_words(s) - 3] = 0;
+}
+
+static void ladder_talk(FILE *f, const steps *s, const step *p) {
+    char line[101], number[12];
+    int from = ladder_place(s, p, p->from), to = ladder_place(s, p, p->to);
+    int left = from < to ? from : to, right = from < to ? to : from;
+    int room = CODES - ladder_words(s), i;
+    ladder_lines(s, line);
+    for (i = left + 1; i < right; i++) line[i] = '-';
+    if (from < to) line[right - 1] = '>';
+    else line[left + 1] = '<';
+    snprintf(number, sizeof number, "%3d", p->number);
+    memcpy(line, number, 3);
+    fprintf(f, "%s   ", line);
+    if (width(p->text) < room) put_width(f, p->text, room - 1);
+    else fprintf(f, "%.*s", room - 1, p->text);
+    fprintf(f, " %s\n", p->reply);
+}
+
+static void ladder_names(FILE *f, const steps *s) {
+    static const view_word roles[] = { W_SERVER_MTA, W_CLIENT_MTA,
+                                       W_CLIENT_MAA, W_SERVER_MAA };
+    int row, i, k;
+    for (row = 0; row < 3; row++) {
+        int at = 0;
+        for (i = 0; i < s->t->nparts; i++) {
+            const char *text = s->t->parts[i].name;
+            int has[4] = { 0, 0, 0, 0 }, nth = 0;
+            size_t n;
+            for (n = 0; n < s->n; n++) {
+                const step *p = &s->p[n];
+                if (p->kind != STEP_SESSION) continue;
+                if (p->to == i) has[p->pop3 ? 3 : 0] = 1;
+                if (p->from == i) has[p->pop3 ? 2 : 1] = 1;
+            }
+            for (k = 0; k < 4 && row; k++)
+                if (has[k] && ++nth == row) break;
+            if (row) text = k < 4 ? word(s->lang, roles[k]) : "";
+            k = COLUMN + i * APART - width(text) / 2;
+            if (*text == 0) continue;
+            while (at < k) putc(' ', f), at++;
+            fputs(text, f);
+            at += width(text);
+        }
+        putc('\n', f);
+    }
+}
+
+static void rule(FILE *f, const char *title) {
+    int n = *title ? fprintf(f, "== %s ", title) : 0;
+    if (n) n = width(title) + 4;
+    while (n++ < 80) putc('=', f);
+    putc('\n', f);
+}
+
+static void view_title(FILE *f, const steps *s) {
+    char text[200];
+    snprintf(text, sizeof text, "mail.h demo  %s", word(s->lang, W_TITLE));
+    put_width(f, text, 73);
+    fprintf(f, " seed=%llu\n", (unsigned long long)s->t->seed);
+}
+
+static void view_ladder(FILE *f, const steps *s) {
+    size_t i;
+    char line[101];
+    if (s->t->nparts <= LADDER_PARTS) ladder_names(f, s);
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        switch (p->kind) {
+        case STEP_SESSION:
+            rule(f, p->text);
+            break;
+        case STEP_PHASE:
+            ladder_lines(s, line);
+            fprintf(f, "%s   -- %s\n", line, p->text);
+            break;
+        case STEP_TALK:
+            ladder_talk(f, s, p);
+            break;
+        default:
+            ladder_lines(s, line);
+            line[ladder_place(s, p, p->host)] = '*';
+            fprintf(f, "%s   * %s\n", line, p->text);
+            break;
+        }
+    }
+}
+
+/* --- the same as sentences, and as a picture for TUTORIAL.md ------------- */
+
+static void view_plain(FILE *f, const steps *s) {
+    const trace_part *who = s->t->parts;
+    size_t i;
+    char number[12];
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        const char *from = who[p->from].name, *to = who[p->to].name;
+        switch (p->kind) {
+        case STEP_SESSION:
+            fprintf(f, word(s->lang, W_SESSION_LINE), p->text, from, to);
+            break;
+        case STEP_PHASE:
+            fprintf(f, word(s->lang, W_PHASE_LINE), p->text);
+            break;
+        case STEP_TALK:
+            snprintf(number, sizeof number, "%d", p->number);
+            fprintf(f, word(s->lang, W_STEP_LINE), number, from, to, p->text,
+                    p->reply);
+            break;
+        default:
+            fprintf(f, word(s->lang, W_DISK_LINE), who[p->host].name,
+                    p->text);
+            break;
+        }
+    }
+}
+
+/* What Mermaid would take for markup, as its entities. */
+static void mermaid_text(FILE *f, const char *s) {
+    for (; *s; s++) {
+        if (*s == '<') fputs("#lt;", f);
+        else if (*s == '>') fputs("#gt;", f);
+        else if (*s == ';') fputs("#59;", f);
+        else if (*s == '#') fputs("#35;", f);
+        else putc(*s, f);
+    }
+}
+
+static void mermaid_arrow(FILE *f, int from, const char *arrow, int to,
+                          const char *text) {
+    fprintf(f, "    P%d%sP%d: ", from, arrow, to);
+    mermaid_text(f, text);
+    putc('\n', f);
+}
+
+static void view_mermaid(FILE *f, const steps *s) {
+    size_t n;
+    int i;
+    fprintf(f, "sequenceDiagram\n    accTitle: %s\n    autonumber\n",
+            word(s->lang, W_TITLE));
+    for (i = 0; i < s->t->nparts; i++) {
+        fprintf(f, "    participant P%d as ", i);
+        mermaid_text(f, s->t->parts[i].name);
+        putc('\n', f);
+    }
+    for (n = 0; n < s->n; n++) {
+        const step *p = &s->p[n];
+        if (p->kind == STEP_TALK) {
+            mermaid_arrow(f, p->from, "->>", p->to, p->text);
+            mermaid_arrow(f, p->to, "-->>", p->from, p->reply);
+            continue;
+        }
+        if (p->kind == STEP_STAR) fprintf(f, "    Note over P%d: ", p->host);
+        else fprintf(f, "    Note over P%d,P%d: ", p->from, p->to);
+        mermaid_text(f, p->text);
+        putc('\n', f);
+    }
+}
+
+/* --- every octet ----------------------------------------------------------- */
+
+typedef struct full {
+    FILE *f;
+    const steps *s;
+    int number;
+} full;
+
+/* One line of text with its line end drawn, and what is said of it. */
+static void full_line(full *v, int to_right, const char *who, mail_str text,
+                      const char *end, const char *remark) {
+    int n = fprintf(v->f, "%3d  %s  %s: ", ++v->number,
+                    to_right ? "|------->|" : "|<-------|", who);
+    if (text.n && text.p[0] == '\t') {            /* a folded field */
+        n += fprintf(v->f, "<HT>");
+        text = mail_sn(text.p + 1, text.n - 1);
+    }
+    show_safe(v->f, text, 200);
+    n += (int)text.n;
+    n += fprintf(v->f, "%s", end);
+    if (*remark) fprintf(v->f, "%*s%s", n < 56 ? 56 - n : 2, "", remark);
+    putc('\n', v->f);
+}
+
+static void full_text(full *v, int to_right, const char *who, mail_str text) {
+    int lang = v->s->lang;
+    while (text.n) {
+        mail_str line = mail_cut(&text, '\n');
+        const char *remark = "";
+        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        if (line.n > 1 && line.p[0] == '.') remark = word(lang, W_ADDED);
+        if (line.n == 1 && line.p[0] == '.') remark = word(lang, W_END);
+        full_line(v, to_right, who, line, "<CR><LF>", remark);
+    }
+}
+
+static void full_disk(full *v, const trace_note *n) {
+    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    mail_str name = mail_cut(&rest, ' ');
+    fprintf(v->f, "     *  %s: %.*s %.*s%s\n", v->s->t->parts[n->host].name,
+            MAIL_ARG(verb), (int)(name.n > 56 ? 53 : name.n), name.p,
+            name.n > 56 ? "..." : "");
+    if (mail_eq(verb, mail_s("append")))
+        fprintf(v->f, "     *    %s %.*s\n", word(v->s->lang, W_RECORD),
+                MAIL_ARG(rest));
+    else if (rest.n)
+        fprintf(v->f, "     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
+                : rest.n), rest.p, rest.n > 66 ? "..." : "");
+}
+
+static void full_open(full *v, const step *p) {
+    char text[60];
+    const trace_part *from = &v->s->t->parts[p->from];
+    rule(v->f, p->text);
+    fprintf(v->f, "     %-6s %6s  %s\n", from->name,
+            v->s->t->parts[p->to].name, word(v->s->lang, W_FULL_HEAD));
+    snprintf(text, sizeof text, word(v->s->lang, W_CONNECTS),
+             p->pop3 ? "110" : "25");
+    full_line(v, 1, "C", mail_s(text), "", "");
+}
+
+/* Both directions, every octet, and the state of the server after each
+   reply. The server is at the right; for POP3 too. */
+static void view_full(FILE *f, const steps *s) {
+    full v;
+    char state[20];
+    size_t i, k = 0;
+    v.f = f;
+    v.s = s;
+    v.number = 0;
+    for (i = 0; i < s->t->n; i++) {
+        const trace_note *n = &s->t->p[s->order[i]];
+        int to_right = n->role == 's' || n->role == 'c';
+        switch (n->kind) {
+        case MAIL_NOTE_OPEN:
+            while (k < s->n && (s->p[k].kind != STEP_SESSION ||
+                                s->p[k].first != i)) k++;
+            if (k < s->n) full_open(&v, &s->p[k]);
+            break;
+        case MAIL_NOTE_COMMAND:
+            full_line(&v, 1, "C", mail_s(n->text), "", "");
+            break;
+        case MAIL_NOTE_REPLY:
+            snprintf(state, sizeof state, "[%s]", n->state);
+            full_line(&v, 0, "S", mail_s(n->text), "", state);
+            break;
+        case MAIL_NOTE_TEXT:
+            full_text(&v, to_right, to_right ? "C" : "S",
+                      mail_sn(n->text, n->n));
+            break;
+        case MAIL_NOTE_DISK:
+            full_disk(&v, n);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void view_json(FILE *f, const steps *s) {
+    const trace *t = s->t;
+    size_t i;
+    int k;
+    json_begin(f, t->seed);
+    for (k = 0; k < t->nparts; k++) json_part(f, &t->parts[k]);
+    for (i = 0; i < t->n; i++)
+        json_note(f, &t->parts[t->p[i].host], &t->p[i],
+                  mail_sn(t->p[i].text, t->p[i].n));
+}
+
+/* One list of the views, with their options. */
+static const struct view {
+    const char *name, *help;
+    void (*show)(FILE *f, const steps *s);
+    int bare, ends;                 /* without a title, with a last word */
+} views[] = {
+    { "ladder", ": a line for each command (default)", view_ladder, 0, 1 },
+    { "full", ": every line both ways, octets, states, the disk", view_full,
+      0, 0 },
+    { "plain", ": the same as sentences, for grep and for ears", view_plain,
+      1, 1 },
+    { "mermaid", ": a sequence diagram, for Markdown", view_mermaid, 1, 0 },
+    { "json", ": the list itself, a line each; see mail view", view_json, 1,
+      0 }
+};
+
+enum { VIEWS = sizeof views / sizeof views[0] };
+
 /* ======================================================================
    [DEMO] one message, four programs, one process                    ch.0
    Alice's client MTA, two mail servers, Bob's client MAA, in a world
@@ -5048,13 +5968,11 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
 
 enum { ALICE, MAIL_A, MAIL_B, BOB, PARTS };
 
-static const struct part {
-    const char *name, *address, *role1, *role2;
-} parts[PARTS] = {
-    { "Alice",  "192.0.2.1",    "client MTA", "" },
-    { "mail.a", "192.0.2.25",   "server MTA", "client MTA" },
-    { "mail.b", "198.51.100.25", "server MTA", "server MAA" },
-    { "Bob",    "198.51.100.1", "client MAA", "" }
+static const trace_part parts[PARTS] = {
+    { "Alice",  "192.0.2.1"     },
+    { "mail.a", "192.0.2.25"    },
+    { "mail.b", "198.51.100.25" },
+    { "Bob",    "198.51.100.1"  }
 };
 
 static const char demo_text[] =
@@ -5192,6 +6110,9 @@ static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
     world_init(&d->w, seed);
     d->w.chunk = chunk;
     d->keep = keep;
+    d->t.seed = seed;
+    memcpy(d->t.parts, parts, sizeof parts);
+    d->t.nparts = PARTS;
     d->a = demo_host(d, MAIL_A, 0);
     d->b = demo_host(d, MAIL_B, 1);
     d->a->opts.relay_from = parts[ALICE].address;
@@ -5210,444 +6131,16 @@ static void demo_free(demo *d) {
     trace_free(&d->t);
 }
 
-/* --- steps: what all the views show ------------------------------------- */
-
-typedef enum step_kind {
-    STEP_SESSION,                   /* a connection begins: text is a title */
-    STEP_PHASE,                     /* one of its phases                    */
-    STEP_TALK,                      /* a command and its reply              */
-    STEP_STAR                       /* something on the disk of host        */
-} step_kind;
-
-typedef struct step {
-    step_kind kind;
-    int number, from, to, host;
-    char text[120], reply[40];
-} step;
-
-typedef struct steps {
-    step  *p; size_t n, cap;
-    int    number, from, to, phase, pop3, smtps;
-    int    in_mail, marked;
-    char   command[120];
-    char  *data; size_t data_n;     /* text on the wire, so far */
-    size_t stars, first_star;
-    char   star[8][120];
-} steps;
-
-static step *steps_add(steps *s, step_kind kind) {
-    step *p;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 64;
-        p = realloc(s->p, cap * sizeof *p);
-        if (p == NULL) exit(1);
-        s->p = p;
-        s->cap = cap;
-    }
-    p = &s->p[s->n++];
-    memset(p, 0, sizeof *p);
-    p->kind = kind;
-    p->from = s->from;
-    p->to = s->to;
-    return p;
-}
-
-static void steps_phase(steps *s, int phase) {
-    static const char *const smtp[] = {
-        "", "1 connection establishment", "2 mail transfer",
-        "3 connection termination"
-    };
-    static const char *const pop3[] = {
-        "", "user name and password", "retrieval", "end"
-    };
-    step *p;
-    if (phase <= s->phase) return;
-    s->phase = phase;
-    p = steps_add(s, STEP_PHASE);
-    snprintf(p->text, sizeof p->text, "%s%s", s->pop3 ? pop3[phase]
-             : smtp[phase], phase == 3 && s->marked
-             ? ": deletions happen now" : "");
-}
-
-static int steps_part(const char *address) {
-    int i;
-    for (i = 0; i < PARTS; i++)
-        if (strcmp(parts[i].address, address) == 0) return i;
-    return ALICE;
-}
-
-static void steps_open(steps *s, const trace_note *n) {
-    static const char *const use[] = { "first", "second", "next" };
-    step *p;
-    s->from = steps_part(n->text);
-    s->to = n->host;
-    s->pop3 = n->role == 'p';
-    s->phase = s->in_mail = s->marked = 0;
-    p = steps_add(s, STEP_SESSION);
-    if (s->pop3) snprintf(p->text, sizeof p->text, "POP3: pull: %s -> %s",
-                          parts[s->from].name, parts[s->to].name);
-    else {
-        snprintf(p->text, sizeof p->text, "SMTP, %s use: push: %s -> %s",
-                 use[s->smtps > 1 ? 2 : s->smtps], parts[s->from].name,
-                 parts[s->to].name);
-        s->smtps++;
-    }
-    snprintf(s->command, sizeof s->command, "(connect, TCP port %d)",
-             s->pop3 ? 110 : 25);
-}
-
-/* The phase follows from the session's state, not from the words. */
-static int steps_phase_of(steps *s, const char *state, int reply) {
-    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
-    if (s->pop3 && reply && s->phase) return s->phase;
-    if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
-    if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
-        s->in_mail = 1;
-    return s->in_mail ? 2 : 1;
-}
-
-/* How many octets of message are in what went over the wire? */
-static size_t steps_octets(const steps *s) {
-    mail_dot_in d;
-    size_t used = 0, n = 0;
-    memset(&d, 0, sizeof d);
-    while (used < s->data_n && !d.end) {
-        mail_str text;
-        used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
-        n += text.n;
-    }
-    return n;
-}
-
-static void steps_stars(steps *s, int host) {
-    size_t i;
-    for (i = 0; i < s->stars; i++) {
-        step *p = steps_add(s, STEP_STAR);
-        p->host = host;
-        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
-    }
-    s->stars = 0;
-}
-
-/* A reply closes a row. Of its words only a little is shown: the code, the
-   numbers of STAT, and "mine" where a server takes responsibility. */
-static void steps_reply(steps *s, const trace_note *n) {
-    step *p;
-    int64_t a;
-    mail_str rest = mail_s(n->text), word;
-    size_t octets = s->data ? steps_octets(s) : 0;
-    if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
-    if (s->command[0] == 0 && s->data == NULL) return;
-    if (s->data && !s->pop3)
-        snprintf(s->command, sizeof s->command,
-                 "message, %lu octets, \".\"", (unsigned long)octets);
-    steps_phase(s, steps_phase_of(s, n->state, 1));
-    p = steps_add(s, STEP_TALK);
-    p->number = ++s->number;
-    mail_copy(p->text, sizeof p->text, mail_s(s->command));
-    word = mail_cut(&rest, ' ');
-    mail_copy(p->reply, sizeof p->reply, word);
-    word = mail_cut(&rest, ' ');
-    if (s->pop3 && mail_number(word, INT64_MAX, &a) == MAIL_ERR_OK &&
-        mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
-        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
-    if (s->data && !s->pop3) mail_copy(p->reply, sizeof p->reply,
-                                       mail_s("250 mine"));
-    s->command[0] = 0;
-    free(s->data);
-    s->data = NULL;
-    s->data_n = 0;
-    steps_stars(s, n->host);
-}
-
-static void steps_command(steps *s, const trace_note *n) {
-    steps_phase(s, steps_phase_of(s, n->state, 0));
-    mail_copy(s->command, sizeof s->command, mail_s(n->text));
-    if (strcmp(n->text, "PASS ****") == 0)
-        mail_copy(s->command, sizeof s->command,
-                  mail_s("PASS **** (clear on wire!)"));
-    if (strncmp(n->text, "DELE ", 5) == 0) {
-        s->marked = 1;
-        snprintf(s->command, sizeof s->command, "%.40s (delete mode)",
-                 n->text);
-    }
-}
-
-static void steps_data(steps *s, const trace_note *n) {
-    char *p;
-    if (s->pop3) {       /* the text follows the +OK: the row is there */
-        if (s->n) snprintf(s->p[s->n - 1].reply, sizeof s->p->reply,
-                           "+OK mail");
-        return;
-    }
-    p = realloc(s->data, s->data_n + n->n + 1);
-    if (p == NULL) exit(1);
-    memcpy(p + s->data_n, n->text, n->n);
-    s->data = p;
-    s->data_n += n->n;
-}
-
-static void steps_star(steps *s, const trace_note *n, const char *text,
-                       int later) {
-    step *p;
-    if (later && s->stars < 8) {
-        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
-        return;
-    }
-    p = steps_add(s, STEP_STAR);
-    p->host = n->host;
-    mail_copy(p->text, sizeof p->text, mail_s(text));
-}
-
-/* What the disk did, in the demo's words. Before the 250 it is held back
-   until that row is shown, because it stands under it. */
-static void steps_disk(steps *s, const trace_note *n) {
-    char text[120];
-    mail_str t = mail_s(n->text), id = mail_cut(&t, ' ');
-    int held = s->data != NULL && !s->pop3 && n->host == s->to;
-    (void)id;
-    if (n->kind == MAIL_NOTE_FATE) {
-        if (mail_starts(t, "is accepted"))
-            steps_star(s, n, "queue: on disk before that 250", held);
-        if (mail_starts(t, "is in the mailbox of <")) {
-            t = mail_sn(t.p + 22, t.n - 22);
-            t = mail_cut(&t, '@');
-            snprintf(text, sizeof text, "mailbox %.*s: there; queue: empty",
-                     MAIL_ARG(t));
-            steps_star(s, n, text, held);
-        }
-        if (mail_starts(mail_s(n->text), "mailbox ")) {
-            mail_str who = mail_s(n->text + 8);
-            who = mail_cut(&who, ':');
-            snprintf(text, sizeof text, "mailbox %.*s: empty (deleted now)",
-                     MAIL_ARG(who));
-            steps_star(s, n, text, s->pop3);
-        }
-        return;
-    }
-    if (mail_starts(mail_s(n->text), "append queue/journal.") &&
-        strstr(n->text, " F "))
-        steps_star(s, n, "queue: done for Bob, after that 250", held);
-}
-
-static void steps_make(steps *s, const trace *t) {
-    size_t i;
-    memset(s, 0, sizeof *s);
-    for (i = 0; i < t->n; i++) {
-        const trace_note *n = &t->p[i];
-        if (n->role == '-') steps_disk(s, n);
-        else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
-        else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
-        else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
-        else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
-    }
-    free(s->data);
-    s->data = NULL;
-}
-
-/* --- the views ----------------------------------------------------------- */
-
-enum { COLUMN = 5, APART = 11, WORDS = 42, CODES = 70 };
-
-/* Four lifelines and nothing on them. */
-static void ladder_lines(char *line) {
-    int i;
-    memset(line, ' ', 100);
-    for (i = 0; i < PARTS; i++) line[COLUMN + i * APART] = '|';
-    line[WORDS - 3] = 0;
-}
-
-static void ladder_talk(const step *p) {
-    char line[101], number[12];
-    int left = COLUMN + (p->from < p->to ? p->from : p->to) * APART;
-    int right = COLUMN + (p->from < p->to ? p->to : p->from) * APART;
-    ladder_lines(line);
-    memset(line + left + 1, '-', (size_t)(right - left - 1));
-    if (p->from < p->to) line[right - 1] = '>';
-    else line[left + 1] = '<';
-    snprintf(number, sizeof number, "%3d", p->number);
-    memcpy(line, number, 3);
-    printf("%s   %-*.*s %s\n", line, CODES - WORDS - 1, CODES - WORDS - 1,
-           p->text, p->reply);
-}
-
-static void ladder_star(const step *p) {
-    char line[101];
-    ladder_lines(line);
-    line[COLUMN + p->host * APART] = '*';
-    printf("%s   * %s\n", line, p->text);
-}
-
-static void ladder_names(void) {
-    int row, i;
-    for (row = 0; row < 3; row++) {
-        char line[101];
-        memset(line, ' ', 100);
-        for (i = 0; i < PARTS; i++) {
-            const char *text = row == 0 ? parts[i].name :
-                               row == 1 ? parts[i].role1 : parts[i].role2;
-            memcpy(line + COLUMN + i * APART - (int)strlen(text) / 2, text,
-                   strlen(text));
-        }
-        i = 99;
-        while (i >= 0 && line[i] == ' ') i--;
-        printf("%.*s\n", i + 1, line);
-    }
-}
-
-static void rule(const char *title) {
-    int n = *title ? printf("== %s ", title) : 0;
-    while (n++ < 80) putchar('=');
-    putchar('\n');
-}
-
-static void demo_end(const demo *d) {
-    rule("");
-    printf("Bob has the %lu octets Alice wrote plus 3 trace fields "
-           "(%lu octets in all).\n", (unsigned long)sizeof demo_text - 1,
-           (unsigned long)d->got);
-    if (d->keep) printf("SMTP was used twice. Bob looked twice, took the "
-                        "mail once; it is still there.\n");
-    else printf("SMTP was used twice, POP3 once.\n");
-    printf("See also: --keep --full --plain\n");
-}
-
-static void demo_title(uint64_t seed) {
-    printf("%-73s seed=%llu\n", "mail.h demo  one message, four programs, "
-           "one process, no network", (unsigned long long)seed);
-}
-
-static void view_ladder(const demo *d, const steps *s, uint64_t seed) {
-    size_t i;
-    demo_title(seed);
-    ladder_names();
-    for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        char line[101];
-        switch (p->kind) {
-        case STEP_SESSION:
-            rule(p->text);
-            break;
-        case STEP_PHASE:
-            ladder_lines(line);
-            printf("%s   -- %s\n", line, p->text);
-            break;
-        case STEP_TALK:
-            ladder_talk(p);
-            break;
-        default:
-            ladder_star(p);
-            break;
-        }
-    }
-    demo_end(d);
-}
-
-static void view_plain(const demo *d, const steps *s) {
-    size_t i;
-    for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        switch (p->kind) {
-        case STEP_SESSION:
-            printf("SESSION. %s. Client %s, server %s.\n", p->text,
-                   parts[p->from].name, parts[p->to].name);
-            break;
-        case STEP_PHASE:
-            printf("PHASE %s.\n", p->text);
-            break;
-        case STEP_TALK:
-            printf("Step %d. %s to %s: %s. Reply: %s.\n", p->number,
-                   parts[p->from].name, parts[p->to].name, p->text,
-                   p->reply);
-            break;
-        default:
-            printf("Disk of %s: %s.\n", parts[p->host].name, p->text);
-            break;
-        }
-    }
-    printf("END. Bob has %lu octets.\n", (unsigned long)d->got);
-}
-
-/* One line of text with its line end drawn, and what is said of it. */
-static void full_line(int *number, int from_left, const char *who,
-                      mail_str text, const char *end, const char *remark) {
-    int n = printf("%3d  %s  %s: ", ++*number,
-                   from_left ? "|------->|" : "|<-------|", who);
-    if (text.n && text.p[0] == '\t') {            /* a folded field */
-        n += printf("<HT>");
-        text = mail_sn(text.p + 1, text.n - 1);
-    }
-    show_safe(stdout, text, 200);
-    n += (int)text.n;
-    n += printf("%s", end);
-    if (*remark) printf("%*s%s", n < 56 ? 56 - n : 2, "", remark);
-    putchar('\n');
-}
-
-static void full_text(int *number, int from_left, const char *who,
-                      mail_str text) {
-    while (text.n) {
-        mail_str line = mail_cut(&text, '\n');
-        const char *remark = "";
-        if (line.n && line.p[line.n - 1] == '\r') line.n--;
-        if (line.n > 1 && line.p[0] == '.') remark = "<- a dot was added";
-        if (line.n == 1 && line.p[0] == '.') remark = "<- end of the data";
-        full_line(number, from_left, who, line, "<CR><LF>", remark);
-    }
-}
-
-static void full_disk(const trace_note *n) {
-    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
-    mail_str name = mail_cut(&rest, ' ');
-    printf("     *  %s: %.*s %.*s%s\n", parts[n->host].name, MAIL_ARG(verb),
-           (int)(name.n > 56 ? 53 : name.n), name.p, name.n > 56 ? "..." : "");
-    if (mail_eq(verb, mail_s("append")))
-        printf("     *    record %.*s\n", MAIL_ARG(rest));
-    else if (rest.n) printf("     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
-                       : rest.n), rest.p, rest.n > 66 ? "..." : "");
-}
-
-/* Both directions, every octet, and the state of the server after each
-   reply. The server is at the right; for POP3 too. */
-static void view_full(const demo *d, uint64_t seed) {
-    size_t i;
-    int number = 0, smtps = 0;
-    demo_title(seed);
-    for (i = 0; i < d->t.n; i++) {
-        const trace_note *n = &d->t.p[i];
-        char title[100], state[20];
-        switch (n->kind) {
-        case MAIL_NOTE_OPEN:
-            snprintf(title, sizeof title, "%s: %s -> %s", n->role == 'p'
-                     ? "POP3, pull" : smtps++ ? "SMTP, push, second use"
-                     : "SMTP, push, first use",
-                     parts[steps_part(n->text)].name, parts[n->host].name);
-            rule(title);
-            printf("     %-6s %6s  octets, and the state of the server "
-                   "after each reply\n", parts[steps_part(n->text)].name,
-                   parts[n->host].name);
-            full_line(&number, 1, "C", mail_s(n->role == 'p'
-                      ? "(connects to port 110)" : "(connects to port 25)"),
-                      "", "");
-            break;
-        case MAIL_NOTE_COMMAND:
-            full_line(&number, 1, "C", mail_s(n->text), "", "");
-            break;
-        case MAIL_NOTE_REPLY:
-            snprintf(state, sizeof state, "[%s]", n->state);
-            full_line(&number, 0, "S", mail_s(n->text), "", state);
-            break;
-        case MAIL_NOTE_TEXT:
-            full_text(&number, n->role == 's', n->role == 's' ? "C" : "S",
-                      mail_sn(n->text, n->n));
-            break;
-        case MAIL_NOTE_DISK:
-            full_disk(n);
-            break;
-        default:
-            break;
-        }
-    }
+/* What came of it. */
+static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
+    char wrote[24], got[24];
+    snprintf(wrote, sizeof wrote, "%lu", (unsigned long)sizeof demo_text - 1);
+    snprintf(got, sizeof got, "%lu", (unsigned long)d->got);
+    if (!sentences) rule(f, "");
+    fprintf(f, word(lang, W_DEMO_GOT), wrote, got);
+    if (sentences) return;
+    fprintf(f, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
+    fprintf(f, "%s", word(lang, W_DEMO_MORE));
 }
 
 /* ======================================================================
@@ -6273,14 +6766,6 @@ static int bench_find(bench *b, const char *server) {
     return a != NULL;
 }
 
-/* A string of JSON, without its quotes; peers' words are printable. */
-static void json_text(FILE *f, const char *s) {
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\') fputc('\\', f);
-        fputc(*s, f);
-    }
-}
-
 static void bench_json(const bench *b, double seconds, double login_s) {
     printf("{\"bench\":\"%s\",\"clients\":%lld,\"messages\":%lld,"
            "\"failed\":%lld,\"octets\":%lld,\"seconds\":%.6f,"
@@ -6293,13 +6778,13 @@ static void bench_json(const bench *b, double seconds, double login_s) {
            bench_percentile(&b->dots, 50), bench_percentile(&b->dots, 99),
            bench_percentile(&b->dots, 100));
     printf("\"logins\":%lld,\"logins_per_s\":%.2f,\"login_p50_ms\":%.3f,"
-           "\"login_p99_ms\":%.3f,\"login_max_ms\":%.3f,\"first_error\":\"",
+           "\"login_p99_ms\":%.3f,\"login_max_ms\":%.3f,\"first_error\":",
            (long long)b->logged_in, (double)b->logged_in / login_s,
            bench_percentile(&b->logins, 50),
            bench_percentile(&b->logins, 99),
            bench_percentile(&b->logins, 100));
-    json_text(stdout, b->words);
-    printf("\"}\n");
+    json_text(stdout, mail_s(b->words));
+    printf("}\n");
 }
 
 static void bench_row_ms(const char *name, const bench_times *t) {
@@ -6700,28 +7185,65 @@ static int get_password(const char *file, char *to, size_t cap) {
     return ok;
 }
 
-/* --- mail demo ----------------------------------------------------------- */
+/* --- mail demo, mail view ------------------------------------------------ */
+
+typedef struct view_line {          /* what both take */
+    int on[VIEWS];
+    const char *lang;
+} view_line;
+
+/* Their rows of options, behind those that are there already. */
+static void view_opts(opt *o, view_line *v) {
+    static const opt lang = { "lang", OPT_TEXT, NULL,
+                              "en|ko: the language it is told in" };
+    int i;
+    while (o->name) o++;
+    for (i = 1; i < VIEWS; i++, o++) {
+        o->name = views[i].name;
+        o->kind = OPT_FLAG;
+        o->to = &v->on[i];
+        o->help = views[i].help;
+    }
+    *o = lang;
+    o->to = &v->lang;
+}
+
+/* The view that is asked for; -1: more than one, -2: in what language? */
+static int view_chosen(const view_line *v, int *lang) {
+    int i, chosen = 0;
+    *lang = LANG_EN;
+    if (v->lang && strcmp(v->lang, "ko") == 0) *lang = LANG_KO;
+    else if (v->lang && strcmp(v->lang, "en") != 0) return -2;
+    for (i = 1; i < VIEWS; i++)
+        if (v->on[i] && chosen) return -1;
+        else if (v->on[i]) chosen = i;
+    return chosen;
+}
+
+static int view_usage(const char *command, int chosen) {
+    return chosen == -2 ? usage_error(command, "--lang is", "en or ko")
+         : usage_error(command, "choose one of",
+                       "--full, --plain, --mermaid, --json");
+}
 
 static int cmd_demo(int argc, char **argv) {
     static demo d;
+    static view_line v;
     steps s;
-    int keep = 0, del = 0, full = 0, plain = 0;
+    int keep = 0, del = 0, chosen, lang;
     int64_t seed = 1, chunk = 0;
-    const opt opts[] = {
+    opt opts[VIEWS + 8] = {
         { "delete", OPT_FLAG, &del,
           ": Bob's permanent computer: fetched mail goes (default)" },
         { "keep", OPT_FLAG, &keep,
           ": another computer: mail stays on the server" },
-        { "full", OPT_FLAG, &full,
-          ": every line both ways, octets, states, the disk" },
-        { "plain", OPT_FLAG, &plain,
-          ": the same as sentences, for grep and for ears" },
         { "chunk", OPT_NUMBER, &chunk,
           "N: octets that arrive at a time (the result is the same)" },
-        { "seed", OPT_NUMBER, &seed, "N: another world" },
-        { NULL, OPT_FLAG, NULL, NULL }
+        { "seed", OPT_NUMBER, &seed, "N: another world" }
     };
-    int e = opts_read("demo", opts, argc, argv, NULL);
+    int e;
+    view_opts(opts, &v);
+    e = opts_read("demo", opts, argc, argv, NULL);
     if (e < 0) {
         printf("mail demo: one message, all the way, in one process\n");
         opts_help(opts);
@@ -6730,15 +7252,58 @@ static int cmd_demo(int argc, char **argv) {
     if (e) return e;
     if (keep && del) return usage_error("demo", "choose one of",
                                         "--keep, --delete");
+    chosen = view_chosen(&v, &lang);
+    if (chosen < 0) return view_usage("demo", chosen);
     demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
-    steps_make(&s, &d.t);
-    if (full) view_full(&d, (uint64_t)seed);
-    else if (plain) view_plain(&d, &s);
-    else view_ladder(&d, &s, (uint64_t)seed);
+    steps_make(&s, &d.t, lang);
+    if (!views[chosen].bare) view_title(stdout, &s);
+    views[chosen].show(stdout, &s);
+    if (views[chosen].ends) demo_end(stdout, &d, lang, views[chosen].bare);
     e = d.got == 0;
-    free(s.p);
+    steps_free(&s);
     demo_free(&d);
     return e;
+}
+
+/* What `mail serve --trace` or `mail demo --json` has written, as any view. */
+static int cmd_view(int argc, char **argv) {
+    static trace t;
+    static view_line v;
+    text_list files = { { NULL }, 0 };
+    steps s;
+    const char *why = NULL;
+    FILE *f;
+    int chosen, lang, line, e;
+    opt opts[VIEWS + 2] = { { NULL, OPT_FLAG, NULL, NULL } };
+    view_opts(opts, &v);
+    e = opts_read("view", opts, argc, argv, &files);
+    if (e < 0) {
+        printf("mail view FILE: a trace (of mail serve --trace), to be looked "
+               "at\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    chosen = view_chosen(&v, &lang);
+    if (chosen < 0) return view_usage("view", chosen);
+    if (files.n != 1) return usage_error("view", "one FILE is wanted,",
+                                         "or - for standard input");
+    f = strcmp(files.p[0], "-") == 0 ? stdin : fopen(files.p[0], "r");
+    if (f == NULL) {
+        fprintf(stderr, "mail view: %s: %s\n", files.p[0], strerror(errno));
+        return 1;
+    }
+    line = trace_read(&t, f, &why);
+    if (f != stdin) fclose(f);
+    if (line) fprintf(stderr, "mail view: %s, line %d: %s\n", files.p[0],
+                      line, why);
+    else {
+        steps_make(&s, &t, lang);
+        views[chosen].show(stdout, &s);
+        steps_free(&s);
+    }
+    trace_free(&t);
+    return line != 0;
 }
 
 /* --- mail serve ---------------------------------------------------------- */
@@ -6759,6 +7324,7 @@ typedef struct serve_opts {
     int64_t max_hops, min_free, max_addresses, max_sessions;
     int64_t connect_timeout, reply_timeout;
     int unsealed, allow_plain, verbose;
+    const char *trace;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
     char host_text[MAIL_DOMAIN_SIZE];
@@ -6805,6 +7371,8 @@ static const opt serve_table[] = {
       ": take passwords in clear from beyond loopback" },
     { "verbose", OPT_FLAG, &serve.verbose,
       ": log commands, replies and disk steps, too" },
+    { "trace", OPT_TEXT, &serve.trace,
+      "FILE: write it all down for mail view, with all texts" },
     { "Limits (numbers of seconds, or of octets: 10k, 10m):", OPT_TITLE,
       NULL, NULL },
     { "max-connections", OPT_NUMBER, &serve.max_conns,
@@ -7112,6 +7680,42 @@ static int serve_check(mail_server_opts *o) {
     return 0;
 }
 
+/* --trace: the same notes as the log's, as lines of JSON. The file holds
+   what people write to each other: it is its owner's alone. */
+static struct { FILE *f; trace_part host; int64_t since; } serve_traced;
+
+static int serve_trace_open(void) {
+    int fd;
+    if (serve.trace == NULL) return 1;
+    fd = open(serve.trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    serve_traced.f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (serve_traced.f == NULL) {
+        fprintf(stderr, "mail serve: --trace %s: %s\n", serve.trace,
+                strerror(errno));
+        return 0;
+    }
+    setvbuf(serve_traced.f, NULL, _IOLBF, BUFSIZ);
+    serve_traced.since = sys_clock(NULL);
+    mail_copy(serve_traced.host.name, sizeof serve_traced.host.name,
+              mail_s(serve_host()));
+    json_begin(serve_traced.f, 0);
+    json_part(serve_traced.f, &serve_traced.host);
+    return 1;
+}
+
+static void serve_trace(unsigned conn, char role, mail_note kind,
+                        mail_str text, const char *state) {
+    trace_note n;
+    if (serve_traced.f == NULL) return;
+    memset(&n, 0, sizeof n);
+    n.ms = sys_clock(NULL) - serve_traced.since;
+    n.conn = conn;
+    n.role = role;
+    n.kind = kind;
+    mail_copy(n.state, sizeof n.state, mail_s(state));
+    json_note(serve_traced.f, &serve_traced.host, &n, text);
+}
+
 /* The log: what became of messages and logins; with --verbose the rest.
    Peers' octets are escaped. */
 static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
@@ -7123,7 +7727,7 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     int zone;
     int64_t now;
     (void)ctx;
-    (void)state;
+    serve_trace(conn, role, kind, text, state);
     if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_TLS && !serve.verbose)
         return;
     now = sys_time(NULL, &zone);
@@ -7277,7 +7881,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     size_t i;
     int ok;
     if (!serve_begin(ls, 5) || !machine_open(m, serve.dir) ||
-        !users_check(m) || !serve_keys(m)) return 1;
+        !users_check(m) || !serve_keys(m) || !serve_trace_open()) return 1;
     machine_sys(m, &sys);
     ask_sweep(m);
     m->unsealed = serve.unsealed;
@@ -8326,6 +8930,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     { "demo",   cmd_demo,   "one message, four programs, no network" },
+    { "view",   cmd_view,   "look at a trace of mail serve" },
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
     { "send",   cmd_send,   "send a message" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },

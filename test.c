@@ -10583,15 +10583,15 @@ static void test_demo_is_deterministic(void) {
         steps s1, s2;
         demo_run(&d1, 1, 0, i % 2);
         demo_run(&d2, 1, chunks[i], i % 2);
-        steps_make(&s1, &d1.t);
-        steps_make(&s2, &d2.t);
+        steps_make(&s1, &d1.t, LANG_EN);
+        steps_make(&s2, &d2.t, LANG_EN);
         CHECK(s1.n == s2.n && s1.n > 30);
         for (k = 0; k < s1.n && k < s2.n; k++)
             CHECK(strcmp(s1.p[k].text, s2.p[k].text) == 0 &&
                   strcmp(s1.p[k].reply, s2.p[k].reply) == 0);
         CHECK(d1.got == d2.got && memcmp(d1.mail, d2.mail, d1.got) == 0);
-        free(s1.p);
-        free(s2.p);
+        steps_free(&s1);
+        steps_free(&s2);
         demo_free(&d1);
         demo_free(&d2);
     }
@@ -10605,6 +10605,68 @@ static void test_demo_trace_has_no_password(void) {
     for (i = 0; i < d.t.n; i++)
         CHECK(!t_contains(mail_sn(d.t.p[i].text, d.t.p[i].n), "secret"));
     demo_free(&d);
+}
+
+/* Written as lines of JSON and read again it is the same list, and any octet
+   survives it. */
+static void test_trace_json(void) {
+    static demo d;
+    static trace t;
+    trace_note n;
+    char all[256];
+    const char *why = NULL;
+    FILE *f = tmpfile();
+    steps s;
+    size_t i;
+    demo_run(&d, 1, 0, 1);
+    for (i = 0; i < 256; i++) all[i] = (char)(unsigned char)i;
+    n = d.t.p[3];
+    trace_add(&d.t, &n, mail_sn(all, 256));
+    steps_make(&s, &d.t, LANG_EN);
+    CHECK(f != NULL);
+    if (f) view_json(f, &s);
+    if (f) rewind(f);
+    CHECK(f && trace_read(&t, f, &why) == 0);
+    CHECK(t.n == d.t.n && t.nparts == d.t.nparts && t.seed == 1);
+    for (i = 0; i < t.n && i < d.t.n; i++) {
+        const trace_note *a = &d.t.p[i], *b = &t.p[i];
+        CHECK(a->ms == b->ms && a->host == b->host && a->conn == b->conn &&
+              a->role == b->role && a->kind == b->kind &&
+              strcmp(a->state, b->state) == 0 &&
+              mail_eq(mail_sn(a->text, a->n), mail_sn(b->text, b->n)));
+    }
+    if (f) fclose(f);
+    steps_free(&s);
+    trace_free(&t);
+    demo_free(&d);
+}
+
+static void test_trace_json_wrong(void) {
+    static const struct { const char *line, *why; } rows[] = {
+        { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
+        { "{\"a\":\"\\u1\"}", "no line" }, { "{\"a\":\"b}", "no line" },
+        { "{\"a\":\"\\u0100\"}", "no line" },
+        { "{\"mail.trace\":2}", "another version" },
+        { "{\"ms\":1}", "no host" },
+        { "{\"ms\":-1,\"host\":\"a\"}", "ms is no number" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":x}", "conn is no number" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"x\"}", "role" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"s\","
+          "\"kind\":\"X\"}", "unknown kind" },
+        { "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,"
+          "\"8\":1,\"9\":1}", "no line" },
+        { "{\"a name too long for one\":1}", "no line" }
+    };
+    static trace t;
+    char room[200];
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        const char *why = trace_read_line(&t, mail_s(rows[i].line),
+                                          mail_buf_on(room, sizeof room));
+        if (why == NULL || strstr(why, rows[i].why) == NULL)
+            t_fail(__LINE__, rows[i].line);
+    }
+    trace_free(&t);
 }
 
 /* --- the virtual disk itself --- */
@@ -16353,9 +16415,21 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo serve send fetch user queue bench; do ./mail help $c; "
+    t_cli("for c in demo view serve send fetch user queue bench; do "
+          "./mail help $c; "
           "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
+    t_cli("./mail demo --mermaid | head -1", 0, "sequenceDiagram\n");
+    t_cli("./mail demo --lang ko --plain | head -1", 0, "세션. SMTP");
+    t_cli("./mail demo --lang fr", 2, "--lang is en or ko");
+    t_cli("./mail demo --full --plain", 2, "choose one of");
+    t_cli("./mail view", 2, "one FILE is wanted");
+    t_cli("./mail view build/none", 1, "build/none: No such file");
+    t_cli("for v in --full --plain --mermaid --json; do ./mail demo --json | "
+          "./mail view $v - > build/d1; ./mail demo $v | grep -v 'mail.h "
+          "demo\\|^Bob has' > build/d2; cmp build/d1 build/d2; done", 0, "");
+    t_cli("./mail demo --json | head -c 500 | ./mail view -", 1,
+          "mail view: -, line 9: no line of JSON");
 }
 
 static void test_cli_users(void) {
@@ -18219,6 +18293,8 @@ static const t_test t_tests[] = {
     T(test_hostile_linear),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
+    T(test_trace_json),
+    T(test_trace_json_wrong),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
     T(test_lockstep_first_program),
