@@ -10,9 +10,10 @@
    POSIX   mail_sys on real files          WORLD  mail_sys in memory, for
    DNS     names into addresses                   the demo and the tests
    TLS     handshakes, records, certificates: OpenSSL
-   NET     sockets, and the loop
+   NET     sockets, and the loop           CLIENT a client program's socket
    SEND    a client MTA with a message     FETCH  a client MAA with a place
-   TRACE   one list of events              DEMO   its views
+   TRACE   one list of events              VIEWS  what is shown of it
+   DEMO    one message, four programs
    BENCH   a load generator, and a sink    CLI    the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
@@ -74,12 +75,18 @@
 
 #ifdef MAIL_TEST           /* test.c makes each allocation fail in turn */
 static void *test_alloc(void *p, size_t n, size_t zeros);
+#ifdef MAIL_NO_SYNCFS
 static char *test_copy(const char *s);
 #undef strdup
+#define strdup(s)     test_copy(s)
+#endif
+static void test_step(const char *what);      /* and ends at each step */
+#define call_step(what) test_step(what)
 #define malloc(n)     test_alloc(NULL, n, 0)
 #define calloc(n, m)  test_alloc(NULL, 0, (n) * (m))
 #define realloc(p, n) test_alloc(p, n, 0)
-#define strdup(s)     test_copy(s)
+#else
+#define call_step(what) ((void)0)
 #endif
 
 /* ======================================================================
@@ -203,10 +210,9 @@ static int64_t sys_time(void *ctx, int *zone) {
     return (int64_t)now;
 }
 
-static void sys_random(void *ctx, void *p, size_t n) {
+static int random_fill(void *p, size_t n) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     char *at = p;
-    (void)ctx;
     while (n && fd >= 0) {
         ssize_t k = read(fd, at, n);
         if (k <= 0) break;
@@ -214,7 +220,12 @@ static void sys_random(void *ctx, void *p, size_t n) {
         n -= (size_t)k;
     }
     if (fd >= 0) close(fd);
-    if (n) {                        /* better no server than a guessable one */
+    return n == 0;
+}
+
+static void sys_random(void *ctx, void *p, size_t n) {
+    (void)ctx;
+    if (!random_fill(p, n)) {       /* better no server than a guessable one */
         fprintf(stderr, "mail: /dev/urandom cannot be read: no random "
                         "numbers, so no safe names\n");
         exit(1);
@@ -1554,18 +1565,23 @@ static long tls_bio_ctrl(BIO *b, int what, long n, void *p) {
     return what == BIO_CTRL_FLUSH;
 }
 
+static BIO_METHOD *tls_bio_how;
+
+static void tls_bio_make(void) {
+    BIO_METHOD *how = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
+                                   "mail");
+    if (how == NULL) return;
+    BIO_meth_set_read(how, tls_bio_read);
+    BIO_meth_set_write(how, tls_bio_write);
+    BIO_meth_set_ctrl(how, tls_bio_ctrl);
+    tls_bio_how = how;
+}
+
 static BIO *tls_bio_new(int fd) {
-    static BIO_METHOD *how;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     BIO *b;
-    if (how == NULL) {
-        how = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
-                           "mail");
-        if (how == NULL) return NULL;
-        BIO_meth_set_read(how, tls_bio_read);
-        BIO_meth_set_write(how, tls_bio_write);
-        BIO_meth_set_ctrl(how, tls_bio_ctrl);
-    }
-    b = BIO_new(how);
+    pthread_once(&once, tls_bio_make);
+    b = tls_bio_how ? BIO_new(tls_bio_how) : NULL;
     if (b) {
         BIO_set_data(b, (void *)(intptr_t)fd);
         BIO_set_init(b, 1);
@@ -1681,15 +1697,15 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
     return NULL;
 }
 
-/* For clients: whom to trust. cafile NULL: whom the system trusts. */
-static tls_keys *tls_client_keys(const char *cafile) {
+/* For clients: whom to trust. cafile NULL: whom the system trusts. NULL with
+   the reason, borrowed. */
+static tls_keys *tls_client_keys(const char *cafile, const char **why) {
     tls_keys *k = tls_keys_new(0);
     ERR_clear_error();
     if (k && (cafile ? SSL_CTX_load_verify_locations(k, cafile, NULL)
                      : SSL_CTX_set_default_verify_paths(k)) == 1) return k;
     if (k && cafile == NULL) return k;         /* then nobody is trusted */
-    fprintf(stderr, "mail: --cafile %s: %s; it must be PEM\n",
-            cafile ? cafile : "", tls_reason());
+    *why = tls_reason();
     SSL_CTX_free(k);
     return NULL;
 }
@@ -1822,10 +1838,10 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
     return NULL;
 }
 
-static tls_keys *tls_client_keys(const char *cafile) {
+static tls_keys *tls_client_keys(const char *cafile, const char **why) {
     (void)cafile;
-    fprintf(stderr, "mail: this program was built without TLS: install "
-            "OpenSSL's headers, and make again; or say --tls no\n");
+    *why = "this program was built without TLS: install OpenSSL's headers, "
+           "and make again";
     return NULL;
 }
 
@@ -3775,6 +3791,212 @@ static void world_run(world *w, int64_t until) {
 }
 
 /* ======================================================================
+   [CLIENT] a client program over a socket                         ch.14
+   What mail_send and mail_fetch have in common. It waits, and does nothing
+   else to the process that it is in: no output, no exit, no signal.
+   ====================================================================== */
+
+/* What SCRAM needs and a session has not: octets that nobody can guess. */
+enum { NONCE_SIZE = MAIL_B64_SIZE(18) + 1, CONNECT_MS = 30000 };
+
+typedef struct client {
+    const mail_peer *o;
+    mail_result *r;
+    int64_t until;                  /* ms: the deadline                   */
+    int fd, local;                  /* local: the server is on this machine */
+    mail_tls mode;                  /* what comes of o->tls               */
+    char server[MAIL_NAME_SIZE];    /* HOST:PORT                          */
+    char host[MAIL_DOMAIN_SIZE];    /* its host, for the certificate      */
+    char nonce[NONCE_SIZE];
+    tls_keys *keys;
+    tls_wire *tls;
+} client;
+
+/* The first error stays, with its words. */
+MAIL_PRINTF(3, 4)
+static mail_err call_fail(mail_result *r, mail_err e, const char *fmt, ...) {
+    va_list ap;
+    if (r->err || !e) return r->err;
+    r->err = e;
+    va_start(ap, fmt);
+    vsnprintf(r->words, sizeof r->words, fmt, ap);
+    va_end(ap);
+    return e;
+}
+
+static mail_err nonce_make(char nonce[NONCE_SIZE]) {
+    unsigned char r[18];
+    mail_buf b = mail_buf_on(nonce, NONCE_SIZE - 1);
+    if (!random_fill(r, sizeof r)) return MAIL_ERR_IO;
+    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
+    nonce[b.n] = 0;
+    return MAIL_ERR_OK;
+}
+
+/* How long may something take that has ms of its own? */
+static int client_wait(const client *c, int64_t ms) {
+    int64_t left = c->until - sys_clock(NULL);
+    return (int)(left < 0 ? 0 : left < ms ? left : ms);
+}
+
+/* Connects, within ms; the socket does not block any more. 0, or -1. */
+static int connect_within(int fd, const struct addrinfo *a, int ms) {
+    struct pollfd p = { fd, POLLOUT, 0 };
+    int e = 0, n;
+    socklen_t size = sizeof e;
+    socket_ready(fd);
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) return 0;
+    if (errno != EINPROGRESS && errno != EINTR) return -1;
+    while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR) {}
+    if (n > 0) getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size);
+    errno = n > 0 ? e : ETIMEDOUT;
+    return errno ? -1 : 0;
+}
+
+static mail_err client_connect(client *c) {
+    const char *why = "nobody answers";
+    struct addrinfo *found = net_find(c->server, 0, &why), *a;
+    mail_err e = found ? MAIL_ERR_IO : MAIL_ERR_NOTFOUND;
+    for (a = found; a && c->fd < 0; a = a->ai_next) {
+        c->local = is_loopback(a->ai_addr);
+        if (!c->o->unsealed && !c->local) {
+            e = MAIL_ERR_SEALED;
+            why = "it is not on this machine";
+            continue;
+        }
+        c->fd = socket(a->ai_family, SOCK_STREAM, 0);
+        if (c->fd < 0 || connect_within(c->fd, a,
+                                        client_wait(c, CONNECT_MS))) {
+            e = errno == ETIMEDOUT ? MAIL_ERR_TIMEOUT : MAIL_ERR_IO;
+            why = strerror(errno);
+            if (c->fd >= 0) close(c->fd);
+            c->fd = -1;
+        }
+    }
+    if (found) freeaddrinfo(found);
+    return c->fd >= 0 ? MAIL_ERR_OK
+                      : call_fail(c->r, e, "%s: %s", c->server, why);
+}
+
+/* Beyond this machine nothing is said in clear unless in_clear says so; on it
+   there is nobody in between, and mostly no certificate. */
+static mail_err client_secure(client *c, int port) {
+    const mail_peer *o = c->o;
+    const char *why = NULL;
+    c->mode = o->in_clear ? MAIL_TLS_NO : o->tls ? o->tls :
+              port == 465 || port == 995 ? MAIL_TLS_NOW :
+              c->local ? MAIL_TLS_NO : MAIL_TLS_MUST;
+    if (c->mode == MAIL_TLS_NO) return MAIL_ERR_OK;
+    c->keys = tls_client_keys(o->cafile, &why);
+    if (c->keys) return MAIL_ERR_OK;
+    return call_fail(c->r, MAIL_ERR_TLS, "%s%s%s", o->cafile ? o->cafile : "",
+                     o->cafile ? ": " : "", why);
+}
+
+static void client_close(client *c) {
+    tls_free(c->tls);
+    tls_keys_free(c->keys);
+    if (c->fd >= 0) close(c->fd);
+    mail_wipe(c->nonce, sizeof c->nonce);
+}
+
+/* Connects to o->server, or at; what is needed to talk to it is ready then. */
+static mail_err client_open(client *c, const mail_peer *o, const char *at,
+                            mail_result *r) {
+    mail_str host;
+    int port = 0;
+    memset(c, 0, sizeof *c);
+    c->o = o;
+    c->r = r;
+    c->fd = -1;
+    c->until = o->deadline > 0 ? sys_clock(NULL) + o->deadline : INT64_MAX;
+    if (o->server) at = o->server;
+    if (!mail_copy(c->server, sizeof c->server, mail_s(at)) ||
+        mail_host_port(mail_s(at), &host, &port) ||
+        mail_has_control(mail_s(at)) ||
+        !mail_copy(c->host, sizeof c->host, host))
+        return call_fail(r, MAIL_ERR_SYNTAX, "the server is HOST:PORT");
+    if (!host.n) mail_copy(c->host, sizeof c->host, mail_s("127.0.0.1"));
+    if (nonce_make(c->nonce))
+        return call_fail(r, MAIL_ERR_IO, "/dev/urandom cannot be read");
+    if (client_connect(c) || client_secure(c, port)) client_close(c);
+    return r->err;
+}
+
+static int64_t client_recv(const client *c, void *p, size_t n) {
+    return c->tls ? tls_recv(c->tls, p, n) : net_recv(NULL, c->fd, p, n);
+}
+
+static int64_t client_send(const client *c, const void *p, size_t n) {
+    return c->tls ? tls_send(c->tls, p, n) : net_send(NULL, c->fd, p, n);
+}
+
+/* Begins TLS when the program asks for it, and takes it a step on. Returns 1
+   as long as it is being made. */
+static int client_shake(client *c, agent *a) {
+    int k;
+    if (!c->tls && a->tls && a->tls(a)) {
+        c->tls = tls_new(c->keys, c->fd, c->host, !c->o->insecure);
+        if (c->tls == NULL) a->secured(a, MAIL_ERR_NOMEM, NULL);
+    }
+    if (!c->tls || c->tls->made || a->over) return 0;
+    k = tls_shake(c->tls);
+    if (k) a->secured(a, k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
+                      k > 0 ? NULL : c->tls->why);
+    return k == 0;
+}
+
+/* Waits for what the socket shall do, no longer than the program and the
+   deadline allow. */
+static void client_poll(const client *c, int want, int64_t wait) {
+    struct pollfd p;
+    if (c->tls) want = tls_wants(c->tls, want);
+    p.fd = c->fd;
+    p.events = (short)((want & MAIL_WANT_WRITE ? POLLOUT : 0) |
+                       (want & MAIL_WANT_READ ? POLLIN : 0));
+    if (wait < 0 || (c->tls && tls_holds(c->tls))) wait = 0;
+    poll(&p, 1, client_wait(c, wait < 1000 ? wait : 1000));
+}
+
+/* Carries octets between a socket and a client program until it is over, or
+   the deadline is. */
+static void client_run(client *c, agent *a) {
+    char buf[16384];
+    size_t at = 0, n = 0;
+    while (!a->over || a->out(a).n) {
+        mail_str out;
+        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now, k;
+        int shakes;
+        if (now >= c->until) {
+            call_fail(c->r, MAIL_ERR_TIMEOUT, "the deadline is reached");
+            return;
+        }
+        while ((out = a->out(a)).n) {
+            k = client_send(c, out.p, out.n);
+            if (k == -2) a->eof(a);
+            if (k < 0) break;
+            a->sent(a, (size_t)k);
+        }
+        /* What came in clear is the session's to judge, before TLS. */
+        shakes = out.n == 0 && at == n && client_shake(c, a);
+        if (out.n == 0 && a->out(a).n) continue;
+        if (at < n) {
+            size_t used = a->feed(a, buf + at, n - at);
+            at += used;
+            if (used || a->out(a).n || a->over) continue;
+        }
+        if (a->over) return;        /* what is left, nobody takes any more */
+        client_poll(c, (out.n ? MAIL_WANT_WRITE : 0) |
+                       (at == n ? MAIL_WANT_READ : 0), wait);
+        if (at < n || shakes) continue;
+        k = client_recv(c, buf, sizeof buf);
+        at = 0;
+        n = k > 0 ? (size_t)k : 0;
+        if (k == 0 || k == -2) a->eof(a);
+    }
+}
+
+/* ======================================================================
    [SEND] the client MTA, with a message to send                    ch.7
    ====================================================================== */
 
@@ -3932,15 +4154,68 @@ static mail_err sender_init(sender *s, mail_smtpc_opts o) {
     return mail_smtpc_init(&s->c, o);
 }
 
+/* --- the call ------------------------------------------------------------- */
+
+static const char SEND_SERVER[] = "127.0.0.1:2587";
+
+/* What we call ourselves: a name that the machine has, if it is one. */
+static const char *sender_helo(const char *helo, char name[MAIL_DOMAIN_SIZE]) {
+    if (helo) return helo;
+    if (gethostname(name, MAIL_DOMAIN_SIZE - 1) == 0 &&
+        mail_domain_ok(mail_s(name))) return name;
+    return "localhost";
+}
+
+/* The answer for each recipient, and for all of them. */
+static void sender_end(sender *s, mail_result *r) {
+    size_t i;
+    const char *words = s->code ? s->words : s->c.words;
+    r->code = s->code ? s->code : s->c.code;
+    r->count = (int64_t)s->nrcpts;
+    for (i = 0; i < s->nrcpts; i++)
+        r->done += s->rcpts[i].code < 400 && s->code / 100 == 2;
+    if (r->done < r->count)
+        call_fail(r, s->err ? s->err : MAIL_ERR_REFUSED, "%s", words);
+    else mail_copy(r->words, sizeof r->words, mail_s(words));
+}
+
+static mail_err sender_go(sender *s, const mail_peer *o, const char *helo,
+                          mail_result *r) {
+    char name[MAIL_DOMAIN_SIZE] = "";
+    mail_smtpc_opts c;
+    client net;
+    if (client_open(&net, o, SEND_SERVER, r)) return r->err;
+    memset(&c, 0, sizeof c);
+    c.helo = sender_helo(helo, name);
+    c.user = o->user;
+    c.password = o->user ? o->password : NULL;
+    c.tls = net.mode;
+    c.nonce = net.nonce;
+    c.plaintext_ok = net.local || o->plaintext_ok;
+    c.basic = o->basic;
+    c.watch = o->watch;
+    c.watch_ctx = o->watch_ctx;
+    if (call_fail(r, sender_init(s, c), "the user's name, the password or helo "
+                  "is too long, or has control characters") == MAIL_ERR_OK) {
+        client_run(&net, &s->a);
+        sender_end(s, r);
+    }
+    client_close(&net);
+    return r->err;
+}
+
 /* ======================================================================
    [FETCH] the client MAA, with somewhere to put the mail          ch.11
    ====================================================================== */
 
+static const char FETCH_SERVER[] = "127.0.0.1:2110";
+
 typedef struct fetcher {
     agent a;
     mail_fetcher f;
-    /* The place: does it have that UID? text; now make it durable. */
-    int      (*have)(void *ctx, int64_t number, mail_str uid);
+    /* The place: does it have that UID (see mail_fetcher_answer)? text; now
+       make it durable. */
+    mail_err (*have)(void *ctx, int64_t number, mail_str uid);
     mail_err (*text)(void *ctx, mail_str text);
     mail_err (*store)(void *ctx, int64_t number);
     void *ctx;
@@ -3953,8 +4228,8 @@ static void fetcher_move(fetcher *g) {
         mail_err e;
         switch (ev.kind) {
         case MAIL_EV_HAVE:
-            mail_fetcher_answer(&g->f, g->have(g->ctx, ev.number, ev.text)
-                                     ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND);
+            e = g->have(g->ctx, ev.number, ev.text);
+            mail_fetcher_answer(&g->f, e);
             break;
         case MAIL_EV_TLS:
             break;
@@ -4022,25 +4297,740 @@ static mail_err fetcher_init(fetcher *g, mail_fetcher_opts o) {
     return mail_fetcher_init(&g->f, o);
 }
 
+/* --- the ledger: what is here already ------------------------------------- */
+
+typedef struct noted {              /* a line of the ledger, of our account */
+    mail_str uid;
+    int64_t  time;
+    size_t   met;                   /* of those with this UID, the server has
+                                       named so many                       */
+} noted;
+
+typedef struct listed {             /* a message, by its number */
+    char   *uid;                    /* NULL: the server did not name it    */
+    int64_t time;                   /* when it was fetched                 */
+    int     here;
+} listed;
+
+typedef struct ledger {
+    int    fd;                      /* -1: there is none                   */
+    char   path[1024], account[MAIL_NAME_SIZE + 256];
+    char  *text; size_t n;          /* as it was                           */
+    noted *known; size_t nknown, own;  /* sorted; own: our lines in it now */
+    listed *listed; size_t nlisted;
+    mail_ledger half;               /* see mbox_repair; uid "": nothing    */
+    int    stale;                   /* it has lines that are of no use     */
+} ledger;
+
+static int uid_order(mail_str a, mail_str b) {
+    int d = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return d ? d : a.n < b.n ? -1 : a.n > b.n;
+}
+
+/* Two messages may have one UID (RFC 1939 7), and then there are two lines:
+   by UID, and as they came. */
+static int known_order(const void *a, const void *b) {
+    const noted *x = a, *y = b;
+    int d = uid_order(x->uid, y->uid);
+    return d ? d : x->uid.p < y->uid.p ? -1 : x->uid.p > y->uid.p;
+}
+
+/* An mbox line says where in the mbox a message was about to be put; the
+   line behind it, that it is there. */
+static void ledger_line(ledger *l, mail_str line) {
+    mail_ledger e;
+    if (mail_ledger_read(line, &e)) return;
+    if (mail_eq(e.account, mail_s("mbox"))) {
+        l->half = e;
+        l->stale = 1;
+        return;
+    }
+    l->half.uid.n = 0;
+    if (!mail_eq(e.account, mail_s(l->account))) return;
+    l->known[l->nknown].uid = e.uid;
+    l->known[l->nknown].time = e.time;
+    l->known[l->nknown++].met = 0;
+    if (e.time == 0) l->stale = 1;             /* from when it had no times */
+}
+
+/* All of it; half a line at its end, left by a crash, is cut off. */
+static mail_err ledger_load(ledger *l) {
+    struct stat st;
+    mail_str rest;
+    size_t lines = 0, i;
+    if (fstat(l->fd, &st)) return errno_err();
+    l->text = malloc((size_t)st.st_size + 1);
+    if (l->text == NULL) return MAIL_ERR_NOMEM;
+    if (disk_read(NULL, l->fd, 0, l->text, (size_t)st.st_size) !=
+        (int64_t)st.st_size) return errno_err();
+    for (l->n = (size_t)st.st_size; l->n && l->text[l->n - 1] != '\n';) l->n--;
+    if (l->n < (size_t)st.st_size && ftruncate(l->fd, (off_t)l->n))
+        return errno_err();
+    for (i = 0; i < l->n; i++) lines += l->text[i] == '\n';
+    l->known = malloc((lines + 1) * sizeof *l->known);
+    if (l->known == NULL) return MAIL_ERR_NOMEM;
+    for (rest = mail_sn(l->text, l->n); rest.n;)
+        ledger_line(l, mail_cut(&rest, '\n'));
+    if (l->nknown) qsort(l->known, l->nknown, sizeof *l->known, known_order);
+    l->own = l->nknown;
+    return MAIL_ERR_OK;
+}
+
+/* 1: locked. The lock goes with the process: a crash leaves none behind, and
+   every program that writes to an mbox asks for it. */
+static int file_lock(int fd) {
+    struct flock k;
+    memset(&k, 0, sizeof k);
+    k.l_type = F_WRLCK;
+    k.l_whence = SEEK_SET;
+    return fcntl(fd, F_SETLK, &k) == 0;
+}
+
+/* Has the name become another file's since it was opened? */
+static int file_moved(int fd, const char *path) {
+    struct stat a, b;
+    return fstat(fd, &a) || stat(path, &b) || a.st_ino != b.st_ino ||
+           a.st_dev != b.st_dev;
+}
+
+static mail_err ledger_open(ledger *l) {
+    int tries;
+    for (tries = 0; tries < 10; tries++) {
+        l->fd = open(l->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (l->fd < 0) return errno_err();
+        if (!file_lock(l->fd)) return MAIL_ERR_BUSY;
+        if (!file_moved(l->fd, l->path)) return ledger_load(l);
+        close(l->fd);                /* another run has just rewritten it */
+        l->fd = -1;
+    }
+    return MAIL_ERR_BUSY;
+}
+
+static mail_err ledger_put(ledger *l, const mail_ledger *e) {
+    char line[1024];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    mail_ledger_write(&b, e);
+    mail_buf_add(&b, mail_s("\n"));
+    call_step("ledger");
+    if (b.full || write(l->fd, b.p, b.n) != (ssize_t)b.n) return errno_err();
+    call_step("flush ledger");
+    return fsync_full(l->fd) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* The message number has this UID. Two with the same one are two. */
+static listed *ledger_list(ledger *l, int64_t number, mail_str uid) {
+    size_t i = (size_t)number, n = i + i / 2 + 64;
+    listed *u;
+    if (i >= l->nlisted) {
+        u = realloc(l->listed, n * sizeof *u);
+        if (u == NULL) return NULL;
+        memset(u + l->nlisted, 0, (n - l->nlisted) * sizeof *u);
+        l->listed = u;
+        l->nlisted = n;
+    }
+    u = &l->listed[i];
+    free(u->uid);
+    memset(u, 0, sizeof *u);
+    u->uid = malloc(uid.n + 1);
+    if (u->uid) mail_copy(u->uid, uid.n + 1, uid);
+    return u->uid ? u : NULL;
+}
+
+/* The next line with that UID that no message of this listing has had. */
+static const noted *ledger_find(ledger *l, mail_str uid) {
+    size_t lo = 0, hi = l->nknown;
+    noted *k;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (uid_order(l->known[mid].uid, uid) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    k = l->known + lo;
+    if (lo == l->nknown || !mail_eq(k->uid, uid)) return NULL;
+    lo += k->met++;
+    return lo < l->nknown && mail_eq(l->known[lo].uid, uid) ? l->known + lo
+                                                            : NULL;
+}
+
+/* The lines of others, but for those about mboxes. */
+static int ledger_others(const ledger *l, FILE *f) {
+    mail_str rest = mail_sn(l->text, l->n);
+    while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        mail_ledger e;
+        if (mail_ledger_read(line, &e) == MAIL_ERR_OK &&
+            !mail_eq(e.account, mail_s("mbox")) &&
+            !mail_eq(e.account, mail_s(l->account)))
+            fprintf(f, "%.*s\n", MAIL_ARG(line));
+    }
+    return !ferror(f);
+}
+
+static int ledger_ours(const ledger *l, const mail_fetcher *f, FILE *out) {
+    size_t i;
+    for (i = 0; i < l->nlisted; i++) {
+        const listed *u = &l->listed[i];
+        char line[1024];
+        mail_buf b = mail_buf_on(line, sizeof line);
+        mail_ledger e;
+        if (!u->here || mail_fetcher_marked(f, (int64_t)i)) continue;
+        e.account = mail_s(l->account);
+        e.uid = mail_s(u->uid);
+        e.time = u->time;
+        mail_ledger_write(&b, &e);
+        fprintf(out, "%.*s\n", MAIL_ARG(mail_buf_str(&b)));
+    }
+    return !ferror(out);
+}
+
+/* How many of our lines are still of use? */
+static size_t ledger_useful(const ledger *l, const mail_fetcher *f) {
+    size_t i, n = 0;
+    for (i = 0; i < l->nlisted; i++)
+        n += l->listed[i].here && !mail_fetcher_marked(f, (int64_t)i);
+    return n;
+}
+
+/* At the end of a good run: what the server does not have any more is
+   dropped, so that the ledger stays as small as the mailbox. A new one is
+   written beside it and takes its place: if that fails, the old one is as
+   good. */
+static void ledger_trim(ledger *l, const mail_fetcher *f) {
+    char tmp[1100];
+    int fd, ok;
+    FILE *out;
+    if (l->fd < 0 || (!l->stale && ledger_useful(l, f) == l->own)) return;
+    snprintf(tmp, sizeof tmp, "%s.tmp", l->path);
+    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out == NULL) {
+        if (fd >= 0) close(fd);
+        return;
+    }
+    ok = ledger_others(l, out) && ledger_ours(l, f, out) &&
+         fflush(out) == 0 && fsync_full(fd) == 0;
+    call_step("trim");
+    if (fclose(out) || !ok || rename(tmp, l->path)) unlink(tmp);
+}
+
+static void ledger_free(ledger *l) {
+    size_t i;
+    for (i = 0; i < l->nlisted; i++) free(l->listed[i].uid);
+    free(l->listed);
+    free(l->known);
+    free(l->text);
+    if (l->fd >= 0) close(l->fd);
+}
+
+/* --- where the mail goes -------------------------------------------------- */
+
+typedef struct place {
+    const mail_fetch_opts *o;
+    mail_result *r;
+    const mail_fetcher *f;
+    int    kind;                    /* 'd' Maildir, 'm' mbox, 0: the caller */
+    int    dir;                     /* of the Maildir                      */
+    FILE  *in; char tmp[MAIL_NAME_SIZE];   /* the message that is coming  */
+    mail_to_lf lf; mail_mbox quote;
+    int64_t size, wire, now;
+    int    settled, repaired;
+    ledger l;
+} place;
+
+static mail_err place_fail(place *p, mail_err e, const char *what) {
+    int system = e == MAIL_ERR_IO || e == MAIL_ERR_NOTFOUND ||
+                 e == MAIL_ERR_NOSPACE || e == MAIL_ERR_EXISTS;
+    return call_fail(p->r, e, "%s: %s", what,
+                     system ? strerror(errno) : mail_err_text(e));
+}
+
+/* Have we got it? If so, is it so old that it may go? */
+static mail_err place_have(void *ctx, int64_t number, mail_str uid) {
+    place *p = ctx;
+    listed *u = p->l.fd < 0 ? NULL : ledger_list(&p->l, number, uid);
+    const noted *k = u ? ledger_find(&p->l, uid) : NULL;
+    if (k == NULL) return MAIL_ERR_NOTFOUND;  /* twice is better than never */
+    u->here = 1;
+    u->time = k->time ? k->time : p->now;
+    return p->o->leave_days && k->time &&
+           p->now - k->time >= (int64_t)p->o->leave_days * 86400
+           ? MAIL_ERR_EXISTS : MAIL_ERR_OK;
+}
+
+/* The UID is noted once the message is durable, and durably. */
+static mail_err place_note(place *p, int64_t number) {
+    listed *u = (size_t)number < p->l.nlisted ? &p->l.listed[number] : NULL;
+    mail_ledger e;
+    if (p->l.fd < 0 || u == NULL || u->uid == NULL) return MAIL_ERR_OK;
+    u->here = 1;
+    u->time = p->now;
+    p->l.own++;
+    e.account = mail_s(p->l.account);
+    e.uid = mail_s(u->uid);
+    e.time = p->now;
+    return ledger_put(&p->l, &e);
+}
+
+/* A new file in tmp of the Maildir: nobody else has its name. */
+static int maildir_tmp(place *p) {
+    char host[100] = "localhost", unique[60];
+    mail_buf b = mail_buf_on(p->tmp, sizeof p->tmp - 1);
+    uint32_t r[2];
+    if (!random_fill(r, sizeof r)) return -1;
+    gethostname(host, sizeof host - 1);
+    snprintf(unique, sizeof unique, "P%ldR%08lx%08lx", (long)getpid(),
+             (unsigned long)r[0], (unsigned long)r[1]);
+    mail_buf_add(&b, mail_s("tmp/"));
+    mail_box_name(&b, p->now, unique, host, 0, 0);
+    p->tmp[b.n] = 0;
+    *strchr(p->tmp, ',') = 0;                     /* sizes come at the end */
+    return openat(p->dir, p->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                  0600);
+}
+
+/* The message is kept aside until it is whole: in tmp of the Maildir, or for
+   an mbox, where others wait, in a file without a name. */
+static mail_err place_begin(place *p) {
+    int fd = -1, zone;
+    p->size = p->wire = 0;
+    p->now = sys_time(NULL, &zone);
+    memset(&p->lf, 0, sizeof p->lf);
+    memset(&p->quote, 0, sizeof p->quote);
+    call_step("begin");
+    if (p->kind == 'd') fd = maildir_tmp(p);
+    p->in = p->kind == 'm' ? tmpfile() : fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (p->in) return MAIL_ERR_OK;
+    if (fd >= 0) close(fd);
+    return place_fail(p, errno_err(), p->o->into);
+}
+
+static mail_err place_put(place *p, const char *lf, size_t n) {
+    char quoted[4096 + 4096 / 5 + 8];
+    p->size += (int64_t)n;
+    if (p->kind == 'm') {
+        n = mail_mbox_feed(&p->quote, lf, n, quoted);
+        lf = quoted;
+    }
+    fwrite(lf, 1, n, p->in);
+    return ferror(p->in) ? place_fail(p, errno_err(), p->o->into)
+                         : MAIL_ERR_OK;
+}
+
+static void place_told(place *p) {
+    p->r->count = p->f->count;
+    p->r->removed = p->f->removed;
+    p->r->skipped = p->f->skipped;
+    if (p->o->progress) p->o->progress(p->o->ctx, p->r);
+}
+
+static mail_err place_text(void *ctx, mail_str text) {
+    place *p = ctx;
+    char lf[4096 + 1];
+    mail_err e;
+    p->r->octets += (int64_t)text.n;
+    place_told(p);
+    if (!p->kind) return p->o->text(p->o->ctx, p->f->number, text);
+    e = p->in ? MAIL_ERR_OK : place_begin(p);
+    while (!e && text.n) {
+        size_t k = text.n < 4095 ? text.n : 4095;
+        e = place_put(p, lf, mail_to_lf_feed(&p->lf, text.p, k, lf));
+        p->wire += (int64_t)k;
+        text = mail_sn(text.p + k, text.n - k);
+    }
+    return e;
+}
+
+static mail_err dir_flush(const char *dir, int at) {
+    int fd = openat(at, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), bad;
+    bad = fd < 0 || fsync_full(fd);
+    if (fd >= 0) close(fd);
+    return bad ? errno_err() : MAIL_ERR_OK;
+}
+
+/* Flushed, renamed, the directory flushed: in this order. */
+static mail_err maildir_store(place *p) {
+    char to[2 * MAIL_NAME_SIZE];
+    int bad;
+    FILE *f = p->in;
+    call_step("flush message");
+    bad = fflush(f) || fsync_full(fileno(f));
+    p->in = NULL;
+    bad |= fclose(f) != 0;
+    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
+             (long long)p->size, (long long)p->wire);
+    call_step("rename");
+    if (bad || renameat(p->dir, p->tmp, p->dir, to)) {
+        mail_err e = errno_err();
+        unlinkat(p->dir, p->tmp, 0);
+        return e;
+    }
+    call_step("flush new");
+    return dir_flush("new", p->dir);
+}
+
+/* --- mbox ----------------------------------------------------------------- */
+
+/* The mbox, and its lock: ten seconds, while others write to it. */
+static int mbox_open(place *p, mail_err *e) {
+    const struct timespec nap = { 0, 100 * 1000 * 1000 };
+    struct stat st;
+    int left = 100, fd = open(p->o->into, O_RDWR | O_CREAT | O_CLOEXEC |
+                              O_NONBLOCK, 0600);
+    *e = fd < 0 ? errno_err() : fstat(fd, &st) || !S_ISREG(st.st_mode)
+         ? MAIL_ERR_IO : MAIL_ERR_OK;
+    while (!*e && !file_lock(fd)) {
+        if (left-- == 0) *e = MAIL_ERR_BUSY;
+        else nanosleep(&nap, NULL);
+    }
+    if (!*e) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+/* Does an mbox message begin between at and end? */
+static int mbox_begins(int fd, int64_t at, int64_t end) {
+    char buf[4096 + 6];
+    size_t keep = 0;
+    while (at < end) {
+        int64_t n = disk_read(NULL, fd, at, buf + keep, 4096);
+        const char *p = buf, *all;
+        if (n <= 0) return 1;                  /* better to leave it alone */
+        all = buf + keep + n;
+        while ((p = memchr(p, '\n', (size_t)(all - p))) != NULL)
+            if (all - ++p >= 5 && memcmp(p, "From ", 5) == 0) return 1;
+        at += n;
+        keep = (size_t)(all - buf) < 5 ? (size_t)(all - buf) : 5;
+        memmove(buf, all - keep, keep);
+    }
+    return 0;
+}
+
+/* A crash in the middle of a message has left half of it at the end, or all
+   of it, and no line of it in the ledger: it is still on the server, and will
+   be fetched again. It goes, if it is ours, and nobody has put anything
+   behind it. */
+static mail_err mbox_repair(place *p, int fd, int64_t *size) {
+    char from[80], there[80];
+    mail_buf b = mail_buf_on(from, sizeof from);
+    int64_t at;
+    p->repaired = 1;
+    if (p->l.fd < 0 || p->l.half.uid.n == 0 ||
+        *size == 0 || mail_number(p->l.half.uid, *size - 1, &at))
+        return MAIL_ERR_OK;
+    mail_mbox_from(&b, p->l.half.time);
+    if (*size - at < (int64_t)b.n) b.n = (size_t)(*size - at);
+    if (disk_read(NULL, fd, at, there, b.n) != (int64_t)b.n ||
+        memcmp(there, from, b.n) != 0 || mbox_begins(fd, at, *size))
+        return MAIL_ERR_OK;
+    *size = at;
+    return ftruncate(fd, (off_t)at) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* Every message has an empty line before its "From " line. */
+static mail_err mbox_gap(int fd, int64_t *size) {
+    char end[2] = "";
+    int64_t at = *size < 2 ? 0 : *size - 2;
+    if (disk_read(NULL, fd, at, end, 2) < 0) return errno_err();
+    while (*size && !(end[0] == '\n' && end[1] == '\n')) {
+        mail_err e = disk_write(NULL, fd, *size, "\n", 1);
+        if (e) return e;
+        end[0] = *size == 1 ? end[0] : end[1];
+        end[1] = '\n';
+        ++*size;
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err mbox_copy(place *p, int fd, int64_t at) {
+    char buf[16384];
+    mail_buf b = mail_buf_on(buf, sizeof buf);
+    mail_err e;
+    size_t n;
+    mail_mbox_from(&b, p->now);
+    e = disk_write(NULL, fd, at, b.p, b.n);
+    at += (int64_t)b.n;
+    rewind(p->in);
+    while (!e && (n = fread(buf, 1, sizeof buf, p->in)) > 0) {
+        call_step("append");
+        e = disk_write(NULL, fd, at, buf, n);
+        at += (int64_t)n;
+    }
+    if (!e && ferror(p->in)) e = MAIL_ERR_IO;
+    call_step("flush mbox");
+    return !e && fsync_full(fd) ? errno_err() : e;
+}
+
+/* Before the mbox grows, the ledger says from where: see mbox_repair. A
+   message without a UID has no line there, and nothing to be undone by. */
+static mail_err mbox_append(place *p, int fd, int64_t number) {
+    char at[24];
+    struct stat st;
+    int64_t size;
+    mail_ledger half;
+    mail_err e = fstat(fd, &st) ? errno_err() : MAIL_ERR_OK;
+    size = e ? 0 : (int64_t)st.st_size;
+    if (!e && !p->repaired) e = mbox_repair(p, fd, &size);
+    if (!e) e = mbox_gap(fd, &size);
+    if (!e && p->l.fd >= 0 && (size_t)number < p->l.nlisted &&
+        p->l.listed[number].uid) {
+        snprintf(at, sizeof at, "%lld", (long long)size);
+        half.account = mail_s("mbox");
+        half.uid = mail_s(at);
+        half.time = p->now;
+        p->l.stale = 1;
+        e = ledger_put(&p->l, &half);
+    }
+    if (!e) e = mbox_copy(p, fd, size);
+    if (e && ftruncate(fd, (off_t)size)) e = MAIL_ERR_IO;
+    return e;
+}
+
+static mail_err mbox_store(place *p, int64_t number) {
+    char end[8];
+    mail_err e;
+    int fd;
+    fwrite(end, 1, mail_mbox_end(&p->quote, end), p->in);
+    if (fflush(p->in)) return errno_err();
+    fd = mbox_open(p, &e);
+    if (fd < 0) return e;
+    e = mbox_append(p, fd, number);
+    if (close(fd) && !e) e = errno_err();
+    fclose(p->in);
+    p->in = NULL;
+    return e;
+}
+
+/* --- a message is whole --------------------------------------------------- */
+
+/* A message that broke off leaves nothing behind. */
+static void place_drop(place *p) {
+    if (p->in == NULL) return;
+    fclose(p->in);           /* first: it may still write what it holds */
+    p->in = NULL;
+    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+}
+
+/* The directory that a name is in. */
+static mail_err name_settle(const char *name) {
+    char dir[1024];
+    const char *slash = strrchr(name, '/');
+    mail_copy(dir, sizeof dir, slash ? mail_sn(name, (size_t)(slash - name) +
+                                               1) : mail_s("."));
+    return dir_flush(dir, AT_FDCWD);
+}
+
+/* The names of a new mbox, Maildir and ledger, durable once. */
+static mail_err place_settle(place *p) {
+    mail_err e = p->kind ? name_settle(p->o->into) : MAIL_ERR_OK;
+    if (!e && p->l.fd >= 0) e = name_settle(p->l.path);
+    p->settled = !e;
+    return e;
+}
+
+static mail_err place_keep(place *p, int64_t number) {
+    char last[1];
+    mail_err e = p->in ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
+    if (!e && mail_to_lf_end(&p->lf, last)) e = place_put(p, last, 1);
+    if (e) return e;
+    e = p->kind == 'd' ? maildir_store(p) : mbox_store(p, number);
+    if (!e && !p->settled) e = place_settle(p);
+    if (e) place_fail(p, e, p->o->into);
+    return e;
+}
+
+static mail_err place_store(void *ctx, int64_t number) {
+    place *p = ctx;
+    mail_err e = p->kind ? place_keep(p, number)
+                         : p->o->store(p->o->ctx, number);
+    if (!e && (e = place_note(p, number)) != MAIL_ERR_OK)
+        place_fail(p, e, p->l.path);
+    if (e) call_fail(p->r, e, "a message could not be stored");
+    else p->r->done++;
+    place_told(p);
+    return e;
+}
+
+static mail_err place_maildir(place *p) {
+    static const char *const subs[] = { "tmp", "new", "cur" };
+    size_t i;
+    if (mkdir(p->o->into, 0700) == 0 || errno == EEXIST)
+        p->dir = open(p->o->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (i = 0; i < 3 && p->dir >= 0; i++) mkdirat(p->dir, subs[i], 0700);
+    if (p->dir < 0 || fsync_full(p->dir))
+        return place_fail(p, errno_err(), p->o->into);
+    return MAIL_ERR_OK;
+}
+
+static mail_err place_ledger(place *p, const char *user, const char *server) {
+    ledger *l = &p->l;
+    mail_err e;
+    int n = p->o->ledger ? snprintf(l->path, sizeof l->path, "%s",
+                                    p->o->ledger)
+                         : snprintf(l->path, sizeof l->path, "%s.uidl",
+                                    p->o->into);
+    if (n >= (int)sizeof l->path)
+        return place_fail(p, MAIL_ERR_TOOLONG, "the ledger's name");
+    snprintf(l->account, sizeof l->account, "%s@%s", user, server);
+    if (mail_has_control(mail_s(l->account)) || strchr(l->account, ' '))
+        return place_fail(p, MAIL_ERR_SYNTAX, "the user's name");
+    e = ledger_open(l);
+    return e ? place_fail(p, e, l->path) : MAIL_ERR_OK;
+}
+
+static mail_err place_open(place *p, const mail_fetch_opts *o,
+                           mail_result *r) {
+    mail_str s = mail_s(o->into);
+    int zone;
+    mail_err e = MAIL_ERR_OK;
+    p->o = o;
+    p->r = r;
+    p->dir = p->l.fd = -1;
+    p->now = sys_time(NULL, &zone);
+    p->kind = !o->into ? 0 : s.n > 5 && mail_ieq(mail_sn(s.p + s.n - 5, 5),
+                                                 mail_s(".mbox")) ? 'm' : 'd';
+    if (p->kind == 'd') e = place_maildir(p);
+    /* The caller remembers by himself, unless he names a ledger. */
+    if (!e && (p->kind || o->ledger))
+        e = place_ledger(p, o->peer.user, o->peer.server ? o->peer.server
+                                                         : FETCH_SERVER);
+    return e;
+}
+
+static void place_free(place *p) {
+    place_drop(p);
+    ledger_free(&p->l);
+    if (p->dir >= 0) close(p->dir);
+}
+
+/* --- the call ------------------------------------------------------------- */
+
+typedef struct fetching {
+    fetcher g;
+    place   p;
+    client  c;
+    unsigned char seen[25000];      /* 100,000 messages */
+} fetching;
+
+static mail_err fetch_begin(fetching *t, const mail_fetch_opts *o) {
+    mail_fetcher_opts f;
+    memset(&f, 0, sizeof f);
+    f.pop3.user = o->peer.user;
+    f.pop3.password = o->peer.password;
+    f.pop3.tls = t->c.mode;
+    f.pop3.nonce = t->c.nonce;
+    f.pop3.plaintext_ok = t->c.local || o->peer.plaintext_ok;
+    f.pop3.apop = o->apop;
+    f.pop3.basic = o->peer.basic;
+    f.pop3.watch = o->peer.watch;
+    f.pop3.watch_ctx = o->peer.watch_ctx;
+    f.keep = o->keep;
+    f.ledger = t->p.l.fd >= 0;
+    f.max_size = o->max_size;
+    f.seen = t->seen;
+    f.seen_size = sizeof t->seen;
+    t->g.have = place_have;
+    t->g.text = place_text;
+    t->g.store = place_store;
+    t->g.ctx = &t->p;
+    return call_fail(t->p.r, fetcher_init(&t->g, f), "the user's name or the "
+                     "password is too long, or has control characters");
+}
+
+/* What became of it. */
+static void fetch_end(fetching *t) {
+    const mail_fetcher *f = &t->g.f;
+    mail_result *r = t->p.r;
+    place_drop(&t->p);
+    if (f->step > MAIL_FETCH_STAT && !(f->err && f->failed <= MAIL_FETCH_STAT))
+        r->count = f->count;
+    r->skipped = f->skipped;
+    if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
+        call_fail(r, f->err, "the server has no UIDL, so keep mode cannot "
+                  "know what is new: use delete mode");
+    call_fail(r, f->err, "%s", f->words);
+    r->removed = r->err ? 0 : f->removed;
+    /* Without a listing, or behind the last one that is counted, nobody knows
+       what is of use. */
+    if (!r->err && (t->p.l.nlisted || f->count == 0) &&
+        f->count < (int64_t)sizeof t->seen * 4) ledger_trim(&t->p.l, f);
+}
+
+static void fetch_run(fetching *t, const mail_fetch_opts *o, mail_result *r) {
+    if (place_open(&t->p, o, r) == MAIL_ERR_OK &&
+        client_open(&t->c, &o->peer, FETCH_SERVER, r) == MAIL_ERR_OK) {
+        t->p.f = &t->g.f;
+        if (fetch_begin(t, o) == MAIL_ERR_OK) {
+            client_run(&t->c, &t->g.a);
+            fetch_end(t);
+        }
+        client_close(&t->c);
+    }
+    place_free(&t->p);
+}
+
+MAIL_DEF mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
+    mail_result own, *r = result ? result : &own;
+    fetching *t;
+    memset(r, 0, sizeof *r);
+    r->count = -1;
+    if (!o.peer.user || !o.peer.password || o.leave_days < 0 ||
+        (o.leave_days && !o.keep) || (!o.into && (!o.text || !o.store)))
+        return call_fail(r, MAIL_ERR_MISUSE, "user, password, and into, or "
+                         "text and store; leave_days with keep");
+    t = calloc(1, sizeof *t);
+    if (t == NULL) return call_fail(r, MAIL_ERR_NOMEM, "no memory");
+    fetch_run(t, &o, r);
+    free(t);
+    return r->err;
+}
+
 /* ======================================================================
    [TRACE] one list of events, many views                            ch.0
-   What a server's watcher is told is kept in order; the ladder, the full
-   dialogue and the plain sentences are renderings of the same list.
+   What the watchers of servers are told is kept in order, with who takes
+   part. The demo makes such a list, `mail serve --trace` writes one as lines
+   of JSON, and all views (VIEWS) are renderings of it.
    ====================================================================== */
 
+enum { TRACE_PARTS = 32 };
+
+typedef struct trace_part {         /* a host, or a program that calls one */
+    char name[64], address[64];
+} trace_part;
+
 typedef struct trace_note {
-    int64_t   ms;
-    int       host;                 /* index of the participant          */
-    unsigned  conn;
-    char      role;
+    int64_t   ms;                   /* since the beginning               */
+    int       host;                 /* index of the part that tells it   */
+    unsigned  conn;                 /* its connection; 0: the host itself */
+    char      role;                 /* as mail_server_opts.watch has it  */
     mail_note kind;
-    char      state[10];
+    char      state[10];            /* of the session, after it          */
     char     *text; size_t n;
 } trace_note;
 
 typedef struct trace {
     trace_note *p; size_t n, cap;
+    trace_part parts[TRACE_PARTS]; int nparts;
+    uint64_t seed;
 } trace;
+
+/* The part of that name or address; made if need be. With too many the last
+   place stands for all the others. */
+static int trace_part_of(trace *t, const char *name, const char *address) {
+    trace_part *p;
+    int i;
+    for (i = 0; i < t->nparts; i++) {
+        p = &t->parts[i];
+        if ((*address && strcmp(p->address, address) == 0) ||
+            strcmp(p->name, name) == 0) return i;
+    }
+    if (t->nparts == TRACE_PARTS) return TRACE_PARTS - 1;
+    p = &t->parts[t->nparts];
+    mail_copy(p->name, sizeof p->name, mail_s(name));
+    mail_copy(p->address, sizeof p->address, mail_s(address));
+    if (t->nparts == TRACE_PARTS - 1)
+        mail_copy(p->name, sizeof p->name, mail_s("others"));
+    return t->nparts++;
+}
 
 static void trace_add(trace *t, const trace_note *note, mail_str text) {
     trace_note *e;
@@ -4078,6 +5068,897 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
     if (s.n > cap) fputs("...", f);
 }
 
+/* --- as lines of JSON ----------------------------------------------------
+   A first line names the format, then a line for each part, when it is first
+   met, and one for each note:
+     {"mail.trace":1,"seed":1}
+     {"part":"mail.a","address":"192.0.2.25"}
+     {"ms":0,"host":"mail.a","conn":1,"role":"s","kind":"COMMAND",
+      "state":"READY","text":"HELO alice.a.example"}       (on one line)
+   Text is octets, not characters: what is not printable ASCII is \u00XX. */
+
+static void json_text(FILE *f, mail_str s) {
+    size_t i;
+    putc('"', f);
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        else if (c == '\r') fputs("\\r", f);
+        else if (c == '\n') fputs("\\n", f);
+        else if (c < 32 || c > 126) fprintf(f, "\\u%04x", (unsigned)c);
+        else putc(c, f);
+    }
+    putc('"', f);
+}
+
+static void json_begin(FILE *f, uint64_t seed) {
+    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu}\n", (unsigned long long)seed);
+}
+
+static void json_part(FILE *f, const trace_part *p) {
+    fputs("{\"part\":", f);
+    json_text(f, mail_s(p->name));
+    fputs(",\"address\":", f);
+    json_text(f, mail_s(p->address));
+    fputs("}\n", f);
+}
+
+static void json_note(FILE *f, const trace_part *host, const trace_note *n,
+                      mail_str text) {
+    fprintf(f, "{\"ms\":%lld,\"host\":", (long long)n->ms);
+    json_text(f, mail_s(host->name));
+    fprintf(f, ",\"conn\":%u,\"role\":\"%c\",\"kind\":\"%s\",\"state\":",
+            n->conn, n->role, mail_note_name(n->kind));
+    json_text(f, mail_s(n->state));
+    fputs(",\"text\":", f);
+    json_text(f, text);
+    fputs("}\n", f);
+}
+
+/* The string at *s, which begins with a quote, into to. */
+static int json_string(mail_str *s, mail_buf *to) {
+    int64_t code;
+    size_t i;
+    for (i = 1; i < s->n && s->p[i] != '"'; i++) {
+        char c = s->p[i];
+        if (c == '\\') {
+            if (++i == s->n) return 0;
+            c = s->p[i] == 'n' ? '\n' : s->p[i] == 'r' ? '\r' :
+                s->p[i] == 't' ? '\t' : s->p[i];
+            if (s->p[i] == 'u') {
+                char hex[8] = "";
+                if (s->n - i < 5) return 0;
+                memcpy(hex, s->p + i + 1, 4);
+                if (hex[strspn(hex, "0123456789abcdefABCDEF")]) return 0;
+                code = strtol(hex, NULL, 16);
+                if (code > 255) return 0;
+                c = (char)(unsigned char)code;
+                i += 4;
+            }
+        }
+        mail_buf_add(to, mail_sn(&c, 1));
+    }
+    if (s->n == 0 || s->p[0] != '"' || i >= s->n || to->full) return 0;
+    *s = mail_sn(s->p + i + 1, s->n - i - 1);
+    return 1;
+}
+
+typedef struct json_field { char name[12]; mail_str text; } json_field;
+
+/* The fields of one flat object, at most 8; their values' octets in room.
+   Returns how many, -1: this is none. */
+static int json_line(mail_str s, json_field *f, mail_buf *room) {
+    int n = 0;
+    if (s.n < 2 || s.p[0] != '{' || s.p[s.n - 1] != '}') return -1;
+    s = mail_sn(s.p + 1, s.n - 2);
+    while (s.n) {
+        char name[12];
+        mail_buf b = mail_buf_on(name, sizeof name - 1);
+        size_t at = room->n;
+        if (n == 8 || !json_string(&s, &b) || !mail_starts(s, ":")) return -1;
+        name[b.n] = 0;
+        s = mail_sn(s.p + 1, s.n - 1);
+        if (s.n && s.p[0] == '"') {
+            if (!json_string(&s, room)) return -1;
+        } else while (s.n && s.p[0] != ',') {
+            mail_buf_add(room, mail_sn(s.p, 1));
+            s = mail_sn(s.p + 1, s.n - 1);
+        }
+        memcpy(f[n].name, name, sizeof name);
+        f[n++].text = mail_sn(room->p + at, room->n - at);
+        if (s.n && s.p[0] != ',') return -1;
+        if (s.n) s = mail_sn(s.p + 1, s.n - 1);
+        if (room->full) return -1;
+    }
+    return n;
+}
+
+static mail_str json_get(const json_field *f, int n, const char *name) {
+    int i;
+    for (i = 0; i < n; i++)
+        if (strcmp(f[i].name, name) == 0) return f[i].text;
+    return mail_sn(NULL, 0);
+}
+
+static const char *trace_read_note(trace *t, const json_field *f, int n) {
+    trace_note note;
+    mail_str kind = json_get(f, n, "kind"), role = json_get(f, n, "role");
+    char host[64];
+    int64_t conn = 0;
+    memset(&note, 0, sizeof note);
+    mail_copy(host, sizeof host, json_get(f, n, "host"));
+    if (host[0] == 0) return "no host";
+    note.host = trace_part_of(t, host, "");
+    if (mail_number(json_get(f, n, "ms"), INT64_MAX, &note.ms))
+        return "ms is no number";
+    if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
+        return "conn is no number";
+    note.conn = (unsigned)conn;
+    if (role.n != 1 || strchr("spc-", role.p[0]) == NULL)
+        return "role is none of s, p, c, -";
+    note.role = role.p[0];
+    while (note.kind < MAIL_NOTE_COUNT &&
+           !mail_eq(kind, mail_s(mail_note_name(note.kind))))
+        note.kind = (mail_note)(note.kind + 1);
+    if (note.kind == MAIL_NOTE_COUNT) return "an unknown kind";
+    mail_copy(note.state, sizeof note.state, json_get(f, n, "state"));
+    trace_add(t, &note, json_get(f, n, "text"));
+    return NULL;
+}
+
+/* One line of a trace. NULL, or what is wrong with it. */
+static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
+    json_field f[8];
+    char name[64], address[64];
+    int64_t k = 0;
+    int n = json_line(line, f, &room);
+    if (n < 0) return "no line of JSON as mail serve --trace writes it";
+    if (json_get(f, n, "mail.trace").p) {
+        if (mail_number(json_get(f, n, "mail.trace"), 1, &k) || k != 1)
+            return "a trace of another version";
+        if (mail_number(json_get(f, n, "seed"), INT64_MAX, &k) == MAIL_ERR_OK)
+            t->seed = (uint64_t)k;
+        return NULL;
+    }
+    if (json_get(f, n, "part").p == NULL) return trace_read_note(t, f, n);
+    mail_copy(name, sizeof name, json_get(f, n, "part"));
+    mail_copy(address, sizeof address, json_get(f, n, "address"));
+    trace_part_of(t, name, address);
+    return NULL;
+}
+
+/* A file of such lines. 0, or the number of the line that is wrong: see
+   *why. */
+static int trace_read(trace *t, FILE *f, const char **why) {
+    size_t cap = 1 << 20;
+    char *line = malloc(2 * cap);
+    int number = 0, wrong = 0;
+    *why = "no memory";
+    if (line == NULL) return 1;
+    while (!wrong && fgets(line, (int)cap, f)) {
+        mail_str s = mail_s(line);
+        number++;
+        while (s.n && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r')) s.n--;
+        if (s.n == 0) continue;
+        *why = trace_read_line(t, s, mail_buf_on(line + cap, cap));
+        if (*why) wrong = number;
+    }
+    free(line);
+    return wrong;
+}
+
+/* ======================================================================
+   [VIEWS] what is shown of a trace                                  ch.0
+   First the list is made into steps: sessions, their phases, commands with
+   their replies, what happens on disks. Then each view writes the steps.
+   ====================================================================== */
+
+/* What the views say, in English and Korean; %s is a name or a number. */
+#define VIEW_WORDS(X) \
+    X(TITLE, "one message, four programs, one process, no network", \
+      "메일 한 통, 프로그램 넷, 프로세스 하나, 네트워크 없음") \
+    X(CLIENT_MTA, "client MTA", "클라 MTA") \
+    X(SERVER_MTA, "server MTA", "서버 MTA") \
+    X(CLIENT_MAA, "client MAA", "클라 MAA") \
+    X(SERVER_MAA, "server MAA", "서버 MAA") \
+    X(FIRST_USE, "SMTP, first use: push", "SMTP 첫 번째 사용 (밀어넣기)") \
+    X(SECOND_USE, "SMTP, second use: push", "SMTP 두 번째 사용 (밀어넣기)") \
+    X(NEXT_USE, "SMTP, next use: push", "SMTP 다음 사용 (밀어넣기)") \
+    X(PULL, "POP3: pull", "POP3 (끌어오기)") \
+    X(SMTP_1, "1 connection establishment", "1단계 연결 설정") \
+    X(SMTP_2, "2 mail transfer", "2단계 메일 전송") \
+    X(SMTP_3, "3 connection termination", "3단계 연결 종료") \
+    X(POP3_1, "user name and password", "사용자 이름과 암호") \
+    X(POP3_2, "retrieval", "메일 가져오기") \
+    X(POP3_3, "end", "끝") \
+    X(POP3_DELETES, "end: deletions happen now", "끝: 이제 삭제가 일어난다") \
+    X(CONNECT, "(connect, TCP port %s)", "(연결, TCP 포트 %s)") \
+    X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
+    X(MINE, "250 mine", "250 맡음") \
+    X(MAIL, "+OK mail", "+OK 메일") \
+    X(CLEAR, " (clear on wire!)", " (선 위에 그대로!)") \
+    X(DELETE_MODE, " (delete mode)", " (삭제 모드)") \
+    X(QUEUED, "queue: on disk before that 250", \
+      "큐: 그 250보다 먼저 디스크에") \
+    X(SENT, "queue: done for Bob, after that 250", \
+      "큐: 그 250을 받고 Bob 몫은 끝") \
+    X(BOXED, "mailbox %s: there; queue: empty", "메일함 %s: 도착, 큐: 비움") \
+    X(REMOVED, "mailbox %s: empty (deleted now)", \
+      "메일함 %s: 비었음 (지금 삭제됨)") \
+    X(ADDED, "<- a dot was added", "<- 점 하나가 더해졌다") \
+    X(END, "<- end of the data", "<- 데이터의 끝") \
+    X(SESSION_LINE, "SESSION. %s. Client %s, server %s.\n", \
+      "세션. %s. 클라이언트 %s, 서버 %s.\n") \
+    X(PHASE_LINE, "PHASE %s.\n", "단계 %s.\n") \
+    X(STEP_LINE, "Step %s. %s to %s: %s. Reply: %s.\n", \
+      "%s번. %s -> %s: %s. 응답: %s.\n") \
+    X(DISK_LINE, "Disk of %s: %s.\n", "%s의 디스크: %s.\n") \
+    X(FULL_HEAD, "octets, and the state of the server after each reply", \
+      "옥텟들, 그리고 응답마다 서버의 상태") \
+    X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
+    X(RECORD, "record", "레코드") \
+    X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
+      "(%s octets in all).\n", "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
+      "모두 %s 옥텟을 가졌다.\n") \
+    X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
+      "it is still there.\n", "SMTP를 두 번 썼다. Bob은 두 번 들여다보고 메일은 " \
+      "한 번 가져갔고, 메일은 그대로 있다.\n") \
+    X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
+      "SMTP를 두 번, POP3를 한 번 썼다.\n") \
+    X(DEMO_MORE, "See also: --keep --full --plain\n", \
+      "다른 보기: --keep --full --plain\n")
+
+typedef enum view_word {
+#define VIEW_X(name, en, ko) W_##name,
+    VIEW_WORDS(VIEW_X)
+#undef VIEW_X
+    W_COUNT
+} view_word;
+
+enum { LANG_EN, LANG_KO };
+
+static const char *word(int lang, view_word w) {
+    static const char *const words[][2] = {
+#define VIEW_X(name, en, ko) { en, ko },
+        VIEW_WORDS(VIEW_X)
+#undef VIEW_X
+    };
+    return words[w][lang];
+}
+
+/* Columns a text takes on a terminal: Hangul and its like take two, and
+   nothing else that is said here is wide. */
+static int width(const char *s) {
+    int n = 0;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        n += (c & 0xC0) != 0x80;
+        n += c == 0xE1 || (c >= 0xE3 && c <= 0xED);
+    }
+    return n;
+}
+
+/* At least that many columns. */
+static int put_width(FILE *f, const char *s, int columns) {
+    int n = width(s), k;
+    fputs(s, f);
+    for (k = n; k < columns; k++) putc(' ', f);
+    return k;
+}
+
+typedef enum step_kind {
+    STEP_SESSION,                   /* a connection begins: text is a title */
+    STEP_PHASE,                     /* one of its phases                    */
+    STEP_TALK,                      /* a command and its reply              */
+    STEP_STAR                       /* something on the disk of host        */
+} step_kind;
+
+typedef struct step {
+    step_kind kind;
+    int     number, session, from, to, host, pop3;
+    int64_t ms;
+    size_t  first, end;             /* its notes, as places in steps.order  */
+    char    text[120], reply[60];
+    char    before[10], after[10];  /* the server's state                   */
+} step;
+
+typedef struct steps {
+    trace  *t;
+    int     lang;
+    size_t *order;                  /* of the notes: session by session     */
+    step   *p; size_t n, cap;
+    int     number, session, from, to, phase, pop3, smtps;
+    int     in_mail, marked;
+    size_t  at, first;              /* this note, that of the command       */
+    char    state[10], command[120];
+    char   *data; size_t data_n;    /* text on the wire, so far             */
+    size_t  stars;                  /* held back until their row is shown   */
+    char    star[8][120];
+} steps;
+
+static void steps_free(steps *s) {
+    free(s->order);
+    free(s->p);
+    free(s->data);
+    memset(s, 0, sizeof *s);
+}
+
+static step *steps_add(steps *s, step_kind kind) {
+    step *p;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 64;
+        p = realloc(s->p, cap * sizeof *p);
+        if (p == NULL) exit(1);
+        s->p = p;
+        s->cap = cap;
+    }
+    p = &s->p[s->n++];
+    memset(p, 0, sizeof *p);
+    p->kind = kind;
+    p->session = s->session;
+    p->from = s->from;
+    p->to = s->to;
+    p->pop3 = s->pop3;
+    p->first = p->end = s->at;
+    p->ms = s->t->p[s->order[s->at]].ms;
+    return p;
+}
+
+static void steps_phase(steps *s, int phase) {
+    static const view_word smtp[] = { W_SMTP_1, W_SMTP_1, W_SMTP_2, W_SMTP_3 };
+    static const view_word pop3[] = { W_POP3_1, W_POP3_1, W_POP3_2, W_POP3_3 };
+    view_word w = s->pop3 ? pop3[phase] : smtp[phase];
+    if (phase <= s->phase) return;
+    s->phase = phase;
+    if (phase == 3 && s->marked) w = W_POP3_DELETES;
+    mail_copy(steps_add(s, STEP_PHASE)->text, sizeof s->p->text,
+              mail_s(word(s->lang, w)));
+}
+
+/* "192.0.2.1"; of a call to a next hop "192.0.2.25:25 (mail.b)". */
+static int steps_peer(steps *s, const trace_note *n) {
+    mail_str rest = mail_s(n->text), address = mail_cut(&rest, ' ');
+    char at[64], name[64];
+    mail_copy(at, sizeof at, address);
+    if (rest.n > 2) mail_copy(name, sizeof name,
+                              mail_sn(rest.p + 1, rest.n - 2));
+    else mail_copy(name, sizeof name, address);
+    return trace_part_of(s->t, name, at);
+}
+
+static void steps_open(steps *s, const trace_note *n) {
+    static const view_word use[] = { W_FIRST_USE, W_SECOND_USE, W_NEXT_USE };
+    int peer = steps_peer(s, n), calls = n->role == 'c';
+    step *p;
+    s->from = calls ? n->host : peer;
+    s->to = calls ? peer : n->host;
+    s->pop3 = n->role == 'p';
+    s->session++;
+    s->phase = s->in_mail = s->marked = 0;
+    s->state[0] = 0;
+    s->first = s->at;
+    p = steps_add(s, STEP_SESSION);
+    snprintf(p->text, sizeof p->text, "%s: %s -> %s",
+             word(s->lang, s->pop3 ? W_PULL : use[s->smtps > 1 ? 2 :
+                                                  s->smtps]),
+             s->t->parts[s->from].name, s->t->parts[s->to].name);
+    if (!s->pop3) s->smtps++;
+    snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
+             s->pop3 ? "110" : "25");
+}
+
+/* The phase follows from the session's state, not from the words. */
+static int steps_phase_of(steps *s, const char *state, int reply) {
+    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
+    if (s->pop3 && reply && s->phase) return s->phase;
+    if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
+    if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
+        s->in_mail = 1;
+    return s->in_mail ? 2 : 1;
+}
+
+/* How many octets of message are in what went over the wire? */
+static size_t steps_octets(const steps *s) {
+    mail_dot_in d;
+    size_t used = 0, n = 0;
+    memset(&d, 0, sizeof d);
+    while (used < s->data_n && !d.end) {
+        mail_str text;
+        used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
+        n += text.n;
+    }
+    return n;
+}
+
+static void steps_stars(steps *s, int host) {
+    size_t i;
+    for (i = 0; i < s->stars; i++) {
+        step *p = steps_add(s, STEP_STAR);
+        p->host = host;
+        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
+    }
+    s->stars = 0;
+}
+
+/* A reply closes a row. Of its words only a little is shown: the code, the
+   numbers of STAT, and "mine" where a server takes responsibility. */
+static void steps_reply(steps *s, const trace_note *n) {
+    step *p;
+    int64_t a;
+    mail_str rest = mail_s(n->text), code = mail_cut(&rest, ' '), second;
+    char octets[24];
+    int text = s->data && !s->pop3;
+    if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
+    if (s->command[0] == 0 && s->data == NULL) return;
+    snprintf(octets, sizeof octets, "%lu",
+             (unsigned long)(text ? steps_octets(s) : 0));
+    if (text) snprintf(s->command, sizeof s->command,
+                       word(s->lang, W_MESSAGE), octets);
+    steps_phase(s, steps_phase_of(s, n->state, 1));
+    p = steps_add(s, STEP_TALK);
+    p->number = ++s->number;
+    p->first = s->first;
+    p->end = s->at + 1;
+    mail_copy(p->text, sizeof p->text, mail_s(s->command));
+    mail_copy(p->reply, sizeof p->reply, code);
+    second = mail_cut(&rest, ' ');
+    if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
+        mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
+        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
+    if (text && mail_starts(code, "250"))
+        mail_copy(p->reply, sizeof p->reply, mail_s(word(s->lang, W_MINE)));
+    mail_copy(p->before, sizeof p->before, mail_s(s->state));
+    mail_copy(p->after, sizeof p->after, mail_s(n->state));
+    mail_copy(s->state, sizeof s->state, mail_s(n->state));
+    s->command[0] = 0;
+    free(s->data);
+    s->data = NULL;
+    s->data_n = 0;
+    steps_stars(s, n->host);
+}
+
+static void steps_command(steps *s, const trace_note *n) {
+    const char *more = "";
+    steps_phase(s, steps_phase_of(s, n->state, 0));
+    if (strcmp(n->text, "PASS ****") == 0) more = word(s->lang, W_CLEAR);
+    if (strncmp(n->text, "DELE ", 5) == 0) {
+        s->marked = 1;
+        more = word(s->lang, W_DELETE_MODE);
+    }
+    snprintf(s->command, sizeof s->command, "%.80s%s", n->text, more);
+    s->first = s->at;
+}
+
+static void steps_data(steps *s, const trace_note *n) {
+    char *p;
+    if (s->pop3) {       /* the text follows the +OK: the row is there */
+        if (s->n == 0) return;
+        s->p[s->n - 1].end = s->at + 1;
+        mail_copy(s->p[s->n - 1].reply, sizeof s->p->reply,
+                  mail_s(word(s->lang, W_MAIL)));
+        return;
+    }
+    if (s->data == NULL) s->first = s->at;
+    p = realloc(s->data, s->data_n + n->n + 1);
+    if (p == NULL) exit(1);
+    memcpy(p + s->data_n, n->text, n->n);
+    s->data = p;
+    s->data_n += n->n;
+}
+
+/* Something happens on a disk. Before the 250 it is held back until that row
+   is shown, because it stands under it. */
+static void steps_star(steps *s, const trace_note *n, view_word w,
+                       mail_str name, int later) {
+    char text[120], who[64];
+    step *p;
+    mail_copy(who, sizeof who, name);
+    snprintf(text, sizeof text, word(s->lang, w), who);
+    if (later && s->stars < 8) {
+        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
+        return;
+    }
+    p = steps_add(s, STEP_STAR);
+    p->host = n->host;
+    mail_copy(p->text, sizeof p->text, mail_s(text));
+}
+
+static void steps_disk(steps *s, const trace_note *n) {
+    mail_str t = mail_s(n->text), first = mail_cut(&t, ' ');
+    int held = s->data != NULL && !s->pop3 && n->host == s->to;
+    if (n->kind != MAIL_NOTE_FATE) {
+        if (mail_eq(first, mail_s("append")) && strstr(n->text, " F "))
+            steps_star(s, n, W_SENT, mail_s(""), held);
+    } else if (mail_starts(t, "is accepted"))
+        steps_star(s, n, W_QUEUED, mail_s(""), held);
+    else if (mail_starts(t, "is in the mailbox of <")) {
+        t = mail_sn(t.p + 22, t.n - 22);
+        steps_star(s, n, W_BOXED, mail_cut(&t, '@'), held);
+    } else if (mail_eq(first, mail_s("mailbox")) && t.n)
+        steps_star(s, n, W_REMOVED, mail_cut(&t, ':'), s->pop3);
+}
+
+/* --- the order of the notes ---------------------------------------------- */
+
+typedef struct trace_session {
+    int host;
+    unsigned conn;
+    char role;
+} trace_session;
+
+/* Connections overlap; each is shown whole, in the order in which they began,
+   and what a host itself says with the one that was heard last. Into of: the
+   session of each note. Returns how many there are. */
+static size_t trace_sessions(const trace *t, size_t *of) {
+    trace_session *list = malloc((t->n + 1) * sizeof *list);
+    size_t n = 0, now = 0, i, k;
+    if (list == NULL) exit(1);
+    for (i = 0; i < t->n; i++) {
+        const trace_note *e = &t->p[i];
+        if (e->conn) {
+            for (k = n; k-- > 0; )
+                if (list[k].conn == e->conn && list[k].host == e->host &&
+                    list[k].role == e->role) break;
+            if (k == (size_t)-1 || e->kind == MAIL_NOTE_OPEN) {
+                k = n++;
+                list[k].conn = e->conn;
+                list[k].host = e->host;
+                list[k].role = e->role;
+            }
+            now = k;
+        }
+        of[i] = now;
+    }
+    free(list);
+    return n ? n : 1;
+}
+
+/* A stable sort by session: counted, then placed. */
+static size_t *trace_order(const trace *t) {
+    size_t *of = malloc((t->n + 1) * sizeof *of), n, i, sum = 0;
+    size_t *order = malloc((t->n + 1) * sizeof *order), *at;
+    if (of == NULL || order == NULL) exit(1);
+    n = trace_sessions(t, of);
+    at = calloc(n + 1, sizeof *at);
+    if (at == NULL) exit(1);
+    for (i = 0; i < t->n; i++) at[of[i]]++;
+    for (i = 0; i < n; i++) {
+        size_t many = at[i];
+        at[i] = sum;
+        sum += many;
+    }
+    for (i = 0; i < t->n; i++) order[at[of[i]]++] = i;
+    free(at);
+    free(of);
+    return order;
+}
+
+static void steps_make(steps *s, trace *t, int lang) {
+    memset(s, 0, sizeof *s);
+    s->t = t;
+    s->lang = lang;
+    s->order = trace_order(t);
+    for (s->at = 0; s->at < t->n; s->at++) {
+        const trace_note *n = &t->p[s->order[s->at]];
+        if (n->role == '-') steps_disk(s, n);
+        else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
+        else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
+        else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
+        else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
+    }
+}
+
+/* --- the ladder ----------------------------------------------------------- */
+
+enum { COLUMN = 5, APART = 11, LADDER_PARTS = 4, CODES = 70 };
+
+/* With more than four parts only the two of a session are drawn. */
+static int ladder_parts(const steps *s) {
+    return s->t->nparts <= LADDER_PARTS ? s->t->nparts : 2;
+}
+
+static int ladder_words(const steps *s) {
+    return COLUMN + ladder_parts(s) * APART - 7;
+}
+
+static int ladder_place(const steps *s, const step *p, int part) {
+    if (s->t->nparts <= LADDER_PARTS) return COLUMN + part * APART;
+    return COLUMN + (part == p->to) * APART;
+}
+
+/* Lifelines and nothing on them. */
+static void ladder_lines(const steps *s, char *line) {
+    int i;
+    memset(line, ' ', 100);
+    for (i = 0; i < ladder_parts(s); i++) line[COLUMN + i * APART] = '|';
+    line[ladder_words(s) - 3] = 0;
+}
+
+static void ladder_talk(FILE *f, const steps *s, const step *p) {
+    char line[101], number[12];
+    int from = ladder_place(s, p, p->from), to = ladder_place(s, p, p->to);
+    int left = from < to ? from : to, right = from < to ? to : from;
+    int room = CODES - ladder_words(s), i;
+    ladder_lines(s, line);
+    for (i = left + 1; i < right; i++) line[i] = '-';
+    if (from < to) line[right - 1] = '>';
+    else line[left + 1] = '<';
+    snprintf(number, sizeof number, "%3d", p->number);
+    memcpy(line, number, 3);
+    fprintf(f, "%s   ", line);
+    if (width(p->text) < room) put_width(f, p->text, room - 1);
+    else fprintf(f, "%.*s", room - 1, p->text);
+    fprintf(f, " %s\n", p->reply);
+}
+
+static void ladder_names(FILE *f, const steps *s) {
+    static const view_word roles[] = { W_SERVER_MTA, W_CLIENT_MTA,
+                                       W_CLIENT_MAA, W_SERVER_MAA };
+    int row, i, k;
+    for (row = 0; row < 3; row++) {
+        int at = 0;
+        for (i = 0; i < s->t->nparts; i++) {
+            const char *text = s->t->parts[i].name;
+            int has[4] = { 0, 0, 0, 0 }, nth = 0;
+            size_t n;
+            for (n = 0; n < s->n; n++) {
+                const step *p = &s->p[n];
+                if (p->kind != STEP_SESSION) continue;
+                if (p->to == i) has[p->pop3 ? 3 : 0] = 1;
+                if (p->from == i) has[p->pop3 ? 2 : 1] = 1;
+            }
+            for (k = 0; k < 4 && row; k++)
+                if (has[k] && ++nth == row) break;
+            if (row) text = k < 4 ? word(s->lang, roles[k]) : "";
+            k = COLUMN + i * APART - width(text) / 2;
+            if (*text == 0) continue;
+            while (at < k) putc(' ', f), at++;
+            fputs(text, f);
+            at += width(text);
+        }
+        putc('\n', f);
+    }
+}
+
+static void rule(FILE *f, const char *title) {
+    int n = *title ? fprintf(f, "== %s ", title) : 0;
+    if (n) n = width(title) + 4;
+    while (n++ < 80) putc('=', f);
+    putc('\n', f);
+}
+
+static void view_title(FILE *f, const steps *s) {
+    char text[200];
+    snprintf(text, sizeof text, "mail.h demo  %s", word(s->lang, W_TITLE));
+    put_width(f, text, 73);
+    fprintf(f, " seed=%llu\n", (unsigned long long)s->t->seed);
+}
+
+static void view_ladder(FILE *f, const steps *s) {
+    size_t i;
+    char line[101];
+    if (s->t->nparts <= LADDER_PARTS) ladder_names(f, s);
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        switch (p->kind) {
+        case STEP_SESSION:
+            rule(f, p->text);
+            break;
+        case STEP_PHASE:
+            ladder_lines(s, line);
+            fprintf(f, "%s   -- %s\n", line, p->text);
+            break;
+        case STEP_TALK:
+            ladder_talk(f, s, p);
+            break;
+        default:
+            ladder_lines(s, line);
+            line[ladder_place(s, p, p->host)] = '*';
+            fprintf(f, "%s   * %s\n", line, p->text);
+            break;
+        }
+    }
+}
+
+/* --- the same as sentences, and as a picture for TUTORIAL.md ------------- */
+
+static void view_plain(FILE *f, const steps *s) {
+    const trace_part *who = s->t->parts;
+    size_t i;
+    char number[12];
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        const char *from = who[p->from].name, *to = who[p->to].name;
+        switch (p->kind) {
+        case STEP_SESSION:
+            fprintf(f, word(s->lang, W_SESSION_LINE), p->text, from, to);
+            break;
+        case STEP_PHASE:
+            fprintf(f, word(s->lang, W_PHASE_LINE), p->text);
+            break;
+        case STEP_TALK:
+            snprintf(number, sizeof number, "%d", p->number);
+            fprintf(f, word(s->lang, W_STEP_LINE), number, from, to, p->text,
+                    p->reply);
+            break;
+        default:
+            fprintf(f, word(s->lang, W_DISK_LINE), who[p->host].name,
+                    p->text);
+            break;
+        }
+    }
+}
+
+/* What Mermaid would take for markup, as its entities. */
+static void mermaid_text(FILE *f, const char *s) {
+    for (; *s; s++) {
+        if (*s == '<') fputs("#lt;", f);
+        else if (*s == '>') fputs("#gt;", f);
+        else if (*s == ';') fputs("#59;", f);
+        else if (*s == '#') fputs("#35;", f);
+        else putc(*s, f);
+    }
+}
+
+static void mermaid_arrow(FILE *f, int from, const char *arrow, int to,
+                          const char *text) {
+    fprintf(f, "    P%d%sP%d: ", from, arrow, to);
+    mermaid_text(f, text);
+    putc('\n', f);
+}
+
+static void view_mermaid(FILE *f, const steps *s) {
+    size_t n;
+    int i;
+    fprintf(f, "sequenceDiagram\n    accTitle: %s\n    autonumber\n",
+            word(s->lang, W_TITLE));
+    for (i = 0; i < s->t->nparts; i++) {
+        fprintf(f, "    participant P%d as ", i);
+        mermaid_text(f, s->t->parts[i].name);
+        putc('\n', f);
+    }
+    for (n = 0; n < s->n; n++) {
+        const step *p = &s->p[n];
+        if (p->kind == STEP_TALK) {
+            mermaid_arrow(f, p->from, "->>", p->to, p->text);
+            mermaid_arrow(f, p->to, "-->>", p->from, p->reply);
+            continue;
+        }
+        if (p->kind == STEP_STAR) fprintf(f, "    Note over P%d: ", p->host);
+        else fprintf(f, "    Note over P%d,P%d: ", p->from, p->to);
+        mermaid_text(f, p->text);
+        putc('\n', f);
+    }
+}
+
+/* --- every octet ----------------------------------------------------------- */
+
+typedef struct full {
+    FILE *f;
+    const steps *s;
+    int number;
+} full;
+
+/* One line of text with its line end drawn, and what is said of it. */
+static void full_line(full *v, int to_right, const char *who, mail_str text,
+                      const char *end, const char *remark) {
+    int n = fprintf(v->f, "%3d  %s  %s: ", ++v->number,
+                    to_right ? "|------->|" : "|<-------|", who);
+    if (text.n && text.p[0] == '\t') {            /* a folded field */
+        n += fprintf(v->f, "<HT>");
+        text = mail_sn(text.p + 1, text.n - 1);
+    }
+    show_safe(v->f, text, 200);
+    n += (int)text.n;
+    n += fprintf(v->f, "%s", end);
+    if (*remark) fprintf(v->f, "%*s%s", n < 56 ? 56 - n : 2, "", remark);
+    putc('\n', v->f);
+}
+
+static void full_text(full *v, int to_right, const char *who, mail_str text) {
+    int lang = v->s->lang;
+    while (text.n) {
+        mail_str line = mail_cut(&text, '\n');
+        const char *remark = "";
+        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        if (line.n > 1 && line.p[0] == '.') remark = word(lang, W_ADDED);
+        if (line.n == 1 && line.p[0] == '.') remark = word(lang, W_END);
+        full_line(v, to_right, who, line, "<CR><LF>", remark);
+    }
+}
+
+static void full_disk(full *v, const trace_note *n) {
+    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    mail_str name = mail_cut(&rest, ' ');
+    fprintf(v->f, "     *  %s: %.*s %.*s%s\n", v->s->t->parts[n->host].name,
+            MAIL_ARG(verb), (int)(name.n > 56 ? 53 : name.n), name.p,
+            name.n > 56 ? "..." : "");
+    if (mail_eq(verb, mail_s("append")))
+        fprintf(v->f, "     *    %s %.*s\n", word(v->s->lang, W_RECORD),
+                MAIL_ARG(rest));
+    else if (rest.n)
+        fprintf(v->f, "     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
+                : rest.n), rest.p, rest.n > 66 ? "..." : "");
+}
+
+static void full_open(full *v, const step *p) {
+    char text[60];
+    const trace_part *from = &v->s->t->parts[p->from];
+    rule(v->f, p->text);
+    fprintf(v->f, "     %-6s %6s  %s\n", from->name,
+            v->s->t->parts[p->to].name, word(v->s->lang, W_FULL_HEAD));
+    snprintf(text, sizeof text, word(v->s->lang, W_CONNECTS),
+             p->pop3 ? "110" : "25");
+    full_line(v, 1, "C", mail_s(text), "", "");
+}
+
+/* Both directions, every octet, and the state of the server after each
+   reply. The server is at the right; for POP3 too. */
+static void view_full(FILE *f, const steps *s) {
+    full v;
+    char state[20];
+    size_t i, k = 0;
+    v.f = f;
+    v.s = s;
+    v.number = 0;
+    for (i = 0; i < s->t->n; i++) {
+        const trace_note *n = &s->t->p[s->order[i]];
+        int to_right = n->role == 's' || n->role == 'c';
+        switch (n->kind) {
+        case MAIL_NOTE_OPEN:
+            while (k < s->n && (s->p[k].kind != STEP_SESSION ||
+                                s->p[k].first != i)) k++;
+            if (k < s->n) full_open(&v, &s->p[k]);
+            break;
+        case MAIL_NOTE_COMMAND:
+            full_line(&v, 1, "C", mail_s(n->text), "", "");
+            break;
+        case MAIL_NOTE_REPLY:
+            snprintf(state, sizeof state, "[%s]", n->state);
+            full_line(&v, 0, "S", mail_s(n->text), "", state);
+            break;
+        case MAIL_NOTE_TEXT:
+            full_text(&v, to_right, to_right ? "C" : "S",
+                      mail_sn(n->text, n->n));
+            break;
+        case MAIL_NOTE_DISK:
+            full_disk(&v, n);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void view_json(FILE *f, const steps *s) {
+    const trace *t = s->t;
+    size_t i;
+    int k;
+    json_begin(f, t->seed);
+    for (k = 0; k < t->nparts; k++) json_part(f, &t->parts[k]);
+    for (i = 0; i < t->n; i++)
+        json_note(f, &t->parts[t->p[i].host], &t->p[i],
+                  mail_sn(t->p[i].text, t->p[i].n));
+}
+
+/* One list of the views, with their options. */
+static const struct view {
+    const char *name, *help;
+    void (*show)(FILE *f, const steps *s);
+    int bare, ends;                 /* without a title, with a last word */
+} views[] = {
+    { "ladder", ": a line for each command (default)", view_ladder, 0, 1 },
+    { "full", ": every line both ways, octets, states, the disk", view_full,
+      0, 0 },
+    { "plain", ": the same as sentences, for grep and for ears", view_plain,
+      1, 1 },
+    { "mermaid", ": a sequence diagram, for Markdown", view_mermaid, 1, 0 },
+    { "json", ": the list itself, a line each; see mail view", view_json, 1,
+      0 }
+};
+
+enum { VIEWS = sizeof views / sizeof views[0] };
+
 /* ======================================================================
    [DEMO] one message, four programs, one process                    ch.0
    Alice's client MTA, two mail servers, Bob's client MAA, in a world
@@ -4087,13 +5968,11 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
 
 enum { ALICE, MAIL_A, MAIL_B, BOB, PARTS };
 
-static const struct part {
-    const char *name, *address, *role1, *role2;
-} parts[PARTS] = {
-    { "Alice",  "192.0.2.1",    "client MTA", "" },
-    { "mail.a", "192.0.2.25",   "server MTA", "client MTA" },
-    { "mail.b", "198.51.100.25", "server MTA", "server MAA" },
-    { "Bob",    "198.51.100.1", "client MAA", "" }
+static const trace_part parts[PARTS] = {
+    { "Alice",  "192.0.2.1"     },
+    { "mail.a", "192.0.2.25"    },
+    { "mail.b", "198.51.100.25" },
+    { "Bob",    "198.51.100.1"  }
 };
 
 static const char demo_text[] =
@@ -4144,13 +6023,13 @@ static int64_t demo_read(void *ctx, void *p, size_t n) {
     return (int64_t)n;
 }
 
-static int demo_have(void *ctx, int64_t number, mail_str uid) {
+static mail_err demo_have(void *ctx, int64_t number, mail_str uid) {
     demo *d = ctx;
     size_t i;
     if (number <= 8) mail_copy(d->uid_now[number - 1], 72, uid);
     for (i = 0; i < d->nuids; i++)
-        if (mail_eq(mail_s(d->uids[i]), uid)) return 1;
-    return 0;
+        if (mail_eq(mail_s(d->uids[i]), uid)) return MAIL_ERR_OK;
+    return MAIL_ERR_NOTFOUND;
 }
 
 static mail_err demo_text_in(void *ctx, mail_str text) {
@@ -4231,6 +6110,9 @@ static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
     world_init(&d->w, seed);
     d->w.chunk = chunk;
     d->keep = keep;
+    d->t.seed = seed;
+    memcpy(d->t.parts, parts, sizeof parts);
+    d->t.nparts = PARTS;
     d->a = demo_host(d, MAIL_A, 0);
     d->b = demo_host(d, MAIL_B, 1);
     d->a->opts.relay_from = parts[ALICE].address;
@@ -4249,444 +6131,16 @@ static void demo_free(demo *d) {
     trace_free(&d->t);
 }
 
-/* --- steps: what all the views show ------------------------------------- */
-
-typedef enum step_kind {
-    STEP_SESSION,                   /* a connection begins: text is a title */
-    STEP_PHASE,                     /* one of its phases                    */
-    STEP_TALK,                      /* a command and its reply              */
-    STEP_STAR                       /* something on the disk of host        */
-} step_kind;
-
-typedef struct step {
-    step_kind kind;
-    int number, from, to, host;
-    char text[120], reply[40];
-} step;
-
-typedef struct steps {
-    step  *p; size_t n, cap;
-    int    number, from, to, phase, pop3, smtps;
-    int    in_mail, marked;
-    char   command[120];
-    char  *data; size_t data_n;     /* text on the wire, so far */
-    size_t stars, first_star;
-    char   star[8][120];
-} steps;
-
-static step *steps_add(steps *s, step_kind kind) {
-    step *p;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 64;
-        p = realloc(s->p, cap * sizeof *p);
-        if (p == NULL) exit(1);
-        s->p = p;
-        s->cap = cap;
-    }
-    p = &s->p[s->n++];
-    memset(p, 0, sizeof *p);
-    p->kind = kind;
-    p->from = s->from;
-    p->to = s->to;
-    return p;
-}
-
-static void steps_phase(steps *s, int phase) {
-    static const char *const smtp[] = {
-        "", "1 connection establishment", "2 mail transfer",
-        "3 connection termination"
-    };
-    static const char *const pop3[] = {
-        "", "user name and password", "retrieval", "end"
-    };
-    step *p;
-    if (phase <= s->phase) return;
-    s->phase = phase;
-    p = steps_add(s, STEP_PHASE);
-    snprintf(p->text, sizeof p->text, "%s%s", s->pop3 ? pop3[phase]
-             : smtp[phase], phase == 3 && s->marked
-             ? ": deletions happen now" : "");
-}
-
-static int steps_part(const char *address) {
-    int i;
-    for (i = 0; i < PARTS; i++)
-        if (strcmp(parts[i].address, address) == 0) return i;
-    return ALICE;
-}
-
-static void steps_open(steps *s, const trace_note *n) {
-    static const char *const use[] = { "first", "second", "next" };
-    step *p;
-    s->from = steps_part(n->text);
-    s->to = n->host;
-    s->pop3 = n->role == 'p';
-    s->phase = s->in_mail = s->marked = 0;
-    p = steps_add(s, STEP_SESSION);
-    if (s->pop3) snprintf(p->text, sizeof p->text, "POP3: pull: %s -> %s",
-                          parts[s->from].name, parts[s->to].name);
-    else {
-        snprintf(p->text, sizeof p->text, "SMTP, %s use: push: %s -> %s",
-                 use[s->smtps > 1 ? 2 : s->smtps], parts[s->from].name,
-                 parts[s->to].name);
-        s->smtps++;
-    }
-    snprintf(s->command, sizeof s->command, "(connect, TCP port %d)",
-             s->pop3 ? 110 : 25);
-}
-
-/* The phase follows from the session's state, not from the words. */
-static int steps_phase_of(steps *s, const char *state, int reply) {
-    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
-    if (s->pop3 && reply && s->phase) return s->phase;
-    if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
-    if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
-        s->in_mail = 1;
-    return s->in_mail ? 2 : 1;
-}
-
-/* How many octets of message are in what went over the wire? */
-static size_t steps_octets(const steps *s) {
-    mail_dot_in d;
-    size_t used = 0, n = 0;
-    memset(&d, 0, sizeof d);
-    while (used < s->data_n && !d.end) {
-        mail_str text;
-        used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
-        n += text.n;
-    }
-    return n;
-}
-
-static void steps_stars(steps *s, int host) {
-    size_t i;
-    for (i = 0; i < s->stars; i++) {
-        step *p = steps_add(s, STEP_STAR);
-        p->host = host;
-        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
-    }
-    s->stars = 0;
-}
-
-/* A reply closes a row. Of its words only a little is shown: the code, the
-   numbers of STAT, and "mine" where a server takes responsibility. */
-static void steps_reply(steps *s, const trace_note *n) {
-    step *p;
-    int64_t a;
-    mail_str rest = mail_s(n->text), word;
-    size_t octets = s->data ? steps_octets(s) : 0;
-    if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
-    if (s->command[0] == 0 && s->data == NULL) return;
-    if (s->data && !s->pop3)
-        snprintf(s->command, sizeof s->command,
-                 "message, %lu octets, \".\"", (unsigned long)octets);
-    steps_phase(s, steps_phase_of(s, n->state, 1));
-    p = steps_add(s, STEP_TALK);
-    p->number = ++s->number;
-    mail_copy(p->text, sizeof p->text, mail_s(s->command));
-    word = mail_cut(&rest, ' ');
-    mail_copy(p->reply, sizeof p->reply, word);
-    word = mail_cut(&rest, ' ');
-    if (s->pop3 && mail_number(word, INT64_MAX, &a) == MAIL_ERR_OK &&
-        mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
-        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
-    if (s->data && !s->pop3) mail_copy(p->reply, sizeof p->reply,
-                                       mail_s("250 mine"));
-    s->command[0] = 0;
-    free(s->data);
-    s->data = NULL;
-    s->data_n = 0;
-    steps_stars(s, n->host);
-}
-
-static void steps_command(steps *s, const trace_note *n) {
-    steps_phase(s, steps_phase_of(s, n->state, 0));
-    mail_copy(s->command, sizeof s->command, mail_s(n->text));
-    if (strcmp(n->text, "PASS ****") == 0)
-        mail_copy(s->command, sizeof s->command,
-                  mail_s("PASS **** (clear on wire!)"));
-    if (strncmp(n->text, "DELE ", 5) == 0) {
-        s->marked = 1;
-        snprintf(s->command, sizeof s->command, "%.40s (delete mode)",
-                 n->text);
-    }
-}
-
-static void steps_data(steps *s, const trace_note *n) {
-    char *p;
-    if (s->pop3) {       /* the text follows the +OK: the row is there */
-        if (s->n) snprintf(s->p[s->n - 1].reply, sizeof s->p->reply,
-                           "+OK mail");
-        return;
-    }
-    p = realloc(s->data, s->data_n + n->n + 1);
-    if (p == NULL) exit(1);
-    memcpy(p + s->data_n, n->text, n->n);
-    s->data = p;
-    s->data_n += n->n;
-}
-
-static void steps_star(steps *s, const trace_note *n, const char *text,
-                       int later) {
-    step *p;
-    if (later && s->stars < 8) {
-        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
-        return;
-    }
-    p = steps_add(s, STEP_STAR);
-    p->host = n->host;
-    mail_copy(p->text, sizeof p->text, mail_s(text));
-}
-
-/* What the disk did, in the demo's words. Before the 250 it is held back
-   until that row is shown, because it stands under it. */
-static void steps_disk(steps *s, const trace_note *n) {
-    char text[120];
-    mail_str t = mail_s(n->text), id = mail_cut(&t, ' ');
-    int held = s->data != NULL && !s->pop3 && n->host == s->to;
-    (void)id;
-    if (n->kind == MAIL_NOTE_FATE) {
-        if (mail_starts(t, "is accepted"))
-            steps_star(s, n, "queue: on disk before that 250", held);
-        if (mail_starts(t, "is in the mailbox of <")) {
-            t = mail_sn(t.p + 22, t.n - 22);
-            t = mail_cut(&t, '@');
-            snprintf(text, sizeof text, "mailbox %.*s: there; queue: empty",
-                     MAIL_ARG(t));
-            steps_star(s, n, text, held);
-        }
-        if (mail_starts(mail_s(n->text), "mailbox ")) {
-            mail_str who = mail_s(n->text + 8);
-            who = mail_cut(&who, ':');
-            snprintf(text, sizeof text, "mailbox %.*s: empty (deleted now)",
-                     MAIL_ARG(who));
-            steps_star(s, n, text, s->pop3);
-        }
-        return;
-    }
-    if (mail_starts(mail_s(n->text), "append queue/journal.") &&
-        strstr(n->text, " F "))
-        steps_star(s, n, "queue: done for Bob, after that 250", held);
-}
-
-static void steps_make(steps *s, const trace *t) {
-    size_t i;
-    memset(s, 0, sizeof *s);
-    for (i = 0; i < t->n; i++) {
-        const trace_note *n = &t->p[i];
-        if (n->role == '-') steps_disk(s, n);
-        else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
-        else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
-        else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
-        else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
-    }
-    free(s->data);
-    s->data = NULL;
-}
-
-/* --- the views ----------------------------------------------------------- */
-
-enum { COLUMN = 5, APART = 11, WORDS = 42, CODES = 70 };
-
-/* Four lifelines and nothing on them. */
-static void ladder_lines(char *line) {
-    int i;
-    memset(line, ' ', 100);
-    for (i = 0; i < PARTS; i++) line[COLUMN + i * APART] = '|';
-    line[WORDS - 3] = 0;
-}
-
-static void ladder_talk(const step *p) {
-    char line[101], number[12];
-    int left = COLUMN + (p->from < p->to ? p->from : p->to) * APART;
-    int right = COLUMN + (p->from < p->to ? p->to : p->from) * APART;
-    ladder_lines(line);
-    memset(line + left + 1, '-', (size_t)(right - left - 1));
-    if (p->from < p->to) line[right - 1] = '>';
-    else line[left + 1] = '<';
-    snprintf(number, sizeof number, "%3d", p->number);
-    memcpy(line, number, 3);
-    printf("%s   %-*.*s %s\n", line, CODES - WORDS - 1, CODES - WORDS - 1,
-           p->text, p->reply);
-}
-
-static void ladder_star(const step *p) {
-    char line[101];
-    ladder_lines(line);
-    line[COLUMN + p->host * APART] = '*';
-    printf("%s   * %s\n", line, p->text);
-}
-
-static void ladder_names(void) {
-    int row, i;
-    for (row = 0; row < 3; row++) {
-        char line[101];
-        memset(line, ' ', 100);
-        for (i = 0; i < PARTS; i++) {
-            const char *text = row == 0 ? parts[i].name :
-                               row == 1 ? parts[i].role1 : parts[i].role2;
-            memcpy(line + COLUMN + i * APART - (int)strlen(text) / 2, text,
-                   strlen(text));
-        }
-        i = 99;
-        while (i >= 0 && line[i] == ' ') i--;
-        printf("%.*s\n", i + 1, line);
-    }
-}
-
-static void rule(const char *title) {
-    int n = *title ? printf("== %s ", title) : 0;
-    while (n++ < 80) putchar('=');
-    putchar('\n');
-}
-
-static void demo_end(const demo *d) {
-    rule("");
-    printf("Bob has the %lu octets Alice wrote plus 3 trace fields "
-           "(%lu octets in all).\n", (unsigned long)sizeof demo_text - 1,
-           (unsigned long)d->got);
-    if (d->keep) printf("SMTP was used twice. Bob looked twice, took the "
-                        "mail once; it is still there.\n");
-    else printf("SMTP was used twice, POP3 once.\n");
-    printf("See also: --keep --full --plain\n");
-}
-
-static void demo_title(uint64_t seed) {
-    printf("%-73s seed=%llu\n", "mail.h demo  one message, four programs, "
-           "one process, no network", (unsigned long long)seed);
-}
-
-static void view_ladder(const demo *d, const steps *s, uint64_t seed) {
-    size_t i;
-    demo_title(seed);
-    ladder_names();
-    for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        char line[101];
-        switch (p->kind) {
-        case STEP_SESSION:
-            rule(p->text);
-            break;
-        case STEP_PHASE:
-            ladder_lines(line);
-            printf("%s   -- %s\n", line, p->text);
-            break;
-        case STEP_TALK:
-            ladder_talk(p);
-            break;
-        default:
-            ladder_star(p);
-            break;
-        }
-    }
-    demo_end(d);
-}
-
-static void view_plain(const demo *d, const steps *s) {
-    size_t i;
-    for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        switch (p->kind) {
-        case STEP_SESSION:
-            printf("SESSION. %s. Client %s, server %s.\n", p->text,
-                   parts[p->from].name, parts[p->to].name);
-            break;
-        case STEP_PHASE:
-            printf("PHASE %s.\n", p->text);
-            break;
-        case STEP_TALK:
-            printf("Step %d. %s to %s: %s. Reply: %s.\n", p->number,
-                   parts[p->from].name, parts[p->to].name, p->text,
-                   p->reply);
-            break;
-        default:
-            printf("Disk of %s: %s.\n", parts[p->host].name, p->text);
-            break;
-        }
-    }
-    printf("END. Bob has %lu octets.\n", (unsigned long)d->got);
-}
-
-/* One line of text with its line end drawn, and what is said of it. */
-static void full_line(int *number, int from_left, const char *who,
-                      mail_str text, const char *end, const char *remark) {
-    int n = printf("%3d  %s  %s: ", ++*number,
-                   from_left ? "|------->|" : "|<-------|", who);
-    if (text.n && text.p[0] == '\t') {            /* a folded field */
-        n += printf("<HT>");
-        text = mail_sn(text.p + 1, text.n - 1);
-    }
-    show_safe(stdout, text, 200);
-    n += (int)text.n;
-    n += printf("%s", end);
-    if (*remark) printf("%*s%s", n < 56 ? 56 - n : 2, "", remark);
-    putchar('\n');
-}
-
-static void full_text(int *number, int from_left, const char *who,
-                      mail_str text) {
-    while (text.n) {
-        mail_str line = mail_cut(&text, '\n');
-        const char *remark = "";
-        if (line.n && line.p[line.n - 1] == '\r') line.n--;
-        if (line.n > 1 && line.p[0] == '.') remark = "<- a dot was added";
-        if (line.n == 1 && line.p[0] == '.') remark = "<- end of the data";
-        full_line(number, from_left, who, line, "<CR><LF>", remark);
-    }
-}
-
-static void full_disk(const trace_note *n) {
-    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
-    mail_str name = mail_cut(&rest, ' ');
-    printf("     *  %s: %.*s %.*s%s\n", parts[n->host].name, MAIL_ARG(verb),
-           (int)(name.n > 56 ? 53 : name.n), name.p, name.n > 56 ? "..." : "");
-    if (mail_eq(verb, mail_s("append")))
-        printf("     *    record %.*s\n", MAIL_ARG(rest));
-    else if (rest.n) printf("     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
-                       : rest.n), rest.p, rest.n > 66 ? "..." : "");
-}
-
-/* Both directions, every octet, and the state of the server after each
-   reply. The server is at the right; for POP3 too. */
-static void view_full(const demo *d, uint64_t seed) {
-    size_t i;
-    int number = 0, smtps = 0;
-    demo_title(seed);
-    for (i = 0; i < d->t.n; i++) {
-        const trace_note *n = &d->t.p[i];
-        char title[100], state[20];
-        switch (n->kind) {
-        case MAIL_NOTE_OPEN:
-            snprintf(title, sizeof title, "%s: %s -> %s", n->role == 'p'
-                     ? "POP3, pull" : smtps++ ? "SMTP, push, second use"
-                     : "SMTP, push, first use",
-                     parts[steps_part(n->text)].name, parts[n->host].name);
-            rule(title);
-            printf("     %-6s %6s  octets, and the state of the server "
-                   "after each reply\n", parts[steps_part(n->text)].name,
-                   parts[n->host].name);
-            full_line(&number, 1, "C", mail_s(n->role == 'p'
-                      ? "(connects to port 110)" : "(connects to port 25)"),
-                      "", "");
-            break;
-        case MAIL_NOTE_COMMAND:
-            full_line(&number, 1, "C", mail_s(n->text), "", "");
-            break;
-        case MAIL_NOTE_REPLY:
-            snprintf(state, sizeof state, "[%s]", n->state);
-            full_line(&number, 0, "S", mail_s(n->text), "", state);
-            break;
-        case MAIL_NOTE_TEXT:
-            full_text(&number, n->role == 's', n->role == 's' ? "C" : "S",
-                      mail_sn(n->text, n->n));
-            break;
-        case MAIL_NOTE_DISK:
-            full_disk(n);
-            break;
-        default:
-            break;
-        }
-    }
+/* What came of it. */
+static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
+    char wrote[24], got[24];
+    snprintf(wrote, sizeof wrote, "%lu", (unsigned long)sizeof demo_text - 1);
+    snprintf(got, sizeof got, "%lu", (unsigned long)d->got);
+    if (!sentences) rule(f, "");
+    fprintf(f, word(lang, W_DEMO_GOT), wrote, got);
+    if (sentences) return;
+    fprintf(f, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
+    fprintf(f, "%s", word(lang, W_DEMO_MORE));
 }
 
 /* ======================================================================
@@ -5312,14 +6766,6 @@ static int bench_find(bench *b, const char *server) {
     return a != NULL;
 }
 
-/* A string of JSON, without its quotes; peers' words are printable. */
-static void json_text(FILE *f, const char *s) {
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\') fputc('\\', f);
-        fputc(*s, f);
-    }
-}
-
 static void bench_json(const bench *b, double seconds, double login_s) {
     printf("{\"bench\":\"%s\",\"clients\":%lld,\"messages\":%lld,"
            "\"failed\":%lld,\"octets\":%lld,\"seconds\":%.6f,"
@@ -5332,13 +6778,13 @@ static void bench_json(const bench *b, double seconds, double login_s) {
            bench_percentile(&b->dots, 50), bench_percentile(&b->dots, 99),
            bench_percentile(&b->dots, 100));
     printf("\"logins\":%lld,\"logins_per_s\":%.2f,\"login_p50_ms\":%.3f,"
-           "\"login_p99_ms\":%.3f,\"login_max_ms\":%.3f,\"first_error\":\"",
+           "\"login_p99_ms\":%.3f,\"login_max_ms\":%.3f,\"first_error\":",
            (long long)b->logged_in, (double)b->logged_in / login_s,
            bench_percentile(&b->logins, 50),
            bench_percentile(&b->logins, 99),
            bench_percentile(&b->logins, 100));
-    json_text(stdout, b->words);
-    printf("\"}\n");
+    json_text(stdout, mail_s(b->words));
+    printf("}\n");
 }
 
 static void bench_row_ms(const char *name, const bench_times *t) {
@@ -5739,28 +7185,65 @@ static int get_password(const char *file, char *to, size_t cap) {
     return ok;
 }
 
-/* --- mail demo ----------------------------------------------------------- */
+/* --- mail demo, mail view ------------------------------------------------ */
+
+typedef struct view_line {          /* what both take */
+    int on[VIEWS];
+    const char *lang;
+} view_line;
+
+/* Their rows of options, behind those that are there already. */
+static void view_opts(opt *o, view_line *v) {
+    static const opt lang = { "lang", OPT_TEXT, NULL,
+                              "en|ko: the language it is told in" };
+    int i;
+    while (o->name) o++;
+    for (i = 1; i < VIEWS; i++, o++) {
+        o->name = views[i].name;
+        o->kind = OPT_FLAG;
+        o->to = &v->on[i];
+        o->help = views[i].help;
+    }
+    *o = lang;
+    o->to = &v->lang;
+}
+
+/* The view that is asked for; -1: more than one, -2: in what language? */
+static int view_chosen(const view_line *v, int *lang) {
+    int i, chosen = 0;
+    *lang = LANG_EN;
+    if (v->lang && strcmp(v->lang, "ko") == 0) *lang = LANG_KO;
+    else if (v->lang && strcmp(v->lang, "en") != 0) return -2;
+    for (i = 1; i < VIEWS; i++)
+        if (v->on[i] && chosen) return -1;
+        else if (v->on[i]) chosen = i;
+    return chosen;
+}
+
+static int view_usage(const char *command, int chosen) {
+    return chosen == -2 ? usage_error(command, "--lang is", "en or ko")
+         : usage_error(command, "choose one of",
+                       "--full, --plain, --mermaid, --json");
+}
 
 static int cmd_demo(int argc, char **argv) {
     static demo d;
+    static view_line v;
     steps s;
-    int keep = 0, del = 0, full = 0, plain = 0;
+    int keep = 0, del = 0, chosen, lang;
     int64_t seed = 1, chunk = 0;
-    const opt opts[] = {
+    opt opts[VIEWS + 8] = {
         { "delete", OPT_FLAG, &del,
           ": Bob's permanent computer: fetched mail goes (default)" },
         { "keep", OPT_FLAG, &keep,
           ": another computer: mail stays on the server" },
-        { "full", OPT_FLAG, &full,
-          ": every line both ways, octets, states, the disk" },
-        { "plain", OPT_FLAG, &plain,
-          ": the same as sentences, for grep and for ears" },
         { "chunk", OPT_NUMBER, &chunk,
           "N: octets that arrive at a time (the result is the same)" },
-        { "seed", OPT_NUMBER, &seed, "N: another world" },
-        { NULL, OPT_FLAG, NULL, NULL }
+        { "seed", OPT_NUMBER, &seed, "N: another world" }
     };
-    int e = opts_read("demo", opts, argc, argv, NULL);
+    int e;
+    view_opts(opts, &v);
+    e = opts_read("demo", opts, argc, argv, NULL);
     if (e < 0) {
         printf("mail demo: one message, all the way, in one process\n");
         opts_help(opts);
@@ -5769,15 +7252,58 @@ static int cmd_demo(int argc, char **argv) {
     if (e) return e;
     if (keep && del) return usage_error("demo", "choose one of",
                                         "--keep, --delete");
+    chosen = view_chosen(&v, &lang);
+    if (chosen < 0) return view_usage("demo", chosen);
     demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
-    steps_make(&s, &d.t);
-    if (full) view_full(&d, (uint64_t)seed);
-    else if (plain) view_plain(&d, &s);
-    else view_ladder(&d, &s, (uint64_t)seed);
+    steps_make(&s, &d.t, lang);
+    if (!views[chosen].bare) view_title(stdout, &s);
+    views[chosen].show(stdout, &s);
+    if (views[chosen].ends) demo_end(stdout, &d, lang, views[chosen].bare);
     e = d.got == 0;
-    free(s.p);
+    steps_free(&s);
     demo_free(&d);
     return e;
+}
+
+/* What `mail serve --trace` or `mail demo --json` has written, as any view. */
+static int cmd_view(int argc, char **argv) {
+    static trace t;
+    static view_line v;
+    text_list files = { { NULL }, 0 };
+    steps s;
+    const char *why = NULL;
+    FILE *f;
+    int chosen, lang, line, e;
+    opt opts[VIEWS + 2] = { { NULL, OPT_FLAG, NULL, NULL } };
+    view_opts(opts, &v);
+    e = opts_read("view", opts, argc, argv, &files);
+    if (e < 0) {
+        printf("mail view FILE: a trace (of mail serve --trace), to be looked "
+               "at\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    chosen = view_chosen(&v, &lang);
+    if (chosen < 0) return view_usage("view", chosen);
+    if (files.n != 1) return usage_error("view", "one FILE is wanted,",
+                                         "or - for standard input");
+    f = strcmp(files.p[0], "-") == 0 ? stdin : fopen(files.p[0], "r");
+    if (f == NULL) {
+        fprintf(stderr, "mail view: %s: %s\n", files.p[0], strerror(errno));
+        return 1;
+    }
+    line = trace_read(&t, f, &why);
+    if (f != stdin) fclose(f);
+    if (line) fprintf(stderr, "mail view: %s, line %d: %s\n", files.p[0],
+                      line, why);
+    else {
+        steps_make(&s, &t, lang);
+        views[chosen].show(stdout, &s);
+        steps_free(&s);
+    }
+    trace_free(&t);
+    return line != 0;
 }
 
 /* --- mail serve ---------------------------------------------------------- */
@@ -5798,6 +7324,7 @@ typedef struct serve_opts {
     int64_t max_hops, min_free, max_addresses, max_sessions;
     int64_t connect_timeout, reply_timeout;
     int unsealed, allow_plain, verbose;
+    const char *trace;
     mail_route route[LIST_MAX];
     char route_text[LIST_MAX][2 * MAIL_NAME_SIZE];
     char host_text[MAIL_DOMAIN_SIZE];
@@ -5844,6 +7371,8 @@ static const opt serve_table[] = {
       ": take passwords in clear from beyond loopback" },
     { "verbose", OPT_FLAG, &serve.verbose,
       ": log commands, replies and disk steps, too" },
+    { "trace", OPT_TEXT, &serve.trace,
+      "FILE: write it all down for mail view, with all texts" },
     { "Limits (numbers of seconds, or of octets: 10k, 10m):", OPT_TITLE,
       NULL, NULL },
     { "max-connections", OPT_NUMBER, &serve.max_conns,
@@ -6151,6 +7680,42 @@ static int serve_check(mail_server_opts *o) {
     return 0;
 }
 
+/* --trace: the same notes as the log's, as lines of JSON. The file holds
+   what people write to each other: it is its owner's alone. */
+static struct { FILE *f; trace_part host; int64_t since; } serve_traced;
+
+static int serve_trace_open(void) {
+    int fd;
+    if (serve.trace == NULL) return 1;
+    fd = open(serve.trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    serve_traced.f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (serve_traced.f == NULL) {
+        fprintf(stderr, "mail serve: --trace %s: %s\n", serve.trace,
+                strerror(errno));
+        return 0;
+    }
+    setvbuf(serve_traced.f, NULL, _IOLBF, BUFSIZ);
+    serve_traced.since = sys_clock(NULL);
+    mail_copy(serve_traced.host.name, sizeof serve_traced.host.name,
+              mail_s(serve_host()));
+    json_begin(serve_traced.f, 0);
+    json_part(serve_traced.f, &serve_traced.host);
+    return 1;
+}
+
+static void serve_trace(unsigned conn, char role, mail_note kind,
+                        mail_str text, const char *state) {
+    trace_note n;
+    if (serve_traced.f == NULL) return;
+    memset(&n, 0, sizeof n);
+    n.ms = sys_clock(NULL) - serve_traced.since;
+    n.conn = conn;
+    n.role = role;
+    n.kind = kind;
+    mail_copy(n.state, sizeof n.state, mail_s(state));
+    json_note(serve_traced.f, &serve_traced.host, &n, text);
+}
+
 /* The log: what became of messages and logins; with --verbose the rest.
    Peers' octets are escaped. */
 static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
@@ -6162,7 +7727,7 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     int zone;
     int64_t now;
     (void)ctx;
-    (void)state;
+    serve_trace(conn, role, kind, text, state);
     if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_TLS && !serve.verbose)
         return;
     now = sys_time(NULL, &zone);
@@ -6258,9 +7823,8 @@ static int users_check(const machine *m) {
    if the new one is not good. Without --cert there is TLS to others only. */
 static int serve_keys(machine *m) {
     tls_keys *k;
-#ifdef MAIL_TLS
-    if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL);
-#endif
+    const char *why;
+    if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL, &why);
     if (serve.cert == NULL) return 1;
     k = tls_server_keys(serve.cert, serve.key ? serve.key : serve.cert);
     if (k == NULL) return 0;
@@ -6317,7 +7881,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
     size_t i;
     int ok;
     if (!serve_begin(ls, 5) || !machine_open(m, serve.dir) ||
-        !users_check(m) || !serve_keys(m)) return 1;
+        !users_check(m) || !serve_keys(m) || !serve_trace_open()) return 1;
     machine_sys(m, &sys);
     ask_sweep(m);
     m->unsealed = serve.unsealed;
@@ -6729,116 +8293,59 @@ static int cmd_queue(int argc, char **argv) {
     return queue_run(dir, request, id);
 }
 
-/* --- a client program over a socket --------------------------------------- */
-
-/* What SCRAM needs and a session has not: octets that nobody can guess. */
-enum { NONCE_SIZE = MAIL_B64_SIZE(18) + 1 };
-
-static const char *nonce_make(char nonce[NONCE_SIZE]) {
-    unsigned char r[18];
-    mail_buf b = mail_buf_on(nonce, NONCE_SIZE - 1);
-    sys_random(NULL, r, sizeof r);
-    mail_b64_encode(&b, mail_sn((char *)r, sizeof r));
-    nonce[b.n] = 0;
-    return nonce;
-}
-
-/* Connects, within ms; the socket does not block any more. 0, or -1. */
-static int connect_within(int fd, const struct addrinfo *a, int ms) {
-    struct pollfd p = { fd, POLLOUT, 0 };
-    int e = 0, n;
-    socklen_t size = sizeof e;
-    socket_ready(fd);
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) return 0;
-    if (errno != EINPROGRESS && errno != EINTR) return -1;
-    while ((n = poll(&p, 1, ms)) < 0 && errno == EINTR) {}
-    if (n > 0) getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &size);
-    errno = n > 0 ? e : ETIMEDOUT;
-    return errno ? -1 : 0;
-}
-
-enum { CONNECT_MS = 30000 };
-
-static int client_connect(const char *server, int unsealed, int *local) {
-    const char *why = "nobody answers";
-    struct addrinfo *found = net_find(server, 0, &why), *a;
-    int fd = -1, sealed = 0;
-    for (a = found; a && fd < 0; a = a->ai_next) {
-        *local = is_loopback(a->ai_addr);
-        if (!unsealed && !*local) {
-            sealed = 1;
-            continue;
-        }
-        fd = socket(a->ai_family, SOCK_STREAM, 0);
-        if (fd >= 0 && connect_within(fd, a, CONNECT_MS)) {
-            why = strerror(errno);
-            close(fd);
-            fd = -1;
-        }
-    }
-    if (found) freeaddrinfo(found);
-    if (fd < 0)
-        fprintf(stderr, sealed ? "mail: --server %s is not on this machine: "
-                "say --unsealed if that is meant%s\n"
-                : "mail: --server %s: %s\n", server, sealed ? "" : why);
-    return fd;
-}
-
 /* What mail send and mail fetch have in common. */
-#define CLIENT_OPTIONS(o) \
-    { "unsealed", OPT_FLAG, &(o).unsealed, \
+typedef struct peer_cli {
+    mail_peer peer;
+    const char *tls, *password_file;
+    int64_t deadline;               /* s */
+    int verbose;
+    char password[256];
+} peer_cli;
+
+#define PEER_OPTIONS(o) \
+    { "password-file", OPT_TEXT, &(o).password_file, \
+      "FILE: its first line" }, \
+    { "unsealed", OPT_FLAG, &(o).peer.unsealed, \
       ": the server is not on this machine" }, \
-    { "allow-plaintext-auth", OPT_FLAG, &(o).allow_plain, \
+    { "allow-plaintext-auth", OPT_FLAG, &(o).peer.plaintext_ok, \
       ": the password may cross a network in clear" }, \
-    { "tls", OPT_TEXT, &(o).tls.how, \
+    { "tls", OPT_TEXT, &(o).tls, \
       "no|starttls|tls: (beyond this machine starttls)" }, \
-    { "cafile", OPT_TEXT, &(o).tls.cafile, \
+    { "cafile", OPT_TEXT, &(o).peer.cafile, \
       "FILE: trust these CAs, PEM (those of the system)" }, \
-    { "insecure", OPT_FLAG, &(o).tls.insecure, \
+    { "insecure", OPT_FLAG, &(o).peer.insecure, \
       ": TLS with whoever answers, no certificate checked" }, \
+    { "basic", OPT_FLAG, &(o).peer.basic, \
+      ": no extensions: HELO; no CAPA, USER and PASS" }, \
+    { "deadline", OPT_NUMBER, &(o).deadline, \
+      "N: seconds for all of it (none)" }, \
     { "verbose", OPT_FLAG, &(o).verbose, ": show the dialogue" }
 
-/* What a client program was told of TLS. */
-typedef struct client_tls {
-    const char *how, *cafile;       /* --tls, --cafile   */
-    int insecure;
-    mail_tls mode;                  /* what comes of it  */
-    char host[MAIL_DOMAIN_SIZE];    /* of --server       */
-    tls_keys *keys;
-    tls_wire *tls;
-} client_tls;
-
-static int client_tls_usage(const client_tls *c, const char *command) {
-    if (c->how == NULL || strcmp(c->how, "no") == 0 ||
-        strcmp(c->how, "starttls") == 0 || strcmp(c->how, "tls") == 0)
-        return 0;
-    return usage_error(command, "--tls is no, starttls or tls, not", c->how);
+static void client_watch(void *ctx, mail_note kind, mail_str text,
+                         const char *state) {
+    (void)ctx;
+    (void)state;
+    if (kind == MAIL_NOTE_TEXT) return;
+    fputs(kind == MAIL_NOTE_COMMAND ? "C: " : "S: ", stderr);
+    show_safe(stderr, text, 512);
+    fputc('\n', stderr);
 }
 
-/* Beyond this machine nothing is said in clear unless --tls no says so; on it
-   there is nobody in between, and mostly no certificate. */
-static int client_tls_read(client_tls *c, const char *server, int local) {
-    mail_str host;
-    int port = 0;
-    if (mail_host_port(mail_s(server), &host, &port) ||
-        !mail_copy(c->host, sizeof c->host, host)) return 0;
-    if (!host.n) mail_copy(c->host, sizeof c->host, mail_s("127.0.0.1"));
-    if (c->how == NULL)
-        c->how = port == 465 || port == 995 ? "tls" : local ? "no"
-                                                            : "starttls";
-    c->mode = strcmp(c->how, "tls") == 0 ? MAIL_TLS_NOW :
-              strcmp(c->how, "starttls") == 0 ? MAIL_TLS_MUST : MAIL_TLS_NO;
-    if (c->mode) c->keys = tls_client_keys(c->cafile);
-    return c->mode == MAIL_TLS_NO || c->keys != NULL;
-}
-
-static void client_tls_free(client_tls *c) {
-    tls_free(c->tls);
-    tls_keys_free(c->keys);
+/* Reads what is left of the options: 0, or 2 with a line on stderr. */
+static int peer_check(peer_cli *c, const char *command) {
+    const char *how = c->tls ? c->tls : "";
+    c->peer.in_clear = strcmp(how, "no") == 0;
+    c->peer.tls = strcmp(how, "tls") == 0 ? MAIL_TLS_NOW :
+                  strcmp(how, "starttls") == 0 ? MAIL_TLS_MUST : MAIL_TLS_NO;
+    if (c->tls && !c->peer.in_clear && !c->peer.tls)
+        return usage_error(command, "--tls is no, starttls or tls, not", how);
+    c->peer.deadline = ms_of(c->deadline);
+    if (c->verbose) c->peer.watch = client_watch;
+    return 0;
 }
 
 /* What to do about it. */
-static void client_hint(mail_err e, const char *words) {
+static void peer_hint(mail_err e, const char *words) {
     if (e == MAIL_ERR_TLS && strstr(words, "certificate"))
         fprintf(stderr, "  --cafile FILE names a CA to trust; --insecure "
                 "trusts whoever answers\n");
@@ -6853,80 +8360,19 @@ static void client_hint(mail_err e, const char *words) {
                 "sends it all the same\n");
 }
 
-static int64_t client_recv(const client_tls *c, int fd, void *p, size_t n) {
-    return c->tls ? tls_recv(c->tls, p, n) : net_recv(NULL, fd, p, n);
-}
-
-static int64_t client_send(const client_tls *c, int fd, const void *p,
-                           size_t n) {
-    return c->tls ? tls_send(c->tls, p, n) : net_send(NULL, fd, p, n);
-}
-
-/* Begins TLS when the program asks for it, and takes it a step on. Returns 1
-   as long as it is being made. */
-static int client_shake(agent *a, client_tls *c, int fd) {
-    int k;
-    if (!c->tls && a->tls && a->tls(a)) {
-        c->tls = tls_new(c->keys, fd, c->host, !c->insecure);
-        if (c->tls == NULL) a->secured(a, MAIL_ERR_NOMEM, NULL);
-    }
-    if (!c->tls || c->tls->made || a->over) return 0;
-    k = tls_shake(c->tls);
-    if (k) a->secured(a, k > 0 ? MAIL_ERR_OK : MAIL_ERR_TLS,
-                      k > 0 ? NULL : c->tls->why);
-    return k == 0;
-}
-
-/* Carries octets between a socket and a client program until it is over. */
-static void client_run(agent *a, client_tls *c, int fd) {
-    char buf[16384];
-    size_t at = 0, n = 0;
-    while (!a->over || a->out(a).n) {
-        mail_str out;
-        struct pollfd p;
-        int64_t now = sys_clock(NULL), wait = a->tick(a, now) - now, k;
-        int want, shakes;
-        while ((out = a->out(a)).n) {
-            k = client_send(c, fd, out.p, out.n);
-            if (k == -2) a->eof(a);
-            if (k < 0) break;
-            a->sent(a, (size_t)k);
-        }
-        /* What came in clear is the session's to judge, before TLS. */
-        shakes = out.n == 0 && at == n && client_shake(a, c, fd);
-        if (out.n == 0 && a->out(a).n) continue;
-        if (at < n) {
-            size_t used = a->feed(a, buf + at, n - at);
-            at += used;
-            if (used || a->out(a).n || a->over) continue;
-        }
-        if (a->over) {
-            if (out.n == 0) break;
-            return;                            /* nobody takes it any more */
-        }
-        want = (out.n ? MAIL_WANT_WRITE : 0) | (at == n ? MAIL_WANT_READ : 0);
-        if (c->tls) want = tls_wants(c->tls, want);
-        p.fd = fd;
-        p.events = (short)((want & MAIL_WANT_WRITE ? POLLOUT : 0) |
-                           (want & MAIL_WANT_READ ? POLLIN : 0));
-        if (wait < 0 || (c->tls && tls_holds(c->tls))) wait = 0;
-        poll(&p, 1, (int)(wait > 1000 ? 1000 : wait));
-        if (at < n || shakes) continue;
-        k = client_recv(c, fd, buf, sizeof buf);
-        at = 0;
-        n = k > 0 ? (size_t)k : 0;
-        if (k == 0 || k == -2) a->eof(a);
-    }
-}
-
-static void client_watch(void *ctx, mail_note kind, mail_str text,
-                         const char *state) {
-    (void)ctx;
-    (void)state;
-    if (kind == MAIL_NOTE_TEXT) return;
-    fputs(kind == MAIL_NOTE_COMMAND ? "C: " : "S: ", stderr);
-    show_safe(stderr, text, 512);
-    fputc('\n', stderr);
+/* One line. Words of our own say all; a server's do not. */
+static void peer_tell(const char *command, const mail_result *r) {
+    int ours = r->err == MAIL_ERR_IO || r->err == MAIL_ERR_NOTFOUND ||
+               r->err == MAIL_ERR_SEALED || r->err == MAIL_ERR_SYNTAX ||
+               r->err == MAIL_ERR_MISUSE || r->err == MAIL_ERR_NOSPACE;
+    if (r->err == MAIL_ERR_OK) return;
+    fprintf(stderr, "mail %s: ", command);
+    if (!ours || !r->words[0]) fputs(mail_err_text(r->err), stderr);
+    if (!ours && r->words[0]) fputs(": ", stderr);
+    show_safe(stderr, mail_s(r->words), 400);
+    fputs(r->err == MAIL_ERR_SEALED ? ": say --unsealed if that is meant\n"
+                                    : "\n", stderr);
+    peer_hint(r->err, r->words);
 }
 
 /* --- mail send ------------------------------------------------------------ */
@@ -7000,10 +8446,9 @@ static int letter_scan(letter *l, const char *name) {
 }
 
 typedef struct send_opts {
-    client_tls tls;
-    const char *server, *from, *subject, *raw, *user, *password_file, *helo;
+    peer_cli c;
+    const char *from, *subject, *raw, *helo;
     text_list to, cc, bcc, rest;
-    int unsealed, verbose, allow_plain;
 } send_opts;
 
 /* "Bob <bob@b.example>" or "bob@b.example": the path in it. */
@@ -7070,74 +8515,33 @@ static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
 }
 
 /* What each recipient's server said, or why nobody was asked. */
-static int send_tell(const sender *s) {
-    size_t i, sent = 0;
+static int send_tell(const sender *s, const mail_result *r) {
+    size_t i;
     char path[MAIL_PATH_SIZE];
     for (i = 0; i < s->nrcpts; i++) {
-        const send_rcpt *r = &s->rcpts[i];
-        int refused = r->code >= 400, ok = !refused && s->code / 100 == 2;
-        sent += (size_t)ok;
+        const send_rcpt *p = &s->rcpts[i];
+        int refused = p->code >= 400, ok = !refused && s->code / 100 == 2;
         if (s->code == 0 && !refused) continue;
         fprintf(ok ? stdout : stderr, "%s %s: %d ", ok ? "sent" : "refused",
-                mail__show(&r->path, path), refused ? r->code : s->code);
-        show_safe(ok ? stdout : stderr, mail_s(refused ? r->words
+                mail__show(&p->path, path), refused ? p->code : s->code);
+        show_safe(ok ? stdout : stderr, mail_s(refused ? p->words
                                                        : s->words), 400);
         fputc('\n', ok ? stdout : stderr);
     }
-    if (s->err && sent < s->nrcpts) {
-        fprintf(stderr, "mail send: %s", mail_err_text(s->err));
-        if (s->c.words[0]) {
-            fputs(": ", stderr);
-            show_safe(stderr, mail_s(s->c.words), 400);
-        }
-        fputc('\n', stderr);
-        client_hint(s->err, s->c.words);
-    }
-    return sent == s->nrcpts ? 0 : 1;
-}
-
-static int send_go(send_opts *o, sender *s, const char *password) {
-    char helo[MAIL_DOMAIN_SIZE] = "localhost", nonce[NONCE_SIZE];
-    mail_smtpc_opts c;
-    mail_err e;
-    int fd, local = 0;
-    memset(&c, 0, sizeof c);
-    gethostname(helo, sizeof helo - 1);
-    c.helo = o->helo ? o->helo : mail_domain_ok(mail_s(helo)) ? helo
-                                                              : "localhost";
-    c.user = o->user;
-    c.password = o->user ? password : NULL;
-    if (o->verbose) c.watch = client_watch;
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (!client_tls_read(&o->tls, o->server, local)) {
-        close(fd);
-        return 1;
-    }
-    c.tls = o->tls.mode;
-    c.nonce = nonce_make(nonce);
-    c.plaintext_ok = local || o->allow_plain;
-    e = sender_init(s, c);
-    if (e) {
-        fprintf(stderr, "mail send: --user, --helo or the password is %s\n",
-                mail_err_text(e));
-        close(fd);
-        return 1;
-    }
-    client_run(&s->a, &o->tls, fd);
-    client_tls_free(&o->tls);
-    close(fd);
-    return send_tell(s);
+    if (s->err || !s->code) peer_tell("send", r);
+    return r->err ? 1 : 0;
 }
 
 static int send_letter(send_opts *o, sender *s, letter *l) {
     const char *name = o->raw ? o->raw : o->rest.n ? o->rest.p[0]
                                                    : "standard input";
-    char password[256] = "";
     FILE *f = o->raw || o->rest.n ? fopen(name, "rb") : stdin;
+    mail_result r;
     int e = 1;
-    if (o->user && !get_password(o->password_file, password,
-                                 sizeof password)) return 1;
+    memset(&r, 0, sizeof r);
+    if (o->c.peer.user && !get_password(o->c.password_file, o->c.password,
+                                        sizeof o->c.password)) return 1;
+    o->c.peer.password = o->c.password;
     l->body = f ? letter_spool(f) : NULL;
     if (l->body == NULL)
         fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
@@ -7148,9 +8552,10 @@ static int send_letter(send_opts *o, sender *s, letter *l) {
         s->ctx = l;
         s->size = l->size;
         s->has_8bit = l->has_8bit;
-        e = send_go(o, s, password);
+        sender_go(s, &o->c.peer, o->helo, &r);
+        e = send_tell(s, &r);
     }
-    mail_wipe(password, sizeof password);
+    mail_wipe(o->c.password, sizeof o->c.password);
     if (l->body && l->body != f) fclose(l->body);
     if (f && f != stdin) fclose(f);
     return e;
@@ -7161,7 +8566,7 @@ static int cmd_send(int argc, char **argv) {
     static letter l;
     static sender s;
     const opt opts[] = {
-        { "server", OPT_TEXT, &o.server,
+        { "server", OPT_TEXT, &o.c.peer.server,
           "HOST:PORT: the sender's mail server (127.0.0.1:2587)" },
         { "from", OPT_TEXT, &o.from, "A: the sender" },
         { "to", OPT_LIST, &o.to, "A: a recipient (again: more)" },
@@ -7170,18 +8575,16 @@ static int cmd_send(int argc, char **argv) {
         { "subject", OPT_TEXT, &o.subject, "S: the subject" },
         { "raw", OPT_TEXT, &o.raw,
           "FILE: a message with its header, sent as it is" },
-        { "user", OPT_TEXT, &o.user, "U: log in (password: see below)" },
-        { "password-file", OPT_TEXT, &o.password_file,
-          "FILE: its first line" },
+        { "user", OPT_TEXT, &o.c.peer.user,
+          "U: log in (password: see below)" },
         { "helo", OPT_TEXT, &o.helo, "NAME: what to call ourselves" },
-        CLIENT_OPTIONS(o),
+        PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
     memset(&o, 0, sizeof o);
     memset(&s, 0, sizeof s);
     memset(&l, 0, sizeof l);
-    o.server = "127.0.0.1:2587";
     e = opts_read("send", opts, argc, argv, &o.rest);
     if (e < 0) {
         printf("mail send: send a message; its text on standard input, or "
@@ -7194,11 +8597,11 @@ static int cmd_send(int argc, char **argv) {
     if (e) return e;
     if (o.from == NULL || o.to.n + o.cc.n + o.bcc.n == 0)
         return usage_error("send", "at least", "--from and one --to");
-    e = client_tls_usage(&o.tls, "send");
+    e = peer_check(&o.c, "send");
     if (e) return e;
     if (o.rest.n > (o.raw ? 0u : 1u))
         return usage_error("send", "one text is enough:", o.rest.p[0]);
-    if (o.user && !o.raw && o.rest.n == 0 && !o.password_file &&
+    if (o.c.peer.user && !o.raw && o.rest.n == 0 && !o.c.password_file &&
         !getenv("MAIL_PASSWORD") && !isatty(0))
         return usage_error("send", "standard input is the text: set",
                            "MAIL_PASSWORD or --password-file");
@@ -7218,427 +8621,122 @@ static int cmd_send(int argc, char **argv) {
 
 /* --- mail fetch ----------------------------------------------------------- */
 
-/* Where fetched mail goes, and the ledger: a line "ACCOUNT UID" for each
-   message that is durable here, so that keep mode takes each one once. */
-typedef struct place {
-    const char *into, *account;
-    int    kind;                    /* 'd' Maildir, 'm' mbox, '-' output  */
-    int    dir;                     /* of the Maildir                     */
-    FILE  *f; char tmp[MAIL_NAME_SIZE]; long start; int bol;
-    mail_to_lf lf;
-    int64_t size, wire;
-    char **known; size_t nknown, known_cap, sorted;
-    struct place_uid { char *uid; int here; } *uids; size_t nuids;
-                                    /* by number; here: it is durable     */
-    FILE  *ledger; char ledger_path[1024];
-    int64_t stored; int progress, settled;
-} place;
+typedef struct fetch_cli {
+    peer_cli c;
+    mail_fetch_opts o;
+    int64_t leave_days;
+    int del;
+    FILE *spool; mail_to_lf lf;     /* --into -: a message that is coming */
+    int progress; int64_t shown;    /* on a terminal; when, in ms         */
+} fetch_cli;
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int place_know(place *p, const char *line) {
-    char *copy;
-    if (p->nknown == p->known_cap) {
-        size_t cap = p->known_cap ? p->known_cap * 2 : 64;
-        char **k = realloc(p->known, cap * sizeof *k);
-        if (k == NULL) return 0;
-        p->known = k;
-        p->known_cap = cap;
-    }
-    copy = strdup(line);
-    if (copy == NULL) return 0;
-    p->known[p->nknown++] = copy;
-    return 1;
-}
-
-static void place_line(const place *p, mail_str uid, char *to, size_t cap) {
-    snprintf(to, cap, "%s %.*s", p->account, MAIL_ARG(uid));
-}
-
-/* Reads the ledger. A half line at its end, left by a crash, is no UID. */
-static int ledger_open(place *p, const char *path) {
-    char line[1024];
-    int known = 1;
-    FILE *f = fopen(path, "r");
-    snprintf(p->ledger_path, sizeof p->ledger_path, "%s", path);
-    while (f && fgets(line, sizeof line, f)) {
-        size_t n = strlen(line);
-        if (n == 0 || line[n - 1] != '\n') break;
-        line[n - 1] = 0;
-        if ((known = place_know(p, line)) == 0) break;
-    }
-    if (f) fclose(f);
-    if (!known) {          /* to be trimmed, it must be known as a whole */
-        fprintf(stderr, "mail fetch: out of memory for the ledger %s\n", path);
-        return 0;
-    }
-    if (p->nknown) qsort(p->known, p->nknown, sizeof *p->known, by_text);
-    p->sorted = p->nknown;
-    p->ledger = fopen(path, "a");
-    if (p->ledger == NULL)
-        fprintf(stderr, "mail fetch: the ledger %s cannot be written: %s; "
-                "name another with --ledger\n", path, strerror(errno));
-    return p->ledger != NULL;
-}
-
-static int place_have(void *ctx, int64_t number, mail_str uid) {
-    place *p = ctx;
-    char line[400], *key = line;
-    struct place_uid *u;
-    size_t i = (size_t)number;
-    if (i >= p->nuids) {
-        size_t n = i + 256;
-        u = realloc(p->uids, n * sizeof *u);
-        if (u == NULL) return 0;              /* twice is better than never */
-        memset(u + p->nuids, 0, (n - p->nuids) * sizeof *u);
-        p->uids = u;
-        p->nuids = n;
-    }
-    u = &p->uids[i];
-    free(u->uid);
-    u->uid = malloc(uid.n + 1);
-    if (u->uid) mail_copy(u->uid, uid.n + 1, uid);
-    place_line(p, uid, line, sizeof line);
-    u->here = p->sorted && bsearch(&key, p->known, p->sorted,
-                                   sizeof *p->known, by_text) != NULL;
-    return u->here;
-}
-
-/* The UID is noted once the message is durable, and durably. */
-static mail_err ledger_add(place *p, int64_t number) {
-    char line[400];
-    if (p->ledger == NULL || (size_t)number >= p->nuids ||
-        p->uids[number].uid == NULL) return MAIL_ERR_OK;
-    place_line(p, mail_s(p->uids[number].uid), line, sizeof line);
-    p->uids[number].here = 1;
-    fprintf(p->ledger, "%s\n", line);
-    if (fflush(p->ledger) || fsync_full(fileno(p->ledger)))
-        return errno_err();
-    return MAIL_ERR_OK;
-}
-
-/* At the end of a good run: what the server no longer lists is dropped, so
-   that the ledger stays as small as the mailbox. */
-static void ledger_trim(place *p) {
-    char tmp[1100], line[400];
-    size_t i, here = strlen(p->account);
-    int ok;
-    FILE *f;
-    if (p->ledger == NULL) return;
-    snprintf(tmp, sizeof tmp, "%s.tmp", p->ledger_path);
-    f = fopen(tmp, "w");
-    if (f == NULL) return;
-    for (i = 0; i < p->nknown; i++)              /* other accounts' lines */
-        if (strncmp(p->known[i], p->account, here) != 0 ||
-            p->known[i][here] != ' ') fprintf(f, "%s\n", p->known[i]);
-    for (i = 0; i < p->nuids; i++)     /* a refused one is to be asked again */
-        if (p->uids[i].uid && p->uids[i].here) {
-            place_line(p, mail_s(p->uids[i].uid), line, sizeof line);
-            fprintf(f, "%s\n", line);
-        }
-    ok = fflush(f) == 0 && fsync_full(fileno(f)) == 0;
-    if (fclose(f) == 0 && ok) rename(tmp, p->ledger_path);
-}
-
-/* "Thu Jan  1 00:00:00 2026" and LF, in UTC: what asctime says, which would
-   say it in a static buffer. */
-static const char *mbox_date(char text[40]) {
-    char rfc[40];
-    mail_buf b = mail_buf_on(rfc, sizeof rfc - 1);
-    int zone;
-    mail_date(&b, sys_time(NULL, &zone), 0);      /* Thu, 01 Jan 2026 ... */
-    rfc[b.n] = 0;
-    snprintf(text, 40, "%.3s %.3s %c%c %.8s %.4s\n", rfc, rfc + 8,
-             rfc[5] == '0' ? ' ' : rfc[5], rfc[6], rfc + 17, rfc + 12);
-    return text;
-}
-
-static mail_err place_begin(place *p) {
-    char host[100] = "localhost", date[40];
-    uint32_t r;
-    int fd, zone;
-    p->size = p->wire = 0;
-    p->bol = 1;
-    memset(&p->lf, 0, sizeof p->lf);
-    if (p->kind == '-') p->f = tmpfile();
-    else if (p->kind == 'm') {
-        p->f = fopen(p->into, "a");
-        if (p->f && fseek(p->f, 0, SEEK_END) == 0) {   /* for ftell */
-            p->start = ftell(p->f);
-            fprintf(p->f, "From MAILER-DAEMON %s", mbox_date(date));
-        }
-    } else {
-        gethostname(host, sizeof host - 1);
-        sys_random(NULL, &r, sizeof r);
-        snprintf(p->tmp, sizeof p->tmp, "tmp/%lld.%ldR%08lx.%s",
-                 (long long)sys_time(NULL, &zone), (long)getpid(),
-                 (unsigned long)r, strchr(host, '/') ? "localhost" : host);
-        fd = openat(p->dir, p->tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
-        p->f = fd >= 0 ? fdopen(fd, "w") : NULL;
-    }
-    return p->f ? MAIL_ERR_OK : errno_err();
-}
-
-/* mbox: a line that could be taken for the next message gets a ">". */
-static void place_mbox(place *p, const char *s, size_t n) {
-    while (n) {
-        const char *lf = memchr(s, '\n', n);
-        size_t k = lf ? (size_t)(lf - s) + 1 : n, q = 0;
-        if (p->bol) {
-            while (q < k && s[q] == '>') q++;
-            if (k - q >= 5 && memcmp(s + q, "From ", 5) == 0)
-                fputc('>', p->f);
-        }
-        fwrite(s, 1, k, p->f);
-        p->bol = lf != NULL;
-        s += k;
-        n -= k;
-    }
-}
-
-static mail_err place_text(void *ctx, mail_str text) {
-    place *p = ctx;
-    char buf[4100];
-    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);
-    while (!e && text.n) {
+/* Standard output gets whole messages. */
+static mail_err output_text(void *ctx, int64_t number, mail_str text) {
+    fetch_cli *o = ctx;
+    char lf[4096 + 1];
+    (void)number;
+    if (o->spool == NULL) o->spool = tmpfile();
+    while (o->spool && text.n) {
         size_t k = text.n < 4096 ? text.n : 4096;
-        size_t n = mail_to_lf_feed(&p->lf, text.p, k, buf);
-        if (p->kind == 'm') place_mbox(p, buf, n);
-        else fwrite(buf, 1, n, p->f);
-        p->size += (int64_t)n;
-        p->wire += (int64_t)k;
+        fwrite(lf, 1, mail_to_lf_feed(&o->lf, text.p, k, lf), o->spool);
         text = mail_sn(text.p + k, text.n - k);
-        if (ferror(p->f)) e = errno_err();
     }
-    return e;
+    return o->spool == NULL || ferror(o->spool) ? errno_err() : MAIL_ERR_OK;
 }
 
-static mail_err place_maildir(place *p) {
-    char to[2 * MAIL_NAME_SIZE];
-    int e = fflush(p->f) || fsync_full(fileno(p->f)), fd;
-    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
-             (long long)p->size, (long long)p->wire);
-    e |= fclose(p->f);
-    p->f = NULL;
-    if (e || renameat(p->dir, p->tmp, p->dir, to)) {
-        mail_err err = errno_err();
-        unlinkat(p->dir, p->tmp, 0);
-        return err;
-    }
-    fd = openat(p->dir, "new", O_RDONLY | O_DIRECTORY);
-    e = fd < 0 || fsync_full(fd);
-    if (fd >= 0) close(fd);
-    return e ? errno_err() : MAIL_ERR_OK;
-}
-
-static mail_err place_output(place *p) {
+static mail_err output_store(void *ctx, int64_t number) {
+    fetch_cli *o = ctx;
     char buf[4096];
     size_t n;
-    rewind(p->f);
-    while ((n = fread(buf, 1, sizeof buf, p->f)) > 0)
+    int bad;
+    (void)number;
+    if (o->spool == NULL) return MAIL_ERR_OK;           /* an empty one */
+    fwrite(buf, 1, mail_to_lf_end(&o->lf, buf), o->spool);
+    rewind(o->spool);
+    while ((n = fread(buf, 1, sizeof buf, o->spool)) > 0)
         fwrite(buf, 1, n, stdout);
-    n = (size_t)ferror(p->f);
-    fclose(p->f);
-    p->f = NULL;
+    bad = ferror(o->spool);
+    fclose(o->spool);
+    o->spool = NULL;
     /* A pipe cannot be made durable; a file can, and is. */
-    if (fflush(stdout) || n || (fsync(1) && errno != EINVAL &&
-                                errno != ENOTSUP && errno != EROFS))
+    if (fflush(stdout) || bad || (fsync(1) && errno != EINVAL &&
+                                  errno != ENOTSUP && errno != EROFS))
         return MAIL_ERR_IO;
     return MAIL_ERR_OK;
 }
 
-/* A message that broke off leaves nothing behind. */
-static void place_drop(place *p) {
-    if (p->f == NULL) return;
-    fclose(p->f);            /* first: it may still write what it holds */
-    p->f = NULL;
-    if (p->kind == 'm' && truncate(p->into, (off_t)p->start))
-        fprintf(stderr, "mail fetch: %s ends with half a message\n", p->into);
-    if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
+/* One line, which is written again ten times a second. */
+static void fetch_progress(void *ctx, const mail_result *r) {
+    fetch_cli *o = ctx;
+    int64_t now = sys_clock(NULL);
+    if (now < o->shown + 100) return;
+    o->shown = now;
+    fprintf(stderr, "\r%lld of %lld messages, %lld KiB ", (long long)r->done,
+            (long long)r->count, (long long)r->octets / 1024);
 }
 
-/* The names of a new mbox, Maildir and ledger, durable once. */
-static mail_err place_settle(place *p) {
-    const char *of[2];
-    size_t i;
-    of[0] = p->kind == '-' ? NULL : p->into;
-    of[1] = p->ledger ? p->ledger_path : NULL;
-    for (i = 0; i < 2; i++) {
-        char dir[1024];
-        const char *slash = of[i] ? strrchr(of[i], '/') : NULL;
-        int fd, bad;
-        if (of[i] == NULL) continue;
-        mail_copy(dir, sizeof dir, slash ? mail_sn(of[i], (size_t)(slash -
-                  of[i]) + 1) : mail_s("."));
-        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        bad = fd < 0 || fsync_full(fd);
-        if (fd >= 0) close(fd);
-        if (bad) return errno_err();
-    }
-    p->settled = 1;
-    return MAIL_ERR_OK;
+static int fetch_tell(const fetch_cli *o, const mail_result *r) {
+    if (o->shown) fprintf(stderr, "\r%60s\r", "");
+    peer_tell("fetch", r);
+    if (r->count >= 0)
+        fprintf(o->o.into ? stdout : stderr, "%lld of %lld messages fetched, "
+                "%lld removed there%s\n", (long long)r->done,
+                (long long)r->count, (long long)r->removed,
+                r->skipped ? ", some refused" : "");
+    return r->err || r->skipped ? 1 : 0;
 }
 
-static mail_err place_store(void *ctx, int64_t number) {
-    place *p = ctx;
-    char last[1];
-    mail_err e = p->f ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
-    if (e) return e;
-    if (mail_to_lf_end(&p->lf, last)) fputc('\r', p->f);
-    if (p->kind == 'd') e = place_maildir(p);
-    else if (p->kind == '-') e = place_output(p);
-    else {
-        fputc('\n', p->f);
-        if (fflush(p->f) || fsync_full(fileno(p->f))) e = errno_err();
-        if (e) place_drop(p);           /* or the next run has it twice */
-        else fclose(p->f);
-        p->f = NULL;
+static int fetch_check(fetch_cli *o) {
+    if (o->c.peer.user == NULL)
+        return usage_error("fetch", "whose mail? give", "--user");
+    if (o->o.keep && o->del)
+        return usage_error("fetch", "choose one of", "--keep, --delete");
+    if (o->leave_days == 0 || o->leave_days > 36500)
+        return usage_error("fetch", "1 to 36500 is wanted for",
+                           "--leave-days");
+    if (o->leave_days > 0 && o->del)
+        return usage_error("fetch", "choose one of",
+                           "--leave-days, --delete");
+    if (o->leave_days > 0) {
+        o->o.keep = 1;
+        o->o.leave_days = (int)o->leave_days;
     }
-    if (!e && !p->settled) e = place_settle(p);
-    if (!e) e = ledger_add(p, number);
-    if (!e) p->stored++;
-    if (p->progress) fprintf(stderr, "\r%lld fetched",
-                             (long long)p->stored);
-    return e;
-}
-
-static int place_open(place *p) {
-    static const char *const subs[] = { "tmp", "new", "cur" };
-    mail_str s = mail_s(p->into);
-    size_t i;
-    p->kind = strcmp(p->into, "-") == 0 ? '-' :
-              s.n > 5 && mail_ieq(mail_sn(s.p + s.n - 5, 5),
-                                  mail_s(".mbox")) ? 'm' : 'd';
-    p->dir = -1;
-    if (p->kind != 'd') return 1;
-    if (mkdir(p->into, 0700) == 0 || errno == EEXIST)
-        p->dir = open(p->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (i = 0; i < 3 && p->dir >= 0; i++) mkdirat(p->dir, subs[i], 0700);
-    if (p->dir < 0 || fsync_full(p->dir)) {
-        fprintf(stderr, "mail fetch: --into %s: %s; name a Maildir, a FILE"
-                ".mbox, or -\n", p->into, strerror(errno));
-        return 0;
+    if (strcmp(o->o.into, "-") == 0) {
+        o->o.into = NULL;
+        o->o.text = output_text;
+        o->o.store = output_store;
     }
-    return 1;
-}
-
-static void place_free(place *p) {
-    size_t i;
-    place_drop(p);
-    for (i = 0; i < p->nknown; i++) free(p->known[i]);
-    for (i = 0; i < p->nuids; i++) free(p->uids[i].uid);
-    free(p->known);
-    free(p->uids);
-    if (p->ledger) fclose(p->ledger);
-    if (p->dir >= 0 && p->kind == 'd') close(p->dir);
-}
-
-typedef struct fetch_cli {
-    client_tls tls;
-    const char *server, *user, *into, *ledger, *password_file;
-    int64_t max_size;
-    int keep, del, apop, unsealed, allow_plain, verbose;
-} fetch_cli;
-
-static int fetch_tell(const fetcher *g, const place *p) {
-    const mail_fetcher *f = &g->f;
-    if (p->progress) fputc('\n', stderr);
-    if (f->err == MAIL_ERR_UNABLE && f->failed == MAIL_FETCH_UIDL)
-        fprintf(stderr, "mail fetch: the server has no UIDL, so keep mode "
-                "cannot know what is new: use --delete\n");
-    else if (f->err) {
-        fprintf(stderr, "mail fetch: %s", mail_err_text(f->err));
-        if (f->words[0]) fputs(": ", stderr);
-        show_safe(stderr, mail_s(f->words), 400);
-        fputc('\n', stderr);
-        client_hint(f->err, f->words);
-        if (f->failed == MAIL_FETCH_LOGIN) return 1;
-    }
-    fprintf(p->kind == '-' ? stderr : stdout,
-            "%lld of %lld messages fetched, %lld removed there%s\n",
-            (long long)f->taken, (long long)f->count,
-            f->err == MAIL_ERR_OK ? (long long)f->removed : 0,
-            f->skipped ? ", some refused" : "");
-    return f->err || f->skipped ? 1 : 0;
-}
-
-static int fetch_go(fetch_cli *o, place *p, const char *password) {
-    static fetcher g;
-    static unsigned char seen[25000];            /* 100,000 messages */
-    char nonce[NONCE_SIZE];
-    mail_fetcher_opts f;
-    int fd, local = 0, e;
-    memset(&g, 0, sizeof g);
-    memset(&f, 0, sizeof f);
-    f.pop3.user = o->user;
-    f.pop3.password = password;
-    f.pop3.apop = o->apop;
-    if (o->verbose) f.pop3.watch = client_watch;
-    f.keep = o->keep;
-    f.max_size = o->max_size;
-    f.ledger = p->ledger != NULL;
-    f.seen = seen;
-    f.seen_size = sizeof seen;
-    fd = client_connect(o->server, o->unsealed, &local);
-    if (fd < 0) return 1;
-    if (!client_tls_read(&o->tls, o->server, local)) {
-        close(fd);
-        return 1;
-    }
-    f.pop3.tls = o->tls.mode;
-    f.pop3.nonce = nonce_make(nonce);
-    f.pop3.plaintext_ok = local || o->allow_plain;
-    if (fetcher_init(&g, f)) {
-        fprintf(stderr, "mail fetch: --user or the password has control "
-                "characters or is too long\n");
-        close(fd);
-        return 1;
-    }
-    g.have = place_have;
-    g.text = place_text;
-    g.store = place_store;
-    g.ctx = p;
-    client_run(&g.a, &o->tls, fd);
-    client_tls_free(&o->tls);
-    close(fd);
-    e = fetch_tell(&g, p);
-    if (!g.f.err && p->ledger) ledger_trim(p);
-    return e;
+    return peer_check(&o->c, "fetch");
 }
 
 static int cmd_fetch(int argc, char **argv) {
     static fetch_cli o;
-    static place p;
-    static char account[300];
-    char password[256] = "", ledger[1024];
+    mail_result r;
     const opt opts[] = {
-        { "server", OPT_TEXT, &o.server,
+        { "server", OPT_TEXT, &o.c.peer.server,
           "HOST:PORT: the receiver's mail server (127.0.0.1:2110)" },
-        { "user", OPT_TEXT, &o.user, "U: whose mail" },
+        { "user", OPT_TEXT, &o.c.peer.user, "U: whose mail" },
         { "delete", OPT_FLAG, &o.del,
           ": fetched mail is removed there (default)" },
-        { "keep", OPT_FLAG, &o.keep,
+        { "keep", OPT_FLAG, &o.o.keep,
           ": it stays there; each message is fetched once" },
-        { "into", OPT_TEXT, &o.into,
+        { "leave-days", OPT_NUMBER, &o.leave_days,
+          "N: it stays for N days after it was fetched" },
+        { "into", OPT_TEXT, &o.o.into,
           "MAILDIR|FILE.mbox|-: where to (./Maildir)" },
-        { "ledger", OPT_TEXT, &o.ledger,
+        { "ledger", OPT_TEXT, &o.o.ledger,
           "FILE: the UIDs that are here already (INTO.uidl)" },
-        { "max-size", OPT_NUMBER, &o.max_size,
+        { "max-size", OPT_NUMBER, &o.o.max_size,
           "N: octets a message may have (50m)" },
-        { "apop", OPT_FLAG, &o.apop, ": log in without the password in "
+        { "apop", OPT_FLAG, &o.o.apop, ": log in without the password in "
           "clear" },
-        { "password-file", OPT_TEXT, &o.password_file,
-          "FILE: its first line" },
-        CLIENT_OPTIONS(o),
+        PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
     memset(&o, 0, sizeof o);
-    memset(&p, 0, sizeof p);
-    o.server = "127.0.0.1:2110";
-    o.into = "./Maildir";
+    o.o.into = "./Maildir";
+    o.leave_days = -1;
     e = opts_read("fetch", opts, argc, argv, NULL);
     if (e < 0) {
         printf("mail fetch: take the mail out of a mailbox (POP3)\n");
@@ -7647,30 +8745,19 @@ static int cmd_fetch(int argc, char **argv) {
                "prompt.\n");
         return 0;
     }
+    if (!e) e = fetch_check(&o);
     if (e) return e;
-    if (o.user == NULL) return usage_error("fetch", "whose mail? give",
-                                           "--user");
-    if (o.keep && o.del) return usage_error("fetch", "choose one of",
-                                            "--keep, --delete");
-    e = client_tls_usage(&o.tls, "fetch");
-    if (e) return e;
-    snprintf(account, sizeof account, "%s@%s", o.user, o.server);
-    snprintf(ledger, sizeof ledger, "%s.uidl", o.into);
-    p.into = o.into;
-    p.account = account;
-    p.progress = isatty(2) && !o.verbose;
     umask(077);
-    if (mail_has_control(mail_s(account)) || strchr(account, ' '))
-        return usage_error("fetch", "no user:", o.user);
-    if (!get_password(o.password_file, password, sizeof password)) return 1;
-    e = !place_open(&p);
-    /* On standard output there is nothing to remember, unless asked to. */
-    if (!e && (o.ledger || p.kind != '-') &&
-        !ledger_open(&p, o.ledger ? o.ledger : ledger)) e = 1;
-    if (!e) e = fetch_go(&o, &p, password);
-    mail_wipe(password, sizeof password);
-    place_free(&p);
-    return e;
+    if (!get_password(o.c.password_file, o.c.password, sizeof o.c.password))
+        return 1;
+    o.c.peer.password = o.c.password;
+    o.o.peer = o.c.peer;
+    o.o.ctx = &o;
+    if (isatty(2) && !o.c.verbose) o.o.progress = fetch_progress;
+    mail_fetch(o.o, &r);
+    mail_wipe(o.c.password, sizeof o.c.password);
+    if (o.spool) fclose(o.spool);
+    return fetch_tell(&o, &r);
 }
 
 /* --- mail bench ----------------------------------------------------------- */
@@ -7843,6 +8930,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     { "demo",   cmd_demo,   "one message, four programs, no network" },
+    { "view",   cmd_view,   "look at a trace of mail serve" },
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
     { "send",   cmd_send,   "send a message" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },

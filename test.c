@@ -53,10 +53,22 @@ static void *test_alloc(void *p, size_t n, size_t zeros) {
     return zeros ? calloc(1, zeros) : realloc(p, n);
 }
 
+/* What mail.c is about to do, and a crash may come before: at step ends, the
+   process does. */
+static struct { long ends, n; char log[4096]; } t_steps;
+
+static void test_step(const char *what) {
+    size_t n = strlen(t_steps.log);
+    if (++t_steps.n == t_steps.ends) _exit(9);
+    snprintf(t_steps.log + n, sizeof t_steps.log - n, "%s, ", what);
+}
+
+#ifdef MAIL_NO_SYNCFS
 static char *test_copy(const char *s) {
     char *p = (char *)test_alloc(NULL, strlen(s) + 1, 0);
     return p ? strcpy(p, s) : NULL;
 }
+#endif
 #endif
 
 /* ==== [CHECK] the smallest framework ===================================== */
@@ -3922,7 +3934,6 @@ static void test_msg_folding(void) {
         s.n = 0;
         t_addf(&s, "x");
         while (n--) t_addf(&s, "%s", chunks[t_random(6)]);
-        if (s.p[s.n - 1] == ' ') t_addf(&s, ".");  /* else encoded-words */
         memset(&m, 0, sizeof m);
         m.from = "a@b";
         m.subject = s.p;
@@ -4041,457 +4052,11 @@ static void test_msg_bad_utf8(void) {
         CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
     }
     m.subject = "s";
-    m.from = "\xc3\xb6@b";                           /* RFC 6532 */
-    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
-    m.from = "a@b";
-    m.to = "\xed\x95 <a@b>";
+    m.from = "\xc3\xb6@b";
     CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
-}
-
-/* What is asked of a list of addresses: the one before "|", what mail_addr
-   reads of it, what is written of it. RFC 5322 A.1, A.5, A.6. */
-static const char *const t_lists[] = {
-    "John Doe <jdoe@machine.example>",
-        "John Doe|<jdoe@machine.example>", "John Doe <jdoe@machine.example>",
-    "\"Joe Q. Public\" <john.q.public@example.com>, <boss@nil.test>",
-        "Joe Q. Public|<john.q.public@example.com> |<boss@nil.test>",
-        "\"Joe Q. Public\" <john.q.public@example.com>, boss@nil.test",
-    "A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;",
-        "A Group: Ed Jones|<c@a.test> |<joe@where.test> "
-        "John|<jdoe@one.test> ;",
-        "A Group: Ed Jones <c@a.test>, joe@where.test, John <jdoe@one.test>;",
-    "Undisclosed recipients:;", "Undisclosed recipients: ;",
-        "Undisclosed recipients:;",
-    "Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>",
-        "Pete|<pete@silly.test>", "Pete <pete@silly.test>",
-    "Chris Jones <c@(Chris's host.)public.example>,\r\n         joe@example.org"
-        ",\r\n  John <jdoe@one.test> (my dear friend); (the end of the group)",
-        "Chris Jones|<c@public.example> |<joe@example.org> "
-        "John|<jdoe@one.test> ;", NULL,
-    "Joe Q. Public <john.q.public@example.com>",
-        "Joe Q. Public|<john.q.public@example.com>",
-        "\"Joe Q. Public\" <john.q.public@example.com>",
-    "Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example",
-        "Mary Smith|<mary@example.net> |<jdoe@test.example>",
-        "Mary Smith <mary@example.net>, jdoe@test.example",
-    "al@a.example (Al \"x\")", "Al x|<al@a.example>",
-        "Al x <al@a.example>",
-    "\"a b\"@c.example", "|<\"a b\"@c.example>", "\"a b\"@c.example",
-    "x@[127.0.0.1], y@[IPv6:::1]", "|<x@[127.0.0.1]> |<y@[IPv6:::1]>",
-        "x@[127.0.0.1], y@[IPv6:::1]",
-    "a b@c", "!a b@c", NULL,
-    "\"user\"@example.com(x)evil.com", "!\"user\"@example.com(x)evil.com",
-        NULL,
-    "<a@b> c", "!<a@b> c", NULL,
-    "A <a@b", "!A <a@b", NULL,
-    "<>", "!<>", NULL,
-    "A <a@b>, oops, c@d", "A|<a@b> !oops |<c@d>", NULL,
-    "\"never closed <a@b>, c@d", "!\"never closed <a@b>, c@d", NULL,
-    "(never closed <a@b>, c@d", "", NULL,
-    ":a@b;", "!: |<a@b> ;", NULL,
-    "a@b; c@d", "|<a@b> ; |<c@d>", NULL,
-    "", "", NULL,
-    " , ,\t", "", NULL
-};
-
-static void t_list_read(mail_str list, t_text *to) {
-    char path[MAIL_PATH_SIZE], name[200];
-    mail_addr a;
-    to->n = 0;
-    t_add(to, mail_s(""));
-    while (mail_addr_next(&list, &a)) {
-        mail_buf p = mail_buf_on(path, sizeof path);
-        mail_buf n = mail_buf_on(name, sizeof name);
-        if (to->n) t_addf(to, " ");
-        if (a.kind == MAIL_ADDR_END) t_addf(to, ";");
-        if (a.err) t_addf(to, "!%.*s", MAIL_ARG(a.name));
-        if (a.err || a.kind == MAIL_ADDR_END) {
-            if (a.kind == MAIL_ADDR_GROUP) t_addf(to, ":");
-            continue;
-        }
-        mail__phrase(a.name, &n);
-        t_add(to, mail_buf_str(&n));
-        mail_path_write(&p, &a.path);
-        if (a.kind == MAIL_ADDR_GROUP) t_addf(to, ":");
-        else t_addf(to, "|%.*s", MAIL_ARG(mail_buf_str(&p)));
-    }
-}
-
-/* Memory of its exact size, cut at every octet: no more is read. */
-static void test_msg_addresses(void) {
-    t_text got = {NULL, 0, 0};
-    char out[2048];
-    size_t i, cut;
-    for (i = 0; i < T_COUNT(t_lists); i += 3) {
-        size_t n = strlen(t_lists[i]);
-        mail_buf b = mail_buf_on(out, sizeof out - 1);
-        mail_compose m;
-        mail_err e;
-        for (cut = 0; cut <= n; cut++) {
-            char *p = t_copy(t_lists[i], cut);
-            t_list_read(mail_sn(p, cut), &got);
-            free(p);
-        }
-        CHECK_STR(t_str(&got), t_lists[i + 1]);
-        if (t_lists[i + 2] == NULL) continue;
-        memset(&m, 0, sizeof m);
-        m.from = t_lists[i];
-        e = mail_compose_head(&b, &m);
-        CHECK(e == MAIL_ERR_OK);
-        out[b.n] = 0;
-        t_field(mail_buf_str(&b), "From: ", &got);
-        CHECK_STR(t_str(&got), t_lists[i + 2]);
-    }
-    t_free(&got);
-}
-
-/* Names that need quotes, encoded-words, a fold; and never a split line. */
-static void test_msg_names(void) {
-    static const char from[] =
-        "\"Al \\\"the\\\\ one\\\"\" <a@b>, \xed\x95\x9c\xea\xb8\x80 <k@b>, "
-        "\"=?UTF-8?B?eA==?=\" <w@b>, \"a  b\" <s@b>, "
-        "A name of so many words that it does not stand in quotes any more "
-        "<l@b>";
-    char out[2048];
-    mail_buf b = mail_buf_on(out, sizeof out - 1);
-    mail_compose m;
-    memset(&m, 0, sizeof m);
-    m.from = from;
-    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_OK);
-    CHECK(t_longest(mail_buf_str(&b)) <= 78);
-    out[b.n] = 0;
-    CHECK_STR(mail_sn(out, (size_t)(strstr(out, "Date:") - out)),
-        "From: \"Al \\\"the\\\\ one\\\"\" <a@b>, =?UTF-8?B?7ZWc6riA?= <k@b>,\r\n"
-        " =?UTF-8?B?PT9VVEYtOD9CP2VBPT0/PQ==?= <w@b>, \"a  b\" <s@b>,\r\n"
-        " =?UTF-8?B?QSBuYW1lIG9mIHNvIG1hbnkgd29yZHMgdGhhdCBpdCBkb2VzIG5vdCBz"
-        "dGFu?=\r\n =?UTF-8?B?ZCBpbiBxdW90ZXMgYW55IG1vcmU=?= <l@b>\r\n");
-}
-
-/* --- [QP], [MIME] --------------------------------------------------------- */
-
-/* What is encoded, as text (CRLF is a line end) or as octets, and its code. */
-static const struct { const char *plain; int lines; const char *code; }
-t_qp[] = {
-    { "a=b", 1, "a=3Db" },
-    { "\xed\x95\x9c\r\nx", 1, "=ED=95=9C\r\nx" },
-    { "one \r\ntwo\t\r\n", 1, "one=20\r\ntwo=09\r\n" },
-    { "end ", 1, "end=20" }, { "a\rb\nc\r", 1, "a=0Db=0Ac=0D" },
-    { "a \rb", 1, "a=20=0Db" }, { "a\r\r\nb", 1, "a=0D\r\nb" },
-    { "a\r\nb", 0, "a=0D=0Ab" }, { "a \r\n", 0, "a =0D=0A" },
-    { "\x7f\x1b", 1, "=7F=1B" },
-    { "0123456789012345678901234567890123456789012345678901234567890123456789"
-      "01234567", 1,
-      "0123456789012345678901234567890123456789012345678901234567890123456789"
-      "01234=\r\n567" },
-    { "0123456789012345678901234567890123456789012345678901234567890123456789"
-      "01 \xc3\xb6", 1,
-      "0123456789012345678901234567890123456789012345678901234567890123456789"
-      "01 =\r\n=C3=B6" }
-};
-
-/* In any pieces the same; into memory of the size that is promised. */
-static void t_encode(mail_encode e, mail_str plain, t_text *code) {
-    size_t at, n;
-    code->n = 0;
-    t_add(code, mail_s(""));
-    for (at = 0; at < plain.n; at += n) {
-        mail_buf b;
-        n = 1 + t_random(100);
-        if (n > plain.n - at) n = plain.n - at;
-        b = mail_buf_on((char *)t_alloc(MAIL_ENCODE_SIZE(n)),
-                        MAIL_ENCODE_SIZE(n));
-        mail_encode_add(&e, mail_sn(plain.p + at, n), &b);
-        if (at + n == plain.n) mail_encode_end(&e, &b);
-        CHECK(!b.full);
-        t_add(code, mail_buf_str(&b));
-        free(b.p);
-    }
-}
-
-static void test_qp_encode(void) {
-    t_text code = {NULL, 0, 0};
-    size_t i, k;
-    for (i = 0; i < T_COUNT(t_qp); i++) {
-        mail_encode e;
-        memset(&e, 0, sizeof e);
-        e.coding = MAIL_CODING_QP;
-        e.lines = t_qp[i].lines;
-        for (k = 0; k < 20; k++) {
-            t_encode(e, mail_s(t_qp[i].plain), &code);
-            CHECK_STR(t_str(&code), t_qp[i].code);
-        }
-    }
-    t_free(&code);
-}
-
-/* The letter that m makes, in pieces; its size is what was promised. */
-static mail_err t_written(const mail_compose *m, t_text *to) {
-    static char room[32768];
-    static mail_letter l;
-    mail_err e = mail_letter_init(&l, m, mail_buf_on(room, sizeof room));
-    int64_t n;
-    to->n = 0;
-    t_add(to, mail_s(""));
-    if (e) {
-        CHECK(l.why[0] && e == l.err);
-        t_addf(to, "%s", l.why);
-        return e;
-    }
-    do {
-        size_t cap = 1 + t_random(t_random(4) ? 40 : 5000);
-        char *p = (char *)t_alloc(cap);
-        n = mail_letter_read(&l, p, cap);
-        if (n > 0) t_add(to, mail_sn(p, (size_t)n));
-        free(p);
-    } while (n > 0);
-    CHECK(n == 0 || (l.err && l.why[0]));
-    if (n == 0) CHECK((int64_t)to->n == l.size);
-    if (n == 0) CHECK(mail_letter_read(&l, room, 1) == 0);
-    if (n < 0) t_addf(to, "%s", l.why);
-    return l.err;
-}
-
-static mail_compose t_letter_of(const char *text) {
-    mail_compose m;
-    memset(&m, 0, sizeof m);
-    m.from = "al@a.example";
-    if (text) m.text.text = mail_s(text);
-    return m;
-}
-
-#define T_LETTER "From: al@a.example\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
-#define T_MIME T_LETTER "MIME-Version: 1.0\r\n"
-
-/* ASCII needs no MIME. Any line end is CRLF, and the last line has one. */
-static void test_letter_plain(void) {
-    t_text t = {NULL, 0, 0};
-    mail_compose m = t_letter_of("Hi Bob,\nhow\rare\r\nyou?");
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_LETTER "\r\nHi Bob,\r\nhow\r\nare\r\nyou?\r\n");
-    m = t_letter_of("");
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_LETTER "\r\n");
-    m = t_letter_of(NULL);
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_LETTER "\r\n");
-    m = t_letter_of("Mit vielen lieben Gr\xc3\xbc\xc3\x9f" "en\n");
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_MIME "Content-Type: text/plain; charset=UTF-8\r\n"
-        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-        "Mit vielen lieben Gr=C3=BC=C3=9Fen\r\n");
-    m = t_letter_of("\xed\x95\x9c\xea\xb8\x80");      /* Korean: base64 */
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_MIME "Content-Type: text/plain; charset=UTF-8\r\n"
-        "Content-Transfer-Encoding: base64\r\n\r\n7ZWc6riADQo=\r\n");
-    t_free(&t);
-}
-
-/* text and HTML; both, and files. A part ends where its octets end. */
-static void test_letter_parts(void) {
-    t_text t = {NULL, 0, 0};
-    mail_compose m = t_letter_of("hi");
-    mail_file f[2];
-    m.html.text = mail_s("<p>hi");
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_MIME "Content-Type: multipart/alternative;\r\n"
-        " boundary=\"=_4c9dbe8de1ceb09856cdd7db_2\"\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_2\r\n"
-        "Content-Type: text/plain; charset=UTF-8\r\n"
-        "Content-Transfer-Encoding: 7bit\r\n\r\nhi\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_2\r\n"
-        "Content-Type: text/html; charset=UTF-8\r\n"
-        "Content-Transfer-Encoding: 7bit\r\n\r\n<p>hi\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_2--\r\n");
-    memset(f, 0, sizeof f);
-    f[0].name = "a.txt";
-    f[0].type = "text/plain";
-    f[0].from.text = mail_s("no end");
-    f[1].name = "\xed\x95\x9c.png";
-    f[1].type = "image/png";
-    f[1].from.text = mail_sn("\x89PNG\0", 5);
-    m.files = f;
-    m.nfiles = 2;
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK(t_contains(t_str(&t), "\r\n\r\n--=_4c9dbe8de1ceb09856cdd7db_1\r\n"
-        "Content-Type: multipart/alternative;\r\n"
-        " boundary=\"=_4c9dbe8de1ceb09856cdd7db_2\"\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_2\r\nContent-Type: text/plain"));
-    CHECK(t_contains(t_str(&t), "<p>hi\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_2--\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_1\r\n"
-        "Content-Type: text/plain; charset=UTF-8\r\n"
-        "Content-Disposition: attachment;\r\n filename=\"a.txt\"\r\n"
-        "Content-Transfer-Encoding: 7bit\r\n\r\nno end\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_1\r\nContent-Type: image/png\r\n"
-        "Content-Disposition: attachment;\r\n"
-        " filename*0*=UTF-8''%ED%95%9C.png\r\n"
-        "Content-Transfer-Encoding: base64\r\n\r\niVBORwA=\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_1--\r\n"));
-    m = t_letter_of(NULL);
-    m.files = f;
-    m.nfiles = 1;
-    CHECK(t_written(&m, &t) == MAIL_ERR_OK);
-    CHECK_STR(t_str(&t), T_MIME "Content-Type: multipart/mixed;\r\n"
-        " boundary=\"=_4c9dbe8de1ceb09856cdd7db_1\"\r\n\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_1\r\n"
-        "Content-Type: text/plain; charset=UTF-8\r\n"
-        "Content-Disposition: attachment;\r\n filename=\"a.txt\"\r\n"
-        "Content-Transfer-Encoding: 7bit\r\n\r\nno end\r\n"
-        "--=_4c9dbe8de1ceb09856cdd7db_1--\r\n");
-    t_free(&t);
-}
-
-/* Only an address outside ASCII makes a letter that needs SMTPUTF8. */
-static void test_letter_utf8(void) {
-    static char room[4096];
-    static mail_letter l;
-    mail_compose m = t_letter_of("\xed\x95\x9c");
-    m.from = m.subject = "\xed\x95\x9c <al@a.example>";
-    mail_letter_init(&l, &m, mail_buf_on(room, sizeof room));
-    CHECK(!l.err && !l.utf8);
-    m.to = "G: \xed\x95\x9c@\xec\x98\x88\xec\x8b\x9c.example;";
-    mail_letter_init(&l, &m, mail_buf_on(room, sizeof room));
-    CHECK(!l.err && l.utf8);
-    CHECK(t_contains(mail_sn(room, sizeof room), "\r\nTo: G: \xed\x95\x9c@"
-                     "\xec\x98\x88\xec\x8b\x9c.example;\r\n"));
-}
-
-/* What is refused, and the words that name it. */
-static void t_letter_no(const mail_compose *m, mail_err want,
-                        const char *why) {
-    t_text t = {NULL, 0, 0};
-    CHECK(t_written(m, &t) == want);
-    CHECK_STR(t_str(&t), why);
-    t_free(&t);
-}
-
-#define T_NO(member, value, err, why) \
-    m = t_letter_of("x"); \
-    m.member = (value); \
-    t_letter_no(&m, MAIL_ERR_##err, why)
-
-static void test_letter_refused(void) {
-    static char many[40001];
-    mail_compose m;
-    T_NO(from, NULL, MISUSE, "there is no From");
-    T_NO(from, "", SYNTAX, "From holds no address");
-    T_NO(from, "al", SYNTAX, "From holds no address: al");
-    T_NO(to, "b@c\r\nBcc: d@e", SYNTAX, "To holds a line break or another "
-         "control octet");
-    T_NO(cc, "b@c, d e@f", SYNTAX, "Cc holds no address: d e@f");
-    T_NO(subject, "\xc0\x80", SYNTAX, "Subject is not UTF-8");
-    T_NO(to, "\xff <a@b>", SYNTAX, "To is not UTF-8");
-    T_NO(message_id, "<a@b", SYNTAX, "Message-ID is not <left@right>");
-    T_NO(text.text, mail_s("a \xed\x95"), SYNTAX, "the text is not UTF-8");
-    T_NO(html.text, mail_s("\xfe"), SYNTAX, "the HTML text is not UTF-8");
-    memset(many, 'x', 40000);
-    T_NO(subject, many, TOOLONG, "the header is longer than the room for it");
-    strcpy(many + 1200, " <a@b>");
-    T_NO(to, many, TOOLONG, "To holds a name that is too long");
-}
-
-static const struct { const char *name, *type; mail_err e; const char *why; }
-t_bad_files[] = {
-    { NULL, NULL, MAIL_ERR_MISUSE, "attachment 2 () has no name" },
-    { "a\r\nX: y", NULL, MAIL_ERR_SYNTAX, "attachment 2 (a\\x0D\\x0AX: y) "
-      "has a line break, a control octet or a slash in its name" },
-    { "../../x", NULL, MAIL_ERR_SYNTAX, "attachment 2 (../../x) "
-      "has a line break, a control octet or a slash in its name" },
-    { "..\\x", NULL, MAIL_ERR_SYNTAX, "attachment 2 (..\\x) "
-      "has a line break, a control octet or a slash in its name" },
-    { "\xff", NULL, MAIL_ERR_SYNTAX,
-      "attachment 2 (\\xFF) has a name that is not UTF-8" },
-    { "a", "multipart/mixed", MAIL_ERR_SYNTAX,
-      "attachment 2 (a) has no type that an attachment can have" },
-    { "a", "message/rfc822", MAIL_ERR_SYNTAX,
-      "attachment 2 (a) has no type that an attachment can have" },
-    { "a", "text", MAIL_ERR_SYNTAX,
-      "attachment 2 (a) has no type that an attachment can have" },
-    { "a", "a/b\r\nX: y", MAIL_ERR_SYNTAX,
-      "attachment 2 (a) has no type that an attachment can have" },
-    { "a", "a/b; c=\"\n\"", MAIL_ERR_SYNTAX,
-      "attachment 2 (a) has no type that an attachment can have" }
-};
-
-static void test_letter_files_refused(void) {
-    static char longer[257];
-    mail_compose m = t_letter_of("x");
-    mail_file f[2];
-    size_t i;
-    memset(f, 0, sizeof f);
-    f[0].name = "ok";
-    m.files = f;
-    m.nfiles = 2;
-    for (i = 0; i < T_COUNT(t_bad_files); i++) {
-        f[1].name = t_bad_files[i].name;
-        f[1].type = t_bad_files[i].type;
-        t_letter_no(&m, t_bad_files[i].e, t_bad_files[i].why);
-    }
-    memset(longer, 'x', 256);
-    f[1].type = NULL;
-    f[1].name = longer;
-    t_letter_no(&m, MAIL_ERR_TOOLONG, "attachment 2 ("
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...) has too "
-        "long a name");
-}
-
-/* A disk that gives as much as it likes, fails at the call fail, and has
-   another content from the call change on. */
-typedef struct t_slow_file {
-    mail_str text;
-    int calls, fail, change;
-} t_slow_file;
-
-static int64_t t_slow_read(void *ctx, int64_t at, char *p, size_t n) {
-    t_slow_file *d = (t_slow_file *)ctx;
-    size_t left = d->text.n - (size_t)at;
-    d->calls++;
-    if (d->calls == d->fail) return -1;
-    if (n > left) n = left;
-    if (n > 1) n = 1 + t_random((unsigned)n);
-    if (n) memcpy(p, d->text.p + at, n);
-    if (n && d->change && d->calls >= d->change) p[0] = '\xff';
-    return (int64_t)n;
-}
-
-static void test_letter_disk(void) {
-    static char text[6000];
-    t_text want = {NULL, 0, 0}, got = {NULL, 0, 0};
-    mail_compose m = t_letter_of(NULL);
-    mail_file f;
-    t_slow_file d;
-    int calls, k;
-    size_t i;
-    for (i = 0; i < sizeof text; i++)
-        text[i] = i % 70 == 68 ? '\r' : i % 70 == 69 ? '\n' : 'x';
-    memset(&f, 0, sizeof f);
-    memset(&d, 0, sizeof d);
-    f.name = "a";
-    f.from.text = mail_sn(text, sizeof text);
-    m.files = &f;
-    m.nfiles = 1;
-    CHECK(t_written(&m, &want) == MAIL_ERR_OK);
-    d.text = f.from.text;
-    f.from.read = t_slow_read;
-    f.from.ctx = &d;
-    CHECK(t_written(&m, &got) == MAIL_ERR_OK);
-    CHECK_SAME(t_str(&got), t_str(&want));
-    for (calls = d.calls, k = 1; k <= calls / 2; k++) {
-        d.calls = 0;
-        d.fail = k;
-        CHECK(t_written(&m, &got) == MAIL_ERR_IO);
-        CHECK(t_contains(t_str(&got), "attachment 1 (a) cannot be read"));
-    }
-    d.fail = 0;
-    for (k = 12; k <= calls / 4; k++) {
-        d.calls = -200;                  /* while it is read a second time */
-        d.change = k - 200 + calls / 2;
-        if (t_written(&m, &got) == MAIL_ERR_IO)
-            CHECK(t_contains(t_str(&got), "attachment 1 (a) changed"));
-        else CHECK(!mail__is_8bit(t_str(&got)));
-    }
-    t_free(&want);
-    t_free(&got);
+    m.from = "a@b";
+    m.to = "\xed\x95\x9c <a@b>";
+    CHECK(mail_compose_head(&b, &m) == MAIL_ERR_SYNTAX);
 }
 
 static void test_msg_received(void) {     /* 5321-109 to 5321-113 */
@@ -5090,6 +4655,87 @@ static void test_box_to_lf(void) {
         CHECK_SAME(mail_sn(out, m), t_str(&want));
     }
     t_free(&want);
+}
+
+/* mboxrd, as its rule says it: a line of any ">" and "From " gets one more. */
+static void t_mboxrd(t_text *to, mail_str text) {
+    to->n = 0;
+    while (text.n) {
+        int open = memchr(text.p, '\n', text.n) == NULL;
+        mail_str line = mail_cut(&text, '\n'), rest = line;
+        while (rest.n && *rest.p == '>') rest = mail_sn(rest.p + 1, rest.n - 1);
+        if (rest.n >= 5 && memcmp(rest.p, "From ", 5) == 0)
+            t_add(to, mail_s(">"));
+        t_add(to, line);
+        t_add(to, mail_s(open && !line.n ? "" : "\n"));
+    }
+    t_add(to, mail_s("\n"));
+}
+
+static void test_box_mbox(void) {
+    static const char *const bits[] = { "From ", "From", ">", "\n", "F", "x",
+                                        "rom ", "Fro" };
+    char s[64], out[120];
+    t_text want = {NULL, 0, 0};
+    int round;
+    for (round = 0; round < 20000; round++) {
+        size_t n = 0, at = 0, m = 0, i;
+        unsigned cuts = t_random(4096);
+        mail_mbox t;
+        memset(&t, 0, sizeof t);
+        for (i = t_random(12); i; i--) {
+            const char *bit = bits[t_random(8)];
+            memcpy(s + n, bit, strlen(bit));
+            n += strlen(bit);
+        }
+        t_mboxrd(&want, mail_sn(s, n));
+        while (at < n) {
+            size_t k = t_piece(at, n, cuts), made;
+            char *p = t_copy(s + at, k), *o = (char *)t_alloc(k + k / 5 + 5);
+            made = mail_mbox_feed(&t, p, k, o);
+            memcpy(out + m, o, made);
+            m += made;
+            at += k;
+            free(p);
+            free(o);
+        }
+        m += mail_mbox_end(&t, out + m);
+        CHECK_SAME(mail_sn(out, m), t_str(&want));
+    }
+    t_free(&want);
+}
+
+static void test_box_mbox_from(void) {
+    char text[100];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_mbox_from(&b, 1767225600);
+    mail_mbox_from(&b, 0);
+    CHECK_SAME(mail_buf_str(&b), mail_s(
+        "From MAILER-DAEMON Thu Jan  1 00:00:00 2026\n"
+        "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n"));
+}
+
+static void test_box_ledger(void) {
+    static const char *const bad[] = {
+        "", "bob@a", "bob@a ", " u1 5", "bob@a u1 x", "bob@a u1 -5",
+        "bob@a u1 5 6", "bob@a u\t1 5", "bob@a u1 99999999999999999999"
+    };
+    char text[80];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_ledger l;
+    size_t i;
+    CHECK(mail_ledger_read(mail_s("bob@a u1 1767225600"), &l) == MAIL_ERR_OK);
+    CHECK_STR(l.account, "bob@a");
+    CHECK_STR(l.uid, "u1");
+    CHECK(l.time == 1767225600);
+    mail_ledger_write(&b, &l);
+    CHECK(mail_ledger_read(mail_s("bob@a u2"), &l) == MAIL_ERR_OK);
+    CHECK(l.time == 0);
+    mail_ledger_write(&b, &l);
+    CHECK_SAME(mail_buf_str(&b), mail_s("bob@a u1 1767225600bob@a u2"));
+    for (i = 0; i < T_COUNT(bad); i++)
+        CHECK(mail_ledger_read(mail_s(bad[i]), &l) == MAIL_ERR_SYNTAX);
+    CHECK(mail_ledger_read(mail_sn("bob@a u\0", 8), &l) == MAIL_ERR_SYNTAX);
 }
 
 /* ==== [QUEUE] ============================================================ */
@@ -7308,13 +6954,13 @@ typedef struct t_inbox {
     char known[64][72], now[64][72]; size_t nknown;
 } t_inbox;
 
-static int t_inbox_have(void *ctx, int64_t number, mail_str uid) {
+static mail_err t_inbox_have(void *ctx, int64_t number, mail_str uid) {
     t_inbox *b = (t_inbox *)ctx;
     size_t i;
     if (number <= 64) mail_copy(b->now[number - 1], 72, uid);
     for (i = 0; i < b->nknown; i++)
-        if (mail_eq(mail_s(b->known[i]), uid)) return 1;
-    return 0;
+        if (mail_eq(mail_s(b->known[i]), uid)) return MAIL_ERR_OK;
+    return MAIL_ERR_NOTFOUND;
 }
 
 static mail_err t_inbox_text(void *ctx, mail_str text) {
@@ -10937,15 +10583,15 @@ static void test_demo_is_deterministic(void) {
         steps s1, s2;
         demo_run(&d1, 1, 0, i % 2);
         demo_run(&d2, 1, chunks[i], i % 2);
-        steps_make(&s1, &d1.t);
-        steps_make(&s2, &d2.t);
+        steps_make(&s1, &d1.t, LANG_EN);
+        steps_make(&s2, &d2.t, LANG_EN);
         CHECK(s1.n == s2.n && s1.n > 30);
         for (k = 0; k < s1.n && k < s2.n; k++)
             CHECK(strcmp(s1.p[k].text, s2.p[k].text) == 0 &&
                   strcmp(s1.p[k].reply, s2.p[k].reply) == 0);
         CHECK(d1.got == d2.got && memcmp(d1.mail, d2.mail, d1.got) == 0);
-        free(s1.p);
-        free(s2.p);
+        steps_free(&s1);
+        steps_free(&s2);
         demo_free(&d1);
         demo_free(&d2);
     }
@@ -10959,6 +10605,68 @@ static void test_demo_trace_has_no_password(void) {
     for (i = 0; i < d.t.n; i++)
         CHECK(!t_contains(mail_sn(d.t.p[i].text, d.t.p[i].n), "secret"));
     demo_free(&d);
+}
+
+/* Written as lines of JSON and read again it is the same list, and any octet
+   survives it. */
+static void test_trace_json(void) {
+    static demo d;
+    static trace t;
+    trace_note n;
+    char all[256];
+    const char *why = NULL;
+    FILE *f = tmpfile();
+    steps s;
+    size_t i;
+    demo_run(&d, 1, 0, 1);
+    for (i = 0; i < 256; i++) all[i] = (char)(unsigned char)i;
+    n = d.t.p[3];
+    trace_add(&d.t, &n, mail_sn(all, 256));
+    steps_make(&s, &d.t, LANG_EN);
+    CHECK(f != NULL);
+    if (f) view_json(f, &s);
+    if (f) rewind(f);
+    CHECK(f && trace_read(&t, f, &why) == 0);
+    CHECK(t.n == d.t.n && t.nparts == d.t.nparts && t.seed == 1);
+    for (i = 0; i < t.n && i < d.t.n; i++) {
+        const trace_note *a = &d.t.p[i], *b = &t.p[i];
+        CHECK(a->ms == b->ms && a->host == b->host && a->conn == b->conn &&
+              a->role == b->role && a->kind == b->kind &&
+              strcmp(a->state, b->state) == 0 &&
+              mail_eq(mail_sn(a->text, a->n), mail_sn(b->text, b->n)));
+    }
+    if (f) fclose(f);
+    steps_free(&s);
+    trace_free(&t);
+    demo_free(&d);
+}
+
+static void test_trace_json_wrong(void) {
+    static const struct { const char *line, *why; } rows[] = {
+        { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
+        { "{\"a\":\"\\u1\"}", "no line" }, { "{\"a\":\"b}", "no line" },
+        { "{\"a\":\"\\u0100\"}", "no line" },
+        { "{\"mail.trace\":2}", "another version" },
+        { "{\"ms\":1}", "no host" },
+        { "{\"ms\":-1,\"host\":\"a\"}", "ms is no number" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":x}", "conn is no number" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"x\"}", "role" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"s\","
+          "\"kind\":\"X\"}", "unknown kind" },
+        { "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,"
+          "\"8\":1,\"9\":1}", "no line" },
+        { "{\"a name too long for one\":1}", "no line" }
+    };
+    static trace t;
+    char room[200];
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        const char *why = trace_read_line(&t, mail_s(rows[i].line),
+                                          mail_buf_on(room, sizeof room));
+        if (why == NULL || strstr(why, rows[i].why) == NULL)
+            t_fail(__LINE__, rows[i].line);
+    }
+    trace_free(&t);
 }
 
 /* --- the virtual disk itself --- */
@@ -12507,21 +12215,21 @@ static sim_place *sim_place_of(sim *s, const sim_client *c) {
     return &s->places[c->dest / 1000][c->dest % 1000];
 }
 
-static int sim_have(void *ctx, int64_t number, mail_str uid) {
+static mail_err sim_have(void *ctx, int64_t number, mail_str uid) {
     sim_client *c = (sim_client *)ctx;
     sim_place *p = sim_place_of(&sim_one, c);
     int i;
     if (number >= SIM_UIDS) {             /* more than this model can hold */
         sim_one.crowded = 1;
-        return 1;
+        return MAIL_ERR_OK;
     }
     c->now[number] = sim_hash(uid) >> 1;
     for (i = 0; i < p->nseen; i++)
         if (p->seen[i] == c->now[number]) {
             sim_one.talks[c->wire].gone[number] = 1;
-            return 1;
+            return MAIL_ERR_OK;
         }
-    return 0;
+    return MAIL_ERR_NOTFOUND;
 }
 
 static mail_err sim_text(void *ctx, mail_str text) {
@@ -14680,11 +14388,6 @@ static void t_load_path(mail_str s) {
     mail_path_read(s, &p, &rest);
 }
 
-static void t_load_list(mail_str s) {
-    mail_addr a;
-    while (mail_addr_next(&s, &a)) {}
-}
-
 static void t_load_fields(mail_str s) {
     mail_buf b = mail_buf_on((char *)t_alloc(s.n * 3 + 1000), s.n * 3 + 1000);
     mail_compose m;
@@ -14740,13 +14443,6 @@ static void test_hostile_linear(void) {
         { "path, quotes", "\"\\\"", t_load_path },
         { "path, routes", "<@a,", t_load_path },
         { "path, dots", "a.", t_load_path },
-        { "list, comments", "(", t_load_list },
-        { "list, comments closed", "()", t_load_list },
-        { "list, commas", "a@b,", t_load_list },
-        { "list, groups", "a:", t_load_list },
-        { "list, quotes", "\"\\", t_load_list },
-        { "list, angles", "<", t_load_list },
-        { "list, literals", "[", t_load_list },
         { "fields, spaces", "a ", t_load_fields },
         { "fields, a space", " ", t_load_fields },
         { "fields, 8 bits", "\303\251", t_load_fields },
@@ -15635,24 +15331,13 @@ static void t_api_addr_05(void) {
           MAIL_ERR_SYNTAX);
 }
 
-static void t_api_addr_07(void) {
-    t_text got = {NULL, 0, 0};
-    t_list_read(mail_s("G: \"a;b\" <x@y.test>, z@z.test;"), &got);
-    CHECK_STR(t_str(&got), "G: a;b|<x@y.test> |<z@z.test> ;");
-    t_free(&got);
-}
-
 static void t_api_addr_08(void) {
     char *p = (char *)t_alloc(200001);
     mail_path out;
-    mail_addr a;
-    mail_str list;
     memset(p, '(', 100000);
     memset(p + 100000, ')', 100000);
     p[200000] = 0;
     CHECK(t_api_path(p, &out) != MAIL_ERR_OK);
-    list = mail_sn(p, 200000);
-    while (mail_addr_next(&list, &a)) CHECK(a.err);
     free(p);
 }
 
@@ -15774,86 +15459,6 @@ static void t_api_body_05(void) {
     t_api_body("", ".\r\n");
 }
 
-/* What it becomes when it is composed. */
-static void t_api_composed(const char *text, const mail_file *file,
-                           t_text *out) {
-    mail_compose m = t_letter_of(text);
-    mail_file f;
-    if (file) f = *file;
-    m.files = &f;
-    m.nfiles = file != NULL;
-    CHECK(t_written(&m, out) == MAIL_ERR_OK);
-}
-
-static void t_api_body_08(void) {
-    static char longer[5001];
-    t_text t = {NULL, 0, 0};
-    memset(longer, 'x', 5000);
-    t_api_composed(longer, NULL, &t);
-    CHECK(t_longest(t_str(&t)) <= 76);
-    CHECK(t_contains(t_str(&t), "Encoding: quoted-printable"));
-    longer[998] = 0;
-    t_api_composed(longer, NULL, &t);
-    CHECK(t_longest(t_str(&t)) == 998);        /* that many may be */
-    longer[998] = 'x';
-    longer[999] = 0;
-    t_api_composed(longer, NULL, &t);
-    CHECK(t_longest(t_str(&t)) <= 76);
-    t_free(&t);
-}
-
-static void t_api_mime_01(void) {
-    t_text t = {NULL, 0, 0};
-    mail_compose m = t_letter_of("x");
-    mail_file f;
-    memset(&f, 0, sizeof f);
-    m.files = &f;
-    m.nfiles = 1;
-    f.name = "a\r\nX: y";
-    CHECK(t_written(&m, &t) == MAIL_ERR_SYNTAX);
-    f.name = "../../x";
-    CHECK(t_written(&m, &t) == MAIL_ERR_SYNTAX);
-    f.name = "a\"; x=\"y";
-    t_api_composed("x", &f, &t);
-    CHECK(t_contains(t_str(&t), "attachment;\r\n "
-                     "filename*0*=UTF-8''a%22%3B%20x%3D%22y\r\n"));
-    t_free(&t);
-}
-
-/* Content that has the very boundary: read out of a first letter. In the
-   second no line of a part is like one, wherever it stood. */
-static void t_api_mime_02(void) {
-    t_text t = {NULL, 0, 0}, line = {NULL, 0, 0}, evil = {NULL, 0, 0};
-    mail_file f;
-    size_t i;
-    mail_str rest;
-    memset(&f, 0, sizeof f);
-    f.name = "a";
-    f.from.text = mail_s("x");
-    t_api_composed("x", &f, &t);
-    t_addf(&line, "--%.27s", strstr(t.p, "boundary=\"") + 10);
-    for (i = 990; i < 1010; i++) {
-        evil.n = 0;
-        while (evil.n < i) t_addf(&evil, "y%s", evil.n % 70 ? "" : "\r\n");
-        t_addf(&evil, "\r\n%s\r\n%s--\r\n--\r\n%s\r\n", line.p, line.p,
-               line.p + 1);
-        f.from.text = t_str(&evil);
-        t_api_composed(i % 2 ? evil.p : line.p, &f, &t);
-        for (rest = t_str(&t); rest.n; ) {
-            mail_str s = mail_cut(&rest, '\n');
-            if (mail_starts(s, "--=_"))
-                CHECK(mail_starts(s, line.p) && s.n <= line.n + 4);
-            else CHECK(!t_contains(s, line.p + 2) ||
-                       t_contains(s, "boundary="));
-        }
-        CHECK(strstr(strstr(strstr(strstr(t.p, line.p) + 1, line.p) + 1,
-                            line.p) + 1, line.p) == NULL);
-    }
-    t_free(&t);
-    t_free(&line);
-    t_free(&evil);
-}
-
 /* The header goes through the same encoder as the body; and what we fold
    begins with its space. */
 static void t_api_body_07(void) {
@@ -15883,14 +15488,13 @@ static const t_api_row t_api_rows[] = {
     { "api-hdr-14", t_api_hdr_14 },
     { "api-addr-01", t_api_addr_01 }, { "api-addr-02", t_api_addr_02 },
     { "api-addr-04", t_api_addr_04 }, { "api-addr-05", t_api_addr_05 },
-    { "api-addr-07", t_api_addr_07 }, { "api-addr-08", t_api_addr_08 }, { "api-addr-10", t_api_addr_10 },
+    { "api-addr-08", t_api_addr_08 }, { "api-addr-10", t_api_addr_10 },
     { "api-smtp-01", t_api_smtp_01 }, { "api-smtp-02", t_api_smtp_02 },
     { "api-smtp-04", t_api_smtp_04 },
     { "api-pop3-01", t_api_pop3_01 }, { "api-pop3-02", t_api_pop3_02 },
     { "api-body-01", t_api_body_01 }, { "api-body-02", t_api_body_02 },
     { "api-body-04", t_api_body_04 }, { "api-body-05", t_api_body_05 },
-    { "api-body-07", t_api_body_07 }, { "api-body-08", t_api_body_08 },
-    { "api-mime-01", t_api_mime_01 }, { "api-mime-02", t_api_mime_02 },
+    { "api-body-07", t_api_body_07 },
     { "api-gen-01", mem_of_a_mail },
     { "api-gen-02", test_misuse_smtpc }
 };
@@ -15898,6 +15502,10 @@ static const t_api_row t_api_rows[] = {
 /* Rows that nothing here can meet or miss yet, and why. */
 static const struct { const char *id, *why; } t_not_yet[] = {
     { "api-hdr-10", "no header is decoded for display yet (MIME)" },
+    { "api-addr-07", "no reader of address lists and groups yet (MSG)" },
+    { "api-body-08", "no quoted-printable yet: text goes out as it came" },
+    { "api-mime-01", "no attachments yet (MIME)" },
+    { "api-mime-02", "no attachments yet (MIME)" },
     { "sc-tls-05", "no certificates in the virtual world: see .ci/interop" }
 };
 
@@ -16593,27 +16201,29 @@ static void test_machine_without_memory(void) {
             k += every ? 1 : 5;
 }
 
+static void t_ledger(ledger *l, const char *path, const char *account) {
+    memset(l, 0, sizeof *l);
+    l->fd = -1;
+    snprintf(l->path, sizeof l->path, "%s", path);
+    snprintf(l->account, sizeof l->account, "%s", account);
+}
+
 /* A ledger that is known in part only would be cut short when it is
    trimmed. */
 static void test_ledger_without_memory(void) {
-    static place p;
+    ledger l;
     long k;
-    int ok = 0, was = dup(2), null = open("/dev/null", O_WRONLY);
+    mail_err e = MAIL_ERR_NOMEM;
     t_file("build/ledger", "bob@a 1\nbob@a 2\nbob@b 3\n");
-    for (k = 1; !ok && k < 10; k++) {
-        memset(&p, 0, sizeof p);
-        p.account = "bob@a";
+    for (k = 1; e && k < 10; k++) {
+        t_ledger(&l, "build/ledger", "bob@a");
         t_heap.fails = k;
-        dup2(null, 2);
-        ok = ledger_open(&p, "build/ledger");
-        dup2(was, 2);
+        e = ledger_open(&l);
         t_heap.fails = 0;
-        CHECK(ok == (k == 5));
-        CHECK(!ok || p.nknown == 3);
-        place_free(&p);
+        CHECK(e == (k == 3 ? MAIL_ERR_OK : MAIL_ERR_NOMEM));
+        CHECK(e || l.nknown == 2);
+        ledger_free(&l);
     }
-    close(was);
-    close(null);
 }
 
 /* ==== [CLI] the program as it is called =================================== */
@@ -16805,9 +16415,21 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo serve send fetch user queue bench; do ./mail help $c; "
+    t_cli("for c in demo view serve send fetch user queue bench; do "
+          "./mail help $c; "
           "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
+    t_cli("./mail demo --mermaid | head -1", 0, "sequenceDiagram\n");
+    t_cli("./mail demo --lang ko --plain | head -1", 0, "세션. SMTP");
+    t_cli("./mail demo --lang fr", 2, "--lang is en or ko");
+    t_cli("./mail demo --full --plain", 2, "choose one of");
+    t_cli("./mail view", 2, "one FILE is wanted");
+    t_cli("./mail view build/none", 1, "build/none: No such file");
+    t_cli("for v in --full --plain --mermaid --json; do ./mail demo --json | "
+          "./mail view $v - > build/d1; ./mail demo $v | grep -v 'mail.h "
+          "demo\\|^Bob has' > build/d2; cmp build/d1 build/d2; done", 0, "");
+    t_cli("./mail demo --json | head -c 500 | ./mail view -", 1,
+          "mail view: -, line 9: no line of JSON");
 }
 
 static void test_cli_users(void) {
@@ -17017,6 +16639,7 @@ typedef struct t_tls {
 static void t_tls_begin(t_tls *t, const char *cert, const char *cafile,
                         const char *host, int verify) {
     char path[2][64];
+    const char *why;
     int i;
     t_certificates();
     memset(t, 0, sizeof *t);
@@ -17025,7 +16648,7 @@ static void t_tls_begin(t_tls *t, const char *cert, const char *cafile,
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, t->fd) == 0 &&
           socketpair(AF_UNIX, SOCK_STREAM, 0, t->fd + 2) == 0);
     for (i = 0; i < 4; i++) socket_ready(t->fd[i]);
-    t->keys[0] = tls_client_keys(path[0]);
+    t->keys[0] = tls_client_keys(path[0], &why);
     t->keys[1] = tls_server_keys(path[1], path[1]);
     CHECK(t->keys[0] && t->keys[1]);
     t->end[0] = tls_new(t->keys[0], t->fd[0], host, verify);
@@ -17675,7 +17298,7 @@ static void fuzz_subject(mail_str head, const char *want) {
     CHECK((p != NULL) == (want != NULL));
     if (p == NULL) return;
     t_field(mail_s(p), "Subject: ", &field);
-    if (!mail__needs_words(mail_s(want)))
+    if (!mail__is_8bit(mail_s(want)))
         CHECK_SAME(t_str(&field), mail_s(want));
     else {
         t_words_back(t_str(&field), &back);
@@ -17704,7 +17327,7 @@ static void fuzz_compose(char *const part[5], unsigned what) {
         return;
     }
     out[b.n] = 0;
-    CHECK(!b.full && mail_utf8_ok(mail_buf_str(&b)));
+    CHECK(!b.full && !mail__is_8bit(mail_buf_str(&b)));
     fuzz_fields(mail_buf_str(&b));
     fuzz_subject(mail_buf_str(&b), m.subject);
 }
@@ -18486,15 +18109,6 @@ static const t_test t_tests[] = {
     T(test_msg_folding),
     T_OF(test_msg_long_lines, "5322-1"),
     T(test_msg_encoded_words),
-    T(test_msg_addresses),
-    T(test_msg_names),
-    T(test_qp_encode),
-    T(test_letter_plain),
-    T(test_letter_parts),
-    T(test_letter_utf8),
-    T(test_letter_refused),
-    T(test_letter_files_refused),
-    T(test_letter_disk),
     T(test_msg_bad_utf8),
     T_OF(test_msg_received, "5321-110 5321-111 5321-113"),
     T_OF(test_msg_head, "5321-117"),
@@ -18512,6 +18126,9 @@ static const t_test t_tests[] = {
     T(test_box_uid_of_odd_names),
     T(test_box_size),
     T(test_box_to_lf),
+    T(test_box_mbox),
+    T(test_box_mbox_from),
+    T(test_box_ledger),
     T(test_queue_round_trip),
     T(test_queue_bad_lines),
     T(test_queue_state_round_trip),
@@ -18676,6 +18293,8 @@ static const t_test t_tests[] = {
     T(test_hostile_linear),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
+    T(test_trace_json),
+    T(test_trace_json_wrong),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
     T(test_lockstep_first_program),
