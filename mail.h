@@ -56,12 +56,14 @@
    STR      slices and bounded buffers                                  ch.2
    TRACE    what a watcher is told                                      ch.0
    B64      base64                                RFC 4648              ch.12
+   QP       the three transfer encodings          RFC 2045 6            ch.12
    HASH     MD5, SHA-256, HMAC, PBKDF2            RFC 1321 6234 2104    ch.10
    SASL     names and passwords: SCRAM, PLAIN ... RFC 5802 4616 1939    ch.10
    DATE     dates of messages                     RFC 5322 3.3          ch.9
    ADDR     reverse-path, forward-path            RFC 5321 4.1.2  lab 2 ch.5
    PARAM    what MAIL and RCPT say beside them    RFC 3461, 6531        ch.9
    MSG      header fields                         RFC 5322, 2047 lab 12 ch.12
+   MIME     composing letters of many parts       RFC 2045 2046 2231    ch.12
    LINE     a line is not a packet                RFC 5321 2.3.8  lab 1 ch.2
    DOT      dot-stuffing                          RFC 5321 4.5.2  lab 5 ch.6
    REPLY    replies of one line or several        RFC 5321 4.2    lab 3 ch.3
@@ -344,6 +346,37 @@ MAIL_DEF void mail_b64_encode(mail_buf *b, mail_str s);
 MAIL_DEF mail_err mail_b64_decode(mail_str s, char *out, size_t *n);
 
 /* ======================================================================
+   [QP] the three transfer encodings                RFC 2045 6 | ch.12
+   A wire may want lines of at most 998 octets, none of them over 127. As it
+   is (7bit), with =ED for what is not ASCII (quoted-printable), or base64.
+   ====================================================================== */
+
+typedef enum mail_coding {
+    MAIL_CODING_NONE, MAIL_CODING_QP, MAIL_CODING_B64
+} mail_coding;
+
+/* "7bit", "quoted-printable", "base64". */
+MAIL_DEF const char *mail_coding_name(mail_coding c);
+
+/* Octets that one octet may become, and those that n then need. */
+#define MAIL_ENCODE_ONE 80
+#define MAIL_ENCODE_SIZE(n) (4 * (n) + MAIL_ENCODE_ONE)
+
+typedef struct mail_encode {
+    mail_coding coding;     /* yours; zero the others to begin            */
+    int  lines;             /* yours: CRLF ends a line (text), and is not
+                               two octets of a file that must come back   */
+    unsigned char col;      /* private: octets on this line               */
+    unsigned char n;        /* private: octets held                       */
+    char held[57];          /* private                                    */
+} mail_encode;
+
+/* Adds the encoding of s, and at the end that of what is held. b has room
+   for MAIL_ENCODE_SIZE of it. There is no line end behind the last line. */
+MAIL_DEF void mail_encode_add(mail_encode *e, mail_str s, mail_buf *b);
+MAIL_DEF void mail_encode_end(mail_encode *e, mail_buf *b);
+
+/* ======================================================================
    [HASH] MD5, SHA-256, HMAC, PBKDF2       RFC 1321 6234 2104 8018 | ch.10
    MD5 is here for APOP only (RFC 1939 7); it protects nothing else.
    ====================================================================== */
@@ -600,21 +633,106 @@ typedef struct mail_received {
 
 MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r);
 
-/* A plain message's header. Every string is borrowed and may be NULL but
-   for from; to and cc may hold several addresses with commas. */
+/* Cuts the next address off a list, "Al <al@a.example>, c@d, G: e@f, g@h;":
+   the value of a From, To or Cc field, folded or not, with comments and the
+   obsolete forms of RFC 5322 4.4. Returns 0 if there is none left. */
+enum {
+    MAIL_ADDR_MAILBOX,
+    MAIL_ADDR_GROUP,       /* a group begins: its name, then its members  */
+    MAIL_ADDR_END          /* a group ends                                */
+};
+
+typedef struct mail_addr {
+    int       kind;
+    mail_str  name;        /* as it is written: see mail_addr_name        */
+    mail_path path;
+    mail_err  err;         /* SYNTAX, TOOLONG: name is no address         */
+} mail_addr;
+
+MAIL_DEF int mail_addr_next(mail_str *list, mail_addr *a);
+
+/* ======================================================================
+   [MIME] letters of many parts               RFC 2045, 2046, 2231 | ch.12
+   What goes out is ASCII in lines of at most 998 octets, so that any server
+   takes it. Only an address outside ASCII needs SMTPUTF8, and says so.
+   ====================================================================== */
+
+/* The octets of a part: text in memory, or what read gives: at most n octets
+   from the offset at on, 0 at the end, -1 if it cannot be read. It is read
+   twice: to count, and to send. Zero the private members to begin. */
+typedef struct mail_source {
+    mail_str text;
+    int64_t (*read)(void *ctx, int64_t at, char *p, size_t n);  /* or NULL */
+    void    *ctx;
+    int64_t  n;              /* private: octets it had                   */
+    unsigned char coding;    /* private: mail_coding                     */
+    unsigned char is;        /* private: MAIL__8BIT ...                  */
+} mail_source;
+
+typedef struct mail_file {
+    const char *name;        /* as its reader sees it: UTF-8, no path    */
+    const char *type;        /* "image/png"; NULL: application/octet-stream */
+    mail_source from;
+} mail_file;
+
+/* A letter. Every string is borrowed, UTF-8, and may be NULL but for from;
+   to and cc may hold several addresses with commas. Bcc is not in it. */
 typedef struct mail_compose {
     const char *from, *to, *cc, *subject;
     const char *message_id;            /* with its < >                  */
     int64_t time; int zone;
     int body_8bit;                     /* adds the MIME fields for UTF-8 */
+    mail_source text, html;            /* mail_letter_init only, as are: */
+    mail_file *files; size_t nfiles;
 } mail_compose;
 
-/* Adds the header and the empty line, CRLF line ends. A control octet in a
-   string is SYNTAX: nobody puts a field of his own into your header. Text
-   outside ASCII becomes encoded-words in the subject (RFC 2047) and is
-   SYNTAX elsewhere. TOOLONG if b is too small, or if there is no space to
-   fold a line of more than 998 octets at. */
+/* Adds the header and the empty line, CRLF line ends, for a body that you
+   have. A control octet in a string, and what is not UTF-8, is SYNTAX: nobody
+   puts a field of his own into your header. Names and the subject become
+   encoded-words (RFC 2047) where they must. TOOLONG if b is too small. */
 MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m);
+
+/* All private: UTF-8 as it passes, and a part as it passes. */
+typedef struct mail_utf8 { unsigned char more, low, high; } mail_utf8;
+typedef struct mail_look {
+    int64_t n, col;
+    unsigned char cr, trap, is;
+    mail_utf8 utf8;
+} mail_look;
+
+/* A letter that is written while it is sent: it takes no more memory than
+   this struct, however long its parts are. */
+typedef struct mail_letter {
+    /* read only */
+    int64_t  size;           /* octets of all of it                      */
+    int      utf8;           /* it has an address outside ASCII: SMTPUTF8 */
+    mail_err err;            /* MISUSE SYNTAX TOOLONG IO ...             */
+    char     why[160];       /* "the subject is not UTF-8"; or ""        */
+    /* private */
+    mail_compose m;
+    mail_buf head;
+    char     boundary[36];
+    size_t   part, parts;    /* text, html, then the files               */
+    unsigned char step, cr, has_text;
+    int64_t  at;             /* octets of this part that were read       */
+    mail_look look;
+    mail_encode code;
+    mail_str next;           /* written, not yet taken                   */
+    char     out[9000];
+} mail_letter;
+
+/* Checks every string, reads each part once and chooses the shortest encoding
+   that fits it. room, 32 KiB for a header with many addresses, is yours and
+   borrowed as long as the letter is, as are m->files, which are filled. The
+   text (text/plain) and html are UTF-8 with any line ends; both make a
+   multipart/alternative, files a multipart/mixed around it. Files come back
+   octet by octet. Errors: SYNTAX, TOOLONG, IO, MISUSE; l->why names it. */
+MAIL_DEF mail_err mail_letter_init(mail_letter *l, const mail_compose *m,
+                                   mail_buf room);
+
+/* The next octets, at most n, with CRLF line ends and no dot stuffed. 0 at the
+   end; -1 if it failed, IO also if a part is not any more what it was. */
+MAIL_DEF int64_t mail_letter_read(mail_letter *l, char *p, size_t n);
 
 /* ======================================================================
    [LINE] a line is not a packet               RFC 5321 2.3.8 | ch.2, lab 1
@@ -1984,23 +2102,36 @@ static int mail__is_8bit(mail_str s) {
 
 enum { MAIL__NO_CHAR = 0x110000 };
 
+/* UTF-8 octet by octet, by RFC 3629: no overlong forms, no surrogates. Zero
+   it to begin; a character is open as long as more is set. */
+static int mail__utf8_step(mail_utf8 *u, unsigned char c) {
+    if (u->more) {
+        int ok = c >= u->low && c <= u->high;
+        u->more = (unsigned char)(ok ? u->more - 1 : 0);
+        u->low = 0x80;
+        u->high = 0xbf;
+        return ok;
+    }
+    u->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    u->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    u->more = c < 0xc2 || c > 0xf4 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    return c < 0x80 || u->more;
+}
+
 /* Takes the code point off the front of s, which is not empty; NO_CHAR if
    there is none. */
 static uint32_t mail__utf8_take(mail_str *s) {
-    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
-    unsigned char c = (unsigned char)s->p[0];
-    size_t more = c < 0x80 ? 0 : c < 0xc2 ? 9 : c < 0xe0 ? 1 : c < 0xf0 ? 2 :
-                  c < 0xf5 ? 3 : 9, k;
-    uint32_t v = more ? c & (0x3fu >> more) : c;
-    if (more >= s->n) return MAIL__NO_CHAR;
-    for (k = 1; k <= more; k++) {
-        unsigned char d = (unsigned char)s->p[k];
-        if ((d & 0xc0) != 0x80) return MAIL__NO_CHAR;
-        v = v << 6 | (d & 0x3fu);
-    }
-    if (v < least[more] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
-        return MAIL__NO_CHAR;
-    *s = mail_sn(s->p + 1 + more, s->n - 1 - more);
+    mail_utf8 u;
+    uint32_t v = 0;
+    size_t i = 0;
+    memset(&u, 0, sizeof u);
+    do {
+        unsigned char c = i < s->n ? (unsigned char)s->p[i] : 0;
+        if (i == s->n || !mail__utf8_step(&u, c)) return MAIL__NO_CHAR;
+        v = i++ ? v << 6 | (c & 0x3fu)
+                : u.more ? c & (0x3fu >> u.more) : (uint32_t)c;
+    } while (u.more);
+    *s = mail_sn(s->p + i, s->n - i);
     return v;
 }
 
@@ -2141,6 +2272,84 @@ MAIL_DEF mail_err mail_b64_decode(mail_str s, char *out, size_t *n) {
     }
     *n = made;
     return MAIL_ERR_OK;
+}
+
+/* ======================================================================
+   [QP]
+   ====================================================================== */
+
+MAIL_DEF const char *mail_coding_name(mail_coding c) {
+    return c == MAIL_CODING_QP ? "quoted-printable"
+         : c == MAIL_CODING_B64 ? "base64" : "7bit";
+}
+
+/* A line has at most 76 octets, with the "=" that joins it to the next:
+   RFC 2045 6.7 (5). */
+static void mail__qp_put(mail_encode *e, mail_str s, mail_buf *b) {
+    if (e->col + s.n > 75) {
+        mail_buf_add(b, mail_s("=\r\n"));
+        e->col = 0;
+    }
+    mail_buf_add(b, s);
+    e->col = (unsigned char)(e->col + s.n);
+}
+
+static void mail__qp_hex(mail_encode *e, char c, mail_buf *b) {
+    static const char hex[] = "0123456789ABCDEF";
+    char three[3];
+    three[0] = '=';
+    three[1] = hex[(unsigned char)c >> 4];
+    three[2] = hex[c & 15];
+    mail__qp_put(e, mail_sn(three, 3), b);
+}
+
+/* White space at the end of a line would be lost on the way (6.7 (3)), and
+   CR LF is a line end and CR alone is none: so one octet is held. */
+static void mail__qp_add(mail_encode *e, char c, mail_buf *b) {
+    char held = e->n ? e->held[0] : 0;
+    e->n = 0;
+    if (held == '\r' && c == '\n') {
+        mail_buf_add(b, mail_s("\r\n"));
+        e->col = 0;
+        return;
+    }
+    if (held == '\r' || (held && e->lines && c == '\r'))
+        mail__qp_hex(e, held, b);
+    else if (held) mail__qp_put(e, mail_sn(&held, 1), b);
+    if (c == ' ' || c == '\t' || (c == '\r' && e->lines))
+        e->held[e->n++] = c;
+    else if (c > ' ' && c <= '~' && c != '=')
+        mail__qp_put(e, mail_sn(&c, 1), b);
+    else mail__qp_hex(e, c, b);
+}
+
+static void mail__b64_line(mail_encode *e, mail_buf *b) {
+    if (e->col) mail_buf_add(b, mail_s("\r\n"));
+    mail_b64_encode(b, mail_sn(e->held, e->n));
+    e->col = 1;
+    e->n = 0;
+}
+
+MAIL_DEF void mail_encode_add(mail_encode *e, mail_str s, mail_buf *b) {
+    size_t i, n;
+    if (e->coding == MAIL_CODING_NONE) mail_buf_add(b, s);
+    if (e->coding == MAIL_CODING_QP)
+        for (i = 0; i < s.n; i++) mail__qp_add(e, s.p[i], b);
+    while (e->coding == MAIL_CODING_B64 && s.n) {
+        n = sizeof e->held - e->n;
+        if (n > s.n) n = s.n;
+        memcpy(e->held + e->n, s.p, n);
+        e->n = (unsigned char)(e->n + n);
+        s = mail_sn(s.p + n, s.n - n);
+        if (e->n == sizeof e->held) mail__b64_line(e, b);
+    }
+}
+
+MAIL_DEF void mail_encode_end(mail_encode *e, mail_buf *b) {
+    if (e->n == 0) return;
+    if (e->coding == MAIL_CODING_B64) mail__b64_line(e, b);
+    else mail__qp_hex(e, e->held[0], b);
+    e->n = 0;
 }
 
 /* ======================================================================
@@ -3666,13 +3875,196 @@ MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r) {
     mail_buf_add(b, mail_s("\r\n"));
 }
 
+/* The octet behind the quoted string, comment or literal that begins at i, or
+   behind the octet there. What is never closed goes to the end. Comments are
+   counted, not called: RFC 5322 lets them nest as deep as they like. */
+static size_t mail__past(mail_str s, size_t i) {
+    char open = s.p[i], close = open == '(' ? ')' : open == '[' ? ']' : '"';
+    size_t depth = 0;
+    if (open != '"' && open != '(' && open != '[') return i + 1;
+    for (; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '\\') i++;
+        else if (depth && c == close) {
+            if (--depth == 0) return i + 1;
+        } else if (c == open && (depth == 0 || open == '(')) depth++;
+    }
+    return s.n;
+}
+
+static int mail__white(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Nothing but white space and comments? CFWS, RFC 5322 3.2.2 */
+static int mail__cfws(mail_str s) {
+    size_t i = 0;
+    while (i < s.n && (mail__white(s.p[i]) || s.p[i] == '('))
+        i = mail__past(s, i);
+    return i >= s.n;
+}
+
+static mail_str mail__strip(mail_str s) {
+    while (s.n && mail__white(s.p[0])) s.p++, s.n--;
+    while (s.n && mail__white(s.p[s.n - 1])) s.n--;
+    return s;
+}
+
+/* Adds s without white space and comments, which the obsolete forms have
+   around each "." and "@". Between two words they are an error: a comment
+   would make one domain of two. */
+static mail_err mail__squeeze(mail_str s, mail_buf *b) {
+    size_t i = 0, end;
+    int gap = 0;
+    for (; i < s.n; i = end) {
+        char c = s.p[i], last = b->n ? b->p[b->n - 1] : '@';
+        end = mail__past(s, i);
+        if (mail__white(c) || c == '(') {
+            gap = 1;
+            continue;
+        }
+        if (gap && !strchr(".@<>,:", c) && !strchr(".@<>,:", last))
+            return MAIL_ERR_SYNTAX;
+        gap = 0;
+        mail_buf_add(b, mail_sn(s.p + i, (end < s.n ? end : s.n) - i));
+    }
+    return b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+/* What stands in the last comment of s: a name, in "al@a.example (Al)". */
+static mail_str mail__comment(mail_str s) {
+    mail_str found = mail_sn(s.p, 0);
+    size_t i, end;
+    for (i = 0; i < s.n; i = end) {
+        end = mail__past(s, i);
+        if (s.p[i] == '(' && end <= s.n && s.p[end - 1] == ')')
+            found = mail_sn(s.p + i + 1, end - i - 2);
+    }
+    return found;
+}
+
+/* mailbox = name-addr / addr-spec; all of s is one, and lt where its "<" is,
+   or s.n. A list of hops before the address is dropped, as in a path. */
+static mail_err mail__mailbox(mail_str s, size_t lt, mail_addr *a) {
+    char text[2 * MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_str spec = mail_sn(s.p + lt, s.n - lt), rest;
+    size_t gt = mail__path_end(spec);
+    mail_err e;
+    if (lt == s.n) {
+        if ((e = mail__squeeze(s, &b)) != MAIL_ERR_OK) return e;
+        if ((e = mail_path_mailbox(mail_buf_str(&b), &a->path)) ==
+            MAIL_ERR_OK) a->name = mail__comment(s);
+        return e;
+    }
+    if (gt == spec.n ||
+        !mail__cfws(mail_sn(spec.p + gt + 1, spec.n - gt - 1)))
+        return MAIL_ERR_SYNTAX;
+    if ((e = mail__squeeze(mail_sn(spec.p, gt + 1), &b)) != MAIL_ERR_OK ||
+        (e = mail_path_read(mail_buf_str(&b), &a->path, &rest)) !=
+            MAIL_ERR_OK) return e;
+    if (mail_path_null(&a->path)) return MAIL_ERR_SYNTAX;
+    a->name = mail__strip(mail_sn(s.p, lt));
+    return MAIL_ERR_OK;
+}
+
+/* The length of the piece that is next: up to a comma, to the end of a group,
+   or to a colon: then it is the name of one. *lt is where its "<" is. */
+static size_t mail__addr_piece(mail_str s, size_t *lt) {
+    size_t i = 0;
+    *lt = s.n;
+    while (i < s.n && s.p[i] != ',' && s.p[i] != ';' && s.p[i] != ':') {
+        if (s.p[i] != '<' || *lt < s.n) {
+            i = mail__past(s, i);
+            continue;
+        }
+        *lt = i;
+        i += mail__path_end(mail_sn(s.p + i, s.n - i));
+    }
+    if (i > s.n) i = s.n;
+    if (*lt > i) *lt = i;
+    return i;
+}
+
+/* address-list = address *("," address), and nothing between two commas;
+   group = display-name ":" [mailbox-list] ";"         RFC 5322 3.4, 4.4 */
+MAIL_DEF int mail_addr_next(mail_str *list, mail_addr *a) {
+    memset(a, 0, sizeof *a);
+    while (list->n) {
+        mail_str s = *list, piece;
+        size_t lt, n = mail__addr_piece(s, &lt);
+        char end = n < s.n ? s.p[n] : ',';
+        int none = mail__cfws(piece = mail_sn(s.p, n));
+        if (end == ';' && !none) *list = mail_sn(s.p + n, s.n - n);
+        else *list = n < s.n ? mail_sn(s.p + n + 1, s.n - n - 1)
+                             : mail_sn(s.p + n, 0);
+        if (none && end == ',') continue;
+        a->name = mail__strip(piece);
+        a->kind = end == ':' ? MAIL_ADDR_GROUP
+                : none ? MAIL_ADDR_END : MAIL_ADDR_MAILBOX;
+        if (a->kind == MAIL_ADDR_GROUP && none) a->err = MAIL_ERR_SYNTAX;
+        if (a->kind == MAIL_ADDR_MAILBOX) a->err = mail__mailbox(piece, lt, a);
+        return 1;
+    }
+    return 0;
+}
+
+/* Adds the words of a phrase with one space between them: quotes and
+   backslashes taken away, and comments. RFC 5322 3.2.5 */
+static void mail__phrase(mail_str s, mail_buf *b) {
+    size_t i, end, k;
+    int gap = 0, first = 1;
+    for (i = 0; i < s.n; i = end) {
+        char c = s.p[i];
+        end = mail__past(s, i);
+        if (end > s.n) end = s.n;
+        if (mail__white(c) || c == '(') {
+            gap = !first;
+            continue;
+        }
+        if (gap) mail_buf_add(b, mail_s(" "));
+        gap = first = 0;
+        if (c != '"') mail_buf_add(b, mail_sn(s.p + i, end - i));
+        else for (k = i + 1; k < end; k++) {
+            if (s.p[k] == '\\' && k + 1 < end) k++;
+            else if (s.p[k] == '"') break;
+            if (s.p[k] != '\r' && s.p[k] != '\n')
+                mail_buf_add(b, mail_sn(s.p + k, 1));
+        }
+    }
+}
+
+/* ======================================================================
+   [MIME]
+   ====================================================================== */
+
+/* --- one field ------------------------------------------------------------ */
+
+/* Octets on the line that b ends with. */
+static size_t mail__column(const mail_buf *b) {
+    size_t n = b->n;
+    while (n && b->p[n - 1] != '\n') n--;
+    return b->n - n;
+}
+
+/* A space, or a fold where n more octets would pass 78: RFC 5322 2.1.1 */
+static void mail__space(mail_buf *b, size_t n) {
+    mail_buf_add(b, mail_s(mail__column(b) + 1 + n > 78 ? "\r\n " : " "));
+}
+
 /* encoded-word = "=?" charset "?" encoding "?" encoded-text "?="; at most
-   75 characters, so 45 octets in base64; no character is split. The first
-   line holds "Subject: " too and has 76 at most. RFC 2047 2 */
+   75 characters, so 45 octets in base64, in lines of at most 76; no character
+   is split. RFC 2047 2 */
 static void mail__encoded_words(mail_buf *b, mail_str s) {
-    size_t most = 39;
-    for (; s.n; most = 45) {
-        size_t n = s.n < most ? s.n : most;
+    while (s.n) {
+        size_t col = mail__column(b), most, n;
+        if (col > 52) {
+            mail_buf_add(b, mail_s("\r\n "));
+            col = 1;
+        }
+        most = (76 - col - 12) / 4 * 3;
+        if (most > 45) most = 45;
+        n = s.n < most ? s.n : most;
         while (n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80) n--;
         mail_buf_add(b, mail_s("=?UTF-8?B?"));
         mail_b64_encode(b, mail_sn(s.p, n));
@@ -3682,16 +4074,19 @@ static void mail__encoded_words(mail_buf *b, mail_str s) {
     }
 }
 
-/* Folds at a space once a line has 60 octets (RFC 5322 2.2.3: 78 is the
-   aim, 998 the limit). The last word stays with its space, so that no line
-   of white space alone can arise. */
+/* One space between two words: there a line may be folded, and no line of
+   white space alone can arise. */
+static int mail__gap(mail_str s, size_t i) {
+    return s.p[i] == ' ' && i && s.p[i - 1] != ' ' && i + 1 < s.n &&
+           s.p[i + 1] != ' ';
+}
+
+/* Folds at a gap once a line has 60 octets: RFC 5322 2.2.3: 78 is the aim,
+   998 the limit. */
 static void mail__folded(mail_buf *b, mail_str s) {
-    size_t i, last = s.n, line = 20;
-    while (last && s.p[last - 1] == ' ') last--;
-    while (last && s.p[last - 1] != ' ') last--;
+    size_t i, line = 20;
     for (i = 0; i < s.n; i++, line++) {
-        if (s.p[i] == ' ' && line > 60 && i && s.p[i - 1] != ' ' &&
-            i < last && s.p[i + 1] != ' ') {
+        if (line > 60 && mail__gap(s, i)) {
             mail_buf_add(b, mail_s("\r\n"));
             line = 0;
         }
@@ -3699,34 +4094,129 @@ static void mail__folded(mail_buf *b, mail_str s) {
     }
 }
 
-/* Is there a line of more than 998 octets (RFC 5322 2.1.1)? Text without a
-   place to fold at makes one. */
-static int mail__long_line(mail_str s) {
-    while (s.n)
-        if (mail_cut(&s, '\n').n > 999) return 1;      /* 999: with its CR */
+/* What a reader would not get back as it is: not ASCII, what looks like an
+   encoded-word, space at the ends, and what has no place to fold at. */
+static int mail__needs_words(mail_str s) {
+    size_t i, run = 0;
+    if (mail__is_8bit(s)) return 1;
+    if (s.n && (s.p[0] == ' ' || s.p[s.n - 1] == ' ')) return 1;
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '=' && i + 1 < s.n && s.p[i + 1] == '?') return 1;
+        run = mail__gap(s, i) ? 0 : run + 1;
+        if (run > 900) return 1;
+    }
     return 0;
 }
 
-static mail_err mail__field(mail_buf *b, const char *name, const char *value,
-                            int may_encode) {
+/* Writes a header. The first thing that is wrong stays. */
+typedef struct mail__writer {
+    mail_buf *b;
+    mail_err  err;
+    int       utf8;          /* an address outside ASCII was in it */
+    char     *why; size_t why_n;
+} mail__writer;
+
+static void mail__wrong(mail__writer *w, mail_err e, const char *fmt, ...) {
+    mail_buf b = mail_buf_on(w->why, w->why_n);
+    va_list ap;
+    if (w->err) return;
+    w->err = e;
+    if (w->why_n == 0) return;
+    w->why[0] = 0;
+    va_start(ap, fmt);
+    mail__buf_vfmt(&b, fmt, ap);
+    va_end(ap);
+}
+
+/* May this go into a header? Returns 0 if w has failed, or does now. */
+static int mail__text_ok(mail__writer *w, const char *name, mail_str s) {
+    if (mail_has_control(s))
+        mail__wrong(w, MAIL_ERR_SYNTAX, "%s holds a line break or another "
+                    "control octet", name);
+    if (!mail_utf8_ok(s))
+        mail__wrong(w, MAIL_ERR_SYNTAX, "%s is not UTF-8", name);
+    return !w->err;
+}
+
+static void mail__subject(mail__writer *w, const char *name,
+                          const char *value) {
     mail_str v = mail_s(value);
-    size_t at = b->n;
-    if (value == NULL) return MAIL_ERR_OK;
-    if (mail_has_control(v)) return MAIL_ERR_SYNTAX;
-    mail_buf_fmt(b, "%s: ", name);
-    if (!mail__is_8bit(v)) mail__folded(b, v);
-    else if (may_encode && mail_utf8_ok(v)) mail__encoded_words(b, v);
-    else return MAIL_ERR_SYNTAX;
-    mail_buf_add(b, mail_s("\r\n"));
-    return b->full || mail__long_line(mail_sn(b->p + at, b->n - at))
-               ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+    if (value == NULL || !mail__text_ok(w, name, v)) return;
+    mail_buf_fmt(w->b, "%s: ", name);
+    if (mail__needs_words(v)) mail__encoded_words(w->b, v);
+    else mail__folded(w->b, v);
+    mail_buf_add(w->b, mail_s("\r\n"));
+}
+
+/* display-name = phrase: words; or one quoted string; or encoded-words, which
+   stand in no quotes (RFC 2047 5 (3)). */
+static void mail__display_name(mail_buf *b, mail_str s) {
+    size_t i;
+    int plain = 1;
+    if (mail__needs_words(s) || s.n > 60) {
+        mail__space(b, 30);
+        mail__encoded_words(b, s);
+        return;
+    }
+    for (i = 0; i < s.n; i++)
+        plain &= mail__atext(s.p[i]) || (s.p[i] == ' ' && s.p[i - 1] != ' ');
+    mail__space(b, s.n + 2);
+    mail_buf_add(b, mail_s(plain ? "" : "\""));
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '"' || s.p[i] == '\\') mail_buf_add(b, mail_s("\\"));
+        mail_buf_add(b, mail_sn(s.p + i, 1));
+    }
+    mail_buf_add(b, mail_s(plain ? "" : "\""));
+}
+
+/* One address or the name of a group, with its space before it. */
+static void mail__address(mail__writer *w, const char *field,
+                          const mail_addr *a) {
+    char name[1000], path[MAIL_PATH_SIZE], shown[80];
+    mail_buf n = mail_buf_on(name, sizeof name);
+    mail_buf t = mail_buf_on(path, sizeof path);
+    if (a->err)
+        mail__wrong(w, a->err, "%s holds no address: %s", field,
+                    mail_printable(shown, sizeof shown, a->name));
+    mail__phrase(a->name, &n);
+    if (n.full)
+        mail__wrong(w, MAIL_ERR_TOOLONG, "%s holds a name that is too long",
+                    field);
+    if (w->err) return;
+    if (n.n) mail__display_name(w->b, mail_buf_str(&n));
+    if (a->kind == MAIL_ADDR_GROUP) return;
+    mail_path_write(&t, &a->path);
+    w->utf8 |= mail__is_8bit(mail_buf_str(&t));
+    if (n.n == 0) t.p++, t.n -= 2;             /* no name: no < > */
+    mail__space(w->b, t.n + 1);
+    mail_buf_add(w->b, mail_buf_str(&t));
+}
+
+/* From: Al <al@a.example>, Friends: b@c, d@e; */
+static void mail__addresses(mail__writer *w, const char *name,
+                            const char *value) {
+    mail_str list = mail_s(value);
+    mail_addr a;
+    int many = 0;
+    if (list.n == 0 || !mail__text_ok(w, name, list)) return;
+    mail_buf_fmt(w->b, "%s:", name);
+    while (!w->err && mail_addr_next(&list, &a)) {
+        if (a.kind != MAIL_ADDR_END) {
+            if (many) mail_buf_add(w->b, mail_s(","));
+            mail__address(w, name, &a);
+        }
+        if (a.kind != MAIL_ADDR_MAILBOX)
+            mail_buf_add(w->b, mail_s(a.kind == MAIL_ADDR_END ? ";" : ":"));
+        many = a.kind != MAIL_ADDR_GROUP;
+    }
+    mail_buf_add(w->b, mail_s("\r\n"));
 }
 
 /* msg-id = "<" id-left "@" id-right ">", RFC 5322 3.6.4 */
 static int mail__msg_id_ok(const char *id) {
     mail_str s = mail_s(id), left;
     size_t i;
-    if (s.n < 5 || s.p[0] != '<' || s.p[s.n - 1] != '>') return 0;
+    if (s.n < 5 || s.n > 900 || s.p[0] != '<' || s.p[s.n - 1] != '>') return 0;
     s = mail_sn(s.p + 1, s.n - 2);
     for (i = 0; i < s.n; i++)
         if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("<>", s.p[i])) return 0;
@@ -3734,25 +4224,399 @@ static int mail__msg_id_ok(const char *id) {
     return left.n && s.n;
 }
 
-MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
-    mail_err e;
-    if (m->from == NULL) return MAIL_ERR_MISUSE;
+/* The fields that every letter has. */
+static void mail__fields(mail__writer *w, const mail_compose *m) {
+    if (m->from == NULL) mail__wrong(w, MAIL_ERR_MISUSE, "there is no From");
+    else if (*m->from == 0)
+        mail__wrong(w, MAIL_ERR_SYNTAX, "From holds no address");
     if (m->message_id && !mail__msg_id_ok(m->message_id))
-        return MAIL_ERR_SYNTAX;
-    if ((e = mail__field(b, "From", m->from, 0)) ||
-        (e = mail__field(b, "To", m->to, 0)) ||
-        (e = mail__field(b, "Cc", m->cc, 0)) ||
-        (e = mail__field(b, "Subject", m->subject, 1))) return e;
-    mail_buf_add(b, mail_s("Date: "));
-    mail_date(b, m->time, m->zone);
-    mail_buf_add(b, mail_s("\r\n"));
-    if ((e = mail__field(b, "Message-ID", m->message_id, 0))) return e;
+        mail__wrong(w, MAIL_ERR_SYNTAX, "Message-ID is not <left@right>");
+    mail__addresses(w, "From", m->from);
+    mail__addresses(w, "To", m->to);
+    mail__addresses(w, "Cc", m->cc);
+    mail__subject(w, "Subject", m->subject);
+    if (w->err) return;
+    mail_buf_add(w->b, mail_s("Date: "));
+    mail_date(w->b, m->time, m->zone);
+    mail_buf_add(w->b, mail_s("\r\n"));
+    if (m->message_id) mail_buf_fmt(w->b, "Message-ID: %s\r\n", m->message_id);
+}
+
+MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
+    mail__writer w;
+    memset(&w, 0, sizeof w);
+    w.b = b;
+    mail__fields(&w, m);
     if (m->body_8bit)
         mail_buf_add(b, mail_s("MIME-Version: 1.0\r\n"
                                "Content-Type: text/plain; charset=UTF-8\r\n"
                                "Content-Transfer-Encoding: 8bit\r\n"));
     mail_buf_add(b, mail_s("\r\n"));
-    return b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+    return w.err ? w.err : b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+/* --- a parameter ---------------------------------------------------------- */
+
+/* What stands in a quoted string as it is. */
+static int mail__param_plain(mail_str s) {
+    return !mail__is_8bit(s) && s.n <= 60 && !memchr(s.p, '"', s.n) &&
+           !memchr(s.p, '\\', s.n) && !memchr(s.p, '%', s.n) &&
+           mail_trim(s).n == s.n && !mail__needs_words(s);
+}
+
+/* ; filename="plain.txt"; or, outside ASCII or long, in pieces that any
+   reader puts together again:
+   ; filename*0*=UTF-8''%ED%95%9C; filename*1*=%EA%B8%80.txt    RFC 2231 3, 4 */
+static void mail__param(mail_buf *b, const char *name, mail_str s) {
+    int piece = 0;
+    size_t i = 0, room;
+    if (mail__param_plain(s)) {
+        mail_buf_fmt(b, ";\r\n %s=\"%.*s\"", name, MAIL_ARG(s));
+        return;
+    }
+    do {
+        mail_buf_fmt(b, ";\r\n %s*%d*=%s", name, piece, piece ? "" : "UTF-8''");
+        for (room = 48; i < s.n && room >= 3; i++) {
+            char c = s.p[i];
+            if (mail__alnum(c) || c == '.' || c == '-' || c == '_')
+                mail_buf_add(b, mail_sn(&c, 1)), room--;
+            else mail_buf_fmt(b, "%%%02X", (unsigned)(unsigned char)c),
+                 room -= 3;
+        }
+        piece++;
+    } while (i < s.n);
+}
+
+/* --- one part ------------------------------------------------------------- */
+
+/* What is in it: an octet over 127; something that 7bit cannot carry; text
+   that is not UTF-8. */
+enum { MAIL__8BIT = 1, MAIL__NOT_7BIT = 2, MAIL__NOT_UTF8 = 4 };
+
+/* Looks at a part as it passes: can it go as it is? A line that begins like
+   our boundaries cannot. Quoted-printable and base64 make no such line: so
+   a boundary stands in no part, whatever somebody wrote into it. */
+static void mail__look(mail_look *l, mail_str s) {
+    static const char trap[] = "--=_";
+    size_t i;
+    for (i = 0; i < s.n; i++, l->n++) {
+        unsigned char c = (unsigned char)s.p[i];
+        int end = c == '\n' && l->cr;
+        if (c > 127) l->is |= MAIL__8BIT | MAIL__NOT_7BIT;
+        if (!mail__utf8_step(&l->utf8, c)) l->is |= MAIL__NOT_UTF8;
+        if (c == 0 || (c == '\n') != l->cr ||
+            (c != '\r' && !end && l->col >= 998)) l->is |= MAIL__NOT_7BIT;
+        l->trap = l->trap == l->col && l->col < 4 && c == trap[l->col]
+                      ? (unsigned char)(l->trap + 1) : 0;
+        if (l->trap == 4) l->is |= MAIL__NOT_7BIT;
+        l->cr = c == '\r';
+        l->col = end ? 0 : l->col + 1;
+    }
+}
+
+static int mail__has(const mail_source *s) { return s->text.p || s->read; }
+
+/* The part i: a text, an HTML text, a file. */
+static mail_source *mail__source(mail_letter *l, size_t i) {
+    size_t texts = l->parts - l->m.nfiles;
+    if (i >= texts) return &l->m.files[i - texts].from;
+    return i || !l->has_text ? &l->m.html : &l->m.text;
+}
+
+static int mail__is_file(const mail_letter *l, size_t i) {
+    return i >= l->parts - l->m.nfiles;
+}
+
+static int64_t mail__part_fail(mail_letter *l, mail_err e, const char *what) {
+    size_t i = l->part - (l->parts - l->m.nfiles);
+    char name[60];
+    mail_buf b = mail_buf_on(l->why, sizeof l->why);
+    if (l->err) return -1;
+    l->err = e;
+    if (mail__is_file(l, l->part))
+        mail_buf_fmt(&b, "attachment %lu (%s) %s", (unsigned long)i + 1,
+                     mail_printable(name, sizeof name,
+                                    mail_s(l->m.files[i].name)), what);
+    else mail_buf_fmt(&b, "the %s %s", mail__source(l, l->part) == &l->m.html
+                      ? "HTML text" : "text", what);
+    return -1;
+}
+
+static void mail__part_begin(mail_letter *l) {
+    l->at = 0;
+    l->cr = 0;
+    memset(&l->look, 0, sizeof l->look);
+    memset(&l->code, 0, sizeof l->code);
+    l->code.coding = (mail_coding)mail__source(l, l->part)->coding;
+    l->code.lines = !mail__is_file(l, l->part);
+}
+
+/* Every line end of a text is CRLF, whatever it was. */
+static size_t mail__to_crlf(mail_letter *l, const char *p, size_t n,
+                            char *out) {
+    size_t i, made = 0;
+    for (i = 0; i < n; i++) {
+        if (p[i] == '\r' || (p[i] == '\n' && !l->cr)) {
+            out[made++] = '\r';
+            out[made++] = '\n';
+        } else if (p[i] != '\n') out[made++] = p[i];
+        l->cr = p[i] == '\r';
+    }
+    return made;
+}
+
+enum { MAIL__CHUNK = 1000 };
+
+/* The next octets of the part into out, which holds twice the chunk; the last
+   line of a text has its end. Returns 0 at the end, -1 if it failed. */
+static int64_t mail__pull(mail_letter *l, char *out) {
+    mail_source *s = mail__source(l, l->part);
+    int file = mail__is_file(l, l->part);
+    char raw[MAIL__CHUNK];
+    int64_t n = 0;
+    if (s->read) n = s->read(s->ctx, l->at, raw, sizeof raw);
+    else {
+        size_t left = s->text.n - (size_t)l->at;
+        n = (int64_t)(left < sizeof raw ? left : sizeof raw);
+        if (n) memcpy(raw, s->text.p + l->at, (size_t)n);
+    }
+    if (n < 0 || n > MAIL__CHUNK)
+        return mail__part_fail(l, MAIL_ERR_IO, "cannot be read");
+    l->at += n;
+    if (n == 0 && (file || l->look.col == 0)) return 0;
+    if (n == 0) memcpy(out, "\r\n", (size_t)(n = 2));
+    else if (file) memcpy(out, raw, (size_t)n);
+    else n = (int64_t)mail__to_crlf(l, raw, (size_t)n, out);
+    mail__look(&l->look, mail_sn(out, (size_t)n));
+    return n;
+}
+
+/* Reads the part once. As it is, if it can go so; else what is shorter, and
+   of two that are alike the one that a person can read. */
+static void mail__choose(mail_letter *l) {
+    mail_source *s = mail__source(l, l->part);
+    int64_t n, qp = 0, b64;
+    char text[2 * MAIL__CHUNK];
+    mail_buf b = mail_buf_on(l->out, sizeof l->out);
+    mail__part_begin(l);
+    l->code.coding = MAIL_CODING_QP;
+    for (; (n = mail__pull(l, text)) > 0; b.n = 0) {
+        mail_encode_add(&l->code, mail_sn(text, (size_t)n), &b);
+        qp += (int64_t)b.n;
+    }
+    if (n < 0) return;
+    mail_encode_end(&l->code, &b);
+    qp += (int64_t)b.n;
+    s->n = l->look.n;
+    s->is = l->look.is;
+    b64 = (s->n + 2) / 3 * 4 + (s->n ? (s->n - 1) / 57 * 2 : 0);
+    s->coding = (unsigned char)(!(s->is & MAIL__NOT_7BIT) ? MAIL_CODING_NONE
+                                : qp <= b64 ? MAIL_CODING_QP
+                                            : MAIL_CODING_B64);
+    l->size += s->coding == MAIL_CODING_NONE ? s->n
+               : s->coding == MAIL_CODING_QP ? qp : b64;
+    if (!mail__is_file(l, l->part) &&
+        (s->is & MAIL__NOT_UTF8 || l->look.utf8.more))
+        mail__part_fail(l, MAIL_ERR_SYNTAX, "is not UTF-8");
+}
+
+/* --- a letter ------------------------------------------------------------- */
+
+static int mail__alternative(const mail_letter *l) {
+    return l->has_text && mail__has(&l->m.html);
+}
+
+static void mail__multipart(mail_letter *l, mail_buf *b, int inner) {
+    mail_buf_fmt(b, "Content-Type: multipart/%s;\r\n boundary=\"%s_%d\"\r\n"
+                 "\r\n", inner ? "alternative" : "mixed", l->boundary,
+                 inner + 1);
+}
+
+/* The line end before it is its own: a part may end without one. */
+static void mail__delimiter(mail_letter *l, mail_buf *b, int inner,
+                            const char *end) {
+    mail_buf_fmt(b, "%s--%s_%d%s\r\n", l->part ? "\r\n" : "", l->boundary,
+                 inner + 1, end);
+}
+
+/* Plain ASCII needs no word about itself: it is what mail was before MIME. */
+static void mail__part_head(mail_letter *l, mail_buf *b) {
+    size_t texts = l->parts - l->m.nfiles;
+    const mail_source *s = mail__source(l, l->part);
+    const mail_file *f = mail__is_file(l, l->part)
+                             ? &l->m.files[l->part - texts] : NULL;
+    const char *type = f ? f->type : s == &l->m.html ? "text/html"
+                                                     : "text/plain";
+    if (type == NULL) type = "application/octet-stream";
+    mail_buf_fmt(b, "Content-Type: %s%s\r\n", type,
+                 mail_starts(mail_s(type), "text/") &&
+                 !strchr(type, ';') && !(s->is & MAIL__NOT_UTF8)
+                     ? "; charset=UTF-8" : "");
+    if (f) {
+        mail_buf_add(b, mail_s("Content-Disposition: attachment"));
+        mail__param(b, "filename", mail_s(f->name));
+        mail_buf_add(b, mail_s("\r\n"));
+    }
+    mail_buf_fmt(b, "Content-Transfer-Encoding: %s\r\n\r\n",
+                 mail_coding_name((mail_coding)s->coding));
+}
+
+/* What stands before a part; all that is not its own octets:
+   mixed( alternative( text, html ), file, file ), as far as they are there */
+static void mail__part_open(mail_letter *l, mail_buf *b) {
+    int mixed = l->m.nfiles > 0, both = mail__alternative(l);
+    size_t i = l->part;
+    const mail_source *s = mail__source(l, i);
+    if (!mixed && !both && s == &l->m.text && s->coding == MAIL_CODING_NONE) {
+        mail_buf_add(b, mail_s("\r\n"));
+        return;
+    }
+    if (i == 0) mail_buf_add(b, mail_s("MIME-Version: 1.0\r\n"));
+    if (i == 0 && mixed) mail__multipart(l, b, 0);
+    if (both && i == 2) mail__delimiter(l, b, 1, "--");
+    if (mixed && (i == 0 || !(both && i == 1))) mail__delimiter(l, b, 0, "");
+    if (both && i == 0) mail__multipart(l, b, 1);
+    if (both && i < 2) mail__delimiter(l, b, 1, "");
+    mail__part_head(l, b);
+}
+
+static void mail__close(mail_letter *l, mail_buf *b) {
+    if (l->m.nfiles) mail__delimiter(l, b, 0, "--");
+    else if (mail__alternative(l)) mail__delimiter(l, b, 1, "--");
+    else if (mail__source(l, 0)->coding == MAIL_CODING_B64)
+        mail_buf_add(b, mail_s("\r\n"));
+}
+
+/* type "/" subtype, then what the caller knows of it, "; charset=EUC-KR". A
+   multipart is ours to make, and RFC 2046 5.2.1 lets no message be encoded. */
+static int mail__type_ok(const char *type) {
+    mail_str s = mail_s(type), rest = s, sub;
+    size_t i;
+    if (type == NULL) return 1;
+    sub = mail_cut(&rest, ';');
+    for (i = 0; i < s.n; i++)
+        if (s.p[i] < ' ' || s.p[i] > '~') return 0;
+    rest = mail_cut(&sub, '/');
+    for (i = 0; i < rest.n; i++) if (!mail__atext(rest.p[i])) return 0;
+    for (i = 0; i < sub.n; i++)
+        if (!mail__atext(sub.p[i]) && sub.p[i] != '.') return 0;
+    return rest.n && sub.n && s.n < 128 && !mail_starts(s, "multipart/") &&
+           !mail_starts(s, "message/");
+}
+
+/* No name is a way: what a reader does with it is not in our hands. */
+static void mail__files_check(mail_letter *l) {
+    for (l->part = l->parts - l->m.nfiles; l->part < l->parts; l->part++) {
+        const mail_file *f =
+            &l->m.files[l->part - (l->parts - l->m.nfiles)];
+        mail_str name = mail_s(f->name);
+        if (name.n == 0)
+            mail__part_fail(l, MAIL_ERR_MISUSE, "has no name");
+        else if (name.n > 255)
+            mail__part_fail(l, MAIL_ERR_TOOLONG, "has too long a name");
+        else if (mail_has_control(name) || memchr(name.p, '/', name.n) ||
+                 memchr(name.p, '\\', name.n))
+            mail__part_fail(l, MAIL_ERR_SYNTAX, "has a line break, a control "
+                            "octet or a slash in its name");
+        else if (!mail_utf8_ok(name))
+            mail__part_fail(l, MAIL_ERR_SYNTAX, "has a name that is not "
+                            "UTF-8");
+        else if (!mail__type_ok(f->type))
+            mail__part_fail(l, MAIL_ERR_SYNTAX, "has no type that an "
+                            "attachment can have");
+    }
+}
+
+/* The same letter has the same boundary; "=_" stands in no encoded text. */
+static void mail__boundary(mail_letter *l) {
+    unsigned char sum[32];
+    mail_sha256 h;
+    mail_buf b = mail_buf_on(l->boundary, sizeof l->boundary);
+    size_t i;
+    mail_sha256_init(&h);
+    mail_sha256_add(&h, mail_buf_str(&l->head));
+    mail_sha256_end(&h, sum);
+    mail_buf_add(&b, mail_s("=_"));
+    for (i = 0; i < 12; i++) mail_buf_fmt(&b, "%02x", (unsigned)sum[i]);
+}
+
+MAIL_DEF mail_err mail_letter_init(mail_letter *l, const mail_compose *m,
+                                   mail_buf room) {
+    mail__writer w;
+    mail_buf b;
+    memset(l, 0, sizeof *l);
+    memset(&w, 0, sizeof w);
+    l->m = *m;
+    l->head = room;
+    l->has_text = mail__has(&m->text) || (!mail__has(&m->html) && !m->nfiles);
+    l->parts = (size_t)l->has_text + (size_t)mail__has(&m->html) + m->nfiles;
+    w.b = &l->head;
+    w.why = l->why;
+    w.why_n = sizeof l->why;
+    mail__fields(&w, m);
+    if (l->head.full) mail__wrong(&w, MAIL_ERR_TOOLONG, "the header is longer "
+                                  "than the room for it");
+    l->err = w.err;
+    l->utf8 = w.utf8;
+    mail__boundary(l);
+    mail__files_check(l);
+    l->size = (int64_t)l->head.n;
+    for (l->part = 0; l->part < l->parts && !l->err; l->part++) {
+        mail__choose(l);
+        b = mail_buf_on(l->out, sizeof l->out);
+        mail__part_open(l, &b);
+        l->size += (int64_t)b.n;
+    }
+    b = mail_buf_on(l->out, sizeof l->out);
+    mail__close(l, &b);
+    l->size += (int64_t)b.n;
+    l->part = 0;
+    return l->err;
+}
+
+enum { MAIL__L_HEAD, MAIL__L_OPEN, MAIL__L_OCTETS, MAIL__L_OVER };
+
+/* A part has ended. What it was when it was read first, it must be still: its
+   encoding was chosen for that. */
+static void mail__part_end(mail_letter *l, mail_buf *b) {
+    const mail_source *s = mail__source(l, l->part);
+    if (s->n != l->look.n || s->is != l->look.is)
+        mail__part_fail(l, MAIL_ERR_IO, "changed while it was sent");
+    mail_encode_end(&l->code, b);
+    l->part++;
+    l->step = MAIL__L_OPEN;
+}
+
+static void mail__letter_step(mail_letter *l) {
+    mail_buf b = mail_buf_on(l->out, sizeof l->out);
+    char text[2 * MAIL__CHUNK];
+    int64_t n;
+    if (l->step == MAIL__L_HEAD) {
+        l->next = mail_buf_str(&l->head);
+        l->step = MAIL__L_OPEN;
+        return;
+    }
+    if (l->step == MAIL__L_OPEN && l->part == l->parts) {
+        mail__close(l, &b);
+        l->step = MAIL__L_OVER;
+    } else if (l->step == MAIL__L_OPEN) {
+        mail__part_open(l, &b);
+        mail__part_begin(l);
+        l->step = MAIL__L_OCTETS;
+    } else if ((n = mail__pull(l, text)) > 0)
+        mail_encode_add(&l->code, mail_sn(text, (size_t)n), &b);
+    else if (n == 0) mail__part_end(l, &b);
+    l->next = mail_buf_str(&b);
+}
+
+MAIL_DEF int64_t mail_letter_read(mail_letter *l, char *p, size_t n) {
+    while (l->next.n == 0 && l->step != MAIL__L_OVER && !l->err)
+        mail__letter_step(l);
+    if (l->err) return -1;
+    if (n > l->next.n) n = l->next.n;
+    if (n) memcpy(p, l->next.p, n);
+    l->next = mail_sn(l->next.p + n, l->next.n - n);
+    return (int64_t)n;
 }
 
 /* ======================================================================
