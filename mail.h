@@ -8766,7 +8766,8 @@ typedef struct mail__rcpt {
     int tries;
     int made, shut;               /* by a checkpoint: its mailbox file is;
                                      its mailbox takes none just now     */
-    int told;                     /* a report under way is about it      */
+    int told;                     /* a report under way is about it; at a
+                                     start: one in the journal was       */
     mail_conn *busy;              /* whose transaction it is in          */
     mail__job *job;               /* as long as it is due                */
     char *words;                  /* owned                               */
@@ -10927,7 +10928,7 @@ static mail_err mail__journal_add(mail_server *v, mail__item *m, int put) {
                v->cur, kind, mail__id(m, id));
     if (put != MAIL__PUT_F) b->items[b->n++] = m;
     b->seg = v->cur;
-    if (g->since < 0) g->since = mail__now(v);
+    if (g->since < 0 && !m->blind) g->since = mail__now(v);
     if (v->njbuf > MAIL_RECORD_MAX) mail__journal_write(v);
     return MAIL_ERR_OK;
 }
@@ -11243,8 +11244,9 @@ static mail_err mail__check_make(mail_server *v, mail__item *m) {
         v->check.any = 1;
         return mail__state_make(v, m);
     }
-    if (e) {                      /* its file is what counts: later */
-        mail__jobs_later(v, m);
+    if (e) {                      /* its file is what counts: later; what */
+        mail__jobs_later(v, m);   /* only the journal says stays there    */
+        if (m->changed) mail__journal_put(v, m, MAIL__PUT_F);
         return MAIL_ERR_OK;
     }
     m->check = 1;
@@ -14209,6 +14211,22 @@ static mail_err mail__replay_letter(mail_server *v, mail__item *m) {
     return mail__letter_unread(v, m);
 }
 
+/* In a state file that is newer than the report there may be more: who is
+   sent to, or told, stays so; and what a refused report has not changed, its
+   refusal (undo) does not change back. */
+static void mail__replay_told(mail__rcpt *r, int late, int undo) {
+    mail_fate before = late ? MAIL_FATE_DUE : MAIL_FATE_FAILED;
+    mail_fate then = late ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
+    if (undo && r->told) r->fate = before;
+    else if (!undo && (r->fate == before || r->fate == MAIL_FATE_DUE ||
+                       (!late && r->fate == MAIL_FATE_LATE))) {
+        r->fate = then;
+        r->told = 1;
+        return;
+    }
+    r->told = 0;
+}
+
 /* A report says whom it tells about, so that one flush makes both true. undo:
    it was refused, and they have not been told. */
 static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
@@ -14223,9 +14241,7 @@ static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
         about = mail__item_find(v, q.text);
         if (about == NULL || (e = mail__replay_letter(v, about)) != 0 ||
             (r = mail__letter_rcpt(v, about, q.number)) == NULL) continue;
-        r->fate =
-            q.which == 'a' ? (undo ? MAIL_FATE_FAILED : MAIL_FATE_TOLD)
-                           : (undo ? MAIL_FATE_DUE : MAIL_FATE_LATE);
+        mail__replay_told(r, q.which == 'l', undo);
         about->changed = 1;
         mail__list_add(v, about, k);
         e = mail__recover_jobs(v, about);

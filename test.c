@@ -7775,7 +7775,7 @@ static void t_queued(char *to, size_t cap, char number, char subject,
    that message 1 has failed. ! an octet is another one; < of the lap before;
    > with another salt; S- the first of the two start records is damaged, S=
    both are. F: it is in the mailbox; L (an F too): not yet, it was tried in
-   vain. */
+   vain. U: as T, of one that it is late. */
 static void t_journal_more(t_journal *j, const char *script, uint64_t lap) {
     static const char other[] = "0123456789abcdeF";
     char body[1000];
@@ -7797,10 +7797,11 @@ static void t_journal_more(t_journal *j, const char *script, uint64_t lap) {
         snprintf(body, sizeof body, "6955B900-00000001-00000%c\n%s", number,
                  kind == 'F' ? T_BOXED :
                  kind == 'L' ? "0 due 1 451 not now\n" : "");
-        if (kind == 'A' || kind == 'T')
+        if (kind == 'A' || kind == 'T' || kind == 'U')
             t_queued(body, sizeof body, number, number, kind == 'A' ? "" :
-                     "about 6955B900-00000001-000001 0\n");
-        if (kind == 'T') kind = 'A';
+                     kind == 'T' ? "about 6955B900-00000001-000001 0\n" :
+                     "late 6955B900-00000001-000001 0\n");
+        if (kind == 'T' || kind == 'U') kind = 'A';
         if (kind == 'L') kind = 'F';
         t_record(j, kind, lap - (uint64_t)old, far ? other : t_salt, body);
         if (wrong) j->p[at + 70] ^= 1;
@@ -7849,7 +7850,8 @@ static void t_journals_put(vdisk *d, const t_journals *r, int swap) {
                      *f);
             t_queued(text, sizeof text, *f, '9', "");
             vdisk_put(d, name, mail_s(text));
-        } else vdisk_put(d, strcat(name, ".state"), mail_s(T_BOXED));
+        } else vdisk_put(d, strcat(name, ".state"),
+                         mail_s(T_BOXED));
     }
 }
 
@@ -7922,6 +7924,7 @@ static void test_world_journals(void) {
         { "F1",           "",      "1",  ""   },
         { "",             "D1",    "12", "9"  },
         { "",             "",      "1n", "9"  },
+        { "U2",           "",      "1b", "2"  },
         { "",             "",      "1n2b", "9"  },
         { "A1",           "",      "1",  "1"  },
         { "A1 D1",        "",      "1",  ""   },
