@@ -7028,10 +7028,11 @@ typedef struct opt {
     const char *help;               /* "ARG: what it is"                     */
 } opt;
 
+/* command may go on with ": " and where it was wrong. */
 static int usage_error(const char *command, const char *what,
                        const char *name) {
-    fprintf(stderr, "mail %s: %s %s; see: mail help %s\n", command, what,
-            name, command);
+    fprintf(stderr, "mail %s: %s %s; see: mail help %.*s\n", command, what,
+            name, (int)strcspn(command, ":"), command);
     return 2;
 }
 
@@ -7443,57 +7444,90 @@ static const opt serve_table[] = {
     { NULL, OPT_FLAG, NULL, NULL }
 };
 
-/* DIR/mail.conf: "name value" lines, the names of the long options. What
-   stands on the command line comes later and wins. */
-static int conf_read(const char *dir) {
-    char path[1024], line[1024];
-    static text_list kept;
-    int e = 0, n = 0, fd;
+/* Opens a mail.conf. Root would show the first line of any file that a link
+   points to, and do what whoever can write the file says: it follows none,
+   and reads none of these. NULL with *e 0: there is no such file. */
+static FILE *conf_open(const char *command, const char *path, int *e) {
+    struct stat st;
     FILE *f;
-    snprintf(path, sizeof path, "%s/mail.conf", dir);
-    /* Root would show the first line of any file that a link points to. */
-    fd = open(path, O_RDONLY | O_CLOEXEC | (geteuid() ? 0 : O_NOFOLLOW));
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
-    f = fd < 0 ? NULL : fdopen(fd, "r");
-    if (f == NULL) {
-        fprintf(stderr, "mail serve: %s cannot be read: %s\n", path,
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+                  (geteuid() ? 0 : O_NOFOLLOW));
+    *e = 0;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return NULL;
+    f = fd < 0 || fstat(fd, &st) ? NULL : fdopen(fd, "r");
+    *e = f == NULL || (geteuid() == 0 && (st.st_mode & 022));
+    if (f == NULL)
+        fprintf(stderr, "mail %s: %s cannot be read: %s\n", command, path,
                 strerror(errno));
-        if (fd >= 0) close(fd);
+    else if (*e)
+        fprintf(stderr, "mail %s: %s can be written by others: chmod go-w\n",
+                command, path);
+    if (*e && f) fclose(f);
+    else if (*e && fd >= 0) close(fd);
+    return *e ? NULL : f;
+}
+
+/* "name value". where is the command, the file and the line. The value lives
+   as long as the program. */
+static int conf_line(const char *where, const opt *opts, mail_str line) {
+    static text_list kept;
+    mail_str value = mail_trim(line), name = value;
+    const opt *o;
+    char *copy;
+    if (value.n == 0 || value.p[0] == '#') return 0;
+    while (value.n && value.p[0] != ' ' && value.p[0] != '\t')
+        value = mail_sn(value.p + 1, value.n - 1);
+    name.n -= value.n;
+    value = mail_trim(value);
+    o = opt_find(opts, name);
+    if (o == NULL || kept.n == LIST_MAX ||
+        (o->kind != OPT_FLAG && value.n == 0)) {
+        char shown[160];
+        mail_printable(shown, sizeof shown, mail_sn(name.p, name.n < 40 ?
+                                                    name.n : 40));
+        return usage_error(where, o && value.n ? "too many lines:" :
+                           o ? "a value is missing for" : "what is", shown);
+    }
+    copy = malloc(value.n + 1);
+    if (copy == NULL) {
+        fprintf(stderr, "mail %s: out of memory\n", where);
         return 1;
     }
+    mail_copy(copy, value.n + 1, value);
+    kept.p[kept.n++] = copy;
+    return opt_set(where, o, copy);
+}
+
+/* A mail.conf: "name value" lines, the names of a command's long options.
+   What stands on the command line comes later and wins. Returns 0, 1 or 2
+   with a line on stderr, -1 if there is no such file. */
+static int conf_read(const char *command, const opt *opts, const char *path) {
+    char line[1024], where[1200];
+    int e, n = 0;
+    FILE *f = conf_open(command, path, &e);
+    if (f == NULL) return e ? e : -1;
     while (!e && read_line(f, line, sizeof line)) {
-        mail_str value = mail_trim(mail_s(line)), name;
-        const opt *o;
-        char *copy;
-        n++;
-        if (value.n == 0 || value.p[0] == '#') continue;
-        name = value;
-        while (value.n && value.p[0] != ' ' && value.p[0] != '\t')
-            value = mail_sn(value.p + 1, value.n - 1);
-        name.n -= value.n;
-        value = mail_trim(value);
-        o = opt_find(serve_table, name);
-        copy = malloc(value.n + 1);
-        if (copy == NULL) {
-            fprintf(stderr, "mail serve: out of memory\n");
-            e = 1;
-            break;
-        }
-        mail_copy(copy, value.n + 1, value);
-        if (o == NULL || kept.n == LIST_MAX ||
-            (o->kind != OPT_FLAG && value.n == 0)) {
-            fprintf(stderr, "mail serve: %s line %d: what is \"", path, n);
-            show_safe(stderr, name, 40);
-            fprintf(stderr, "\"? (names are those of: mail help serve)\n");
-            free(copy);
-            e = 2;
-        } else {
-            kept.p[kept.n++] = copy;
-            e = opt_set("serve", o, copy);
-        }
+        snprintf(where, sizeof where, "%s: %s line %d", command, path, ++n);
+        e = strlen(line) == sizeof line - 1
+            ? usage_error(where, "too long:", "at most 1022 octets")
+            : conf_line(where, opts, mail_s(line));
+    }
+    if (!e && ferror(f)) {
+        fprintf(stderr, "mail %s: %s cannot be read: %s\n", command, path,
+                strerror(errno));
+        e = 1;
     }
     fclose(f);
     return e;
+}
+
+/* DIR/mail.conf, if there is one. */
+static int serve_conf(const char *dir) {
+    char path[1024];
+    int e;
+    snprintf(path, sizeof path, "%s/mail.conf", dir);
+    e = conf_read("serve", serve_table, path);
+    return e < 0 ? 0 : e;
 }
 
 static const char *dir_of(int argc, char **argv) {
@@ -7923,7 +7957,7 @@ static int cmd_serve(int argc, char **argv) {
     serve.smtp = "127.0.0.1:2525";
     serve.submission = "127.0.0.1:2587";
     serve.pop3 = "127.0.0.1:2110";
-    e = conf_read(serve.dir);
+    e = serve_conf(serve.dir);
     if (!e) e = opts_read("serve", serve_table, argc, argv, NULL);
     if (e < 0) {
         printf("mail serve: one mail server, SMTP and POP3\n");
@@ -8153,7 +8187,7 @@ static int queue_alone(const char *dir, const char *request,
     int bad, turn;
     memset(&serve, 0, sizeof serve);
     serve.dir = dir;
-    bad = conf_read(dir);
+    bad = serve_conf(dir);
     if (!bad) bad = serve_check(&o);
     if (bad) return bad;
     if (!machine_open(&m, dir)) return 1;

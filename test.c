@@ -17005,8 +17005,43 @@ static void test_cli_limits_wrong(void) {
     t_cli("rm -rf build/l; mkdir build/l; echo pop3-timeout 599 "
           ">build/l/mail.conf; ./mail serve --dir build/l", 2,
           "600 seconds or more are wanted for --pop3-timeout");
-    t_cli("echo max-hops many >build/l/mail.conf; ./mail serve --dir build/l",
-          2, "a number is wanted for max-hops");
+}
+
+/* A mail.conf says where it is wrong, by file and line; a comment, an empty
+   line and white space at the ends are none. */
+static void test_cli_conf(void) {
+    static const struct { const char *text; int status; const char *says; }
+    rows[] = {
+        { "# a comment\\n\\n \\t timeout \\t 7 \\nmax-hops many\\n", 2,
+          "mail serve: build/l/mail.conf line 4: a number is wanted for "
+          "max-hops; see: mail help serve\n" },
+        { "nonsense 1\\n", 2, "build/l/mail.conf line 1: what is nonsense; " },
+        { "--timeout 1\\n", 2, "line 1: what is --timeout; " },
+        { "timeout\\n", 2, "line 1: a value is missing for timeout; " },
+        { "verbose maybe\\n", 2, "yes or no is wanted for verbose; " },
+        { "\\033]0;x\\007\\n", 2, "line 1: what is \\x1B]0;x\\x07; " },
+        { "host x y\\r\\n", 2, "x y" },
+        { "pop3-timeout 599", 2, "600 seconds or more are wanted for" },
+        { "verbose\\nunsealed no\\nsmtp 192.0.2.1:1\\n", 1, "unsealed" }
+    };
+    char command[400];
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        snprintf(command, sizeof command, "rm -rf build/l; mkdir build/l; "
+                 "printf -- '%s' >build/l/mail.conf; ./mail serve --dir build/l",
+                 rows[i].text);
+        t_cli(command, rows[i].status, rows[i].says);
+    }
+    t_cli("rm -rf build/l; mkdir build/l; { printf 'host '; "
+          "head -c 1100 /dev/zero | tr '\\0' a; } >build/l/mail.conf; "
+          "./mail serve --dir build/l", 2, "line 1: too long");
+    t_cli("rm -rf build/l; mkdir -p build/l/mail.conf; "
+          "./mail serve --dir build/l", 1, "cannot be read: Is a directory");
+    if (geteuid() == 0)
+        t_cli("rm -rf build/l; mkdir build/l; echo host x >build/l/mail.conf; "
+              "chmod 664 build/l/mail.conf; ./mail serve --dir build/l", 1,
+              "mail serve: build/l/mail.conf can be written by others: chmod "
+              "go-w\n");
 }
 
 static void test_cli_demo_is_the_same_twice(void) {
@@ -18920,6 +18955,7 @@ static const t_test t_tests[] = {
     T(test_cli_usage),
     T_OF(test_cli_limits, "5321-8 5321-132"),
     T(test_cli_limits_wrong),
+    T(test_cli_conf),
     T(test_cli_demo_is_the_same_twice),
     T(test_cli_users),
     T(test_cli_queue),
