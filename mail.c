@@ -12,8 +12,8 @@
    TLS     handshakes, records, certificates: OpenSSL
    NET     sockets, and the loop           CLIENT a client program's socket
    SEND    a client MTA with a message     FETCH  a client MAA with a place
-   TRACE   one list of events              VIEWS  what is shown of it
-   DEMO    one message, four programs
+   SERVE   a server for tests of others    TRACE  one list of events
+   VIEWS   what is shown of it             DEMO   one message, four programs
    BENCH   a load generator, and a sink    CLI    the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
@@ -590,9 +590,19 @@ static void *flusher_run(void *arg) {
     return NULL;
 }
 
-static int flusher_start(machine *m) {
+/* Signals are the caller's, never the thread's. */
+static int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
     sigset_t all, old;
-    int fd[2], e;
+    int e;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    e = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return e == 0;
+}
+
+static int flusher_start(machine *m) {
+    int fd[2];
     if (m->flusher) return m->flusher > 0;
     m->flusher = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) return 0;
@@ -601,11 +611,7 @@ static int flusher_start(machine *m) {
     fcntl(fd[0], F_SETFL, O_NONBLOCK);
     m->to_thread = fd[0];
     m->in_thread = fd[1];
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);   /* signals are the loop's */
-    e = pthread_create(&m->thread, NULL, flusher_run, m);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (e == 0) return m->flusher = 1;
+    if (thread_start(&m->thread, flusher_run, m)) return m->flusher = 1;
     close(fd[0]);
     close(fd[1]);
     return 0;
@@ -672,6 +678,10 @@ static void flush_all(machine *m) {
         flush_end(m, (mail_err)e);
     asks = m->asks.first;
     m->asks.first = NULL;
+    if (m->dir < 0) {               /* no disk, nothing to wait for */
+        flush_tell(m, asks);
+        return;
+    }
     for (a = asks; a; a = a->next) n += (size_t)a->shares;
     while ((a = asks) != NULL) {
         int all = a->file < 0 && a->dir[0] == 0;
@@ -1986,22 +1996,24 @@ typedef struct listener {
     const char *name, *where;
 } listener;
 
-/* Opens a port and says so. 0 and a line on stderr if it cannot be. */
-static int listen_on(listener *l, int unsealed) {
-    const char *why = NULL;
-    struct addrinfo *a = net_find(l->where, 1, &why);
+/* The port that it got, and its address. */
+static int listen_at(const listener *l, char text[64]) {
     struct sockaddr_storage at;
     socklen_t n = sizeof at;
-    char text[64];
-    int on = 1, port, bad;
+    memset(&at, 0, sizeof at);
+    getsockname(l->fd, (struct sockaddr *)&at, &n);
+    return address_text((struct sockaddr *)&at, n, text, 64);
+}
+
+/* Opens a port. 0 and the reason if it cannot be. */
+static int listen_open(listener *l, int unsealed, const char **why) {
+    struct addrinfo *a = net_find(l->where, 1, why);
+    int on = 1, bad;
     l->fd = -1;
-    if (a == NULL) {
-        fprintf(stderr, "mail: --%s %s: %s\n", l->name, l->where, why);
-        return 0;
-    }
+    if (a == NULL) return 0;
     if (!unsealed && !is_loopback(a->ai_addr)) {
-        fprintf(stderr, "mail: --%s %s is not a loopback address: say "
-                "--unsealed if the network may come in\n", l->name, l->where);
+        *why = "it is not a loopback address: say --unsealed if the network "
+               "may come in";
         freeaddrinfo(a);
         return 0;
     }
@@ -2012,14 +2024,23 @@ static int listen_on(listener *l, int unsealed) {
     }
     bad = l->fd < 0 || bind(l->fd, a->ai_addr, a->ai_addrlen) ||
           listen(l->fd, 1024);
+    *why = bad ? strerror(errno) : NULL;
     freeaddrinfo(a);
-    if (bad) {
-        fprintf(stderr, "mail: --%s %s: %s; choose another port (0 takes a "
-                "free one)\n", l->name, l->where, strerror(errno));
+    return !bad;
+}
+
+/* The same, and says so on standard output, or why not on stderr. */
+static int listen_on(listener *l, int unsealed) {
+    const char *why = NULL;
+    char text[64];
+    int port;
+    if (!listen_open(l, unsealed, &why)) {
+        fprintf(stderr, l->fd < 0 ? "mail: --%s %s: %s\n" :
+                "mail: --%s %s: %s; choose another port (0 takes a free "
+                "one)\n", l->name, l->where, why);
         return 0;
     }
-    getsockname(l->fd, (struct sockaddr *)&at, &n);
-    port = address_text((struct sockaddr *)&at, n, text, sizeof text);
+    port = listen_at(l, text);
     printf(strchr(text, ':') ? "listening %s [%s]:%d\n"
                              : "listening %s %s:%d\n", l->name, text, port);
     fflush(stdout);
@@ -4322,6 +4343,19 @@ typedef struct ledger {
     int    stale;                   /* it has lines that are of no use     */
 } ledger;
 
+/* Two more kinds of line tell of what a crash may have left half done, by the
+   first word, which no account is:
+
+       mbox OFFSET TIME     before a message is put there; its own line comes
+                            when it is: without one the mbox is cut back
+       maildir NAME TIME    before a message's own line, with which it has
+                            been taken; then it moves from tmp to new
+
+   So no message is there twice, whenever the power goes. */
+static int ledger_says(const mail_ledger *e, const char *word) {
+    return mail_eq(e->account, mail_s(word));
+}
+
 static int uid_order(mail_str a, mail_str b) {
     int d = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
     return d ? d : a.n < b.n ? -1 : a.n > b.n;
@@ -4335,18 +4369,16 @@ static int known_order(const void *a, const void *b) {
     return d ? d : x->uid.p < y->uid.p ? -1 : x->uid.p > y->uid.p;
 }
 
-/* An mbox line says where in the mbox a message was about to be put; the
-   line behind it, that it is there. */
 static void ledger_line(ledger *l, mail_str line) {
     mail_ledger e;
     if (mail_ledger_read(line, &e)) return;
-    if (mail_eq(e.account, mail_s("mbox"))) {
+    if (ledger_says(&e, "mbox") || ledger_says(&e, "maildir")) {
         l->half = e;
         l->stale = 1;
         return;
     }
     l->half.uid.n = 0;
-    if (!mail_eq(e.account, mail_s(l->account))) return;
+    if (!ledger_says(&e, l->account)) return;
     l->known[l->nknown].uid = e.uid;
     l->known[l->nknown].time = e.time;
     l->known[l->nknown++].met = 0;
@@ -4406,15 +4438,29 @@ static mail_err ledger_open(ledger *l) {
     return MAIL_ERR_BUSY;
 }
 
-static mail_err ledger_put(ledger *l, const mail_ledger *e) {
-    char line[1024];
-    mail_buf b = mail_buf_on(line, sizeof line);
-    mail_ledger_write(&b, e);
-    mail_buf_add(&b, mail_s("\n"));
+/* Lines, durable. */
+static mail_err ledger_put(ledger *l, const mail_ledger *e, size_t n) {
+    char lines[2048];
+    mail_buf b = mail_buf_on(lines, sizeof lines);
+    for (; n--; e++) {
+        mail_ledger_write(&b, e);
+        mail_buf_add(&b, mail_s("\n"));
+    }
     call_step("ledger");
     if (b.full || write(l->fd, b.p, b.n) != (ssize_t)b.n) return errno_err();
     call_step("flush ledger");
     return fsync_full(l->fd) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* The line about something half done. */
+static mail_ledger ledger_half(ledger *l, const char *word, const char *what,
+                               int64_t now) {
+    mail_ledger e;
+    e.account = mail_s(word);
+    e.uid = mail_s(what);
+    e.time = now;
+    l->stale = 1;
+    return e;
 }
 
 /* The message number has this UID. Two with the same one are two. */
@@ -4452,15 +4498,15 @@ static const noted *ledger_find(ledger *l, mail_str uid) {
                                                             : NULL;
 }
 
-/* The lines of others, but for those about mboxes. */
+/* The lines of others. */
 static int ledger_others(const ledger *l, FILE *f) {
     mail_str rest = mail_sn(l->text, l->n);
     while (rest.n) {
         mail_str line = mail_cut(&rest, '\n');
         mail_ledger e;
         if (mail_ledger_read(line, &e) == MAIL_ERR_OK &&
-            !mail_eq(e.account, mail_s("mbox")) &&
-            !mail_eq(e.account, mail_s(l->account)))
+            !ledger_says(&e, "mbox") && !ledger_says(&e, "maildir") &&
+            !ledger_says(&e, l->account))
             fprintf(f, "%.*s\n", MAIL_ARG(line));
     }
     return !ferror(f);
@@ -4557,18 +4603,28 @@ static mail_err place_have(void *ctx, int64_t number, mail_str uid) {
            ? MAIL_ERR_EXISTS : MAIL_ERR_OK;
 }
 
-/* The UID is noted once the message is durable, and durably. */
-static mail_err place_note(place *p, int64_t number) {
-    listed *u = (size_t)number < p->l.nlisted ? &p->l.listed[number] : NULL;
-    mail_ledger e;
-    if (p->l.fd < 0 || u == NULL || u->uid == NULL) return MAIL_ERR_OK;
-    u->here = 1;
-    u->time = p->now;
+/* Can it be noted? Its line, then. */
+static int place_line(place *p, int64_t number, mail_ledger *e) {
+    const listed *u = (size_t)number < p->l.nlisted ? &p->l.listed[number]
+                                                    : NULL;
+    if (p->l.fd < 0 || u == NULL || u->uid == NULL) return 0;
+    e->account = mail_s(p->l.account);
+    e->uid = mail_s(u->uid);
+    e->time = p->now;
+    return 1;
+}
+
+/* The UID is noted once the message is durable, and durably; before it, in
+   the same breath, what is half done. */
+static mail_err place_note(place *p, int64_t number, const char *half) {
+    mail_ledger e[2];
+    size_t n = half != NULL;
+    if (!place_line(p, number, &e[n])) return MAIL_ERR_OK;
+    if (half) e[0] = ledger_half(&p->l, "maildir", half, p->now);
+    p->l.listed[number].here = 1;
+    p->l.listed[number].time = p->now;
     p->l.own++;
-    e.account = mail_s(p->l.account);
-    e.uid = mail_s(u->uid);
-    e.time = p->now;
-    return ledger_put(&p->l, &e);
+    return ledger_put(&p->l, e, n + 1);
 }
 
 /* A new file in tmp of the Maildir: nobody else has its name. */
@@ -4647,25 +4703,66 @@ static mail_err dir_flush(const char *dir, int at) {
     return bad ? errno_err() : MAIL_ERR_OK;
 }
 
-/* Flushed, renamed, the directory flushed: in this order. */
-static mail_err maildir_store(place *p) {
-    char to[2 * MAIL_NAME_SIZE];
-    int bad;
+/* The directory that a name is in. */
+static mail_err name_settle(const char *name) {
+    char dir[1024];
+    const char *slash = strrchr(name, '/');
+    mail_copy(dir, sizeof dir, slash ? mail_sn(name, (size_t)(slash - name) +
+                                               1) : mail_s("."));
+    return dir_flush(dir, AT_FDCWD);
+}
+
+/* The names of a new mbox, Maildir and ledger, durable once. */
+static mail_err place_settle(place *p) {
+    mail_err e = p->kind ? name_settle(p->o->into) : MAIL_ERR_OK;
+    if (!e && p->l.fd >= 0) e = name_settle(p->l.path);
+    p->settled = !e;
+    return e;
+}
+
+/* The first part of its name is the one in tmp. */
+static mail_err maildir_move(place *p, const char *name) {
+    char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE];
+    snprintf(from, sizeof from, "tmp/%.*s", (int)strcspn(name, ","), name);
+    snprintf(to, sizeof to, "new/%.250s", name);
+    call_step("rename");
+    return renameat(p->dir, from, p->dir, to) ? errno_err() : MAIL_ERR_OK;
+}
+
+/* Flushed in tmp; noted; in new; and that is flushed: in this order. */
+static mail_err maildir_store(place *p, int64_t number) {
+    char name[MAIL_NAME_SIZE];
+    mail_err e;
     FILE *f = p->in;
     call_step("flush message");
-    bad = fflush(f) || fsync_full(fileno(f));
+    e = fflush(f) || fsync_full(fileno(f)) ? errno_err() : MAIL_ERR_OK;
     p->in = NULL;
-    bad |= fclose(f) != 0;
-    snprintf(to, sizeof to, "new/%s,S=%lld,W=%lld", p->tmp + 4,
+    if (fclose(f) && !e) e = errno_err();
+    snprintf(name, sizeof name, "%.200s,S=%lld,W=%lld", p->tmp + 4,
              (long long)p->size, (long long)p->wire);
-    call_step("rename");
-    if (bad || renameat(p->dir, p->tmp, p->dir, to)) {
-        mail_err e = errno_err();
-        unlinkat(p->dir, p->tmp, 0);
-        return e;
-    }
+    if (!e) e = dir_flush("tmp", p->dir);
+    if (!e && !p->settled) e = place_settle(p);
+    if (e) unlinkat(p->dir, p->tmp, 0);
+    if (!e) e = place_note(p, number, name);      /* from here on it stays */
+    if (!e) e = maildir_move(p, name);
     call_step("flush new");
-    return dir_flush("new", p->dir);
+    return e ? e : dir_flush("new", p->dir);
+}
+
+/* What a crash has left in tmp that counts as taken. */
+static mail_err maildir_repair(place *p) {
+    mail_str rest = mail_sn(p->l.text, p->l.fd < 0 ? 0 : p->l.n);
+    char name[MAIL_NAME_SIZE];
+    int moved = 0;
+    while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        mail_ledger e;
+        if (rest.n && mail_ledger_read(line, &e) == MAIL_ERR_OK &&
+            ledger_says(&e, "maildir") && !memchr(e.uid.p, '/', e.uid.n) &&
+            mail_copy(name, sizeof name, e.uid))
+            moved |= maildir_move(p, name) == MAIL_ERR_OK;
+    }
+    return moved ? dir_flush("new", p->dir) : MAIL_ERR_OK;
 }
 
 /* --- mbox ----------------------------------------------------------------- */
@@ -4715,7 +4812,7 @@ static mail_err mbox_repair(place *p, int fd, int64_t *size) {
     int64_t at;
     p->repaired = 1;
     if (p->l.fd < 0 || p->l.half.uid.n == 0 ||
-        *size == 0 || mail_number(p->l.half.uid, *size - 1, &at))
+        !ledger_says(&p->l.half, "mbox") || *size == 0 || mail_number(p->l.half.uid, *size - 1, &at))
         return MAIL_ERR_OK;
     mail_mbox_from(&b, p->l.half.time);
     if (*size - at < (int64_t)b.n) b.n = (size_t)(*size - at);
@@ -4766,19 +4863,16 @@ static mail_err mbox_append(place *p, int fd, int64_t number) {
     char at[24];
     struct stat st;
     int64_t size;
-    mail_ledger half;
+    mail_ledger line;
     mail_err e = fstat(fd, &st) ? errno_err() : MAIL_ERR_OK;
     size = e ? 0 : (int64_t)st.st_size;
+    if (!e && !p->settled) e = place_settle(p);
     if (!e && !p->repaired) e = mbox_repair(p, fd, &size);
     if (!e) e = mbox_gap(fd, &size);
-    if (!e && p->l.fd >= 0 && (size_t)number < p->l.nlisted &&
-        p->l.listed[number].uid) {
+    if (!e && place_line(p, number, &line)) {
         snprintf(at, sizeof at, "%lld", (long long)size);
-        half.account = mail_s("mbox");
-        half.uid = mail_s(at);
-        half.time = p->now;
-        p->l.stale = 1;
-        e = ledger_put(&p->l, &half);
+        line = ledger_half(&p->l, "mbox", at, p->now);
+        e = ledger_put(&p->l, &line, 1);
     }
     if (!e) e = mbox_copy(p, fd, size);
     if (e && ftruncate(fd, (off_t)size)) e = MAIL_ERR_IO;
@@ -4794,6 +4888,7 @@ static mail_err mbox_store(place *p, int64_t number) {
     fd = mbox_open(p, &e);
     if (fd < 0) return e;
     e = mbox_append(p, fd, number);
+    if (!e) e = place_note(p, number, NULL);
     if (close(fd) && !e) e = errno_err();
     fclose(p->in);
     p->in = NULL;
@@ -4810,40 +4905,20 @@ static void place_drop(place *p) {
     if (p->kind == 'd') unlinkat(p->dir, p->tmp, 0);
 }
 
-/* The directory that a name is in. */
-static mail_err name_settle(const char *name) {
-    char dir[1024];
-    const char *slash = strrchr(name, '/');
-    mail_copy(dir, sizeof dir, slash ? mail_sn(name, (size_t)(slash - name) +
-                                               1) : mail_s("."));
-    return dir_flush(dir, AT_FDCWD);
-}
-
-/* The names of a new mbox, Maildir and ledger, durable once. */
-static mail_err place_settle(place *p) {
-    mail_err e = p->kind ? name_settle(p->o->into) : MAIL_ERR_OK;
-    if (!e && p->l.fd >= 0) e = name_settle(p->l.path);
-    p->settled = !e;
-    return e;
-}
-
 static mail_err place_keep(place *p, int64_t number) {
     char last[1];
     mail_err e = p->in ? MAIL_ERR_OK : place_begin(p);   /* an empty one */
     if (!e && mail_to_lf_end(&p->lf, last)) e = place_put(p, last, 1);
     if (e) return e;
-    e = p->kind == 'd' ? maildir_store(p) : mbox_store(p, number);
-    if (!e && !p->settled) e = place_settle(p);
-    if (e) place_fail(p, e, p->o->into);
-    return e;
+    e = p->kind == 'd' ? maildir_store(p, number) : mbox_store(p, number);
+    return e ? place_fail(p, e, p->o->into) : MAIL_ERR_OK;
 }
 
 static mail_err place_store(void *ctx, int64_t number) {
     place *p = ctx;
     mail_err e = p->kind ? place_keep(p, number)
                          : p->o->store(p->o->ctx, number);
-    if (!e && (e = place_note(p, number)) != MAIL_ERR_OK)
-        place_fail(p, e, p->l.path);
+    if (!e && !p->kind) e = place_note(p, number, NULL);
     if (e) call_fail(p->r, e, "a message could not be stored");
     else p->r->done++;
     place_told(p);
@@ -4893,6 +4968,7 @@ static mail_err place_open(place *p, const mail_fetch_opts *o,
     if (!e && (p->kind || o->ledger))
         e = place_ledger(p, o->peer.user, o->peer.server ? o->peer.server
                                                          : FETCH_SERVER);
+    if (!e && p->kind == 'd') e = maildir_repair(p);
     return e;
 }
 
@@ -4982,6 +5058,217 @@ MAIL_DEF mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
     fetch_run(t, &o, r);
     free(t);
     return r->err;
+}
+
+/* ======================================================================
+   [SERVE] a server in the caller's process                        ch.14
+   For tests of other programs: the sockets of NET, the disk of WORLD. It
+   calls no other machine, and leaves nothing behind.
+   ====================================================================== */
+
+struct mail_serve {
+    world_host h;                   /* first: the disk's ctx is a world_host */
+    machine m;                      /* its sockets; no directory             */
+    mail_serve_opts o;
+    listener ls[3];
+    const char *domains[1];
+    int stop_here, stop_there;      /* the thread ends when the first one is
+                                       closed                                */
+    pthread_t thread;
+};
+
+static machine *serve_machine(void *ctx) { return &((mail_serve *)ctx)->m; }
+
+static int64_t serve_recv(void *ctx, int fd, void *p, size_t n) {
+    return wire_recv(serve_machine(ctx), fd, p, n);
+}
+
+static int64_t serve_send(void *ctx, int fd, const void *p, size_t n) {
+    return wire_send(serve_machine(ctx), fd, p, n);
+}
+
+static mail_err serve_lookup(void *ctx, const char *name, int type,
+                             void *ticket) {
+    return dns_lookup(serve_machine(ctx), name, type, ticket);
+}
+
+static int serve_connect(void *ctx, const char *at, void *conn) {
+    return net_connect(serve_machine(ctx), at, conn);
+}
+
+static void serve_hangup(void *ctx, int fd) {
+    net_hangup(serve_machine(ctx), fd);
+}
+
+/* In memory everything is durable: it is said at the end of the turn. */
+static mail_err serve_flush(void *ctx, int file, const char *dir,
+                            void *ticket) {
+    flush_ask *a = calloc(1, sizeof *a);
+    (void)file;
+    (void)dir;
+    if (a == NULL) return MAIL_ERR_NOMEM;
+    a->ticket = ticket;
+    flush_put(&serve_machine(ctx)->asks, a);
+    return MAIL_ERR_OK;
+}
+
+/* A name in mail/NAME/new: a message has come, and is whole. */
+static void serve_arrived(void *ctx, vdisk *d, int op, const char *path,
+                          vnode *node) {
+    mail_serve *s = ctx;
+    mail_str rest = mail_s(path), name;
+    char user[MAIL_USER_SIZE], *text;
+    size_t i, n = 0;
+    (void)d;
+    if ((op != 'r' && op != 'l') || !s->o.message ||
+        !mail_eq(mail_cut(&rest, '/'), mail_s("mail"))) return;
+    name = mail_cut(&rest, '/');
+    if (!mail_starts(rest, "new/")) return;
+    mail_copy(user, sizeof user, name);
+    text = malloc(node->n * 2 + 1);
+    for (i = 0; text && i < node->n; i++) {       /* line ends are CRLF */
+        if (node->data[i] == '\n') text[n++] = '\r';
+        text[n++] = node->data[i];
+    }
+    if (text) s->o.message(s->o.ctx, user, mail_sn(text, n));
+    free(text);
+}
+
+static void serve_sys(mail_serve *s, mail_sys *sys) {
+    machine_sys(&s->m, sys);
+    sys->ctx = s;
+    sys->open = vdisk_open;
+    sys->read = vdisk_read;
+    sys->write = vdisk_write;
+    sys->close = vdisk_close;
+    sys->rename = vdisk_rename;
+    sys->link = vdisk_link;
+    sys->remove = vdisk_remove;
+    sys->mkdir = vdisk_mkdir;
+    sys->list = vdisk_list;
+    sys->space = vdisk_space;
+    sys->flush = serve_flush;
+    sys->recv = serve_recv;
+    sys->send = serve_send;
+    sys->lookup = serve_lookup;
+    sys->connect = serve_connect;
+    sys->hangup = serve_hangup;
+    sys->secure = NULL;
+}
+
+/* Says yes to whoever writes to its domain, and at once. */
+static mail_server *serve_open(mail_serve *s, mail_err *e) {
+    mail_server_opts *o = &s->h.opts;
+    o->host = s->o.host ? s->o.host : "localhost";
+    s->domains[0] = s->o.domain ? s->o.domain : o->host;
+    o->routing.domains = s->domains;
+    o->routing.ndomains = 1;
+    o->routing.catch_all = s->o.catch_all;
+    o->max_size = s->o.max_size;
+    o->reject_bare = s->o.reject_bare;
+    o->basic = s->o.basic;
+    o->any_auth = 1;
+    o->auth_delay = o->auth_tries = -1;
+    o->checkpoint = 1;
+    o->journal = 256 * 1024;
+    serve_sys(s, &s->h.sys);
+    s->h.disk.watch = serve_arrived;
+    s->h.disk.watch_ctx = s;
+    if (s->o.users) vdisk_put(&s->h.disk, "users", mail_s(s->o.users));
+    return mail_server_open(&s->h.sys, o, e);
+}
+
+static void serve_free(mail_serve *s) {
+    size_t i;
+    mail_server_close(s->m.server);
+    dns_close(&s->m);
+    machine_close(&s->m);
+    for (i = 0; i < 3; i++)
+        if (s->ls[i].fd >= 0) close(s->ls[i].fd);
+    vdisk_free(&s->h.disk);
+    free(s);
+}
+
+MAIL_DEF void mail_serve_step(mail_serve *s, int ms) {
+    net_turn(&s->m, s->ls, 3, 0, ms);
+}
+
+/* Nobody new comes in; what is under way has ten seconds. */
+static void serve_finish(mail_serve *s) {
+    int64_t until = sys_clock(NULL) + 10000;
+    while (!mail_server_stop(s->m.server) && sys_clock(NULL) < until)
+        net_turn(&s->m, s->ls, 0, 0, 10);
+}
+
+static void *serve_thread(void *arg) {
+    mail_serve *s = arg;
+    char c;
+    while (net_recv(NULL, s->stop_there, &c, 1) == -1) mail_serve_step(s, 10);
+    serve_finish(s);
+    return NULL;
+}
+
+static mail_err serve_begin_thread(mail_serve *s) {
+    int fd[2];
+    if (!s->o.thread) return MAIL_ERR_OK;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) return MAIL_ERR_IO;
+    socket_ready(fd[0]);
+    socket_ready(fd[1]);
+    s->stop_here = fd[0];
+    s->stop_there = fd[1];
+    if (thread_start(&s->thread, serve_thread, s)) return MAIL_ERR_OK;
+    close(fd[0]);
+    close(fd[1]);
+    s->stop_here = -1;
+    return MAIL_ERR_IO;
+}
+
+MAIL_DEF mail_serve *mail_serve_start(mail_serve_opts opts,
+                                      mail_result *result) {
+    static const int ports[] = { MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION,
+                                 MAIL_PORT_POP3 };
+    mail_result own, *r = result ? result : &own;
+    mail_serve *s = calloc(1, sizeof *s);
+    const char *why = NULL;
+    mail_err e = MAIL_ERR_OK;
+    size_t i;
+    memset(r, 0, sizeof *r);
+    if (s == NULL) e = MAIL_ERR_NOMEM;
+    for (i = 0; i < 3 && s; i++) {
+        s->ls[i].fd = -1;
+        s->ls[i].port = ports[i];
+        s->ls[i].where = "127.0.0.1:0";
+    }
+    if (!e) {
+        s->m.dir = s->m.lock = s->stop_here = -1;
+        s->o = opts;
+        s->m.server = serve_open(s, &e);
+    }
+    for (i = 0; i < 3 && !e; i++)
+        if (!listen_open(&s->ls[i], 0, &why)) e = MAIL_ERR_IO;
+    if (!e) e = serve_begin_thread(s);
+    if (!e) return s;
+    call_fail(r, e, "%s", why ? why : mail_err_text(e));
+    if (s) serve_free(s);
+    return NULL;
+}
+
+MAIL_DEF int mail_serve_port(const mail_serve *s, int port) {
+    size_t i;
+    char text[64];
+    for (i = 0; i < 3; i++)
+        if (s->ls[i].port == port) return listen_at(&s->ls[i], text);
+    return 0;
+}
+
+MAIL_DEF void mail_serve_stop(mail_serve *s) {
+    if (s == NULL) return;
+    if (s->stop_here >= 0) {
+        close(s->stop_here);
+        pthread_join(s->thread, NULL);
+        close(s->stop_there);
+    } else serve_finish(s);
+    serve_free(s);
 }
 
 /* ======================================================================

@@ -79,7 +79,7 @@
             in parts: TIMER PEERS USERS LOGIN ALIASES ITEM JOURNAL
             CHECKPOINT ROUND LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK
             RECOVER LIFE
-   CALLS    mail_fetch: in mail.c                                       ch.14
+   CALLS    mail_fetch, mail_serve_...: in mail.c                       ch.14
 
    House rules
 
@@ -1961,6 +1961,40 @@ typedef struct mail_fetch_opts {
    was being stored; with UIDL and a ledger, none that was in it. BUSY: the
    mailbox, the mbox or the ledger is in use. At most 100,000 messages. */
 MAIL_DEF mail_err mail_fetch(mail_fetch_opts opts, mail_result *result);
+
+/* A whole server in your process, for tests of programs that send or fetch
+   mail: on loopback, at ports that are free, in memory. It does not relay to
+   other machines, and forgets everything when it is stopped. */
+typedef struct mail_serve_opts {
+    const char *host;        /* its name: localhost                        */
+    const char *domain;      /* whose mail ends here: host                 */
+    const char *users;       /* lines, as DIR/users has them:
+                                "bob:{PLAIN}secret\n"                      */
+    const char *catch_all;   /* a user: gets the mail for unknown ones, who
+                                are refused without                        */
+    int64_t max_size;        /* octets of a message: 10 MiB                */
+    int     reject_bare, basic; /* as in mail_smtpd_opts                   */
+    int     thread;          /* 1: it runs in a thread of its own, which is
+                                where message is called; 0: you call step  */
+    /* A mailbox has got a message, whole, with its Return-Path and Received
+       fields, CRLF line ends. Borrowed for the call. */
+    void  (*message)(void *ctx, const char *user, mail_str text);
+    void   *ctx;
+} mail_serve_opts;
+
+typedef struct mail_serve mail_serve;
+
+/* NULL: why is in result, which may be NULL. Strings are borrowed for the
+   server's life. */
+MAIL_DEF mail_serve *mail_serve_start(mail_serve_opts opts,
+                                      mail_result *result);
+/* The number of its port MAIL_PORT_SMTP, _SUBMISSION or _POP3. */
+MAIL_DEF int mail_serve_port(const mail_serve *s, int port);
+/* Does what is due, and waits for more no longer than ms. */
+MAIL_DEF void mail_serve_step(mail_serve *s, int ms);
+/* Finishes what is under way, and is gone; after it message is called no
+   more. NULL is nothing. */
+MAIL_DEF void mail_serve_stop(mail_serve *s);
 
 #ifdef __cplusplus
 }
