@@ -108,9 +108,9 @@
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
 
-   What this is not, on purpose: CHUNKING is not in this version; IMAP, spam
-   filtering and DKIM are in none: they would bury what the file is for. The records of TLS are no part of it: the
-   sessions say when TLS begins, and their owner makes it.
+   What this is not, on purpose: IMAP, spam filtering, DKIM, BINARYMIME and
+   REQUIRETLS: they would bury what the file is for. The records of TLS are no
+   part of it: the sessions say when TLS begins, and their owner makes it.
 
    Security: what is refused
 
@@ -764,6 +764,7 @@ MAIL_DEF void mail_line_reset(mail_line *l);
 typedef struct mail_dot_in {
     unsigned char state;    /* private                                  */
     unsigned char lenient;  /* a bare CR or LF becomes CRLF             */
+    unsigned char plain;    /* BDAT: a dot is a dot, and nothing ends   */
     unsigned char bare;     /* one was seen                             */
     unsigned char end;      /* CRLF.CRLF was seen: nothing more is taken */
 } mail_dot_in;
@@ -899,6 +900,7 @@ typedef struct mail_row {
     X(READY, "greeted: a mail transaction may begin") \
     X(MAIL,  "the reverse-path is known") \
     X(RCPT,  "at least one forward-path is accepted") \
+    X(BDAT,  "message text in chunks, until the LAST one") \
     X(DATA,  "message text, until CRLF.CRLF") \
     X(AUTH,  "in the middle of a login") \
     X(TLS,   "TLS is being made: nothing more is said in clear") \
@@ -955,6 +957,9 @@ typedef struct mail_smtpd {
     mail_event_kind wait;            /* the decision that is due         */
     unsigned char pending, active, hide, near_end;
     unsigned char met;               /* EHLO or HELO was said once       */
+    unsigned char chunk, last;       /* a chunk is due; LAST was said    */
+    int64_t  left;                   /* octets of it that are still due  */
+    char     refusal[512];           /* said when it has come            */
     int      errors, denied, junk, messages;
     int64_t  since, hurry;
     int64_t  began, text_began;      /* by tick; -1: it has not seen it  */
@@ -979,7 +984,9 @@ MAIL_DEF int64_t  mail_smtpd_tick(mail_smtpd *s, int64_t now);
    you have none (454), MAIL, RCPT (250, 4yz, 5yz), DATA (354, 4yz, 5yz), END
    (250, 4yz, 5yz). text begins with an enhanced status
    code, "5.1.1 no such user"; NULL is a usual sentence. A control octet in
-   it, or a decision that is not due, is MISUSE and nothing is sent. */
+   it, or a decision that is not due, is MISUSE and nothing is sent. Whether
+   the text comes by DATA or by BDAT is the session's business: a 354 is said
+   to the one, and a refusal to the other only when its chunk has come. */
 MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code, const char *text);
 
 /* Your answer to KEYS: the keys of his secret, and of a user that there is
@@ -4736,11 +4743,30 @@ static const char *mail__eol(const char *p, const char *end) {
     return end;
 }
 
+/* So many octets from p on have each CR before an LF and each LF behind a CR;
+   p is no LF. A CR at the end is left out. Where lines begin is not asked: so
+   this is done without a branch, which compilers make a few wide
+   instructions. */
+static size_t mail__crlf_run(const char *p, size_t n) {
+    enum { BLOCK = 256 };
+    size_t at = 0, i;
+    while (n - at > BLOCK + 1) {
+        unsigned char bad = 0;
+        for (i = 0; i < BLOCK; i++)
+            bad |= (unsigned char)((p[at + i] == '\r') ^
+                                   (p[at + i + 1] == '\n'));
+        if (bad) break;
+        at += BLOCK;
+    }
+    return at && p[at] == '\n' ? at - 1 : at;
+}
+
 /* The run of text from p on that can be handed out as it is: whole lines,
    while none of them begins with a dot, and what is left of the last one.
    Leaves d as it is behind that run. */
 static size_t mail__dot_run(mail_dot_in *d, const char *p, size_t n) {
     const char *at = p, *end = p + n;
+    if (d->plain && *p != '\n') at += mail__crlf_run(p, n);
     for (;;) {
         const char *eol = mail__eol(at, end);
         d->state = MAIL__MID;
@@ -4786,8 +4812,12 @@ static size_t mail__dot_step(mail_dot_in *d, char c, mail_str *text) {
         d->state = MAIL__MID;
         return 0;
     default:                                   /* MID: CR, or a lenient LF */
-        if (c == '\n') d->bare = 1, *text = mail_sn("\r\n", 2);
-        else d->state = MAIL__MID_CR;
+        if (c == '\r') d->state = MAIL__MID_CR;
+        else {
+            d->bare = 1;
+            *text = mail_sn("\r\n", 2);
+            if (d->plain) d->state = MAIL__BOL;
+        }
         return 1;
     }
 }
@@ -4802,7 +4832,7 @@ MAIL_DEF size_t mail_dot_read(mail_dot_in *d, const char *in, size_t n,
         char c = in[used];
         int run = d->state == MAIL__MID ? c != '\r' : d->state == MAIL__BOL;
         if (d->state == MAIL__MID && c == '\n' && d->lenient) run = 0;
-        if (d->state == MAIL__BOL && c == '.') run = 0;
+        if (d->state == MAIL__BOL && c == '.' && !d->plain) run = 0;
         if (run) {
             size_t k = mail__dot_run(d, in + used, n - used);
             *text = mail_sn(in + used, k);
@@ -5287,6 +5317,10 @@ static void mail__smtpd_ehlo(mail_smtpd *s, mail_str arg) {
     mail__smtpd_say(s, "250-PIPELINING");
     mail__smtpd_say(s, "250-SIZE %lld", (long long)s->opts.max_size);
     mail__smtpd_say(s, "250-8BITMIME");
+    mail__smtpd_say(s, "250-CHUNKING");
+    /* RFC 9422. Only what is taken is counted, so nobody gets less. */
+    mail__smtpd_say(s, "250-LIMITS MAILMAX=%d RCPTMAX=%d",
+                    s->opts.max_messages, s->opts.max_rcpts);
     mail__smtpd_say(s, "250-SMTPUTF8");
     mail__smtpd_say(s, "250-DSN");
     if (mail__tls_due(s->opts.tls, s->secure))
@@ -5440,8 +5474,9 @@ static void mail__smtpd_vrfy(mail_smtpd *s, mail_str arg) {
 static void mail__smtpd_help(mail_smtpd *s, mail_str arg) {
     (void)arg;
     if (mail__smtpd_junk(s)) return;
-    mail__smtpd_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT "
-                       "VRFY HELP AUTH STARTTLS: RFC 5321, 4954, 3207");
+    mail__smtpd_say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP "
+                       "QUIT VRFY HELP AUTH STARTTLS: RFC 5321, 3030, 4954, "
+                       "3207");
 }
 
 static void mail__smtpd_off(mail_smtpd *s, mail_str arg) {
@@ -5525,66 +5560,6 @@ MAIL_DEF mail_err mail_smtpd_keys(mail_smtpd *s, const mail_keys *k,
     return MAIL_ERR_OK;
 }
 
-/* The table that runs the session: a verb, the states it is allowed in, its
-   argument, what runs, and what stands in `mail states`. */
-enum { MAIL__NO_ARG, MAIL__ARG, MAIL__MAY_ARG };
-
-#define MAIL__IN(x) (1u << MAIL_SMTPD_##x)
-#define MAIL__ANY   (MAIL__IN(START) | MAIL__IN(READY) | MAIL__IN(MAIL) | \
-                     MAIL__IN(RCPT))
-
-typedef struct mail__smtpd_verb {
-    const char *verb;
-    unsigned states;
-    int arg;
-    void (*run)(mail_smtpd *s, mail_str arg);
-    const char *then, *says;
-} mail__smtpd_verb;
-
-static const mail__smtpd_verb mail__smtpd_verbs[] = {
-    {"EHLO", MAIL__ANY, MAIL__ARG, mail__smtpd_ehlo, "READY",
-     "250s; a transaction is forgotten"},
-    {"HELO", MAIL__ANY, MAIL__ARG, mail__smtpd_helo, "READY",
-     "250; a transaction is forgotten"},
-    {"AUTH", MAIL__IN(READY), MAIL__ARG, mail__smtpd_auth, "READY",
-     "334 for more, 235 or 535"},
-    {"STARTTLS", MAIL__IN(READY), MAIL__NO_ARG, mail__smtpd_starttls,
-     "TLS", "220; then START, all forgotten"},
-    {"MAIL", MAIL__IN(READY), MAIL__ARG, mail__smtpd_mail, "MAIL",
-     "250; else nothing changes"},
-    {"RCPT", MAIL__IN(MAIL) | MAIL__IN(RCPT), MAIL__ARG, mail__smtpd_rcpt,
-     "RCPT", "250; else nothing changes"},
-    {"DATA", MAIL__IN(RCPT), MAIL__NO_ARG, mail__smtpd_data, "DATA",
-     "354; after the text 250 and READY"},
-    {"RSET", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_rset, "READY",
-     "250; START stays START"},
-    {"NOOP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_noop, "", "250"},
-    {"VRFY", MAIL__ANY, MAIL__ARG, mail__smtpd_vrfy, "", "252"},
-    {"EXPN", MAIL__ANY, MAIL__ARG, mail__smtpd_off, "", "502"},
-    {"HELP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_help, "", "214"},
-    {"QUIT", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_quit, "END", "221"},
-    {"BDAT", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
-    {"TURN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
-    {"ETRN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"}
-};
-enum { MAIL__SMTPD_VERBS = sizeof mail__smtpd_verbs /
-                           sizeof mail__smtpd_verbs[0] };
-
-MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row) {
-    static const char *const from[] = { "START to RCPT", "READY",
-                                        "MAIL RCPT", "RCPT" };
-    const mail__smtpd_verb *v;
-    if (i >= MAIL__SMTPD_VERBS) return 0;
-    v = &mail__smtpd_verbs[i];
-    row->name = v->verb;
-    row->from = v->states == MAIL__ANY ? from[0] :
-                v->states == MAIL__IN(READY) ? from[1] :
-                v->states == MAIL__IN(RCPT) ? from[3] : from[2];
-    row->then = v->then;
-    row->says = v->says;
-    return 1;
-}
-
 /* 503, with what is missing. */
 static const char *mail__smtpd_order(const mail_smtpd *s) {
     switch (s->state) {
@@ -5596,66 +5571,6 @@ static const char *mail__smtpd_order(const mail_smtpd *s) {
     default:               return "503 5.5.1 not now: a mail transaction "
                                   "is open (RSET ends it)";
     }
-}
-
-/* May there be octets over 127? In an address, and its command sees to it
-   that SMTPUTF8 is said; in VRFY and EXPN, with SMTPUTF8 behind it (RFC 6531
-   3.7.4.2). Nothing else has any. */
-static int mail__smtpd_utf8(const mail_smtpd *s, const mail__smtpd_verb *v,
-                            mail_str line) {
-    mail_str last = line;
-    if (!s->esmtp || !mail__utf8_name(line)) return 0;
-    while (last.n && memchr(last.p, ' ', last.n)) mail_cut(&last, ' ');
-    return v->run == mail__smtpd_mail || v->run == mail__smtpd_rcpt ||
-           ((!strcmp(v->verb, "VRFY") || !strcmp(v->verb, "EXPN")) &&
-            mail_ieq(last, mail_s("SMTPUTF8")));
-}
-
-/* One command line, complete. RFC 5321 2.4: verb, space, argument. */
-static void mail__smtpd_command(mail_smtpd *s) {
-    mail_str rest = mail_line_text(&s->line), verb, whole;
-    const mail__smtpd_verb *v = NULL;
-    size_t i;
-    while (rest.n && (rest.p[rest.n - 1] == ' ' ||         /* 5321-24 */
-                      rest.p[rest.n - 1] == '\t')) rest.n--;
-    whole = rest;
-    verb = mail_cut(&rest, ' ');
-    for (i = 0; i < MAIL__SMTPD_VERBS; i++)
-        if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
-            v = &mail__smtpd_verbs[i];
-    s->hide = (unsigned char)mail_starts(whole, "AUTH");
-    mail__smtpd_note(s, MAIL_NOTE_COMMAND, s->hide ? mail__auth_shown(whole)
-                                                   : whole);
-    if (s->line.longer)
-        mail__smtpd_refuse(s, "500 5.5.2 line too long");
-    else if (s->line.bad)
-        mail__smtpd_refuse(s, "500 5.5.2 a bare CR, a bare LF or a NUL: "
-                              "lines end with CRLF");
-    else if (v == NULL && mail__is_http(verb))
-        mail_smtpd_bye(s, "4.7.0 this is no web server");
-    else if (v == NULL)
-        mail__smtpd_refuse(s, "500 5.5.1 no such command: try HELP");
-    else if (mail_has_control(whole) ||
-             (mail__is_8bit(whole) && !mail__smtpd_utf8(s, v, whole)))
-        mail__smtpd_refuse(s, "501 5.5.2 only printable ASCII, please");
-    else if (!(v->states & 1u << s->state))
-        mail__smtpd_refuse(s, mail__smtpd_order(s));
-    else if (v->arg == MAIL__NO_ARG && rest.n)
-        mail__smtpd_refuse(s, "501 5.5.4 this command takes no argument");
-    else if (v->arg == MAIL__ARG && rest.n == 0)
-        mail__smtpd_refuse(s, "501 5.5.4 this command needs an argument");
-    else v->run(s, rest);
-}
-
-/* One line while a login is under way. "*" cancels it, RFC 4954 4 */
-static void mail__smtpd_response(mail_smtpd *s) {
-    mail_str text = mail_line_text(&s->line);
-    s->hide = 1;
-    mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("****"));
-    if (s->line.longer) mail__smtpd_no_login(s, "500 5.5.6 line too long");
-    else if (s->line.bad || mail_eq(text, mail_s("*")))
-        mail__smtpd_no_login(s, "501 5.7.0 login cancelled");
-    else mail__smtpd_sasl(s, text);
 }
 
 /* A line that is a dot but for control octets ends nothing here. A server
@@ -5684,6 +5599,9 @@ static void mail__near_end(unsigned char *state, const char *p, size_t n) {
     }
 }
 
+static const char mail__no_number[] =
+    "4.7.0 how many octets come now? So I cannot go on";
+
 /* What is wrong with a text that is complete; NULL if nothing. It is said
    after the end of the data and not before: until then all is text. */
 static const char *mail__smtpd_bad_text(mail_smtpd *s) {
@@ -5698,25 +5616,233 @@ static const char *mail__smtpd_bad_text(mail_smtpd *s) {
     return s->why ? "552 5.3.4 the message is more than I take" : NULL;
 }
 
-static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
-    mail_str text;
-    size_t used = mail_dot_read(&s->dot, in, n, &text);
-    const char *no;
-    mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
-    if (s->opts.reject_bare) mail__near_end(&s->near_end, in, used);
+/* Text for the owner, while there is nothing against it. */
+static void mail__smtpd_give(mail_smtpd *s, mail_str text) {
     s->size += (int64_t)text.n;
     if (s->size > s->opts.max_size) s->why = MAIL_ERR_TOOLONG;
-    if (text.n && s->why == MAIL_ERR_OK) {
-        mail__smtpd_event(s, MAIL_EV_TEXT, 0);
-        s->ev.text = text;
-    }
-    if (!s->dot.end) return used;
-    no = mail__smtpd_bad_text(s);
+    if (text.n == 0 || s->why) return;
+    mail__smtpd_event(s, MAIL_EV_TEXT, 0);
+    s->ev.text = text;
+}
+
+static void mail__smtpd_data_end(mail_smtpd *s) {
+    const char *no = mail__smtpd_bad_text(s);
     if (no) {
         mail__smtpd_reset(s);
         mail__smtpd_refuse(s, no);
     } else mail__smtpd_event(s, MAIL_EV_END, 1);
+}
+
+static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
+    mail_str text;
+    size_t used = mail_dot_read(&s->dot, in, n, &text);
+    mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
+    if (s->opts.reject_bare) mail__near_end(&s->near_end, in, used);
+    mail__smtpd_give(s, text);
+    if (s->dot.end) mail__smtpd_data_end(s);
     return used;
+}
+
+static int mail__smtpd_in_text(const mail_smtpd *s) {
+    return s->chunk || s->state == MAIL_SMTPD_DATA ||
+           s->state == MAIL_SMTPD_BDAT;
+}
+
+/* All octets of a chunk have come. Only now its sender hears what is wrong
+   with it (RFC 3030 2): he would not have listened before.
+
+   One that comes out of order may have been on its way when the one before
+   it failed; then it is no error of his. */
+static void mail__smtpd_chunk_end(mail_smtpd *s) {
+    int open = s->dot.state != MAIL__BOL;
+    if (s->state == MAIL_SMTPD_BDAT && s->last && open) {
+        if (s->dot.state == MAIL__MID_CR) s->dot.bare = 1;
+        s->dot.state = MAIL__BOL;
+        mail__smtpd_give(s, mail_s("\r\n"));       /* a text ends in CRLF */
+        if (s->pending) return;                     /* and then it has ended */
+    }
+    s->chunk = 0;
+    if (s->refusal[0]) mail__smtpd_say(s, "%s", s->refusal);
+    else if (s->state != MAIL_SMTPD_BDAT) {
+        if (!mail__smtpd_junk(s)) mail__smtpd_say(s, "%s",
+                                                  mail__smtpd_order(s));
+    } else if (s->last || mail__smtpd_bad_text(s)) mail__smtpd_data_end(s);
+    else mail__smtpd_say(s, "250 2.0.0 and the next chunk");
+}
+
+/* Octets of a chunk, whatever they are: the only end is their number. They
+   are text as it comes by DATA, but for the dots: lines end with CRLF
+   (RFC 3030 2), and a bare CR or LF, which might end the text where this mail
+   is sent on to by DATA, is refused or made CRLF here, too. Only a text that
+   is BINARYMIME may have it, and that is not offered: it could go to no
+   mailbox of lines, and to no next hop that does not take it. */
+static size_t mail__smtpd_chunk(mail_smtpd *s, const char *in, size_t n) {
+    mail_str text = mail_sn(in, 0);
+    if ((int64_t)n > s->left) n = (size_t)s->left;
+    if (s->state == MAIL_SMTPD_BDAT) n = mail_dot_read(&s->dot, in, n, &text);
+    else s->size += (int64_t)n;                   /* for its rate, no more */
+    mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, n));
+    s->left -= (int64_t)n;
+    mail__smtpd_give(s, text);
+    if (s->left == 0 && !s->pending) mail__smtpd_chunk_end(s);
+    return n;
+}
+
+/* bdat-cmd = "BDAT" SP 1*DIGIT [ SP "LAST" ] CRLF, RFC 3030 2. The octets are
+   on their way already: they are read whatever the answer is, in any state.
+   Without their number, what is text would be obeyed as commands: so it
+   hangs up. */
+static void mail__smtpd_bdat(mail_smtpd *s, mail_str arg) {
+    mail_str last = arg, size = mail_cut(&last, ' ');
+    if (s->opts.basic) {
+        mail__smtpd_off(s, arg);
+        return;
+    }
+    if (mail_number(size, INT64_MAX, &s->left) ||
+        (last.n && !mail_ieq(last, mail_s("LAST")))) {
+        mail__smtpd_refuse(s, "501 5.5.4 syntax: BDAT octets [LAST]");
+        mail_smtpd_bye(s, mail__no_number);
+        return;
+    }
+    s->chunk = 1;
+    s->last = last.n > 0;
+    s->refusal[0] = 0;
+    if (s->state != MAIL_SMTPD_BDAT) s->size = 0, s->text_began = -1;
+    if (s->state == MAIL_SMTPD_RCPT) mail__smtpd_event(s, MAIL_EV_DATA, 1);
+    else if (s->left == 0) mail__smtpd_chunk_end(s);
+}
+
+/* The table that runs the session: a verb, the states it is allowed in, its
+   argument, what runs, and what stands in `mail states`. */
+enum { MAIL__NO_ARG, MAIL__ARG, MAIL__MAY_ARG };
+
+#define MAIL__IN(x) (1u << MAIL_SMTPD_##x)
+#define MAIL__ANY   (MAIL__IN(START) | MAIL__IN(READY) | MAIL__IN(MAIL) | \
+                     MAIL__IN(RCPT) | MAIL__IN(BDAT))
+
+typedef struct mail__smtpd_verb {
+    const char *verb;
+    unsigned states;
+    int arg;
+    void (*run)(mail_smtpd *s, mail_str arg);
+    const char *then, *says;
+} mail__smtpd_verb;
+
+static const mail__smtpd_verb mail__smtpd_verbs[] = {
+    {"EHLO", MAIL__ANY, MAIL__ARG, mail__smtpd_ehlo, "READY",
+     "250s; a transaction is forgotten"},
+    {"HELO", MAIL__ANY, MAIL__ARG, mail__smtpd_helo, "READY",
+     "250; a transaction is forgotten"},
+    {"AUTH", MAIL__IN(READY), MAIL__ARG, mail__smtpd_auth, "READY",
+     "334 for more, 235 or 535"},
+    {"STARTTLS", MAIL__IN(READY), MAIL__NO_ARG, mail__smtpd_starttls,
+     "TLS", "220; then START, all forgotten"},
+    {"MAIL", MAIL__IN(READY), MAIL__ARG, mail__smtpd_mail, "MAIL",
+     "250; else nothing changes"},
+    {"RCPT", MAIL__IN(MAIL) | MAIL__IN(RCPT), MAIL__ARG, mail__smtpd_rcpt,
+     "RCPT", "250; else nothing changes"},
+    {"DATA", MAIL__IN(RCPT), MAIL__NO_ARG, mail__smtpd_data, "DATA",
+     "354; after the text 250 and READY"},
+    {"BDAT", MAIL__IN(RCPT) | MAIL__IN(BDAT), MAIL__ARG, mail__smtpd_bdat,
+     "BDAT", "250; after the LAST one READY"},
+    {"RSET", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_rset, "READY",
+     "250; START stays START"},
+    {"NOOP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_noop, "", "250"},
+    {"VRFY", MAIL__ANY, MAIL__ARG, mail__smtpd_vrfy, "", "252"},
+    {"EXPN", MAIL__ANY, MAIL__ARG, mail__smtpd_off, "", "502"},
+    {"HELP", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_help, "", "214"},
+    {"QUIT", MAIL__ANY, MAIL__NO_ARG, mail__smtpd_quit, "END", "221"},
+    {"TURN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"},
+    {"ETRN", MAIL__ANY, MAIL__MAY_ARG, mail__smtpd_off, "", "502"}
+};
+enum { MAIL__SMTPD_VERBS = sizeof mail__smtpd_verbs /
+                           sizeof mail__smtpd_verbs[0] };
+
+MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row) {
+    static const char *const from[] = { "START to BDAT", "READY",
+                                        "MAIL RCPT", "RCPT", "RCPT BDAT" };
+    const mail__smtpd_verb *v;
+    if (i >= MAIL__SMTPD_VERBS) return 0;
+    v = &mail__smtpd_verbs[i];
+    row->name = v->verb;
+    row->from = v->states == MAIL__ANY ? from[0] :
+                v->states == MAIL__IN(READY) ? from[1] :
+                v->states == MAIL__IN(RCPT) ? from[3] :
+                v->states & MAIL__IN(BDAT) ? from[4] : from[2];
+    row->then = v->then;
+    row->says = v->says;
+    return 1;
+}
+
+/* May there be octets over 127? In an address, and its command sees to it
+   that SMTPUTF8 is said; in VRFY and EXPN, with SMTPUTF8 behind it (RFC 6531
+   3.7.4.2). Nothing else has any. */
+static int mail__smtpd_utf8(const mail_smtpd *s, const mail__smtpd_verb *v,
+                            mail_str line) {
+    mail_str last = line;
+    if (!s->esmtp || !mail__utf8_name(line)) return 0;
+    while (last.n && memchr(last.p, ' ', last.n)) mail_cut(&last, ' ');
+    return v->run == mail__smtpd_mail || v->run == mail__smtpd_rcpt ||
+           ((!strcmp(v->verb, "VRFY") || !strcmp(v->verb, "EXPN")) &&
+            mail_ieq(last, mail_s("SMTPUTF8")));
+}
+
+/* What is wrong with a command, or NULL. The octets behind a BDAT come in any
+   state: when it is refused for that, see mail__smtpd_bdat. */
+static const char *mail__smtpd_wrong(const mail_smtpd *s,
+                                     const mail__smtpd_verb *v,
+                                     mail_str whole, mail_str arg) {
+    if (s->line.longer) return "500 5.5.2 line too long";
+    if (s->line.bad) return "500 5.5.2 a bare CR, a bare LF or a NUL: "
+                            "lines end with CRLF";
+    if (v == NULL) return "500 5.5.1 no such command: try HELP";
+    if (mail_has_control(whole) ||
+        (mail__is_8bit(whole) && !mail__smtpd_utf8(s, v, whole)))
+        return "501 5.5.2 only printable ASCII, please";
+    if (!(v->states & 1u << s->state) && v->run != mail__smtpd_bdat)
+        return mail__smtpd_order(s);
+    if (v->arg == MAIL__NO_ARG && arg.n)
+        return "501 5.5.4 this command takes no argument";
+    if (v->arg == MAIL__ARG && arg.n == 0)
+        return "501 5.5.4 this command needs an argument";
+    return NULL;
+}
+
+/* One command line, complete. RFC 5321 2.4: verb, space, argument. */
+static void mail__smtpd_command(mail_smtpd *s) {
+    mail_str rest = mail_line_text(&s->line), verb, whole;
+    const mail__smtpd_verb *v = NULL;
+    const char *no;
+    size_t i;
+    while (rest.n && (rest.p[rest.n - 1] == ' ' ||         /* 5321-24 */
+                      rest.p[rest.n - 1] == '\t')) rest.n--;
+    whole = rest;
+    verb = mail_cut(&rest, ' ');
+    for (i = 0; i < MAIL__SMTPD_VERBS; i++)
+        if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
+            v = &mail__smtpd_verbs[i];
+    s->hide = (unsigned char)mail_starts(whole, "AUTH");
+    mail__smtpd_note(s, MAIL_NOTE_COMMAND, s->hide ? mail__auth_shown(whole)
+                                                   : whole);
+    no = mail__smtpd_wrong(s, v, whole, rest);
+    if (v == NULL && mail__is_http(verb) && !s->line.longer && !s->line.bad)
+        mail_smtpd_bye(s, "4.7.0 this is no web server");
+    else if (no) {
+        mail__smtpd_refuse(s, no);
+        if (v && v->run == mail__smtpd_bdat && !s->opts.basic)
+            mail_smtpd_bye(s, mail__no_number);
+    } else v->run(s, rest);
+}
+
+/* One line while a login is under way. "*" cancels it, RFC 4954 4 */
+static void mail__smtpd_response(mail_smtpd *s) {
+    mail_str text = mail_line_text(&s->line);
+    s->hide = 1;
+    mail__smtpd_note(s, MAIL_NOTE_COMMAND, mail_s("****"));
+    if (s->line.longer) mail__smtpd_no_login(s, "500 5.5.6 line too long");
+    else if (s->line.bad || mail_eq(text, mail_s("*")))
+        mail__smtpd_no_login(s, "501 5.7.0 login cancelled");
+    else mail__smtpd_sasl(s, text);
 }
 
 static mail_err mail__smtpd_greet(mail_smtpd *s) {
@@ -5762,9 +5888,10 @@ MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
        it would be the client's word (CVE-2011-0411). */
     if (s->state == MAIL_SMTPD_TLS) return n;
     while (used < n && mail__smtpd_open(s)) {
-        if (s->state == MAIL_SMTPD_DATA) {
+        if (s->chunk || s->state == MAIL_SMTPD_DATA) {
             s->active = 1;
-            used += mail__smtpd_text(s, in + used, n - used);
+            used += s->chunk ? mail__smtpd_chunk(s, in + used, n - used)
+                             : mail__smtpd_text(s, in + used, n - used);
             continue;
         }
         used += mail_line_feed(&s->line, in + used, n - used,
@@ -5779,7 +5906,10 @@ MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
 }
 
 MAIL_DEF int mail_smtpd_next(mail_smtpd *s, mail_event *ev) {
-    return mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s);
+    if (!mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s))
+        return 0;
+    if (s->chunk && s->left == 0 && !s->wait) mail__smtpd_chunk_end(s);
+    return 1;
 }
 
 MAIL_DEF mail_str mail_smtpd_out(const mail_smtpd *s) {
@@ -5795,8 +5925,8 @@ MAIL_DEF void mail_smtpd_sent(mail_smtpd *s, size_t n) {
 static int64_t mail__smtpd_patience(const mail_smtpd *s) {
     int64_t ms = s->state == MAIL_SMTPD_TLS ? MAIL__TLS_TIME
                                             : s->opts.timeout;
-    return s->hurry && s->hurry < ms && s->state != MAIL_SMTPD_DATA
-           ? s->hurry : ms;
+    return s->hurry && s->hurry < ms && !mail__smtpd_in_text(s) ? s->hurry
+                                                                : ms;
 }
 
 /* And when is it too late, however busy it is? */
@@ -5804,7 +5934,7 @@ static int64_t mail__smtpd_limit(mail_smtpd *s, int64_t now,
                                  const char **why) {
     if (s->began < 0) s->began = now;
     if (s->wait || s->state >= MAIL_SMTPD_TLS) return INT64_MAX;
-    if (s->state == MAIL_SMTPD_DATA) {
+    if (mail__smtpd_in_text(s)) {
         *why = "4.4.2 the text comes too slowly";
         return mail__slow_at(now, &s->text_began, s->size, s->opts.min_rate,
                              s->opts.timeout);
@@ -5856,7 +5986,7 @@ static int mail__smtpd_good(const mail_smtpd *s, const char **text,
         return 250;
     case MAIL_EV_DATA:
         *text = "end with CRLF.CRLF";
-        *then = MAIL_SMTPD_DATA;
+        *then = s->chunk ? MAIL_SMTPD_BDAT : MAIL_SMTPD_DATA;
         return 354;
     default:
         *text = "2.0.0 mine now";
@@ -5883,6 +6013,7 @@ static void mail__smtpd_settle(mail_smtpd *s, int good,
     if (was == MAIL_EV_DATA && good) {
         memset(&s->dot, 0, sizeof s->dot);
         s->dot.lenient = (unsigned char)!s->opts.reject_bare;
+        s->dot.plain = s->chunk;
         s->near_end = 0;
         s->size = 0;
         s->text_began = -1;
@@ -5893,6 +6024,14 @@ static void mail__smtpd_settle(mail_smtpd *s, int good,
         s->state = MAIL_SMTPD_READY;
         mail__smtpd_reset(s);
     }
+}
+
+/* The decision on the first chunk of a text; it is here already if it has no
+   octets. Who sends chunks waits for no 354. */
+static void mail__smtpd_chunk_go(mail_smtpd *s, int good, int code,
+                                 const char *text) {
+    if (!good) snprintf(s->refusal, sizeof s->refusal, "%d %s", code, text);
+    if (s->left == 0) mail__smtpd_chunk_end(s);
 }
 
 MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
@@ -5923,7 +6062,8 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
     if (!good && code >= 500 && mail__is_login(s->wait))
         s->errors++, s->denied++;
     mail__smtpd_settle(s, good, then);
-    mail__smtpd_say(s, "%d %s", code, text);
+    if (s->chunk) mail__smtpd_chunk_go(s, good, code, text);
+    else mail__smtpd_say(s, "%d %s", code, text);
     if (s->denied >= 3) mail_smtpd_bye(s, "4.7.0 three wrong passwords");
     else if (s->errors >= s->opts.max_errors)
         mail_smtpd_bye(s, "4.7.0 too many errors, goodbye");
@@ -13355,7 +13495,7 @@ static void mail__conn_kill(mail_server *v, mail_conn *c) {
 /* May there be a password in what comes now? Then nothing is left of it. */
 static int mail__conn_secret(const mail_conn *c) {
     return (c->role == 's' && c->u.smtpd.opts.auth && !c->u.smtpd.authed &&
-            c->u.smtpd.state != MAIL_SMTPD_DATA) ||
+            !mail__smtpd_in_text(&c->u.smtpd)) ||
            (c->role == 'p' && c->u.pop3d.state <= MAIL_POP3D_SASL);
 }
 

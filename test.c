@@ -1205,22 +1205,21 @@ typedef struct t_dialogue { const char *name, *text; } t_dialogue;
 #define T_SCRAM_S2 \
     "dj02cnJpVFJCaTIzV3BSUi93dHVwK21NaFVaVW4vZEI1bkxUSlJzamw5NUc0PQ=="
 
-#define T_HELLO \
+#define T_LIST \
     "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
     "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
-    "S: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-DSN\n" \
-    "S: 250 ENHANCEDSTATUSCODES\n"
+    "S: 250-8BITMIME\nS: 250-CHUNKING\n" \
+    "S: 250-LIMITS MAILMAX=1000 RCPTMAX=100\n" \
+    "S: 250-SMTPUTF8\nS: 250-DSN\n"
+#define T_ANY_OFFER \
+    "S: 250-...\nS: 250-...\nS: 250-...\nS: 250-...\nS: 250-...\n" \
+    "S: 250-...\nS: 250-...\nS: 250-...\nS: 250 ...\n"
+#define T_HELLO T_LIST "S: 250 ENHANCEDSTATUSCODES\n"
 #define T_HELLO_AUTH \
-    "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
-    "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
-    "S: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-DSN\n" \
-    "S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n" \
+    T_LIST "S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n" \
     "S: 250 ENHANCEDSTATUSCODES\n"
 #define T_HELLO_TLS \
-    "S: 220 mx.b.example ESMTP...\nC: EHLO a.example\n" \
-    "S: 250-mx.b.example\nS: 250-PIPELINING\nS: 250-SIZE 10485760\n" \
-    "S: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-DSN\n" \
-    "S: 250-STARTTLS\n" \
+    T_LIST "S: 250-STARTTLS\n" \
     "S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n" \
     "S: 250 ENHANCEDSTATUSCODES\n"
 #define T_FROM "C: MAIL FROM:<al@a.example>\nS: 250 2.1.0 ...\n"
@@ -1230,6 +1229,8 @@ typedef struct t_dialogue { const char *name, *text; } t_dialogue;
 #define T_TEN(x) x x x x x x x x x x
 #define T_TEXT "C: DATA\nS: 354 ...\n"
 #define T_MINE "C: .\nS: 250 2.0.0 ...\n"
+#define T_TAKEN "S: 250 2.0.0 mine now\n"
+#define T_NO_NUMBER "S: 501 5.5.4 ...\nS: 421 4.7.0 ...\nM: closed\n"
 #define T_BYE  "C: QUIT\nS: 221 2.0.0 ...\nM: closed\n"
 #define T_TO_BOB "M: <al@a.example> to <bob@b.example>\n"
 
@@ -1279,8 +1280,7 @@ static const t_dialogue t_smtpd_talks[] = {
       T_BOB "C: HELP DATA\nS: 214...\nC: NOOP\nS: 250...\n" T_TEXT
       "C: x\n" T_MINE T_TO_BOB "M: x\n" T_BYE },
     { "5321-22 verbs and keywords in any case",
-      "S: 220...\nC: eHLo a.example\nS: 250-...\nS: 250-...\nS: 250-...\n"
-      "S: 250-...\nS: 250-...\nS: 250-...\nS: 250 ...\n"
+      "S: 220...\nC: eHLo a.example\n" T_ANY_OFFER
       "C: mail from:<al@a.example> size=5\n"
       "S: 250...\nM: size 5\nC: rcpt to:<bob@B.Example>\nS: 250...\n"
       "C: data\nS: 354...\nC: x\nC: .\nS: 250...\n"
@@ -1335,8 +1335,7 @@ static const t_dialogue t_smtpd_talks[] = {
       "M: x\n" T_BYE },
     { "5321-35 commands without their argument: 501",
       "S: 220...\nC: EHLO\nS: 501...\nC: HELO \nS: 501...\nC: VRFY\n"
-      "S: 501...\nC: EHLO a.example\nS: 250-...\nS: 250-...\nS: 250-...\n"
-      "S: 250-...\nS: 250-...\nS: 250-...\nS: 250 ...\nC: MAIL\nS: 501...\n"
+      "S: 501...\nC: EHLO a.example\n" T_ANY_OFFER "C: MAIL\nS: 501...\n"
       "C: MAIL FROM\nS: 501...\n"
       "C: MAIL FROM:\nS: 501...\n" T_FROM "C: RCPT\nS: 501...\n"
       "C: RCPT FROM:<bob@b.example>\nS: 501...\n" T_BYE },
@@ -1347,7 +1346,7 @@ static const t_dialogue t_smtpd_talks[] = {
     { "5321-45 commands known but off: 502",
       T_HELLO "C: EXPN list\nS: 502...\nC: TURN\nS: 502...\n"
       "C: ETRN b.example\nS: 502...\nC: STARTTLS\nS: 502...\n"
-      "C: BDAT 3 LAST\nS: 502...\nC: AUTH PLAIN AGEAYg==\nS: 502...\n" T_BYE },
+      "C: AUTH PLAIN AGEAYg==\nS: 502...\n" T_BYE },
     { "5321-15 a bare LF does not end a command, where it is refused",
       "O: reject_bare\n" T_HELLO "C: NOOP<LF>NOOP\nS: 500 5.5.2 ...\n"
       "C: NOOP<CR>NOOP\nS: 500 5.5.2 ...\nC: NOOP<CR><CR>\nS: 500...\n"
@@ -1481,7 +1480,7 @@ static const t_dialogue t_smtpd_talks[] = {
       "M: <al@a.example> to <Postmaster> <POSTMASTER@b.example>\nM: x\n"
       T_BYE },
     { "5321-105 too many recipients: 452, the earlier ones kept",
-      "O: max_rcpts=2\n" T_HELLO T_FROM T_BOB
+      "O: max_rcpts=2\nS: 220...\nC: EHLO a\n" T_ANY_OFFER T_FROM T_BOB
       "C: RCPT TO:<nobody@b.example>\nS: 550...\n"
       "C: RCPT TO:<carol@b.example>\nS: 250...\n"
       "C: RCPT TO:<postmaster@b.example>\nS: 452 4.5.3 ...\n" T_TEXT
@@ -1527,6 +1526,7 @@ static const t_dialogue t_smtpd_talks[] = {
     { "1870-1 1870-2 SIZE that is declared: the limit, and one more",
       "O: max_size=1000\nS: 220...\nC: EHLO a.example\nS: 250-...\n"
       "S: 250-PIPELINING\nS: 250-SIZE 1000\nS: 250-8BITMIME\n"
+      "S: 250-CHUNKING\nS: 250-LIMITS MAILMAX=1000 RCPTMAX=100\n"
       "S: 250-SMTPUTF8\nS: 250-DSN\n"
       "S: 250 ENHANCEDSTATUSCODES\n"
       "C: MAIL FROM:<al@a.example> SIZE=1001\nS: 552 5.3.4 ...\n"
@@ -1810,19 +1810,144 @@ static const t_dialogue t_smtpd_talks[] = {
     { "commands without a message: 421, and a message makes them good",
       "O: max_junk=3\n" T_HELLO "C: NOOP\nS: 250...\nC: VRFY x\nS: 252...\n"
       "C: RSET\nS: 250...\n" T_FROM T_BOB T_TEXT "C: x\n" T_MINE T_TO_BOB
-      "M: x\nC: HELP\nS: 214...\nC: EHLO b\nS: 250-...\nS: 250-...\n"
-      "S: 250-...\nS: 250-...\nS: 250-...\nS: 250-...\nS: 250 ...\n"
+      "M: x\nC: HELP\nS: 214...\nC: EHLO b\n" T_ANY_OFFER
       "C: NOOP\nS: 250...\nC: RSET\n"
       "S: 421 4.7.0 too many commands...\nM: closed\nC: NOOP\n" },
+    { "9422 LIMITS says what the options say",
+      "O: max_messages=7 max_rcpts=3\nS: 220...\nC: EHLO a\nS: 250-...\n"
+      "S: 250-...\nS: 250-...\nS: 250-...\nS: 250-...\n"
+      "S: 250-LIMITS MAILMAX=7 RCPTMAX=3\nS: 250-...\nS: 250-...\n"
+      "S: 250 ...\n" T_BYE },
+    { "3030 one mail by BDAT: no 354, and a dot is a dot",
+      T_HELLO T_FROM T_BOB "C: BDAT 23 LAST\nC: Subject: hi\nC: \nC: .\n"
+      "C: ..x\n" T_TAKEN T_TO_BOB "M: Subject: hi\nM: \nM: .\nM: ..x\n"
+      T_BYE },
+    { "3030 chunks may be cut anywhere, and the LAST may be empty",
+      T_HELLO T_FROM T_BOB "C: BDAT 3\nC: ab<CR><+>\nS: 250 2.0.0 ...\n"
+      "C: BDAT 6\nC: <LF>.\nC: .c<+>\nS: 250 2.0.0 ...\nC: bdat 0\n"
+      "S: 250 2.0.0 ...\nC: BDAT 0 last\n" T_TAKEN T_TO_BOB
+      "M: ab\nM: .\nM: .c\n" T_BYE },
+    { "3030 a text ends with CRLF, as it does by DATA; an empty one is one",
+      "S: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB
+      "C: BDAT 1 LAST\nC: x<+>\n" T_TAKEN T_TO_BOB "M: x\n" T_FROM T_BOB
+      "C: BDAT 0 LAST\n" T_TAKEN T_TO_BOB T_FROM T_BOB
+      "C: BDAT 2 LAST\nC: \n" T_TAKEN T_TO_BOB "M: \n" T_BYE },
+    { "3030 what looks like an end of data, or like a command, is neither",
+      T_HELLO T_FROM T_BOB "C: BDAT 8\nC: x\nC: .\nC: QU<+>\n"
+      "S: 250 2.0.0 ...\nC: BDAT 13 LAST\nC: IT\nC: BDAT 99\n"
+      T_TAKEN T_TO_BOB "M: x\nM: .\nM: QUIT\nM: BDAT 99\n" T_BYE },
+    { "3030 BDAT out of order: its octets are read, then 503",
+      "S: 220...\nC: BDAT 6\nC: QUIT\nS: 503 5.5.1 say EHLO first\n"
+      "C: EHLO a\n" T_ANY_OFFER "C: BDAT 6 LAST\nC: QUIT\n"
+      "S: 503 5.5.1 say MAIL first\n" T_FROM
+      "C: BDAT 0 LAST\nS: 503 5.5.1 not now: RCPT comes next\n"
+      "C: BDAT 6 LAST\nC: RSET\nS: 503 5.5.1 not now: RCPT comes next\n"
+      T_BOB "C: BDAT 3 LAST\nC: x\n" T_TAKEN T_TO_BOB "M: x\n"
+      "C: BDAT 3 LAST\nC: y\nS: 503 5.5.1 say MAIL first\n" T_BYE },
+    { "3030 DATA and BDAT do not mix; in two transactions they may",
+      T_HELLO T_FROM T_BOB "C: BDAT 3\nC: x\nS: 250 2.0.0 ...\n"
+      "C: DATA\nS: 503 5.5.1 ...\nC: MAIL FROM:<al@a.example>\nS: 503...\n"
+      "C: RCPT TO:<bob@b.example>\nS: 503...\nC: NOOP\nS: 250...\n"
+      "C: VRFY bob\nS: 252...\nC: BDAT 3 LAST\nC: y\n" T_TAKEN T_TO_BOB
+      "M: x\nM: y\n" T_FROM T_BOB T_TEXT "C: BDAT 3 LAST\n" T_MINE
+      T_TO_BOB "M: BDAT 3 LAST\n" T_BYE },
+    { "3030 RSET, EHLO and QUIT between chunks: what has come is dropped",
+      T_HELLO T_FROM T_BOB "C: BDAT 3\nC: x\nS: 250 2.0.0 ...\n"
+      "C: RSET\nS: 250...\nM: abort\nC: BDAT 3 LAST\nC: y\nS: 503...\n"
+      T_FROM T_BOB "C: BDAT 3\nC: x\nS: 250 2.0.0 ...\nC: HELO a\n"
+      "S: 250...\nM: abort\n" T_FROM T_BOB "C: BDAT 3 LAST\nC: z\n" T_TAKEN
+      T_TO_BOB "M: z\n" T_FROM T_BOB "C: BDAT 3\nC: x\nS: 250 2.0.0 ...\n"
+      T_BYE },
+    { "3030 chunks over max_size: 552 when they have come, and then 503",
+      "O: max_size=10\nS: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB
+      "C: BDAT 11 LAST\nC: 123456789\nS: 552 5.3.4 ...\nM: abort\n"
+      T_FROM T_BOB "C: BDAT 6\nC: 1234\nS: 250 2.0.0 ...\n"
+      "C: BDAT 5\nC: 123\nS: 552 5.3.4 ...\nM: abort\n"
+      "C: BDAT 6\nC: QUIT\nS: 503 5.5.1 say MAIL first\n"
+      "C: BDAT 0 LAST\nS: 503...\n" T_FROM T_BOB
+      "C: BDAT 6\nC: 1234\nS: 250 2.0.0 ...\nC: BDAT 4 LAST\nC: 12\n"
+      T_TAKEN T_TO_BOB "M: 1234\nM: 12\n" T_BYE },
+    { "3030 max_size and the line ends that are added",
+      "O: max_size=10\nS: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB
+      "C: BDAT 9 LAST\nC: 123456789<+>\nS: 552 5.3.4 ...\nM: abort\n"
+      T_FROM T_BOB "C: BDAT 9\nC: 1<LF>2<LF>345<CR>6<+>\n"
+      "S: 552 5.3.4 ...\nM: abort\n" T_FROM T_BOB
+      "C: BDAT 8 LAST\nC: 12345678<+>\n" T_TAKEN T_TO_BOB "M: 12345678\n"
+      T_BYE },
+    { "3030 the owner refuses a text that comes by BDAT",
+      "O: data=451\n" T_HELLO T_FROM T_BOB "C: BDAT 6\nC: QUIT\n"
+      "S: 451 4.3.0 not now\nC: BDAT 6 LAST\nC: QUIT\n"
+      "S: 503 5.5.1 say MAIL first\n" T_FROM T_BOB "C: BDAT 0 LAST\n"
+      "S: 451 4.3.0 not now\nC: DATA\nS: 503...\n" T_BYE },
+    { "3030 the owner ends it: 421 to a chunk, in the middle of it",
+      "O: data=421\n" T_HELLO T_FROM T_BOB "C: BDAT 6\nC: QU<+>\n"
+      "S: 421 4.3.0 not now\nM: closed\n" },
+    { "3030 the owner refuses a text that is whole",
+      "O: end=452\n" T_HELLO T_FROM T_BOB "C: BDAT 3 LAST\nC: x\n"
+      "S: 452 4.3.0 not now\nC: BDAT 3 LAST\nC: y\nS: 503...\n" T_BYE },
+    { "3030 5321-15 a bare CR or LF in a chunk is refused, or made CRLF",
+      "O: reject_bare\n" T_HELLO T_FROM T_BOB "C: BDAT 4 LAST\nC: a<LF>b<CR>"
+      "<+>\nS: 554 5.6.0 ...\nM: abort\n" T_FROM T_BOB "C: BDAT 3 LAST\n"
+      "C: x<LF><LF><+>\nS: 554 5.6.0 ...\nM: abort\n" T_FROM T_BOB
+      "C: BDAT 2 LAST\nC: x<CR><+>\nS: 554 5.6.0 ...\nM: abort\n" T_FROM
+      T_BOB "C: BDAT 2\nC: x<CR><+>\nS: 250 2.0.0 ...\nC: BDAT 1\n"
+      "C: <LF><+>\nS: 250 2.0.0 ...\nC: BDAT 2\nC: <LF>y<+>\n"
+      "S: 554 5.6.0 ...\nM: abort\nC: BDAT 1\nC: z<+>\nS: 503...\n" T_BYE },
+    { "3030 5321-15 a bare CR or LF in a chunk is made CRLF",
+      T_HELLO T_FROM T_BOB "C: BDAT 6\nC: <LF>a<LF>b<CR><CR><+>\n"
+      "S: 250 2.0.0 ...\nC: BDAT 4 LAST\nC: <LF>.<LF><CR><+>\n" T_TAKEN
+      T_TO_BOB "M: \nM: a\nM: b\nM: \nM: .\nM: \n" T_BYE },
+    { "3030 a dot and a NUL end nothing in a chunk, for whoever",
+      "O: reject_bare\n" T_HELLO T_FROM T_BOB "C: BDAT 7 LAST\nC: .<NUL>\n"
+      "C: x\n" T_TAKEN T_TO_BOB "M: .<NUL>\nM: x\n" T_BYE },
+    { "3030 BDAT and no number: what comes then is not obeyed",
+      T_HELLO T_FROM T_BOB "C: BDAT x\n" T_NO_NUMBER "C: RSET\n" },
+    { "3030 BDAT of less than nothing",
+      T_HELLO T_FROM T_BOB "C: BDAT -1 LAST\n" T_NO_NUMBER "C: RSET\n" },
+    { "3030 BDAT of 2^63 octets, and one less",
+      T_HELLO T_FROM T_BOB "C: BDAT 9223372036854775807\nC: x\nC: RSET\n"
+      "T: 0\nT: 299999\nT: 300000\nS: 421 4.4.2 ...\nM: closed\n" },
+    { "3030 BDAT of 2^63 octets",
+      T_HELLO T_FROM T_BOB "C: BDAT 9223372036854775808\n" T_NO_NUMBER
+      "C: RSET\n" },
+    { "3030 BDAT and a word that is not LAST",
+      T_HELLO "C: BDAT 3 LASTING\n" T_NO_NUMBER "C: x\nC: NOOP\n" },
+    { "3030 BDAT with a third word",
+      T_HELLO "C: BDAT 3 LAST LAST\n" T_NO_NUMBER "C: x\nC: NOOP\n" },
+    { "3030 BDAT alone", "S: 220...\nC: BDAT\nS: 501 5.5.4 ...\n"
+      "S: 421 4.7.0 ...\nM: closed\nC: NOOP\n" },
+    { "3030 BDAT with a NUL in it",
+      T_HELLO "C: BDAT 3<NUL>\nS: 500 5.5.2 ...\nS: 421 4.7.0 ...\n"
+      "M: closed\nC: x\nC: NOOP\n" },
+    { "3030 BDAT in a line that is too long",
+      T_HELLO "C: BDAT <0*2100>3\nS: 500 5.5.2 ...\nS: 421 4.7.0 ...\n"
+      "M: closed\nC: x\nC: NOOP\n" },
+    { "3030 basic: it knows no BDAT, and takes what follows for commands",
+      "O: basic\nS: 220...\nC: BDAT 6\nS: 502...\nC: QUIT\nS: 221...\n"
+      "M: closed\n" },
+    { "3030 BDAT out of order brings no message: after so many, 421",
+      "O: max_junk=2 max_errors=1\n" T_HELLO "C: BDAT 1\nC: x<+>\n"
+      "S: 503...\nC: BDAT 1\nC: x<+>\nS: 503...\nC: BDAT 2 LAST\nC: xx<+>"
+      "\nS: 421 4.7.0 ...\nM: closed\n" },
+    { "3030 a chunk that does not come: 421",
+      T_HELLO T_FROM T_BOB "C: BDAT 3\nC: x<+>\nT: 0\nT: 299999\nT: 300000\n"
+      "S: 421 4.4.2 ...\nM: closed\n" },
+    { "3030 chunks that come too slowly, a few octets at a time: 421",
+      T_HELLO T_FROM T_BOB "C: BDAT 3\nC: x\nS: 250 2.0.0 ...\n"
+      "T: 1000\nT: 200000\nC: BDAT 3\nC: x\nS: 250 2.0.0 ...\nT: 290000\n"
+      "C: BDAT 9\nC: x<+>\nT: 300999\nT: 301000\nS: 421 4.4.2 ...\n"
+      "M: closed\n" },
     { "so many messages of one connection, then 421 to MAIL",
-      "O: max_messages=2\n" T_HELLO T_FROM T_BOB T_TEXT "C: x\n" T_MINE
+      "O: max_messages=2\nS: 220...\nC: EHLO a\n" T_ANY_OFFER T_FROM T_BOB T_TEXT "C: x\n" T_MINE
       T_TO_BOB "M: x\n" T_FROM T_BOB T_TEXT "C: y\n" T_MINE T_TO_BOB
       "M: y\nC: MAIL FROM:<al@a.example>\nS: 421 4.7.0 ...\nM: closed\n" },
     { "3207-3 STARTTLS: all that was said before is forgotten",
       "O: tls=1 auth\n" T_HELLO_TLS "C: STARTTLS\nS: 220 2.0.0 ...\n"
       "M: tls OK\nC: MAIL FROM:<al@a.example>\nS: 503 5.5.1 say EHLO first\n"
       "C: EHLO a.example\nS: 250-mx.b.example\nS: 250-PIPELINING\n"
-      "S: 250-SIZE 10485760\nS: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-DSN\n"
+      "S: 250-SIZE 10485760\nS: 250-8BITMIME\nS: 250-CHUNKING\n"
+      "S: 250-LIMITS MAILMAX=1000 RCPTMAX=100\n"
+      "S: 250-SMTPUTF8\nS: 250-DSN\n"
       "S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN\n"
       "S: 250 ENHANCEDSTATUSCODES\nC: STARTTLS\nS: 503 5.5.1 TLS runs "
       "already\n" T_FROM T_BOB T_TEXT "C: x\n" T_MINE T_TO_BOB "M: x\n"
@@ -4881,30 +5006,108 @@ static int t_data_over(mail_smtpd *x, const char *s, size_t n,
     return over;
 }
 
+/* Says all that, and takes the text. The last reply's code. */
+static int t_smtpd_says(mail_smtpd *x, const char *s, size_t n, t_text *text) {
+    mail_event ev;
+    int code = 0;
+    size_t at = 0, k = 1;
+    while (at < n && k) {
+        at += k = mail_smtpd_feed(x, s + at, n - at);
+        while (mail_smtpd_next(x, &ev)) {
+            if (ev.kind == MAIL_EV_TEXT) t_add(text, ev.text);
+            else if (x->wait)
+                mail_smtpd_reply(x, ev.kind == MAIL_EV_DATA ? 354 : 250, NULL);
+        }
+        if (mail_smtpd_out(x).n) code = atoi(mail_smtpd_out(x).p);
+        mail_smtpd_sent(x, mail_smtpd_out(x).n);
+    }
+    CHECK(at == n);
+    return code;
+}
+
+/* A session with a recipient, that has heard this. */
+static void t_smtpd_at(mail_smtpd *x, int reject, const char *then) {
+    static const char begin[] = "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.b>"
+                                "\r\n";
+    mail_smtpd_opts o;
+    memset(&o, 0, sizeof o);
+    o.host = "mx";
+    o.reject_bare = reject;
+    mail_smtpd_init(x, o);
+    t_smtpd_says(x, begin, sizeof begin - 1, NULL);
+    t_smtpd_says(x, then, strlen(then), NULL);
+}
+
+/* A text by BDAT in two chunks: it comes out in its canonical form, or with
+   reject_bare is refused if it had another. */
+static void t_two_chunks(const mail_smtpd *from, mail_str s, size_t cut) {
+    static mail_smtpd x;
+    char line[40];
+    size_t i;
+    int code = 0, strict = from->opts.reject_bare;
+    memcpy(&x, from, sizeof x);
+    t_d1.n = t_d3.n = 0;
+    for (i = 0; i < 2 && code / 100 != 5; i++) {
+        mail_str part = i ? mail_sn(s.p + cut, s.n - cut) : mail_sn(s.p, cut);
+        snprintf(line, sizeof line, "BDAT %lu%s\r\n", (unsigned long)part.n,
+                 i ? " LAST" : "");
+        t_d3.n = 0;
+        t_add(&t_d3, mail_s(line));
+        t_add(&t_d3, part);
+        code = t_smtpd_says(&x, t_d3.p, t_d3.n, &t_d1);
+        CHECK(code == 250 || (code == 554 && strict && t_bare(s.p, s.n)));
+    }
+    CHECK(code == (strict && t_bare(s.p, s.n) ? 554 : 250));
+    CHECK(x.state == MAIL_SMTPD_READY);
+    t_canon(s, &t_d2);
+    if (code == 250) CHECK_SAME(t_str(&t_d1), t_str(&t_d2));
+}
+
+/* Every short string, and long texts with one octet changed anywhere, which
+   are looked at in blocks. */
+static void test_bdat_every_string(void) {
+    static mail_smtpd from;
+    char s[8];
+    size_t n, k, all, cut;
+    int strict;
+    for (strict = 0; strict < 2; strict++) {
+        t_text text;
+        memset(&text, 0, sizeof text);
+        t_smtpd_at(&from, strict, "");
+        for (n = 0, all = 1; n <= 5 && t_now.bad < 5; n++, all *= 5)
+            for (k = 0; k < all && t_now.bad < 5; k++)
+                for (cut = 0; cut <= n; cut++) {
+                    t_string(s, n, k);
+                    t_two_chunks(&from, mail_sn(s, n), cut);
+                }
+        for (k = 0; k < 18; k++) t_addf(&text, "%.*s\r\n", (int)k * 4,
+            "nobody ever looks at this text, which is here to be long enough "
+            "for it");
+        for (k = 0; k < text.n * 3 && t_now.bad < 5; k++) {
+            char was = text.p[k / 3];
+            text.p[k / 3] = "\r\n."[k % 3];
+            t_two_chunks(&from, t_str(&text), t_random(3) ? 0 :
+                         t_random((unsigned)text.n));
+            text.p[k / 3] = was;
+        }
+        CHECK(text.n > 600);
+        t_free(&text);
+    }
+    t_free(&t_d1);
+    t_free(&t_d2);
+    t_free(&t_d3);
+}
+
 /* F1, with the whole server session: every string of up to eight octets of
    CR LF . NUL a leaves DATA open unless it holds CRLF.CRLF, and then ends it
    just there; bare ones refused or made CRLF, whole or by octets. */
 static void test_data_every_string(void) {
     static mail_smtpd open, x;
-    mail_smtpd_opts o;
-    mail_event ev;
-    static const char begin[] = "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.b>"
-                                "\r\nDATA\r\n";
     char s[8];
-    size_t n, k, all, at;
+    size_t n, k, all;
     int reject;
     for (reject = 0; reject < 2; reject++) {
-        memset(&o, 0, sizeof o);
-        o.host = "mx";
-        o.reject_bare = reject;
-        mail_smtpd_init(&open, o);
-        for (at = 0; at < sizeof begin - 1;) {
-            at += mail_smtpd_feed(&open, begin + at, sizeof begin - 1 - at);
-            while (mail_smtpd_next(&open, &ev))
-                mail_smtpd_reply(&open, ev.kind == MAIL_EV_DATA ? 354 : 250,
-                                 NULL);
-            mail_smtpd_sent(&open, mail_smtpd_out(&open).n);
-        }
+        t_smtpd_at(&open, reject, "DATA\r\n");
         CHECK(open.state == MAIL_SMTPD_DATA);
         for (n = 1, all = 5; n <= 8 && t_now.bad < 5; n++, all *= 5)
             for (k = 0; k < all && t_now.bad < 5; k++) {
@@ -6474,32 +6677,39 @@ static void test_kind_one_mebibyte(void) {
 
 /* ==== [ORDER] every order of commands, against a table of its own ======== */
 
-enum { T_S0, T_READY, T_GOT_MAIL, T_GOT_RCPT, T_IN_DATA, T_GONE };
+enum { T_S0, T_READY, T_GOT_MAIL, T_GOT_RCPT, T_IN_DATA, T_IN_BDAT, T_GONE };
 
-static const struct { const char *line; short then[5][2]; } t_orders[] = {
-    /* the reply and the next state, from S0, READY, MAIL, RCPT, DATA */
+static const struct { const char *line; short then[6][2]; } t_orders[] = {
+    /* the reply and the next state, from S0, READY, MAIL, RCPT, DATA, BDAT */
     {"EHLO a", {{250, T_READY}, {250, T_READY}, {250, T_READY},
-                {250, T_READY}, {0, T_IN_DATA}}},
+                {250, T_READY}, {0, T_IN_DATA}, {250, T_READY}}},
     {"HELO a", {{250, T_READY}, {250, T_READY}, {250, T_READY},
-                {250, T_READY}, {0, T_IN_DATA}}},
+                {250, T_READY}, {0, T_IN_DATA}, {250, T_READY}}},
     {"MAIL FROM:<>", {{503, T_S0}, {250, T_GOT_MAIL}, {503, T_GOT_MAIL},
-                      {503, T_GOT_RCPT}, {0, T_IN_DATA}}},
+        {503, T_GOT_RCPT}, {0, T_IN_DATA}, {503, T_IN_BDAT}}},
     {"RCPT TO:<bob@b.example>", {{503, T_S0}, {503, T_READY},
-        {250, T_GOT_RCPT}, {250, T_GOT_RCPT}, {0, T_IN_DATA}}},
+        {250, T_GOT_RCPT}, {250, T_GOT_RCPT}, {0, T_IN_DATA},
+        {503, T_IN_BDAT}}},
     {"RCPT TO:<nobody@b.example>", {{503, T_S0}, {503, T_READY},
-        {550, T_GOT_MAIL}, {550, T_GOT_RCPT}, {0, T_IN_DATA}}},
+        {550, T_GOT_MAIL}, {550, T_GOT_RCPT}, {0, T_IN_DATA},
+        {503, T_IN_BDAT}}},
     {"DATA", {{503, T_S0}, {503, T_READY}, {503, T_GOT_MAIL},
-              {354, T_IN_DATA}, {0, T_IN_DATA}}},
+              {354, T_IN_DATA}, {0, T_IN_DATA}, {503, T_IN_BDAT}}},
+    {"BDAT 2\r\n", {{503, T_S0}, {503, T_READY}, {503, T_GOT_MAIL},
+                    {250, T_IN_BDAT}, {0, T_IN_DATA}, {250, T_IN_BDAT}}},
+    {"BDAT 0 LAST", {{503, T_S0}, {503, T_READY}, {503, T_GOT_MAIL},
+                     {250, T_READY}, {0, T_IN_DATA}, {250, T_READY}}},
     {".", {{500, T_S0}, {500, T_READY}, {500, T_GOT_MAIL},
-           {500, T_GOT_RCPT}, {250, T_READY}}},
+           {500, T_GOT_RCPT}, {250, T_READY}, {500, T_IN_BDAT}}},
     {"RSET", {{250, T_S0}, {250, T_READY}, {250, T_READY}, {250, T_READY},
-              {0, T_IN_DATA}}},
+              {0, T_IN_DATA}, {250, T_READY}}},
     {"NOOP", {{250, T_S0}, {250, T_READY}, {250, T_GOT_MAIL},
-              {250, T_GOT_RCPT}, {0, T_IN_DATA}}},
+              {250, T_GOT_RCPT}, {0, T_IN_DATA}, {250, T_IN_BDAT}}},
     {"QUIT", {{221, T_GONE}, {221, T_GONE}, {221, T_GONE}, {221, T_GONE},
-              {0, T_IN_DATA}}},
+              {0, T_IN_DATA}, {221, T_GONE}}},
     {"AUTH PLAIN AGJvYgBzZWNyZXQ=", {{503, T_S0}, {235, T_READY},
-        {503, T_GOT_MAIL}, {503, T_GOT_RCPT}, {0, T_IN_DATA}}}
+        {503, T_GOT_MAIL}, {503, T_GOT_RCPT}, {0, T_IN_DATA},
+        {503, T_IN_BDAT}}}
 };
 enum { T_ORDERS = sizeof t_orders / sizeof t_orders[0] };
 
@@ -6552,6 +6762,7 @@ static void t_order_bare(mail_smtpd *s) {
     s->home = 0;
     s->errors = s->junk = s->messages = 0;
     s->size = 0;
+    s->last = 0;
     memset(s->out.p, 0, sizeof s->out.p);
     memset(s->line.p, 0, sizeof s->line.p);
 }
@@ -6848,8 +7059,8 @@ static void test_order_of_pop3_commands(void) {
 /* ==== [ENGINE] what the sessions cost ====================================
 
    `make bench` runs this under callgrind: sessions without I/O. `messages`
-   and how many of 1 KiB; `in78`, `out78` (lines of 78 octets) and how many
-   octets of one body. */
+   and how many of 1 KiB; `in78`, `bdat78`, `out78` (lines of 78 octets) and how
+   many octets of one body. */
 
 static size_t t_engine_sink;
 
@@ -6905,15 +7116,22 @@ static void t_engine_messages(long count) {
     t_free(&body);
 }
 
-static void t_engine_body_in(long octets, size_t length) {
+static void t_engine_body_in(long octets, size_t length, int chunks) {
     static const char begin[] = "MAIL FROM:<a@a.example>\r\n"
-        "RCPT TO:<b@b.example>\r\nDATA\r\n";
+        "RCPT TO:<b@b.example>\r\n";
     mail_smtpd s = t_engine_smtpd();
     t_text chunk = t_engine_lines(length);
+    char bdat[32];
+    size_t n = (size_t)snprintf(bdat, sizeof bdat, "BDAT %lu\r\n",
+                                (unsigned long)chunk.n);
     t_engine_take(&s, begin, sizeof begin - 1);
-    for (; octets > 0; octets -= (long)chunk.n)
+    if (!chunks) t_engine_take(&s, "DATA\r\n", 6);
+    for (; octets > 0; octets -= (long)chunk.n) {
+        if (chunks) t_engine_take(&s, bdat, n);
         t_engine_take(&s, chunk.p, chunk.n);
-    t_engine_take(&s, ".\r\n", 3);
+    }
+    if (chunks) t_engine_take(&s, "BDAT 0 LAST\r\n", 13);
+    else t_engine_take(&s, ".\r\n", 3);
     t_free(&chunk);
 }
 
@@ -6954,7 +7172,9 @@ static int t_engine(const char *what, const char *number) {
     long n = atol(number);
     if (strcmp(what, "messages") == 0) t_engine_messages(n);
     else if (strncmp(what, "in", 2) == 0)
-        t_engine_body_in(n, (size_t)atol(what + 2));
+        t_engine_body_in(n, (size_t)atol(what + 2), 0);
+    else if (strncmp(what, "bdat", 4) == 0)
+        t_engine_body_in(n, (size_t)atol(what + 4), 1);
     else if (strncmp(what, "out", 3) == 0)
         t_engine_body_out(n, (size_t)atol(what + 3), 0);
     else if (strncmp(what, "lf", 2) == 0)
@@ -14448,7 +14668,8 @@ static const t_row t_server_rows[] = {
     { "smtp-state-08", "data",
       H_HEAD "body\r\n.\r\nRCPT TO:<b@y.test>\r\nDATA\r\n",
       "250 / 503*2", "delivered=1" },
-    { "smtp-state-10", "mail", "BDAT abc LAST\r\nDATA\r\n", "502 / 503", "" },
+    { "smtp-state-10", "mail", "BDAT abc LAST\r\nDATA\r\n",
+      "501 / 421", "closed" },
     { "smtp-state-11", "rcpt",
       "VRFY \303\251@y.test\r\nDATA\r\n", "501 / 354", "" },
     { "smtp-state-13", "ehlo", "QUIT now\r\n", "501", "" },
@@ -14463,10 +14684,30 @@ static const t_row t_server_rows[] = {
     { "smtp-state-19", "connect",
       "HELO x.test\r\nMAIL FROM:<a@x.test> SIZE=10 BODY=8BITMIME\r\n",
       "250 / 555", "" },
-    { "smtp-bdat-01", "rcpt", "BDAT 99999999999999999999 LAST\r\n", "502", "" },
-    { "smtp-bdat-02", "rcpt", "BDAT -1 LAST\r\n", "502", "" },
+    { "smtp-bdat-01", "rcpt", "BDAT 99999999999999999999 LAST\r\n",
+      "501 / 421", "closed" },
+    { "smtp-bdat-02", "rcpt", "BDAT -1 LAST\r\n",
+      "501 / 421", "closed" },
     { "smtp-bdat-04", "rcpt",
-      "BDAT 10\r\n0123456789DATA\r\n", "502 / 500", "" },
+      "BDAT 10\r\n0123456789DATA\r\n", "250 / 503", "" },
+    { "smtp-bdat-05", "rcpt", "BDAT 2097152 LAST\r\n<x*2097152>NOOP\r\n",
+      "552 / 250", "" },
+    { "smtp-bdat-06", "rcpt", "BDAT 0 LAST\r\nBDAT 0 LAST\r\n",
+      "250 / 503", "delivered=1" },
+    { "smtp-bdat-07", "rcpt",
+      "BDAT 10\r\n0123456789QUIT\r\n", "250 / 221", "closed" },
+    { "smtp-bdat-08", "rcpt",
+      "BDAT 9223372036854775807 LAST\r\nRSET\r\nQUIT\r\n", "", "" },
+    { "smtp-bdat-09", "rcpt",
+      "BDAT 100 LAST\r\n" H_HEAD "body\r\n<CLOSE>", "", "end" },
+    { "smtp-bdat-10", "rcpt", "BDAT 36 LAST\r\n" H_HEAD "x\r\n.\r\nRSET\r\n",
+      "250 / 250", "delivered=1" },
+    { "smtp-bdat-11", "rcpt", "BDAT 34 LAST\r\n" H_HEAD "x\n.\nRSET\r\n",
+      "554 / 250", "" },
+    { "smtp-bdat-12", "connect", "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\n"
+      "NOOP\r\n", "503 / 503 / 250", "" },
+    { "smtp-bdat-13", "rcpt", "BDAT 2000000\r\n<x*2000000><(BDAT 1\r\nx)*50>"
+      "BDAT 0 LAST\r\nNOOP\r\n", "552 / 503*51 / 250", "" },
     { "smtp-relay-01", "mail",
       "RCPT TO:<victim@elsewhere.test>\r\n", "550", "" },
     { "smtp-relay-02", "mail",
@@ -18482,11 +18723,11 @@ static const fuzz_target fuzz_targets[] = {
 static const char *const fuzz_words[] = {
     "\r\n", "\r\n.\r\n", "\n.\n", "\r", "\n", ".", "..", "EHLO a.example\r\n",
     "HELO a\r\n", "MAIL FROM:<al@a.example>", "RCPT TO:<bob@b.example>\r\n",
-    "DATA\r\n", "RSET\r\n", "NOOP\r\n", "VRFY ", "QUIT\r\n", "STARTTLS\r\n",
+    "DATA\r\n", "BDAT 3\r\n", "BDAT 9 LAST\r\n", "BDAT 0 LAST\r\n", "RSET\r\n", "NOOP\r\n", "VRFY ", "QUIT\r\n", "STARTTLS\r\n",
     "AUTH PLAIN ", "AUTH LOGIN\r\n", "AUTH SCRAM-SHA-256 ", " SIZE=", "*\r\n",
     " BODY=8BITMIME", "220 mx\r\n", "250 ok\r\n", "250-SIZE 100\r\n",
     "250-PIPELINING\r\n", "250-8BITMIME\r\n", "250-AUTH PLAIN LOGIN\r\n",
-    "354 go\r\n", "334 \r\n", "235 in\r\n", "451 later\r\n", "550 5.1.1 no\r\n",
+    "250-CHUNKING\r\n", "250-LIMITS RCPTMAX=1 MAILMAX=1\r\n", "354 go\r\n", "334 \r\n", "235 in\r\n", "451 later\r\n", "550 5.1.1 no\r\n",
     "421 bye\r\n", "221 bye\r\n", "USER bob\r\n", "PASS secret\r\n", "STLS\r\n",
     "APOP mrose ", "STAT\r\n", "LIST\r\n", "UIDL\r\n", "RETR 1\r\n", "CAPA\r\n",
     "DELE 2\r\n", "TOP 1 0\r\n", "+OK ", "-ERR ", "+OK 3 300\r\n", "1 120\r\n",
@@ -18768,6 +19009,7 @@ static const t_test t_tests[] = {
     T(test_dot_every_capacity),
     T(test_dot_random),
     T_OF(test_data_every_string, "5321-16 to 5321-19 5321-82"),
+    T(test_bdat_every_string),
     T(test_dot_edges),
     T_OF(test_reply_line, "5321-38 5321-42"),
     T_OF(test_reply_status, "1939-1"),
