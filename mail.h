@@ -11031,22 +11031,37 @@ static int mail__journal_room(mail_server *v) {
     return v->cur >= 0;
 }
 
-/* New space is written ahead with zeros, a step at a time: to grow a file by
-   each record would make each flush two or three times as slow. That it
-   fails matters nothing: then the record itself will, or not. */
-static void mail__journal_ahead(mail_server *v, mail__segment *g,
-                                int64_t end) {
-    int64_t step = v->opts.journal / 16;
-    if (step > 1024 * 1024) step = 1024 * 1024;
+static int64_t mail__page_end(int64_t at) {
+    return (at + MAIL__PAGE - 1) / MAIL__PAGE * MAIL__PAGE;
+}
+
+static mail_err mail__journal_zeros(mail_server *v, mail__segment *g,
+                                    int64_t end) {
+    mail_err e = MAIL_ERR_OK;
     memset(v->block, 0, MAIL__BLOCK);
-    while (g->ready < end + step && g->ready < v->opts.journal) {
-        int64_t n = v->opts.journal - g->ready;
-        if (n > MAIL__BLOCK) n = MAIL__BLOCK;
-        if (n > step) n = step;
-        if (v->sys.write(v->sys.ctx, g->file, g->ready, v->block,
-                         (size_t)n)) break;
-        g->ready += n;
+    while (!e && g->ready < end) {
+        int64_t n = end - g->ready < MAIL__BLOCK ? end - g->ready
+                                                 : MAIL__BLOCK;
+        e = v->sys.write(v->sys.ctx, g->file, g->ready, v->block, (size_t)n);
+        if (!e) g->ready += n;
     }
+    return e;
+}
+
+/* Space first, then the records: what has no room on the disk must not be on
+   it by half, and refused. It ends with a page, because what makes the file
+   longer writes its last page again. New space is written ahead with zeros,
+   a step at a time: to grow a file by each record would make each flush two or
+   three times as slow. That more than is needed now has no room matters
+   nothing. */
+static mail_err mail__journal_space(mail_server *v, mail__segment *g,
+                                    int64_t end) {
+    int64_t step = v->opts.journal / 16, ahead;
+    if (end <= g->ready) return MAIL_ERR_OK;
+    if (step > 1024 * 1024) step = 1024 * 1024;
+    ahead = end + step < v->opts.journal ? end + step : v->opts.journal;
+    mail__journal_zeros(v, g, mail__page_end(ahead));
+    return mail__journal_zeros(v, g, mail__page_end(end));
 }
 
 static void mail__journal_write(mail_server *v) {
@@ -11054,11 +11069,10 @@ static void mail__journal_write(mail_server *v) {
     int64_t end = g->at + (int64_t)v->njbuf;
     mail_err e;
     if (v->njbuf == 0) return;
-    if (end > g->ready) mail__journal_ahead(v, g, end);
-    e = v->sys.write(v->sys.ctx, g->file, g->at, v->jbuf, v->njbuf);
+    e = mail__journal_space(v, g, end);
+    if (!e) e = v->sys.write(v->sys.ctx, g->file, g->at, v->jbuf, v->njbuf);
     if (!v->filling.err) v->filling.err = e;
     g->at = end;
-    if (g->ready < end) g->ready = end;    /* never zeros over a record */
     v->njbuf = 0;
 }
 
@@ -11210,28 +11224,15 @@ static void mail__journal_flushed(mail_server *v, void *arg, mail_err e) {
     mail__journal_drain(v);
 }
 
-/* The next records begin on a page of their own: what is durable is never
-   written again, so no power loss in the middle of a write can take it along.
-   The file ends with a page, too: what makes it longer would write its last
-   one again. */
-static void mail__journal_page(mail_server *v, mail__segment *g) {
-    mail_err e;
-    g->at = (g->at + MAIL__PAGE - 1) / MAIL__PAGE * MAIL__PAGE;
-    if (g->ready >= g->at) return;
-    memset(v->block, 0, MAIL__PAGE);
-    e = v->sys.write(v->sys.ctx, g->file, g->ready, v->block,
-                     (size_t)(g->at - g->ready));
-    if (!v->filling.err) v->filling.err = e;
-    g->ready = g->at;
-}
-
-/* The end of a turn: what has come is flushed, if no other flush is out. */
+/* The end of a turn: what has come is flushed, if no other flush is out. The
+   next records begin on a page of their own: what is durable is never written
+   again, so no power loss in the middle of a write can take it along. */
 static void mail__journal_flush(mail_server *v) {
     mail__batch b = v->filling;
     mail_err e;
     if (b.seg < 0 || v->flying.seg >= 0) return;
     mail__journal_write(v);
-    mail__journal_page(v, &v->segs[b.seg]);
+    v->segs[b.seg].at = mail__page_end(v->segs[b.seg].at);
     e = v->filling.err;
     b = v->filling;
     v->filling = v->flying;
