@@ -60,6 +60,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -1915,14 +1916,28 @@ static struct addrinfo *net_find(const char *host_port, int passive,
     return e ? NULL : found;
 }
 
-/* Begins to connect. Sealed, to a loopback address and no other. */
+/* The address of a UNIX socket, "/run/lmtp". 0: it is too long. */
+static int address_unix(net_address *a, const char *path) {
+    struct sockaddr_un un;
+    memset(&un, 0, sizeof un);
+    memset(a, 0, sizeof *a);
+    un.sun_family = AF_UNIX;
+    if (!mail_copy(un.sun_path, sizeof un.sun_path, mail_s(path))) return 0;
+    memcpy(&a->at, &un, sizeof un);
+    a->n = sizeof un;
+    return 1;
+}
+
+/* Begins to connect. Sealed, to a loopback address and no other; a UNIX
+   socket is on this machine. */
 static int net_connect(void *ctx, const char *at, void *conn) {
     machine *m = ctx;
     net_address a;
     int fd;
     wire *w;
-    if (!address_read(&a, mail_s(at), 0)) return -1 - (int)MAIL_ERR_NOTFOUND;
-    if (!m->unsealed && !is_loopback((struct sockaddr *)&a.at))
+    if (at[0] == '/' ? !address_unix(&a, at) : !address_read(&a, mail_s(at), 0))
+        return -1 - (int)MAIL_ERR_NOTFOUND;
+    if (at[0] != '/' && !m->unsealed && !is_loopback((struct sockaddr *)&a.at))
         return -1 - (int)MAIL_ERR_SEALED;
     fd = socket_to(&a, SOCK_STREAM);
     w = fd >= 0 ? wire_of(m, fd) : NULL;
@@ -7598,7 +7613,7 @@ static int cmd_view(int argc, char **argv) {
 
 typedef struct serve_opts {
     const char *dir, *host, *smtp, *submission, *pop3, *smarthost;
-    const char *resolver;
+    const char *resolver, *lmtp;
     const char *bare_lf, *catch_all, *retry, *run_as;
     const char *smtps, *pop3s, *cert, *key;
     text_list domains, routes, relay_from;
@@ -7643,6 +7658,8 @@ static const opt serve_table[] = {
       "DOMAIN=HOST:PORT: where that domain's mail goes" },
     { "smarthost", OPT_TEXT, &serve.smarthost,
       "HOST:PORT: where all other mail goes (default: its MX)" },
+    { "lmtp", OPT_TEXT, &serve.lmtp,
+      "HOST:PORT or /SOCKET: our domains' mailboxes (here)" },
     { "resolver", OPT_TEXT, &serve.resolver,
       "ADDR: the name server to ask (those of /etc/resolv.conf)" },
     { "relay-from", OPT_LIST, &serve.relay_from,
@@ -7927,6 +7944,21 @@ static int serve_relay(mail_server_opts *o) {
     return 2;
 }
 
+static int serve_lmtp(mail_routing *r) {
+    mail_err e = serve.lmtp ? mail_lmtp_check(serve.lmtp) : MAIL_ERR_OK;
+    r->lmtp = serve.lmtp;
+    if (e == MAIL_ERR_MISUSE)
+        return usage_error("serve", "port 25 is for SMTP, LMTP needs another "
+                           "(RFC 2033 5):", serve.lmtp);
+    if (e) return usage_error("serve", "--lmtp is HOST:PORT or /SOCKET, not",
+                              serve.lmtp);
+    if (serve.lmtp && serve.catch_all)
+        return usage_error("serve", "with --lmtp the mailboxes are there, and "
+                           "so is what --catch-all would do:",
+                           serve.catch_all);
+    return 0;
+}
+
 /* Who comes in from a network is told about; so is whom they may write to. */
 static void serve_policy(const listener *ls, size_t n) {
     size_t i;
@@ -7991,7 +8023,8 @@ static int serve_check(mail_server_opts *o) {
     o->tls = serve.cert != NULL;
     if (serve.catch_all && !mail_user_ok(mail_s(serve.catch_all)))
         return usage_error("serve", "not a user:", serve.catch_all);
-    e = serve_relay(o);
+    e = serve_lmtp(&o->routing);
+    if (!e) e = serve_relay(o);
     if (e) return e;
     o->routing.smarthost = serve.smarthost;
     o->routing.catch_all = serve.catch_all;

@@ -846,6 +846,7 @@ typedef struct mail_out {
     X(RETR,    "POP3 server: wants message number (lines >= 0: TOP)") \
     X(UPDATE,  "POP3 server: QUIT; remove what is marked; decide") \
     X(READY,   "client: greeted and logged in; give it work") \
+    X(GIVEN,   "LMTP client: what became of an accepted recipient, by number") \
     X(DONE,    "client: this transaction or command is over") \
     X(ITEM,    "POP3 client: one line of a listing") \
     X(HAVE,    "mail access: do you have this UID already? decide") \
@@ -1025,11 +1026,17 @@ MAIL_DEF int mail_smtpd_row(size_t i, mail_row *row);
    A RCPT event has that recipient's own code; DONE's is for those who were
    accepted, and a 554 of our own if nobody was. After a MAIL that was refused
    rcpt and data say MISUSE: DONE is on its way.
+
+   LMTP (RFC 2033) is the same, from a mail server that has a queue to one that
+   has mailboxes only: it says LHLO, and each recipient who was accepted has an
+   answer of his own after the text, a GIVEN event, as it comes. DONE says only
+   that it was the last of them. Who has had no GIVEN when it is CLOSED is to
+   be tried again.
    ====================================================================== */
 
 #define MAIL_SMTPC_STATES(X) \
     X(GREET, "waits for 220") \
-    X(EHLO,  "said EHLO") \
+    X(EHLO,  "said EHLO, or LHLO (LMTP)") \
     X(HELO,  "said HELO") \
     X(STARTTLS, "said STARTTLS") \
     X(TLS,   "TLS is being made: nothing more is said in clear") \
@@ -1055,6 +1062,8 @@ enum {                       /* extensions the server offered */
     MAIL_EXT_SMTPUTF8 = 64
 };
 
+#define MAIL_LMTP_RCPTS 1024     /* in a transaction of LMTP, at most */
+
 typedef struct mail_smtpc_opts {
     const char *helo;        /* our name, a domain or a literal          */
     const char *user, *password; /* log in, if given                     */
@@ -1063,6 +1072,7 @@ typedef struct mail_smtpc_opts {
                                 comma, new each time: without, no SCRAM  */
     int     plaintext_ok;    /* 1: the password may cross in clear (PLAIN,
                                 LOGIN): to loopback, say. 0: in TLS only */
+    int     lmtp;            /* 1: LMTP; never on port 25 (RFC 2033 5)   */
     int     basic;           /* 1: HELO only, no extensions: for class   */
     int64_t timeout;         /* ms: no reply is waited for longer; 0: as
                                 RFC 5321 4.5.3.2 has it, 2 to 10 minutes */
@@ -1088,6 +1098,8 @@ typedef struct mail_smtpc {
     unsigned char pending, active, later, lines;
     unsigned char mail_due, data_due, data_asked, utf8;
     int      rcpts_sent, rcpts_answered, rcpts_ok, fail_code;
+    int      given, given_at;        /* LMTP: answers; whose was the last */
+    unsigned char taken[MAIL_LMTP_RCPTS / 8];
     int64_t  since, text_began, text_size;
     mail_sasl sasl;
     mail_dot_out dot;
@@ -1114,7 +1126,7 @@ MAIL_DEF int64_t  mail_smtpc_tick(mail_smtpc *s, int64_t now);
 MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
                                   const mail_param *p);
 /* The same, for RCPT. UNABLE for an address in UTF-8 when mail did not say
-   utf8. */
+   utf8. TOOLONG: no more fit into this transaction (LMTP only). */
 MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
                                   const mail_param *p);
 MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s);
@@ -1599,7 +1611,12 @@ typedef struct mail_routing {
     const char *const *domains; size_t ndomains;  /* ours             */
     const mail_route *routes;   size_t nroutes;   /* DOMAIN=HOST:PORT */
     const char *smarthost;                        /* or NULL          */
+    const char *lmtp;                             /* where mail for our
+                                                     domains goes, by LMTP;
+                                                     NULL: mailboxes here */
     const char *catch_all;                        /* user, or NULL    */
+    int any_user;                                 /* with lmtp: any name of
+                                                     a domain is a user's */
     int (*is_user)(void *ctx, const char *name);  /* lower case       */
     void *ctx;
 } mail_routing;
@@ -1619,8 +1636,9 @@ typedef enum mail_route_kind {
 
 /* Where does this forward-path go? LOCAL fills to with the user's name,
    RELAY with the next hop: "host:port" of a route, of the smarthost or of an
-   address literal; else the domain, as mail_domain_ascii writes it, whose mail
-   hosts are to be found. to has MAIL_NAME_SIZE + 8 octets. */
+   address literal; "lmtp:host:port" for our domains, if that is so; else the
+   domain, as mail_domain_ascii writes it, whose mail hosts are to be found. to
+   has MAIL_NAME_SIZE + 8 octets. */
 MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to);
@@ -1635,6 +1653,13 @@ MAIL_DEF int mail_relay_has(mail_str nets, mail_str address);
 /* Is this next hop "host:port", to be called as it stands? If not it is a
    domain: no domain has a colon. */
 MAIL_DEF int mail_hop_is_host(const char *hop);
+/* What is behind "lmtp:" of a next hop; NULL: it speaks SMTP. */
+MAIL_DEF const char *mail_hop_lmtp(const char *hop);
+
+/* Can mail_routing.lmtp be this? "HOST:PORT", "PORT", or the name of a UNIX
+   socket, "/run/lmtp", of at most 100 octets. SYNTAX; MISUSE: port 25, which
+   belongs to SMTP alone (RFC 2033 5). */
+MAIL_DEF mail_err mail_lmtp_check(const char *lmtp);
 
 /* "HOST:PORT", "[::1]:PORT", ":PORT" or "PORT": host is "" if there is
    none. SYNTAX, or OK. */
@@ -1786,7 +1811,7 @@ typedef struct mail_sys {
 
 typedef struct mail_server_opts {
     const char *host;               /* our name                        */
-    mail_routing routing;           /* is_user and ctx are ours        */
+    mail_routing routing;           /* is_user, any_user, ctx are ours */
     int64_t max_size;               /* 10 MiB                          */
     int     max_rcpts;              /* 100; at most 1,000              */
     int     max_conns;              /* clients at once: 100            */
@@ -6175,12 +6200,14 @@ static void mail__smtpc_ready(mail_smtpc *s) {
 
 static void mail__smtpc_greeted(mail_smtpc *s) {
     s->state = s->opts.basic ? MAIL_SMTPC_HELO : MAIL_SMTPC_EHLO;
-    mail__smtpc_say(s, NULL, "%s %s", s->opts.basic ? "HELO" : "EHLO",
-                    s->opts.helo);
+    mail__smtpc_say(s, NULL, "%s %s", s->opts.lmtp ? "LHLO" :
+                    s->opts.basic ? "HELO" : "EHLO", s->opts.helo);
 }
 
+/* No HELO on 4yz (5321-55), and none in LMTP: whoever knows no LHLO speaks
+   SMTP, and would give one answer for all (RFC 2033 4.1). */
 static void mail__smtpc_no_ehlo(mail_smtpc *s) {
-    if (s->code < 500) {                            /* 5321-55: not on 4yz */
+    if (s->code < 500 || s->opts.lmtp) {
         mail__smtpc_fail(s);
         return;
     }
@@ -6277,6 +6304,27 @@ static void mail__smtpc_done(mail_smtpc *s) {
     mail__smtpc_event(s, MAIL_EV_DONE, s->fail_code ? s->fail_code : s->code);
 }
 
+/* After the text LMTP has an answer for each of those who were accepted, in
+   the order of their RCPT (RFC 2033 4.2). */
+static void mail__smtpc_given(mail_smtpc *s) {
+    int i = s->given_at;
+    if (!s->opts.lmtp) {
+        mail__smtpc_done(s);
+        return;
+    }
+    while (!(s->taken[i / 8] >> i % 8 & 1)) i++;
+    s->given_at = i + 1;
+    s->given++;
+    mail__smtpc_event(s, MAIL_EV_GIVEN, s->code);
+    s->ev.number = i;
+}
+
+/* That was the last of them, and is told. */
+static int mail__smtpc_all_given(const mail_smtpc *s) {
+    return s->state == MAIL_SMTPC_DOT && s->opts.lmtp &&
+           s->given == s->rcpts_ok;
+}
+
 static void mail__smtpc_bye(mail_smtpc *s) {
     mail__smtpc_over(s, MAIL_ERR_OK);
 }
@@ -6308,6 +6356,9 @@ static void mail__smtpc_answer(mail_smtpc *s) {
     } else if (s->rcpts_answered < s->rcpts_sent) {
         if (code == 552) code = 452;             /* RFC 5321 4.5.3.1.10 */
         s->rcpts_ok += ok;
+        if (ok && s->opts.lmtp)
+            s->taken[s->rcpts_answered / 8] |=
+                (unsigned char)(1u << s->rcpts_answered % 8);
         mail__smtpc_event(s, MAIL_EV_RCPT, s->fail_code ? s->fail_code
                                                         : code);
         s->ev.number = s->rcpts_answered++;
@@ -6319,6 +6370,10 @@ static void mail__smtpc_answer(mail_smtpc *s) {
             s->text_size = 0;
             memset(&s->dot, 0, sizeof s->dot);
             mail__smtpc_event(s, MAIL_EV_DATA, code);
+        } else if (code == 354 && s->opts.lmtp) {     /* RFC 2033 4.2: 503 */
+            mail__smtpc_give_up(s, MAIL_ERR_PROTOCOL,
+                                "the server takes a text for nobody");
+            return;
         } else if (code == 354) {       /* nobody was accepted: a lone dot */
             if (!s->fail_code) s->words[0] = 0;   /* "go ahead" is no reason */
             if (!s->fail_code) s->fail_code = 554;
@@ -6360,7 +6415,7 @@ static const mail__smtpc_rule mail__smtpc_rules[MAIL_SMTPC_COUNT] = {
     {'*', 300, mail__smtpc_answer, mail__smtpc_answer, "TEXT or RSET",
      "354: the text; nobody taken: RSET"},
     {0,   180, NULL, mail__smtpc_fail, "DOT", "your text, then end"},
-    {'2', 600, mail__smtpc_done, mail__smtpc_done, "READY",
+    {'2', 600, mail__smtpc_given, mail__smtpc_given, "READY",
      "250: it is theirs; else ours"},
     {'*', 300, mail__smtpc_done, mail__smtpc_done, "READY", "anything"},
     {'*', 10,  mail__smtpc_bye, mail__smtpc_bye, "END", "221, or the end"},
@@ -6398,8 +6453,10 @@ static void mail__smtpc_reply(mail_smtpc *s) {
 }
 
 /* May more be on the wire behind a whole reply? Only answers to a group of
-   commands that went out together (RFC 2920). */
+   commands that went out together (RFC 2920), and those to a text (LMTP). */
 static int mail__smtpc_awaits(const mail_smtpc *s) {
+    if (s->state == MAIL_SMTPC_DOT && s->opts.lmtp)
+        return s->given < s->rcpts_ok;
     return s->state == MAIL_SMTPC_MAIL &&
            (s->mail_due || s->data_due || s->rcpts_answered < s->rcpts_sent);
 }
@@ -6463,6 +6520,7 @@ MAIL_DEF mail_err mail_smtpc_init(mail_smtpc *s, mail_smtpc_opts opts) {
     memset(s, 0, sizeof *s);
     s->active = 1;
     s->opts = opts;
+    if (opts.lmtp) s->opts.basic = 0;               /* there is no HELO */
     if (s->opts.min_rate < 1) s->opts.min_rate = 500;
     if (opts.helo == NULL || !opts.helo[0] ||
         (opts.user != NULL) != (opts.password != NULL))
@@ -6498,7 +6556,8 @@ MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
 MAIL_DEF int mail_smtpc_next(mail_smtpc *s, mail_event *ev) {
     if (!mail__take_event(&s->pending, &s->ev, ev, s->home, s, sizeof *s))
         return 0;
-    if (s->later) mail__smtpc_over(s, (mail_err)s->later);
+    if (mail__smtpc_all_given(s)) mail__smtpc_done(s);
+    else if (s->later) mail__smtpc_over(s, (mail_err)s->later);
     return 1;
 }
 
@@ -6572,6 +6631,8 @@ MAIL_DEF mail_err mail_smtpc_mail(mail_smtpc *s, const mail_path *from,
     if (mail_param_write(&b, &q)) return MAIL_ERR_SYNTAX;
     text[b.n] = 0;
     s->rcpts_sent = s->rcpts_answered = s->rcpts_ok = s->fail_code = 0;
+    s->given = s->given_at = 0;
+    memset(s->taken, 0, sizeof s->taken);
     s->data_due = s->data_asked = 0;
     s->mail_due = 1;
     s->utf8 = (unsigned char)q.utf8;
@@ -6600,6 +6661,8 @@ MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
     if (to == NULL || mail_path_null(to)) return MAIL_ERR_MISUSE;
     if (!mail__path_sane(to)) return MAIL_ERR_SYNTAX;
     if (mail_path_utf8(to) && !s->utf8) return MAIL_ERR_UNABLE;
+    if (s->opts.lmtp && s->rcpts_sent == MAIL_LMTP_RCPTS)
+        return MAIL_ERR_TOOLONG;
     memset(&q, 0, sizeof q);
     if (p && s->ext & MAIL_EXT_DSN) {
         q.notify = p->notify;
@@ -8595,6 +8658,19 @@ static mail_route_kind mail__local_user(const mail_routing *r,
     return MAIL_ROUTE_LOCAL;
 }
 
+/* Mailboxes that are on other machines: who has one is known from the users
+   here, if there are any. The name goes there as it came, +detail and all. */
+static mail_route_kind mail__lmtp_user(const mail_routing *r,
+                                       const char *local, char *to) {
+    mail_route_kind k = r->any_user ? MAIL_ROUTE_LOCAL
+                                    : mail__local_user(r, local, to);
+    if (k != MAIL_ROUTE_LOCAL) return k;
+    snprintf(to, MAIL__HOP_SIZE, "lmtp:%s%s", r->lmtp[0] == ':' ? "127.0.0.1" :
+             strchr(r->lmtp, ':') || r->lmtp[0] == '/' ? "" : "127.0.0.1:",
+             r->lmtp);
+    return MAIL_ROUTE_RELAY;
+}
+
 MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
                                          const mail_path *rcpt,
                                          int may_relay, char *to) {
@@ -8602,7 +8678,8 @@ MAIL_DEF mail_route_kind mail_route_find(const mail_routing *r,
     size_t i;
     to[0] = 0;
     if (mail__our_domain(r, rcpt->domain))
-        return mail__local_user(r, rcpt->local, to);
+        return r->lmtp ? mail__lmtp_user(r, rcpt->local, to)
+                       : mail__local_user(r, rcpt->local, to);
     if (!may_relay) return MAIL_ROUTE_DENIED;
     for (i = 0; i < r->nroutes; i++)
         if (mail_domain_same(mail_s(rcpt->domain),
@@ -8647,6 +8724,21 @@ MAIL_DEF int mail_relay_has(mail_str nets, mail_str address) {
 
 MAIL_DEF int mail_hop_is_host(const char *hop) {
     return strchr(hop, ':') != NULL;
+}
+
+MAIL_DEF const char *mail_hop_lmtp(const char *hop) {
+    return mail_starts(mail_s(hop), "lmtp:") ? hop + 5 : NULL;
+}
+
+MAIL_DEF mail_err mail_lmtp_check(const char *lmtp) {
+    mail_str host;
+    int port;
+    if (mail_has_control(mail_s(lmtp))) return MAIL_ERR_SYNTAX;
+    if (lmtp[0] == '/')
+        return strlen(lmtp) > 100 ? MAIL_ERR_SYNTAX : MAIL_ERR_OK;
+    if (mail_host_port(mail_s(lmtp), &host, &port) || port == 0 ||
+        host.n >= MAIL_DOMAIN_SIZE) return MAIL_ERR_SYNTAX;
+    return port == 25 ? MAIL_ERR_MISUSE : MAIL_ERR_OK;
 }
 
 static const struct { int code; const char *text; } mail__verdicts[] = {
@@ -9578,6 +9670,13 @@ static mail_err mail__users_read(mail_server *v) {
         return e;
     }
     mail__ask_flush(v, &v->home, -1, "mail");
+    /* Nobody but a postmaster who cannot log in: no list. */
+    v->opts.routing.any_user = v->opts.routing.lmtp && v->nusers == 1 &&
+                               v->users[0].secret.n == 0;
+    if (v->opts.routing.any_user)
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "users is empty: mail for any "
+                   "name goes to %s, and whom that refuses is reported to the "
+                   "sender", v->opts.routing.lmtp);
     for (i = 0; i < nold; i++) {                /* locks move along */
         mail__user *u = mail__user_find(v, mail_s(old[i].name));
         if (u) u->locked = old[i].locked;
@@ -12104,7 +12203,8 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
         h = mail__hop_known(v, hop);
         d.path = &to->path;
         d.alias = to->alias;
-        d.hop = h && h->host[0] ? h->host : hop;
+        d.hop = h && h->host[0] ? h->host : mail_hop_lmtp(hop)
+                    ? mail_hop_lmtp(hop) : hop;
         d.code = to->code;
         d.words = to->words && to->words[0] ? to->words :
                   h && h->words ? h->words : "it failed";
@@ -12194,6 +12294,7 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
                           A?  AAAA?  of mx2 --> 192.0.2.2:25, [2001:db8::2]:25
        mail.b:2525      A?  AAAA?           --> 198.51.100.25:2525
        127.0.0.1:2525   nothing to be asked
+       lmtp:/run/lmtp   nor here: a UNIX socket
 
    One question at a time, each answered whenever it may be. Others use four
    names: mail__lookup_start, its callback, mail__lookup_free, and the list.
@@ -12206,7 +12307,8 @@ enum {
 
 typedef struct mail__candidate {
     const char *host;             /* "mx1.b.example"                     */
-    char at[64];                  /* "192.0.2.1:25", for sys->connect    */
+    char at[112];                 /* "192.0.2.1:25" or "/run/lmtp", for
+                                     sys->connect                        */
 } mail__candidate;
 
 /* Called once, and never from mail__lookup_start. */
@@ -12327,12 +12429,20 @@ static void mail__lookup_answer(mail_server *v, mail__lookup *l, int type,
     else mail__lookup_ask(v, l, type);
 }
 
+/* A UNIX socket is on this host, and has no address. */
+static void mail__lookup_socket(mail__lookup *l, const char *path) {
+    mail_copy(l->hosts.name[0], MAIL_DOMAIN_SIZE, mail_s("localhost"));
+    l->list[0].host = l->hosts.name[0];
+    l->n = mail_copy(l->list[0].at, sizeof l->list[0].at, mail_s(path)) != 0;
+}
+
 /* Begins. done is called later, with what was found; what start returns is
    yours until you free it, before or after that. NULL: no memory. */
 static mail__lookup *mail__lookup_start(mail_server *v, const char *hop,
                                         mail__lookup_done *done, void *arg) {
     mail__lookup *l = (mail__lookup *)mail__alloc(v, sizeof *l);
-    mail_str host = mail_s(hop);
+    const char *lmtp = mail_hop_lmtp(hop);
+    mail_str host = mail_s(lmtp ? lmtp : hop);
     if (l == NULL) return NULL;
     l->done = done;
     l->arg = arg;
@@ -12344,7 +12454,8 @@ static mail__lookup *mail__lookup_start(mail_server *v, const char *hop,
     if (l->is_host) mail_host_port(host, &host, &l->port);
     mail_copy(l->hosts.name[0], MAIL_DOMAIN_SIZE, host);
     l->hosts.n = 1;
-    if (l->is_host) mail__lookup_add(l, host);
+    if (lmtp && lmtp[0] == '/') mail__lookup_socket(l, lmtp);
+    else if (l->is_host) mail__lookup_add(l, host);
     if (l->n) l->over = 1;
     else mail__lookup_ask(v, l, l->is_host ? MAIL_RR_A : MAIL_RR_MX);
     mail__due(v, l->over ? mail__now(v) : l->until);
@@ -12555,8 +12666,8 @@ static mail__job *mail__hop_take(mail_server *v, mail__hop *h,
     return NULL;
 }
 
-/* The try of a job is over. Who was refused at RCPT keeps that fate; the
-   others share this one. ours: no peer said that code. */
+/* The try of a job is over. Who was refused at RCPT, or had an answer of his
+   own (LMTP), keeps that fate; the others share this one. ours: no peer said that code. */
 static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
                           int code, const char *words, int ours) {
     mail__item *m = j->item;
@@ -12566,7 +12677,7 @@ static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
         mail__rcpt *r = &m->letter->rcpts[i];
         if (r->job != j || r->busy != c) continue;
         r->busy = NULL;
-        if (r->code < 400)
+        if (r->code == 0)
             mail__rcpt_set(v, m, r, code / 100 == 2 ? MAIL_FATE_SENT :
                            code / 100 == 5 ? MAIL_FATE_FAILED :
                            MAIL_FATE_DUE, code, mail_s(words));
@@ -12716,7 +12827,8 @@ static void mail__relay_begin(mail_server *v, mail_conn *c) {
     mail_smtpc_opts o;
     memset(&o, 0, sizeof o);
     o.helo = v->opts.host;
-    o.basic = v->opts.basic;
+    o.lmtp = mail_hop_lmtp(c->hop->name) != NULL;
+    o.basic = v->opts.basic && !o.lmtp;
     o.tls = v->sys.secure && !o.basic && !c->in_clear ? MAIL_TLS_MAY
                                                       : MAIL_TLS_NO;
     o.timeout = v->opts.reply_timeout;
@@ -12823,29 +12935,39 @@ static void mail__relay_mail(mail_server *v, mail_conn *c) {
     mail_smtpc_quit(s);
 }
 
-/* As many recipients as may be named now, then DATA. */
+/* As many recipients as may be named now, then DATA. <postmaster> needs no
+   domain here, and may need one there. */
 static void mail__relay_more(mail_conn *c) {
     mail_smtpc *s = &c->u.smtpc;
     mail__rcpt *r;
+    mail_path to;
     if (c->item == NULL || c->asked_data || s->state != MAIL_SMTPC_MAIL)
         return;
     while ((r = mail__relay_rcpt(c, (int64_t)c->next_rcpt)) != NULL) {
         mail_param p;
         mail__rcpt_asked(r, &p);
-        if (mail_smtpc_rcpt(s, &r->path, &p)) return;
+        to = r->path;
+        if (to.domain[0] == 0)
+            mail_copy(to.domain, sizeof to.domain,
+                      mail_s(c->v->opts.routing.domains[0]));
+        if (mail_smtpc_rcpt(s, &to, &p)) return;
         c->next_rcpt++;
     }
     if (mail_smtpc_data(s) == MAIL_ERR_OK) c->asked_data = 1;
 }
 
-/* A recipient that is refused has its own code and words. */
+/* A recipient that is refused has its own code and words. One that is given
+   its mail (LMTP), too, and that is written down at once: the next answer may
+   take its time, and until then a crash would bring the mail again. */
 static void mail__relay_answer(mail_server *v, mail_conn *c,
                                const mail_event *ev) {
     mail__rcpt *r = mail__relay_rcpt(c, ev->number);
-    if (r == NULL || ev->code < 400) return;
-    mail__rcpt_set(v, c->item, r, ev->code >= 500 ? MAIL_FATE_FAILED
-                                                  : MAIL_FATE_DUE,
+    int given = ev->kind == MAIL_EV_GIVEN;
+    if (r == NULL || (ev->code < 400 && !given)) return;
+    mail__rcpt_set(v, c->item, r, ev->code >= 500 ? MAIL_FATE_FAILED :
+                   ev->code >= 400 ? MAIL_FATE_DUE : MAIL_FATE_SENT,
                    ev->code, ev->text);
+    if (given) mail__item_settle(v, c->item);
 }
 
 /* It has ended. A refusal of us as a whole (a greeting, EHLO) is not one of
@@ -12884,6 +13006,7 @@ static void mail__relay_event(mail_server *v, mail_conn *c,
         mail__hop_want(v, c->hop);
         break;
     case MAIL_EV_RCPT:
+    case MAIL_EV_GIVEN:
         if (c->item) mail__relay_answer(v, c, ev);
         break;
     case MAIL_EV_DONE:
@@ -12905,8 +13028,8 @@ static void mail__relay_open(mail_server *v, mail__hop *h) {
         mail__timer_set(v, &h->timer, mail__now(v) + 1000);
         return;
     }
-    mail__relay_begin(v, c);
     c->hop = h;
+    mail__relay_begin(v, c);
     h->conns++;
     mail_copy(c->peer, sizeof c->peer, mail_s(h->name));
     v->nout++;
@@ -14747,7 +14870,9 @@ static mail_err mail__server_begin(mail_server *v) {
     mail_str bad;
     size_t i;
     if (v->opts.host == NULL || mail_has_control(mail_s(v->opts.host)) ||
-        mail_relay_check(mail_s(v->opts.relay_from), &bad))
+        mail_relay_check(mail_s(v->opts.relay_from), &bad) ||
+        (v->opts.routing.lmtp && (v->opts.routing.catch_all ||
+                                  mail_lmtp_check(v->opts.routing.lmtp))))
         return MAIL_ERR_MISUSE;
     mail__ask_begin(&v->home, NULL, mail__home_flushed);
     for (i = 0; i < 3 && !e; i++) e = v->sys.mkdir(v->sys.ctx, dirs[i]);

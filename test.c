@@ -894,6 +894,7 @@ static void t_smtpc_init(t_run *r) {
     opts.helo = "client.example";
     opts.timeout = t_opt_number(r->opts, "timeout");
     opts.basic = t_opt(r->opts, "basic", NULL);
+    opts.lmtp = t_opt(r->opts, "lmtp", NULL);
     opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     if (t_opt(r->opts, "user", NULL)) {
         opts.user = "bob";
@@ -926,6 +927,10 @@ static void t_smtpc_event(t_run *r, const mail_event *ev) {
         break;
     case MAIL_EV_RCPT:
         t_addf(&r->log, "rcpt %d %d %.*s\r\n", (int)ev->number, ev->code,
+               MAIL_ARG(ev->text));
+        break;
+    case MAIL_EV_GIVEN:
+        t_addf(&r->log, "given %d %d %.*s\r\n", (int)ev->number, ev->code,
                MAIL_ARG(ev->text));
         break;
     case MAIL_EV_DATA:
@@ -2006,6 +2011,16 @@ static void test_smtpd_talk(size_t i) {
 #define T_BODY "C: DATA\nS: 354 go\n" T_LINES
 #define T_DONE "S: 250 mine\nM: done 250 mine\n"
 #define T_QUIT "C: QUIT\nS: 221 bye\nM: closed OK\n"
+#define T_LHLO "S: 220 mx LMTP\nC: LHLO client.example\n"
+#define T_LMTP_A "C: RCPT TO:<a@b>\nS: 250 ok\nM: rcpt 0 250 ok\n"
+#define T_LMTP_C "C: RCPT TO:<c@b>\nS: 250 ok\nM: rcpt 1 250 ok\n"
+#define T_LMTP_EACH T_AL T_LMTP_A T_LMTP_C \
+    "C: RCPT TO:<d@b>\nS: 250 ok\nM: rcpt 2 250 ok\n" T_BODY
+#define T_LMTP3 "O: lmtp to=pat@foo.edu,jones@foo.edu,green@foo.edu\n" \
+    T_LHLO "S: 250-foo.edu\n"
+#define T_LMTP_ALL "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<pat@foo.edu>\n" \
+    "C: RCPT TO:<jones@foo.edu>\nC: RCPT TO:<green@foo.edu>\nC: DATA\n" \
+    "S: 250 ok\nM: mail 250\n"
 
 #define T_OFFER T_EHLO "S: 250-mx\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\n"
 
@@ -2424,7 +2439,68 @@ static const t_dialogue t_smtpc_talks[] = {
       "T: 10000\nM: closed OK\n" },
     { "F22 and not for so long, where the cap is lower",
       "O: timeout=7000 mails=0\n" T_PLAIN_EHLO "C: QUIT\nT: 0\nT: 6999\n"
-      "T: 7000\nM: closed OK\n" }
+      "T: 7000\nM: closed OK\n" },
+    { "2033 LMTP, the example of the RFC: an answer for each of those who "
+      "were accepted", T_LMTP3 "S: 250-PIPELINING\nS: 250 SIZE\n" T_LMTP_ALL
+      "S: 250 ok\nM: rcpt 0 250 ok\nS: 550 who?\nM: rcpt 1 550 who?\n"
+      "S: 250 ok\nM: rcpt 2 250 ok\nS: 354 go\n" T_LINES "S: 250 OK\n"
+      "M: given 0 250 OK\nS: 452 <green@foo.edu> is over quota\n"
+      "M: given 2 452 <green@foo.edu> is over quota\n"
+      "M: done 452 <green@foo.edu> is over quota\n" T_QUIT },
+    { "2033 one at a time, replies of several lines, all three results; "
+      "and the next mail", "O: lmtp to=a@b,c@b,d@b mails=2\n" T_LHLO
+      "S: 250 mx\n" T_LMTP_EACH "S: 250-one\nS: 250 two\n"
+      "M: given 0 250 one two\nS: 550 5.2.1 shut\nM: given 1 550 5.2.1 shut\n"
+      "S: 451-a\nS: 451 b\nM: given 2 451 a b\nM: done 451 a b\n"
+      T_LMTP_EACH "S: 250 x\nM: given 0 250 x\nS: 250 y\nM: given 1 250 y\n"
+      "S: 250 z\nM: given 2 250 z\nM: done 250 z\n" T_QUIT },
+    { "2033 all answers in one packet",
+      "O: lmtp to=a@b,c@b,d@b\n" T_LHLO "S: 250 mx\n" T_LMTP_EACH
+      "S: 250 x\nS: 550 y\nS: 250 z\nM: given 0 250 x\nM: given 1 550 y\n"
+      "M: given 2 250 z\nM: done 250 z\n" T_QUIT },
+    { "2033 hung up in the middle of the answers: who has one has it",
+      "O: lmtp to=a@b,c@b,d@b\n" T_LHLO "S: 250 mx\n" T_LMTP_EACH
+      "S: 250 x\nM: given 0 250 x\nH:\nM: closed CLOSED\n" },
+    { "2033 and after 421, which is nobody's answer",
+      "O: lmtp to=a@b,c@b,d@b\n" T_LHLO "S: 250 mx\n" T_LMTP_EACH
+      "S: 250 x\nM: given 0 250 x\nS: 421 bye\nM: closed TEMPFAIL\n" },
+    { "2033 each answer has its ten minutes",
+      "O: lmtp to=a@b,c@b\n" T_LHLO "S: 250 mx\n" T_AL T_LMTP_A T_LMTP_C
+      T_BODY "T: 0\nT: 599999\nS: 250 x\nM: given 0 250 x\nT: 600000\n"
+      "T: 1199999\nT: 1200000\nM: closed TIMEOUT\n" },
+    { "2033 one answer more than recipients: it is the last that this server "
+      "says", "O: lmtp to=a@b,c@b noquit\n" T_LHLO "S: 250 mx\n" T_AL
+      T_LMTP_A T_LMTP_C T_BODY "S: 250 x\nS: 250 y\nS: 250 z\n"
+      "M: given 0 250 x\nM: given 1 250 y\nM: done 250 y\n"
+      "M: closed PROTOCOL\n" },
+    { "2033 354 among the answers",
+      "O: lmtp to=a@b,c@b\n" T_LHLO "S: 250 mx\n" T_AL T_LMTP_A T_LMTP_C
+      T_BODY "S: 250 x\nM: given 0 250 x\nS: 354 go\nM: closed PROTOCOL\n" },
+    { "2033 what is no reply, among the answers",
+      "O: lmtp to=a@b,c@b\n" T_LHLO "S: 250 mx\n" T_AL T_LMTP_A T_LMTP_C
+      T_BODY "S: 250-x\nS: 550 y\nM: closed PROTOCOL\n" },
+    { "2033 nobody accepted: 503 to DATA, RSET",
+      "O: lmtp to=a@b,c@b\n" T_LHLO "S: 250-mx\nS: 250 PIPELINING\n"
+      "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<a@b>\nC: RCPT TO:<c@b>\n"
+      "C: DATA\nS: 250 ok\nM: mail 250\nS: 550 no\nM: rcpt 0 550 no\n"
+      "S: 450 no\nM: rcpt 1 450 no\nS: 503 nobody\nC: RSET\nS: 250 ok\n"
+      "M: done 554 nobody\n" T_QUIT },
+    { "2033 nobody accepted, yet 354: there would be no answer to a text",
+      "O: lmtp to=a@b,c@b why\n" T_LHLO "S: 250-mx\nS: 250 PIPELINING\n"
+      "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<a@b>\nC: RCPT TO:<c@b>\n"
+      "C: DATA\nS: 250 ok\nM: mail 250\nS: 550 no\nM: rcpt 0 550 no\n"
+      "S: 450 no\nM: rcpt 1 450 no\nS: 354 go\nM: closed PROTOCOL\n"
+      "M: the server takes a text for nobody\n" },
+    { "2033 the same recipient twice has two answers",
+      "O: lmtp to=a@b,a@b\n" T_LHLO "S: 250 mx\n" T_AL T_LMTP_A
+      "C: RCPT TO:<a@b>\nS: 250 ok\nM: rcpt 1 250 ok\n" T_BODY
+      "S: 250 x\nM: given 0 250 x\nS: 452 y\nM: given 1 452 y\n"
+      "M: done 452 y\n" T_QUIT },
+    { "2033 who knows no LHLO speaks SMTP: nothing is sent, by HELO neither",
+      "O: lmtp basic\n" T_LHLO "S: 500 what?\nM: closed REFUSED\n" },
+    { "2033 an answer before the text is over is nobody's",
+      "O: lmtp notext to=a@b,c@b\n" T_LHLO "S: 250 mx\n" T_AL T_LMTP_A
+      T_LMTP_C "C: DATA\nS: 354 go\nS: 250 x\nM: closed PROTOCOL\n" }
 };
 
 static void test_smtpc_talk(size_t i) {
@@ -19468,7 +19544,7 @@ static const t_clause t_clauses[] = {
     { "1870-4", "counted with CRLF, without stuffed dots", NULL },
     { "1870-5", "a text over the limit: 552 after its end", NULL },
     { "1870-6", "a client says SIZE=, and sends nothing too large", NULL },
-    { "2033", "LMTP", "not yet: no LMTP" },
+    { "2033", "LMTP: LHLO, an answer for each recipient", NULL },
     { "2034-1", "an x.y.z behind each 2yz, 4yz, 5yz", NULL },
     { "2034-2", "its first digit is the code's", NULL },
     { "2034-3", "none in the greeting and behind EHLO", NULL },
