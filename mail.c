@@ -2367,7 +2367,7 @@ typedef struct vwire {              /* end 0 has called end 1 */
     int gone[2];                    /* that end has hung up             */
     world_host *host[2];            /* whose end it is, with its conn   */
     mail_conn *conn[2];
-    agent *agent;                   /* or, end 0, a client program      */
+    agent *agent; int agent_end;    /* or a program: end 0 is a client  */
     size_t cut_after; int cut;      /* the wire is cut after so many    */
     size_t back_after; int back;    /* the same, counted from end 1     */
     int half;                       /* end 0's cut: it only says no more */
@@ -2424,6 +2424,8 @@ struct world {
     /* Who breaks wires: a new one; octets that an end puts on it. */
     void (*wired)(void *ctx, vwire *x);
     void (*tap)(void *ctx, vwire *x, int end, const char *p, size_t n);
+    /* A program that answers this call; NULL: the host's mail server does. */
+    agent *(*serve)(void *ctx, vwire *x);
     void *watch_ctx;
     world_host hosts[WORLD_HOSTS];
     size_t nhosts;
@@ -3316,7 +3318,7 @@ static int vtls_turn(world *w, vwire *x, int end) {
     e = k == 1 ? MAIL_ERR_OK : MAIL_ERR_TLS;
     why = k == 1 ? "no cipher" : k == -1 - (int)MAIL_ERR_CLOSED
           ? "the connection ended in the handshake" : "that is no hello";
-    if (x->agent && end == 0) x->agent->secured(x->agent, e, why);
+    if (x->agent && end == x->agent_end) x->agent->secured(x->agent, e, why);
     else if (x->conn[end])
         mail_server_secured(x->host[end]->server, x->conn[end], e, why);
     return 1;
@@ -3658,10 +3660,12 @@ static void world_answer(world *w, vwire *x) {
         x->gone[1] = 1;
         return;
     }
-    if (to->server && !x->answer)
+    x->agent_end = 1;
+    if (!x->answer && w->serve) x->agent = w->serve(w->watch_ctx, x);
+    if (to->server && !x->answer && !x->agent)
         c = mail_server_accept(to->server, number + 1, world_port(port),
                                from->address, 1);
-    if (c == NULL) {
+    if (c == NULL && x->agent == NULL) {
         x->gone[1] = 1;
         x->to[0].closed = 1;
         if (x->conn[0])
@@ -3670,15 +3674,16 @@ static void world_answer(world *w, vwire *x) {
         return;
     }
     x->conn[1] = c;
-    mail_server_ready(to->server, c);
+    if (c) mail_server_ready(to->server, c);
     if (x->conn[0])
         mail_server_connected(from->server, x->conn[0], MAIL_ERR_OK, NULL);
 }
 
 static int agent_turn(world *w, vwire *x) {
     agent *a = x->agent;
-    int number = (int)(x - w->wires) * 2, moved = 0, broken = 0;
-    vpipe *in = &x->to[0];
+    int end = x->agent_end, number = (int)(x - w->wires) * 2 + end;
+    int moved = 0, broken = 0;
+    vpipe *in = &x->to[end];
     mail_str out;
     a->tick(a, w->ms);
     while ((out = a->out(a)).n) {
@@ -3688,14 +3693,14 @@ static int agent_turn(world *w, vwire *x) {
         a->sent(a, (size_t)k);
         moved = 1;
     }
-    if (out.n == 0 && !x->tls[0] && a->tls && a->tls(a)) {
-        x->tls[0] = VTLS_CLIENT;
+    if (out.n == 0 && !x->tls[end] && a->tls && a->tls(a)) {
+        x->tls[end] = VTLS_CLIENT;
         vwire_put(w, number, vtls_hello, sizeof vtls_hello - 1);
         return 1;
     }
-    if (x->tls[0] == VTLS_CLIENT && !a->over) return moved;
-    if (in->n && vwire_sees(w, x, 0)) {
-        size_t k = a->feed(a, in->p + in->at, world_piece(w, x, 0, in->n));
+    if (x->tls[end] == VTLS_CLIENT && !a->over) return moved;
+    if (in->n && vwire_sees(w, x, end)) {
+        size_t k = a->feed(a, in->p + in->at, world_piece(w, x, end, in->n));
         vpipe_drop(in, k);
         moved |= k > 0;
     } else if (((in->closed && in->n == 0) || broken) && !a->over) {

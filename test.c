@@ -11298,6 +11298,364 @@ static mail_str t_talker_run(t_world *p, const char *to, const char *say,
            : mail_sn(t->heard.p + t->clear, t->heard.n - t->clear);
 }
 
+/* ==== [LMTP] mailboxes on another machine ================================
+
+   A server that speaks LMTP (RFC 2033): nobody@ is refused at RCPT, shut@
+   after the text for good, full@ so often as later says; to everybody else a
+   mail is given, and a line with his name goes into the log. After the answer
+   number cut_at it hangs up, or (stall) says nothing any more. */
+
+typedef struct t_lmtp {
+    agent a;
+    t_text in, out;
+    char rcpts[8][60]; int nrcpts;
+    int data;
+} t_lmtp;
+
+static struct t_lmtp_bed {
+    t_lmtp all[40];
+    int calls, down, later, cut_at, stall;
+    t_text log, heard;
+} t_lmtp_bed;
+
+static void t_lmtp_answers(t_lmtp *s) {
+    struct t_lmtp_bed *b = &t_lmtp_bed;
+    int i;
+    for (i = 0; i < s->nrcpts; i++) {
+        mail_str at = mail_s(s->rcpts[i]), name = mail_cut(&at, '@');
+        if (b->cut_at && i == b->cut_at) {
+            s->a.over = !b->stall;
+            return;
+        }
+        if (mail_eq(name, mail_s("shut")))
+            t_addf(&s->out, "550 5.2.1 shut\r\n");
+        else if (mail_eq(name, mail_s("full")) && b->later-- > 0)
+            t_addf(&s->out, "452-4.2.2 over\r\n452 4.2.2 quota\r\n");
+        else {
+            t_addf(&b->log, "%s\n", s->rcpts[i]);
+            t_addf(&s->out, "250 2.1.5 given\r\n");
+        }
+    }
+}
+
+static void t_lmtp_command(t_lmtp *s, mail_str l) {
+    mail_str path = l;
+    mail_cut(&path, '<');
+    path = mail_cut(&path, '>');
+    if (mail_starts(l, "LHLO "))
+        t_addf(&s->out, "250-there\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+    else if (mail_starts(l, "RCPT TO:<nobody"))
+        t_addf(&s->out, "550 5.1.1 who?\r\n");
+    else if (mail_starts(l, "RCPT TO:") && s->nrcpts < 8) {
+        mail_copy(s->rcpts[s->nrcpts++], sizeof s->rcpts[0], path);
+        t_addf(&s->out, "250 2.1.5 ok\r\n");
+    } else if (mail_starts(l, "DATA")) {
+        s->data = s->nrcpts > 0;
+        t_addf(&s->out, s->data ? "354 go\r\n" : "503 5.5.1 nobody\r\n");
+    } else if (mail_starts(l, "MAIL FROM:") || mail_starts(l, "RSET")) {
+        s->nrcpts = 0;
+        t_addf(&s->out, "250 2.0.0 ok\r\n");
+    } else if (mail_starts(l, "QUIT")) {
+        t_addf(&s->out, "221 2.0.0 bye\r\n");
+        s->a.over = 1;
+    } else t_addf(&s->out, "500 5.5.1 this is LMTP\r\n");
+}
+
+static size_t t_lmtp_feed(agent *a, const char *in, size_t n) {
+    t_lmtp *s = (t_lmtp *)a;
+    size_t i;
+    for (i = 0; i < n && !a->over; i++) {
+        mail_str l;
+        t_add(&s->in, mail_sn(in + i, 1));
+        if (in[i] != '\n') continue;
+        l = mail_sn(s->in.p, s->in.n > 1 ? s->in.n - 2 : 0);
+        s->in.n = 0;
+        t_add(&t_lmtp_bed.heard, l);
+        t_add(&t_lmtp_bed.heard, mail_s("\n"));
+        if (!s->data) t_lmtp_command(s, l);
+        else if (mail_eq(l, mail_s("."))) {
+            s->data = 0;
+            t_lmtp_answers(s);
+        }
+    }
+    return n;
+}
+
+static mail_str t_lmtp_out(agent *a) { return t_str(&((t_lmtp *)a)->out); }
+
+static void t_lmtp_sent(agent *a, size_t n) {
+    t_text *out = &((t_lmtp *)a)->out;
+    memmove(out->p, out->p + n, out->n - n);
+    out->n -= n;
+}
+
+static int64_t t_lmtp_tick(agent *a, int64_t now) {
+    (void)a;
+    (void)now;
+    return INT64_MAX;
+}
+
+static void t_lmtp_eof(agent *a) { a->over = 1; }
+
+/* Port 24 of mail.b. */
+static agent *t_lmtp_serve(void *ctx, vwire *x) {
+    struct t_lmtp_bed *b = &t_lmtp_bed;
+    t_lmtp *s = &b->all[b->calls % 40];
+    (void)ctx;
+    if (x->port != 24) return NULL;
+    if (b->down) {
+        x->answer = WIRE_REFUSED;
+        return NULL;
+    }
+    b->calls++;
+    s->a.feed = t_lmtp_feed;
+    s->a.out = t_lmtp_out;
+    s->a.sent = t_lmtp_sent;
+    s->a.tick = t_lmtp_tick;
+    s->a.eof = t_lmtp_eof;
+    s->a.over = s->nrcpts = s->data = 0;
+    s->in.n = s->out.n = 0;
+    t_addf(&s->out, "220 there LMTP\r\n");
+    return &s->a;
+}
+
+/* mail.b gives its mail to port 24; its users are these. */
+static t_world *t_lmtp_begin(const char *users) {
+    static const mail_route back[] = {{ "a.example", "mail.a:25" }};
+    t_world *p = t_begin(0);
+    t_lmtp_bed.calls = t_lmtp_bed.down = t_lmtp_bed.later = 0;
+    t_lmtp_bed.cut_at = t_lmtp_bed.stall = 0;
+    t_lmtp_bed.log.n = t_lmtp_bed.heard.n = 0;
+    p->w.serve = t_lmtp_serve;
+    p->b->opts.routing.lmtp = "mail.b:24";
+    p->b->opts.routing.routes = back;
+    p->b->opts.routing.nroutes = 1;
+    vdisk_put(&p->b->disk, "users", mail_s(users));
+    world_stop(p->b);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    return p;
+}
+
+static void t_lmtp_end(t_world *p) {
+    size_t i;
+    t_end(p);
+    for (i = 0; i < 40; i++) {
+        t_free(&t_lmtp_bed.all[i].in);
+        t_free(&t_lmtp_bed.all[i].out);
+    }
+    t_free(&t_lmtp_bed.log);
+    t_free(&t_lmtp_bed.heard);
+}
+
+/* One message, five recipients, five fates: given, given at the second try,
+   refused after the text, refused at RCPT; and nobody hears of it twice. */
+static void test_world_lmtp_each_has_his_own(void) {
+    t_world *p = t_lmtp_begin("");
+    const struct t_lmtp_bed *b = &t_lmtp_bed;
+    static t_inbox in;
+    t_lmtp_bed.later = 1;
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example", "bob@b.example "
+                 "shut@b.example full@b.example nobody@b.example "
+                 "o+x@b.example") == 250);
+    CHECK_STR(t_str(&b->log), "bob@b.example\no+x@b.example\n");
+    CHECK(mail_server_queued(p->b->server) == 1 && b->calls == 1);
+    CHECK(t_files(p->b, "mail/bob/new") == 0);
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK_STR(t_str(&b->log), "bob@b.example\no+x@b.example\n"
+              "full@b.example\n");
+    CHECK(mail_server_queued(p->b->server) == 0 && b->calls == 2);
+    memset(&in, 0, sizeof in);
+    CHECK(t_world_fetch(p, &in, "mail.a", "alice", "secret", 0) ==
+          MAIL_ERR_OK);
+    CHECK(in.count == 1);
+    CHECK(t_contains(t_str(&in.text), "shut@b.example") &&
+          t_contains(t_str(&in.text), "5.2.1 shut") &&
+          t_contains(t_str(&in.text), "5.1.1 who?"));
+    CHECK(!t_contains(t_str(&in.text), "full@b.example"));
+    t_free(&in.text);
+    t_lmtp_end(p);
+}
+
+/* RFC 2033 5: who had his answer before the connection ended is done with. */
+static void test_world_lmtp_cut_among_the_answers(void) {
+    int stall;
+    for (stall = 0; stall < 2; stall++) {
+        t_world *p = t_lmtp_begin("bob:x\ndora:x\n");
+        const struct t_lmtp_bed *b = &t_lmtp_bed;
+        t_lmtp_bed.cut_at = 1;
+        t_lmtp_bed.stall = stall;
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example dora@b.example") == 250);
+        CHECK_STR(t_str(&b->log), "bob@b.example\n");
+        t_lmtp_bed.cut_at = 0;
+        world_run(&p->w, p->w.ms + 1100000);   /* ten minutes of silence */
+        CHECK_STR(t_str(&b->log), "bob@b.example\ndora@b.example\n");
+        CHECK(mail_server_queued(p->b->server) == 0);
+        t_lmtp_end(p);
+    }
+}
+
+/* Each answer is written down as it comes: power goes while the next one is
+   waited for, and nobody gets his mail twice. */
+static void test_world_lmtp_crash_among_the_answers(void) {
+    t_world *p = t_lmtp_begin("bob:x\ndora:x\n");
+    const struct t_lmtp_bed *b = &t_lmtp_bed;
+    static t_source source;
+    t_lmtp_bed.cut_at = t_lmtp_bed.stall = 1;
+    source.s = mail_s(t_letter);
+    t_send_begin(p, &t_sender, &source, t_rcpts, "alice@a.example",
+                 "bob@b.example dora@b.example");
+    while (b->log.n == 0 && p->w.ms < 5000) world_run(&p->w, p->w.ms + 1);
+    world_run(&p->w, p->w.ms + 20);         /* before the next checkpoint */
+    CHECK_STR(t_str(&b->log), "bob@b.example\n");
+    world_crash(p->b);
+    t_lmtp_bed.cut_at = 0;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 400000);
+    CHECK_STR(t_str(&b->log), "bob@b.example\ndora@b.example\n");
+    CHECK(mail_server_queued(p->b->server) == 0);
+    t_lmtp_end(p);
+}
+
+/* What has waited goes over one connection; nothing is lost meanwhile. */
+static void test_world_lmtp_is_down_for_a_while(void) {
+    t_world *p = t_lmtp_begin("bob:x\n");
+    const struct t_lmtp_bed *b = &t_lmtp_bed;
+    int i;
+    t_lmtp_bed.down = 1;
+    p->b->server->opts.max_hop = 1;
+    for (i = 0; i < 5; i++)
+        CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
+                     "bob@b.example") == 250);
+    CHECK(b->calls == 0 && mail_server_queued(p->b->server) == 5);
+    t_lmtp_bed.down = 0;
+    world_run(&p->w, p->w.ms + 700000);
+    CHECK(b->calls < 5 && t_lines_with(&b->log, "bob@") == 5);
+    CHECK(t_lines_with(&b->heard, "MAIL FROM:<alice@a.example>") == 5);
+    CHECK(t_lines_with(&b->heard, "Return-Path:") == 0);
+    CHECK(mail_server_queued(p->b->server) == 0);
+    t_lmtp_end(p);
+}
+
+/* What mail.b says to these commands. */
+static const char *t_lmtp_ask(t_world *p, const char *say, t_text *heard) {
+    static t_slow s;
+    heard->n = 0;
+    t_slow_init(&s, &p->w, say, heard);
+    world_call(&p->w, &s.a, "mail.b:25", parts[BOB].address);
+    world_run(&p->w, p->w.ms + 3000);
+    t_add(heard, mail_sn("", 1));
+    return heard->p;
+}
+
+/* The users file is the list; if it names nobody there is none. postmaster is
+   always somebody, and has a domain where he goes. */
+static void test_world_lmtp_who_is_a_user(void) {
+    static const char say[] = "EHLO x\r\nMAIL FROM:<>\r\n"
+        "RCPT TO:<Bob+x@b.example>\r\nRCPT TO:<Postmaster>\r\n"
+        "RCPT TO:<who@b.example>\r\nRCPT TO:<v@c.example>\r\n"
+        "RSET\r\nQUIT\r\n";
+    static const char to[] = "Bob+x@b.example who@b.example";
+    t_world *p = t_lmtp_begin("bob:x\n");
+    t_text heard;
+    const char *got;
+    memset(&heard, 0, sizeof heard);
+    got = t_lmtp_ask(p, say, &heard);
+    CHECK(strstr(got, " recipient ok\r\n250 2.1.5 recipient ok\r\n"
+                      "550 5.1.1 no such user here\r\n550 5.7.1 ") != NULL);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example", to) == 250);
+    CHECK_STR(t_str(&t_lmtp_bed.log), "Bob+x@b.example\n");
+    t_lmtp_end(p);
+    p = t_lmtp_begin("# nobody\n");
+    CHECK(strstr(p->log, "mail for any name goes to mail.b:24") != NULL);
+    got = t_lmtp_ask(p, say, &heard);
+    CHECK(strstr(got, " recipient ok\r\n250 2.1.5 recipient ok\r\n"
+                      "250 2.1.5 recipient ok\r\n550 5.7.1 ") != NULL);
+    CHECK(t_send(p, mail_s(t_letter), "alice@a.example", to) == 250);
+    t_lmtp_ask(p, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n"
+               "a: b\r\n\r\n.\r\nQUIT\r\n", &heard);
+    CHECK_STR(t_str(&t_lmtp_bed.log), "Bob+x@b.example\nwho@b.example\n"
+              "Postmaster@b.example\n");
+    t_lmtp_end(p);
+    t_free(&heard);
+}
+
+static void test_lmtp_options(void) {
+    static const struct { const char *lmtp; mail_err e; } rows[] = {
+        { "24", MAIL_ERR_OK }, { ":24", MAIL_ERR_OK },
+        { "mda.example:2024", MAIL_ERR_OK }, { "[::1]:24", MAIL_ERR_OK },
+        { "/run/dovecot/lmtp", MAIL_ERR_OK }, { "25", MAIL_ERR_MISUSE },
+        { "mda.example:25", MAIL_ERR_MISUSE }, { "[::1]:025", MAIL_ERR_MISUSE },
+        { "", MAIL_ERR_SYNTAX }, { "mda.example", MAIL_ERR_SYNTAX },
+        { "a:0", MAIL_ERR_SYNTAX }, { "a:65536", MAIL_ERR_SYNTAX },
+        { "a\nb:24", MAIL_ERR_SYNTAX }, { "/a\n", MAIL_ERR_SYNTAX }
+    };
+    char path[110];
+    t_world *p = t_begin(0);
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++)
+        CHECK(mail_lmtp_check(rows[i].lmtp) == rows[i].e);
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    path[100] = 0;
+    CHECK(mail_lmtp_check(path) == MAIL_ERR_OK);
+    path[100] = 'x';
+    path[101] = 0;
+    CHECK(mail_lmtp_check(path) == MAIL_ERR_SYNTAX);
+    world_stop(p->b);
+    p->b->opts.routing.lmtp = "mail.b:25";
+    CHECK(world_boot(p->b) == MAIL_ERR_MISUSE);
+    p->b->opts.routing.lmtp = "24";
+    p->b->opts.routing.catch_all = "bob";
+    CHECK(world_boot(p->b) == MAIL_ERR_MISUSE);
+    p->b->opts.routing.catch_all = NULL;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    t_end(p);
+}
+
+/* A transaction takes as many as there is room to remember, and no more. */
+static void test_lmtp_many_recipients(void) {
+    static mail_smtpc s;
+    mail_smtpc_opts o;
+    mail_path to;
+    mail_event ev;
+    int i, sent = 0, given = 0;
+    memset(&o, 0, sizeof o);
+    o.helo = "c";
+    o.lmtp = 1;
+    CHECK(mail_path_mailbox(mail_s("a@b"), &to) == MAIL_ERR_OK);
+    CHECK(mail_smtpc_init(&s, o) == MAIL_ERR_OK);
+    mail_smtpc_feed(&s, "220 x\r\n", 7);
+    mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    mail_smtpc_feed(&s, "250 x\r\n", 7);
+    CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_READY);
+    CHECK(mail_smtpc_mail(&s, &to, NULL) == MAIL_ERR_OK);
+    mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    mail_smtpc_feed(&s, "250 x\r\n", 7);
+    CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_MAIL);
+    while (mail_smtpc_rcpt(&s, &to, NULL) == MAIL_ERR_OK) {
+        mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+        mail_smtpc_feed(&s, sent++ % 3 ? "250 x\r\n" : "450 x\r\n", 7);
+        CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_RCPT);
+    }
+    CHECK(sent == MAIL_LMTP_RCPTS);
+    CHECK(mail_smtpc_rcpt(&s, &to, NULL) == MAIL_ERR_TOOLONG);
+    CHECK(mail_smtpc_data(&s) == MAIL_ERR_OK);
+    mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    mail_smtpc_feed(&s, "354 x\r\n", 7);
+    CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_DATA);
+    CHECK(mail_smtpc_end(&s) == MAIL_ERR_OK);
+    mail_smtpc_sent(&s, mail_smtpc_out(&s).n);
+    for (i = 0; i < sent; i++) {
+        if (i % 3 == 0) continue;
+        mail_smtpc_feed(&s, "250 x\r\n", 7);
+        CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_GIVEN &&
+              ev.number == i);
+        given++;
+    }
+    CHECK(mail_smtpc_next(&s, &ev) && ev.kind == MAIL_EV_DONE && given == 682);
+}
+
 /* F4, of the whole server: what stands behind STARTTLS in the same segment
    is never answered, and what is said before it counts for nothing. */
 static void test_world_tls_injection(void) {
@@ -19225,6 +19583,13 @@ static const t_test t_tests[] = {
     T(test_world_files_whose_names_lie),
     T_OF(test_world_sum_of_retr_is_list, "1939-32 1939-33"),
     T(test_world_utf8_is_for_who_says_so),
+    T_OF(test_world_lmtp_each_has_his_own, "2033"),
+    T_OF(test_world_lmtp_cut_among_the_answers, "2033"),
+    T_OF(test_world_lmtp_crash_among_the_answers, "2033"),
+    T_OF(test_world_lmtp_is_down_for_a_while, "2033"),
+    T(test_world_lmtp_who_is_a_user),
+    T_OF(test_lmtp_options, "2033"),
+    T(test_lmtp_many_recipients),
     T(test_world_password_memory),
     T(test_world_logins_with_a_proof),
     T(test_world_nobody_takes_as_long),
