@@ -4208,40 +4208,292 @@ static const char *sender_helo(const char *helo, char name[MAIL_DOMAIN_SIZE]) {
 }
 
 /* The answer for each recipient, and for all of them. */
-static void sender_end(sender *s, mail_result *r) {
+static void sender_end(sender *s, mail_send_rcpt *to, mail_result *r) {
     size_t i;
     const char *words = s->code ? s->words : s->c.words;
     r->code = s->code ? s->code : s->c.code;
-    r->count = (int64_t)s->nrcpts;
-    for (i = 0; i < s->nrcpts; i++)
-        r->done += s->rcpts[i].code < 400 && s->code / 100 == 2;
-    if (r->done < r->count)
-        call_fail(r, s->err ? s->err : MAIL_ERR_REFUSED, "%s", words);
-    else mail_copy(r->words, sizeof r->words, mail_s(words));
+    for (i = 0; i < s->nrcpts; i++) {
+        const send_rcpt *p = &s->rcpts[i];
+        int refused = p->code >= 400;
+        to[i].code = refused ? p->code : s->code;
+        mail_copy(to[i].words, sizeof to[i].words,
+                  mail_s(refused ? p->words : s->code ? s->words : ""));
+        to[i].err = to[i].code / 100 == 2 ? MAIL_ERR_OK :
+                    to[i].code / 100 == 4 ? MAIL_ERR_TEMPFAIL :
+                    to[i].code ? MAIL_ERR_REFUSED :
+                    r->err ? r->err : s->err ? s->err : MAIL_ERR_CLOSED;
+        r->done += to[i].err == MAIL_ERR_OK;
+        if (to[i].err && !s->err) s->err = to[i].err;
+    }
+    if (r->done == r->count) mail_copy(r->words, sizeof r->words,
+                                       mail_s(words));
+    else if (s->err == MAIL_ERR_TOOLONG && s->c.max_size)
+        call_fail(r, s->err, "it has %lld octets, and the server takes %lld",
+                  (long long)s->size, (long long)s->c.max_size);
+    else if (s->err == MAIL_ERR_UNABLE && s->c.state == MAIL_SMTPC_END &&
+             s->started)
+        call_fail(r, s->err, "octets over 127 in %s", s->param.utf8 ?
+                  "an address or the header (SMTPUTF8)" :
+                  "the text (8BITMIME)");
+    else call_fail(r, s->err, "%s", words);
 }
 
-static mail_err sender_go(sender *s, const mail_peer *o, const char *helo,
-                          mail_result *r) {
+static void sender_go(sender *s, const mail_send_opts *o, mail_result *r) {
+    const mail_peer *p = &o->peer;
     char name[MAIL_DOMAIN_SIZE] = "";
     mail_smtpc_opts c;
     client net;
-    if (client_open(&net, o, SEND_SERVER, r)) return r->err;
+    if (client_open(&net, p, SEND_SERVER, r)) return;
     memset(&c, 0, sizeof c);
-    c.helo = sender_helo(helo, name);
-    c.user = o->user;
-    c.password = o->user ? o->password : NULL;
+    c.helo = sender_helo(o->helo, name);
+    c.user = p->user;
+    c.password = p->user ? p->password : NULL;
     c.tls = net.mode;
     c.nonce = net.nonce;
-    c.plaintext_ok = net.local || o->plaintext_ok;
-    c.basic = o->basic;
-    c.watch = o->watch;
-    c.watch_ctx = o->watch_ctx;
+    c.plaintext_ok = net.local || p->plaintext_ok;
+    c.basic = p->basic;
+    c.watch = p->watch;
+    c.watch_ctx = p->watch_ctx;
     if (call_fail(r, sender_init(s, c), "the user's name, the password or helo "
                   "is too long, or has control characters") == MAIL_ERR_OK) {
         client_run(&net, &s->a);
-        sender_end(s, r);
+        sender_end(s, o->rcpts, r);
     }
     client_close(&net);
+}
+
+/* --- what is sent: a letter that is composed, or one that is there -------- */
+
+typedef struct sending {
+    sender s;
+    const mail_send_opts *o;
+    mail_result *r;
+    mail_letter letter;
+    char   head[32768], id[200];
+    char  *to, *cc;                 /* the fields, with commas              */
+    mail_file *files; int *fds;     /* as opened: -1: it was not            */
+    mail_source raw; int64_t at;
+} sending;
+
+static int64_t source_read(const mail_source *s, int64_t at, char *p,
+                           size_t n) {
+    size_t left = at < (int64_t)s->text.n ? s->text.n - (size_t)at : 0;
+    if (s->read) return s->read(s->ctx, at, p, n);
+    if (n > left) n = left;
+    if (n) memcpy(p, s->text.p + at, n);
+    return (int64_t)n;
+}
+
+static int64_t raw_read(void *ctx, void *p, size_t n) {
+    sending *t = ctx;
+    int64_t k = source_read(&t->raw, t->at, p, n);
+    if (k > 0) t->at += k;
+    t->r->octets = t->at;
+    return k;
+}
+
+static int64_t composed_read(void *ctx, void *p, size_t n) {
+    sending *t = ctx;
+    int64_t k = mail_letter_read(&t->letter, p, n);
+    if (k > 0) t->r->octets += k;
+    if (k < 0) call_fail(t->r, t->letter.err, "%s", t->letter.why);
+    return k;
+}
+
+/* ctx points to its number. */
+static int64_t file_read(void *ctx, int64_t at, char *p, size_t n) {
+    return disk_read(NULL, *(const int *)ctx, at, p, n);
+}
+
+/* What a message needs to be sent as it is: its size on the wire, where every
+   line end counts two; has it octets over 127; is a line too long? */
+static mail_err raw_scan(sending *t) {
+    char buf[4096], last = 0;
+    int64_t line = 0, number = 1, n;
+    int body = 0;
+    sender *s = &t->s;
+    while ((n = raw_read(t, buf, sizeof buf)) > 0) {
+        int64_t i;
+        for (i = 0; i < n; i++) {
+            char c = buf[i];
+            s->has_8bit |= (unsigned char)c > 127;
+            s->param.utf8 |= !body && (unsigned char)c > 127;
+            s->size += (c == '\n' && last != '\r') || c == '\r' ? 2
+                                                                : c != '\n';
+            if (c == '\n') body |= line == 0, line = 0, number++;
+            else if (c != '\r' && ++line > 998)
+                return call_fail(t->r, MAIL_ERR_TOOLONG, "line %lld has more "
+                    "than 998 octets (RFC 5322 2.1.1): break it",
+                    (long long)number);
+            last = c;
+        }
+    }
+    if (last != '\n') s->size += 2;
+    t->at = 0;
+    s->read = raw_read;
+    return n < 0 ? call_fail(t->r, MAIL_ERR_IO, "the message cannot be read: "
+                             "%s", strerror(errno)) : MAIL_ERR_OK;
+}
+
+/* "Bob <bob@b.example>" or "bob@b.example": the path in it. */
+static mail_err address_path(mail_result *r, const char *text, mail_path *p) {
+    mail_str s = mail_trim(mail_s(text)), rest;
+    size_t i = s.n;
+    char shown[120];
+    mail_err e;
+    if (s.n && s.p[s.n - 1] == '>') {
+        while (i && s.p[i - 1] != '<') i--;
+        if (i) i--;
+        e = mail_path_read(mail_sn(s.p + i, s.n - i), p, &rest);
+    } else e = mail_path_mailbox(s, p);
+    return call_fail(r, e, "not an address: %s (write user@domain or Name "
+                     "<user@domain>)", mail_printable(shown, sizeof shown, s));
+}
+
+static mail_err sending_rcpts(sending *t) {
+    const mail_send_opts *o = t->o;
+    sender *s = &t->s;
+    size_t i;
+    s->rcpts = calloc(o->nrcpts, sizeof *s->rcpts);
+    if (s->rcpts == NULL) return call_fail(t->r, MAIL_ERR_NOMEM, "no memory");
+    if (address_path(t->r, o->from, &s->from)) return t->r->err;
+    s->param.utf8 |= mail_path_utf8(&s->from);
+    for (i = 0; i < o->nrcpts; i++) {
+        mail_path *p = &s->rcpts[i].path;
+        if (address_path(t->r, o->rcpts[i].address, p)) return t->r->err;
+        if (mail_path_null(p))
+            return call_fail(t->r, MAIL_ERR_SYNTAX, "<> is no recipient");
+        s->param.utf8 |= mail_path_utf8(p);
+    }
+    s->nrcpts = o->nrcpts;
+    return MAIL_ERR_OK;
+}
+
+/* The addresses of one field, "a@b, c@d"; NULL if there are none. */
+static char *sending_field(const mail_send_opts *o, int field) {
+    size_t i, n = 0;
+    mail_buf b;
+    for (i = 0; i < o->nrcpts; i++)
+        if (o->rcpts[i].field == field) n += strlen(o->rcpts[i].address) + 2;
+    b = mail_buf_on(n ? malloc(n + 1) : NULL, n);
+    if (b.p == NULL) return NULL;
+    for (i = 0; i < o->nrcpts; i++)
+        if (o->rcpts[i].field == field)
+            mail_buf_fmt(&b, "%s%s", b.n ? ", " : "", o->rcpts[i].address);
+    b.p[b.n] = 0;
+    return b.p;
+}
+
+static const char *file_type(const char *name) {
+    static const char *const types[][2] = {
+        { ".txt", "text/plain" }, { ".html", "text/html" },
+        { ".csv", "text/csv" }, { ".pdf", "application/pdf" },
+        { ".json", "application/json" }, { ".zip", "application/zip" },
+        { ".png", "image/png" }, { ".jpg", "image/jpeg" },
+        { ".jpeg", "image/jpeg" }, { ".gif", "image/gif" }
+    };
+    const char *dot = strrchr(name, '.');
+    size_t i;
+    for (i = 0; dot && i < sizeof types / sizeof types[0]; i++)
+        if (mail_ieq(mail_s(dot), mail_s(types[i][0]))) return types[i][1];
+    return NULL;
+}
+
+/* Files that have no source are on the disk, and get their last name. */
+static mail_err sending_files(sending *t) {
+    size_t i, n = t->o->nfiles;
+    t->files = calloc(n + 1, sizeof *t->files);
+    t->fds = malloc((n + 1) * sizeof *t->fds);
+    if (!t->files || !t->fds)
+        return call_fail(t->r, MAIL_ERR_NOMEM, "no memory");
+    for (i = 0; i < n; i++) t->fds[i] = -1;
+    for (i = 0; i < n; i++) {
+        mail_file *f = &t->files[i];
+        const char *path = t->o->files[i].name, *slash = strrchr(path, '/');
+        struct stat st;
+        *f = t->o->files[i];
+        if (!f->type) f->type = file_type(path);
+        if (f->from.read || f->from.text.p) continue;
+        t->fds[i] = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (t->fds[i] < 0 || fstat(t->fds[i], &st))
+            return call_fail(t->r, errno_err(), "%s: %s", path,
+                             strerror(errno));
+        if (!S_ISREG(st.st_mode))
+            return call_fail(t->r, MAIL_ERR_IO, "%s: it is not a file", path);
+        if (slash) f->name = slash + 1;
+        f->from.read = file_read;
+        f->from.ctx = &t->fds[i];
+    }
+    return MAIL_ERR_OK;
+}
+
+static mail_err sending_compose(sending *t) {
+    const mail_send_opts *o = t->o;
+    mail_compose m;
+    uint32_t r[2];
+    mail_err e;
+    memset(&m, 0, sizeof m);
+    if (sending_files(t)) return t->r->err;
+    if (!random_fill(r, sizeof r))
+        return call_fail(t->r, MAIL_ERR_IO, "/dev/urandom cannot be read");
+    m.time = sys_time(NULL, &m.zone);
+    snprintf(t->id, sizeof t->id, "<%llx.%08lx%08lx@%.120s>",
+             (unsigned long long)m.time, (unsigned long)r[0],
+             (unsigned long)r[1], t->s.from.domain[0] ? t->s.from.domain
+                                                      : "localhost");
+    t->to = sending_field(o, MAIL_TO);
+    t->cc = sending_field(o, MAIL_CC);
+    m.from = o->from;
+    m.to = t->to;
+    m.cc = t->cc;
+    m.subject = o->subject;
+    m.message_id = t->id;
+    m.text = o->text;
+    m.html = o->html;
+    m.files = t->files;
+    m.nfiles = o->nfiles;
+    e = mail_letter_init(&t->letter, &m, mail_buf_on(t->head,
+                                                     sizeof t->head));
+    t->s.size = t->letter.size;
+    t->s.param.utf8 |= t->letter.utf8;
+    t->s.read = composed_read;
+    return call_fail(t->r, e, "%s", t->letter.why);
+}
+
+static void sending_free(sending *t) {
+    size_t i;
+    for (i = 0; t->fds && i < t->o->nfiles; i++)
+        if (t->fds[i] >= 0) close(t->fds[i]);
+    free(t->fds);
+    free(t->files);
+    free(t->to);
+    free(t->cc);
+    free(t->s.rcpts);
+    free(t);
+}
+
+/* Nothing is sent before all of it is known to be good. */
+MAIL_DEF mail_err mail_send(mail_send_opts o, mail_result *result) {
+    mail_result own, *r = result ? result : &own;
+    sending *t = calloc(1, sizeof *t);
+    size_t i;
+    memset(r, 0, sizeof *r);
+    r->count = (int64_t)o.nrcpts;
+    if (t == NULL) return call_fail(r, MAIL_ERR_NOMEM, "no memory");
+    t->o = &o;
+    t->r = r;
+    t->raw = o.raw;
+    t->s.ctx = t;
+    t->s.param = o.param;
+    if (!o.from || !o.nrcpts || !o.rcpts)
+        call_fail(r, MAIL_ERR_MISUSE, "from, and at least one recipient");
+    else if (sending_rcpts(t) == MAIL_ERR_OK &&
+             (o.raw.read || o.raw.text.p ? raw_scan(t)
+                                         : sending_compose(t)) == MAIL_ERR_OK)
+        sender_go(&t->s, &o, r);
+    for (i = 0; o.rcpts && i < o.nrcpts; i++)   /* who was never asked */
+        if (r->err && !o.rcpts[i].code) o.rcpts[i].err = r->err;
+    sending_free(t);
     return r->err;
 }
 
@@ -8723,7 +8975,8 @@ static void peer_hint(mail_err e, const char *words) {
 static void peer_tell(const char *command, const mail_result *r) {
     int ours = r->err == MAIL_ERR_IO || r->err == MAIL_ERR_NOTFOUND ||
                r->err == MAIL_ERR_SEALED || r->err == MAIL_ERR_SYNTAX ||
-               r->err == MAIL_ERR_MISUSE || r->err == MAIL_ERR_NOSPACE;
+               r->err == MAIL_ERR_MISUSE || r->err == MAIL_ERR_NOSPACE ||
+               r->err == MAIL_ERR_NOMEM;
     if (r->err == MAIL_ERR_OK) return;
     fprintf(stderr, "mail %s: ", command);
     if (!ours || !r->words[0]) fputs(mail_err_text(r->err), stderr);
@@ -8736,214 +8989,148 @@ static void peer_tell(const char *command, const mail_result *r) {
 
 /* --- mail send ------------------------------------------------------------ */
 
-/* The letter: a header we made, then a file. Read through once before it is
-   sent: how long is it, has it octets over 127, is a line too long? */
-typedef struct letter {
-    char   head[32768]; size_t head_n, at;
-    FILE  *body;
-    int64_t size; int has_8bit;
-} letter;
+typedef struct send_cli {
+    peer_cli c;
+    mail_send_opts o;
+    const char *raw, *html;
+    text_list to, cc, bcc, files, rest;
+    int text_fd, html_fd;
+} send_cli;
 
-static int64_t letter_read(void *ctx, void *p, size_t n) {
-    letter *l = ctx;
-    size_t k = l->head_n - l->at < n ? l->head_n - l->at : n;
-    if (k) {
-        memcpy(p, l->head + l->at, k);
-        l->at += k;
-        return (int64_t)k;
-    }
-    k = fread(p, 1, n, l->body);
-    return k == 0 && ferror(l->body) ? -1 : (int64_t)k;
-}
-
-/* A body that cannot be read twice (a pipe) is copied to a file first. */
-static FILE *letter_spool(FILE *in) {
+/* A text that cannot be read twice (a pipe) is copied to a file first. */
+static int send_spool(int in) {
     char buf[16384];
     FILE *f;
-    size_t k;
-    if (fseek(in, 0, SEEK_CUR) == 0 && !isatty(fileno(in))) return in;
+    ssize_t k;
+    int fd;
+    if (lseek(in, 0, SEEK_CUR) == 0 && !isatty(in)) return dup(in);
     f = tmpfile();
-    while (f && (k = fread(buf, 1, sizeof buf, in)) > 0) fwrite(buf, 1, k, f);
-    if (f == NULL) return NULL;
+    while (f && (k = read(in, buf, sizeof buf)) > 0)
+        fwrite(buf, 1, (size_t)k, f);
     /* What did not get to the disk would be missing in the mail. */
-    if (!ferror(in) && fflush(f) == 0 && !ferror(f) &&
-        fseek(f, 0, SEEK_SET) == 0) return f;
-    fclose(f);
-    return NULL;
+    fd = f && k == 0 && fflush(f) == 0 ? dup(fileno(f)) : -1;
+    if (f) fclose(f);
+    return fd;
 }
 
-/* Sizes on the wire: every line end counts two. Returns 0 with a line on
-   stderr if it cannot be sent. */
-static int letter_scan(letter *l, const char *name) {
-    char buf[16384], last = 0;
-    int64_t line = 0, number = 1, longest = 0, where = 0;
-    size_t k, i;
-    long start = ftell(l->body);
-    while ((k = fread(buf, 1, sizeof buf, l->body)) > 0)
-        for (i = 0; i < k; i++) {
-            char c = buf[i];
-            l->has_8bit |= (unsigned char)c > 127;
-            l->size += (c == '\n' && last != '\r') || c == '\r' ? 2 : c != '\n';
-            if (c == '\n') line = 0, number++;
-            else if (c != '\r' && ++line > longest) longest = line,
-                                                    where = number;
-            last = c;
+/* NULL: standard input. 0 and a line on stderr. */
+static int send_source(const char *name, int *fd, mail_source *s) {
+    struct stat st;
+    int in = name ? open(name, O_RDONLY | O_CLOEXEC) : 0;
+    *fd = in < 0 ? -1 : fstat(in, &st) == 0 && S_ISDIR(st.st_mode)
+          ? (errno = EISDIR, -1) : send_spool(in);
+    if (in > 0) close(in);
+    if (*fd < 0)
+        fprintf(stderr, "mail send: %s cannot be read: %s\n",
+                name ? name : "standard input", strerror(errno));
+    s->read = file_read;
+    s->ctx = fd;
+    return *fd >= 0;
+}
+
+static int send_rcpts(send_cli *o) {
+    const text_list *const lists[] = { &o->to, &o->cc, &o->bcc };
+    size_t i, k;
+    o->o.rcpts = calloc(o->to.n + o->cc.n + o->bcc.n, sizeof *o->o.rcpts);
+    if (o->o.rcpts == NULL) {
+        fprintf(stderr, "mail send: out of memory\n");
+        return 0;
+    }
+    for (k = 0; k < 3; k++)
+        for (i = 0; i < lists[k]->n; i++) {
+            mail_send_rcpt *r = &o->o.rcpts[o->o.nrcpts++];
+            r->address = lists[k]->p[i];
+            r->field = k == 0 ? MAIL_TO : k == 1 ? MAIL_CC : MAIL_BCC;
         }
-    if (last != '\n') l->size += 2;
-    if (ferror(l->body) || fseek(l->body, start, SEEK_SET)) {
-        fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
-                strerror(errno));
-        return 0;
-    }
-    if (longest > 998) {
-        fprintf(stderr, "mail send: %s: line %lld has %lld octets; mail takes "
-                "998 (RFC 5322 2.1.1): break it\n", name, (long long)where,
-                (long long)longest);
-        return 0;
-    }
     return 1;
 }
 
-typedef struct send_opts {
-    peer_cli c;
-    const char *from, *subject, *raw, *helo;
-    text_list to, cc, bcc, rest;
-} send_opts;
-
-/* "Bob <bob@b.example>" or "bob@b.example": the path in it. */
-static int send_address(const char *text, mail_path *p) {
-    mail_str s = mail_trim(mail_s(text)), rest;
-    size_t i = s.n;
-    mail_err e;
-    if (s.n && s.p[s.n - 1] == '>') {
-        while (i && s.p[i - 1] != '<') i--;
-        if (i) i--;
-        e = mail_path_read(mail_sn(s.p + i, s.n - i), p, &rest);
-    } else e = mail_path_mailbox(s, p);
-    if (e) {
-        fprintf(stderr, "mail send: not an address: ");
-        show_safe(stderr, s, 80);
-        fprintf(stderr, " (write user@domain or Name <user@domain>)\n");
+/* What became of it for each recipient, in the server's words. */
+static int send_tell(const send_cli *o, const mail_result *r) {
+    size_t i;
+    int said = 0;
+    for (i = 0; i < o->o.nrcpts; i++) {
+        const mail_send_rcpt *p = &o->o.rcpts[i];
+        FILE *f = p->err ? stderr : stdout;
+        char shown[MAIL_PATH_SIZE];
+        mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
+        mail_path path;
+        if (p->code == 0 || address_path(&own, p->address, &path)) continue;
+        fprintf(f, "%s %s: %d ", p->err ? "refused" : "sent",
+                mail__show(&path, shown), p->code);
+        show_safe(f, mail_s(p->words), 400);
+        fputc('\n', f);
+        said |= p->err != MAIL_ERR_OK;
     }
-    return e == MAIL_ERR_OK;
-}
-
-static int send_rcpts(sender *s, const text_list *l) {
-    size_t i;
-    for (i = 0; i < l->n; i++)
-        if (!send_address(l->p[i], &s->rcpts[s->nrcpts++].path)) return 0;
-    return 1;
-}
-
-static const char *joined(const text_list *l, char *to, size_t cap) {
-    mail_buf b = mail_buf_on(to, cap - 1);
-    size_t i;
-    for (i = 0; i < l->n; i++)
-        mail_buf_fmt(&b, "%s%s", i ? ", " : "", l->p[i]);
-    to[b.n] = 0;
-    return l->n == 0 ? NULL : b.full ? "\n" : to;   /* too long: refused */
-}
-
-static int send_compose(const send_opts *o, letter *l, const mail_path *from) {
-    static char to[12000], cc[12000];
-    char id[200];
-    mail_buf b = mail_buf_on(l->head, sizeof l->head);
-    mail_compose m;
-    uint32_t r[2];
-    mail_err e;
-    memset(&m, 0, sizeof m);
-    m.time = sys_time(NULL, &m.zone);
-    sys_random(NULL, r, sizeof r);
-    snprintf(id, sizeof id, "<%llx.%08lx%08lx@%.120s>",
-             (unsigned long long)m.time, (unsigned long)r[0],
-             (unsigned long)r[1], from->domain[0] ? from->domain
-                                                  : "localhost");
-    m.from = o->from;
-    m.to = joined(&o->to, to, sizeof to);
-    m.cc = joined(&o->cc, cc, sizeof cc);
-    m.subject = o->subject;
-    m.message_id = id;
-    m.body_8bit = l->has_8bit;
-    e = mail_compose_head(&b, &m);
-    l->head_n = b.n;
-    l->size += (int64_t)b.n;
-    if (e) fprintf(stderr, "mail send: From, To, Cc or Subject is %s: no line "
-                   "breaks, names in ASCII, not too long\n",
-                   mail_err_text(e));
-    return e == MAIL_ERR_OK;
-}
-
-/* What each recipient's server said, or why nobody was asked. */
-static int send_tell(const sender *s, const mail_result *r) {
-    size_t i;
-    char path[MAIL_PATH_SIZE];
-    for (i = 0; i < s->nrcpts; i++) {
-        const send_rcpt *p = &s->rcpts[i];
-        int refused = p->code >= 400, ok = !refused && s->code / 100 == 2;
-        if (s->code == 0 && !refused) continue;
-        fprintf(ok ? stdout : stderr, "%s %s: %d ", ok ? "sent" : "refused",
-                mail__show(&p->path, path), refused ? p->code : s->code);
-        show_safe(ok ? stdout : stderr, mail_s(refused ? p->words
-                                                       : s->words), 400);
-        fputc('\n', ok ? stdout : stderr);
-    }
-    if (s->err || !s->code) peer_tell("send", r);
+    for (i = 0; i < o->o.nrcpts; i++) said &= o->o.rcpts[i].code != 0;
+    if (!said) peer_tell("send", r);
     return r->err ? 1 : 0;
 }
 
-static int send_letter(send_opts *o, sender *s, letter *l) {
-    const char *name = o->raw ? o->raw : o->rest.n ? o->rest.p[0]
-                                                   : "standard input";
-    FILE *f = o->raw || o->rest.n ? fopen(name, "rb") : stdin;
+static int send_go(send_cli *o) {
+    static mail_file files[LIST_MAX];
     mail_result r;
-    int e = 1;
-    memset(&r, 0, sizeof r);
-    if (o->c.peer.user && !get_password(o->c.password_file, o->c.password,
-                                        sizeof o->c.password)) return 1;
+    size_t i;
+    int ok = send_rcpts(o);
+    for (i = 0; i < o->files.n; i++) files[i].name = o->files.p[i];
+    o->o.files = files;
+    o->o.nfiles = o->files.n;
+    if (ok && o->c.peer.user)
+        ok = get_password(o->c.password_file, o->c.password,
+                          sizeof o->c.password);
     o->c.peer.password = o->c.password;
-    l->body = f ? letter_spool(f) : NULL;
-    if (l->body == NULL)
-        fprintf(stderr, "mail send: %s cannot be read: %s\n", name,
-                strerror(errno));
-    else if (letter_scan(l, name) && (o->raw || send_compose(o, l,
-                                                             &s->from))) {
-        s->read = letter_read;
-        s->ctx = l;
-        s->size = l->size;
-        s->has_8bit = l->has_8bit;
-        sender_go(s, &o->c.peer, o->helo, &r);
-        e = send_tell(s, &r);
-    }
+    o->o.peer = o->c.peer;
+    if (ok) ok = o->raw ? send_source(o->raw, &o->text_fd, &o->o.raw)
+                        : send_source(o->rest.n ? o->rest.p[0] : NULL,
+                                      &o->text_fd, &o->o.text);
+    if (ok && o->html) ok = send_source(o->html, &o->html_fd, &o->o.html);
+    if (ok) mail_send(o->o, &r);
     mail_wipe(o->c.password, sizeof o->c.password);
-    if (l->body && l->body != f) fclose(l->body);
-    if (f && f != stdin) fclose(f);
-    return e;
+    if (o->text_fd >= 0) close(o->text_fd);
+    if (o->html_fd >= 0) close(o->html_fd);
+    i = ok ? (size_t)send_tell(o, &r) : 1;
+    free(o->o.rcpts);
+    return (int)i;
+}
+
+static int send_check(send_cli *o) {
+    if (o->o.from == NULL || o->to.n + o->cc.n + o->bcc.n == 0)
+        return usage_error("send", "at least", "--from and one --to");
+    if (o->rest.n > (o->raw ? 0u : 1u))
+        return usage_error("send", "one text is enough:", o->rest.p[0]);
+    if (o->raw && (o->html || o->files.n || o->o.subject))
+        return usage_error("send", "it is sent as it is:", o->raw);
+    if (o->c.peer.user && !o->raw && o->rest.n == 0 && !o->c.password_file &&
+        !getenv("MAIL_PASSWORD") && !isatty(0))
+        return usage_error("send", "standard input is the text: set",
+                           "MAIL_PASSWORD or --password-file");
+    return peer_check(&o->c, "send");
 }
 
 static int cmd_send(int argc, char **argv) {
-    static send_opts o;
-    static letter l;
-    static sender s;
+    static send_cli o;
     const opt opts[] = {
         { "server", OPT_TEXT, &o.c.peer.server,
           "HOST:PORT: the sender's mail server (127.0.0.1:2587)" },
-        { "from", OPT_TEXT, &o.from, "A: the sender" },
+        { "from", OPT_TEXT, &o.o.from, "A: the sender" },
         { "to", OPT_LIST, &o.to, "A: a recipient (again: more)" },
         { "cc", OPT_LIST, &o.cc, "A: a recipient, named in Cc" },
         { "bcc", OPT_LIST, &o.bcc, "A: a recipient, named nowhere" },
-        { "subject", OPT_TEXT, &o.subject, "S: the subject" },
+        { "subject", OPT_TEXT, &o.o.subject, "S: the subject" },
+        { "attach", OPT_LIST, &o.files, "FILE: goes with it (again: more)" },
+        { "html", OPT_TEXT, &o.html,
+          "FILE: the same text in HTML, for who can show it" },
         { "raw", OPT_TEXT, &o.raw,
           "FILE: a message with its header, sent as it is" },
         { "user", OPT_TEXT, &o.c.peer.user,
           "U: log in (password: see below)" },
-        { "helo", OPT_TEXT, &o.helo, "NAME: what to call ourselves" },
+        { "helo", OPT_TEXT, &o.o.helo, "NAME: what to call ourselves" },
         PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }
     };
     int e;
     memset(&o, 0, sizeof o);
-    memset(&s, 0, sizeof s);
-    memset(&l, 0, sizeof l);
+    o.text_fd = o.html_fd = -1;
     e = opts_read("send", opts, argc, argv, &o.rest);
     if (e < 0) {
         printf("mail send: send a message; its text on standard input, or "
@@ -8953,29 +9140,8 @@ static int cmd_send(int argc, char **argv) {
                "prompt.\n");
         return 0;
     }
-    if (e) return e;
-    if (o.from == NULL || o.to.n + o.cc.n + o.bcc.n == 0)
-        return usage_error("send", "at least", "--from and one --to");
-    e = peer_check(&o.c, "send");
-    if (e) return e;
-    if (o.rest.n > (o.raw ? 0u : 1u))
-        return usage_error("send", "one text is enough:", o.rest.p[0]);
-    if (o.c.peer.user && !o.raw && o.rest.n == 0 && !o.c.password_file &&
-        !getenv("MAIL_PASSWORD") && !isatty(0))
-        return usage_error("send", "standard input is the text: set",
-                           "MAIL_PASSWORD or --password-file");
-    if (strcmp(o.from, "<>") != 0 && !send_address(o.from, &s.from))
-        return 1;
-    s.rcpts = calloc(o.to.n + o.cc.n + o.bcc.n, sizeof *s.rcpts);
-    if (s.rcpts == NULL) {
-        fprintf(stderr, "mail send: out of memory\n");
-        return 1;
-    }
-    e = 1;
-    if (send_rcpts(&s, &o.to) && send_rcpts(&s, &o.cc) &&
-        send_rcpts(&s, &o.bcc)) e = send_letter(&o, &s, &l);
-    free(s.rcpts);
-    return e;
+    if (!e) e = send_check(&o);
+    return e ? e : send_go(&o);
 }
 
 /* --- mail fetch ----------------------------------------------------------- */

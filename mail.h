@@ -79,7 +79,7 @@
             in parts: TIMER PEERS USERS LOGIN ALIASES ITEM JOURNAL
             CHECKPOINT ROUND LOOKUP HOP RELAY RECEIVE HAND OUT CONN ASK
             RECOVER LIFE
-   CALLS    mail_fetch, mail_serve_...: in mail.c                       ch.14
+   CALLS    mail_send, mail_fetch, mail_serve_...: in mail.c            ch.14
 
    House rules
 
@@ -1967,6 +1967,42 @@ typedef struct mail_result {
     int64_t  skipped;        /* that it did not give, or are too large     */
     int64_t  octets;         /* of message text, sent or fetched           */
 } mail_result;
+
+enum { MAIL_TO, MAIL_CC, MAIL_BCC };
+
+/* Who gets it, and what came of that. */
+typedef struct mail_send_rcpt {
+    const char *address;     /* yours: "bob@b.example", or with a name,
+                                "Bob <bob@b.example>"                      */
+    int      field;          /* yours: MAIL_TO, MAIL_CC; MAIL_BCC: it is
+                                named nowhere                              */
+    mail_err err;            /* filled: OK: the server has it now          */
+    int      code;           /* filled: the reply; 0: there was none       */
+    char     words[512];     /* filled: its words                          */
+} mail_send_rcpt;
+
+/* A message: raw, with its header, sent as it is; or text, html and files, of
+   which one is composed. */
+typedef struct mail_send_opts {
+    mail_peer peer;
+    const char *helo;        /* our name: the machine's                    */
+    const char *from;        /* as an address above; raw: "<>" too         */
+    mail_send_rcpt *rcpts; size_t nrcpts;  /* filled                       */
+    mail_source raw;
+    const char *subject;     /* UTF-8, as are                              */
+    mail_source text, html;  /* see mail_compose                           */
+    mail_file *files; size_t nfiles;  /* borrowed. Without a source: a file
+                                on the disk, by its path                   */
+    mail_param param;        /* reports (DSN); the rest of it is set here  */
+} mail_send_opts;
+
+/* Sends it, and waits for the answers. The result is filled; it may be NULL.
+   OK: every recipient was accepted; else the first error. Nothing is sent
+   unless all of it can be: an address that is none, a file that cannot be
+   read, are found before. A file that changes while it is read ends the
+   connection, and nobody gets half of it. TIMEOUT and CLOSED at the very end
+   may mean that the server has it all the same (RFC 5321 6.1). */
+MAIL_DEF mail_err mail_send(mail_send_opts opts, mail_result *result);
 
 /* Fetches mail. Without `into` you take the text (in pieces, CRLF line ends)
    and store; OK from store says that the message is durable. Nothing is

@@ -17545,7 +17545,30 @@ static void test_cli_usage(void) {
     t_cli("./mail send --from 'a@b\nDATA' --to c@d </dev/null", 1,
           "not an address: a@b\\x0ADATA");
     t_cli("echo x | ./mail send --from a@b --to c@d --subject 'x\nBcc: e@f'",
-          1, "not well-formed");
+          1, "mail send: Subject holds a line break");
+    t_cli("./mail send --from a@b --to 'c@d\nRCPT' </dev/null", 1,
+          "not an address: c@d\\x0ARCPT");
+    t_cli("./mail send --from a@b --to c@d --attach /nonexistent </dev/null",
+          1, "mail send: /nonexistent: No such file");
+    t_cli("./mail send --from a@b --to c@d --attach . </dev/null", 1,
+          "mail send: .: it is not a file");
+    t_cli("./mail send --from a@b --to c@d /nonexistent", 1,
+          "mail send: /nonexistent cannot be read");
+    t_cli("printf 'S: x\n\n%01000d\n' 1 | ./mail send --from a@b --to c@d "
+          "--raw /dev/stdin", 1, "line 3 has more than 998 octets");
+    t_cli("./mail send --raw x --html y --from a@b --to c@d", 2, "as it is");
+    t_cli("./mail send --server nowhere.invalid:25 --from a@b --to c@d "
+          "</dev/null", 1, "mail send: nowhere.invalid:25: ");
+    t_cli("./mail send --server x --from a@b --to c@d </dev/null", 1,
+          "the server is HOST:PORT");
+    t_cli("MAIL_PASSWORD=x ./mail fetch --user 'a b' --into build/cli", 1,
+          "the user's name");
+    t_cli("MAIL_PASSWORD=x ./mail fetch --user a --into /nonexistent/x", 1,
+          "/nonexistent/x: No such file");
+    t_cli("MAIL_PASSWORD=x ./mail fetch --user a --leave-days 0", 2,
+          "1 to 36500");
+    t_cli("MAIL_PASSWORD=x ./mail fetch --user a --leave-days 3 --delete", 2,
+          "choose one of");
     t_cli("MAIL_PASSWORD=x ./mail fetch", 2, "--user");
     t_cli("rm -rf build/cli; MAIL_PASSWORD=x ./mail fetch --user u --server "
           "127.0.0.1:1 --into build/cli", 1, "refused");
