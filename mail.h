@@ -376,6 +376,21 @@ typedef struct mail_encode {
 MAIL_DEF void mail_encode_add(mail_encode *e, mail_str s, mail_buf *b);
 MAIL_DEF void mail_encode_end(mail_encode *e, mail_buf *b);
 
+typedef struct mail_decode {
+    mail_coding coding;     /* yours; zero the others to begin */
+    unsigned char n;        /* private: octets held            */
+    uint32_t bits;          /* private                         */
+    char held[80];          /* private                         */
+} mail_decode;
+
+/* Adds what s encodes, and at the end what is held. b has room for
+   MAIL_DECODE_SIZE of it. What is not well-formed stays as it is in
+   quoted-printable and is left out in base64 (RFC 2045 6.7, 6.8). */
+#define MAIL_DECODE_SIZE(n) ((n) + 80)
+
+MAIL_DEF void mail_decode_add(mail_decode *d, mail_str s, mail_buf *b);
+MAIL_DEF void mail_decode_end(mail_decode *d, mail_buf *b);
+
 /* ======================================================================
    [HASH] MD5, SHA-256, HMAC, PBKDF2       RFC 1321 6234 2104 8018 | ch.10
    MD5 is here for APOP only (RFC 1939 7); it protects nothing else.
@@ -651,6 +666,45 @@ typedef struct mail_addr {
 
 MAIL_DEF int mail_addr_next(mail_str *list, mail_addr *a);
 
+/* Turns text of a charset into UTF-8: adds as much of in as is whole
+   characters to b, U+FFFD for what is none, and returns how many octets it
+   took; MAIL_NO_CHARSET if it does not know that one. */
+#define MAIL_NO_CHARSET ((size_t)-1)
+
+typedef size_t mail_convert(void *ctx, mail_str charset, mail_str in,
+                            mail_buf *b);
+
+/* Knows UTF-8, US-ASCII, ISO-8859-1, ISO-8859-15, windows-1252; ctx is not
+   used. Whoever knows more calls it first; a NULL for a mail_convert is it. */
+MAIL_DEF size_t mail_charset(void *ctx, mail_str charset, mail_str in,
+                             mail_buf *b);
+
+/* Cuts the next field off a header; its lines may end with LF alone. all is
+   the whole of it; value is folded still; name is "" if it is no field.
+   Returns 0 behind the last one: *head is then the body. */
+typedef struct mail_field { mail_str name, value, all; } mail_field;
+
+MAIL_DEF int mail_field_next(mail_str *head, mail_field *f);
+
+/* The first field of that name, in a header; or 0. */
+MAIL_DEF int mail_field_find(mail_str head, const char *name,
+                             mail_str *value);
+
+/* Adds the text of a field as a person reads it: UTF-8, unfolded, with its
+   encoded-words decoded (RFC 2047); those that are not well-formed, and those
+   of an unknown charset, as they are. No control octet comes out of it. */
+MAIL_DEF void mail_text_decode(mail_buf *b, mail_str value,
+                               mail_convert *convert, void *ctx);
+
+/* The same for the name of an address, which may be quoted. */
+MAIL_DEF void mail_addr_name(mail_buf *b, const mail_addr *a,
+                             mail_convert *convert, void *ctx);
+
+/* Adds a parameter of "text/plain; charset=UTF-8; name*0*=...": unquoted, its
+   pieces put together and decoded (RFC 2231). Returns 0 if it is not there. */
+MAIL_DEF int mail_field_param(mail_buf *b, mail_str value, const char *name,
+                              mail_convert *convert, void *ctx);
+
 /* ======================================================================
    [MIME] letters of many parts               RFC 2045, 2046, 2231 | ch.12
    What goes out is ASCII in lines of at most 998 octets, so that any server
@@ -733,6 +787,48 @@ MAIL_DEF mail_err mail_letter_init(mail_letter *l, const mail_compose *m,
 /* The next octets, at most n, with CRLF line ends and no dot stuffed. 0 at the
    end; -1 if it failed, IO also if a part is not any more what it was. */
 MAIL_DEF int64_t mail_letter_read(mail_letter *l, char *p, size_t n);
+
+/* Takes a message apart as it passes, in any pieces and with any line ends:
+   how often, and what, tell is called is all there is to it. */
+#define MAIL_MIME_DEPTH 8      /* multiparts in multiparts that are opened */
+
+enum {
+    MAIL_MIME_PART,        /* a part begins: its header is known          */
+    MAIL_MIME_TEXT,        /* octets of it, decoded (not its charset)     */
+    MAIL_MIME_END          /* it ends; a multipart has no text and no end */
+};
+
+typedef struct mail_mime mail_mime;
+typedef void mail_mime_tell(void *ctx, const mail_mime *m, int what,
+                            mail_str text);
+
+struct mail_mime {
+    /* yours */
+    mail_mime_tell *tell; void *ctx;
+    mail_convert *convert; void *convert_ctx; /* for names; or NULL        */
+    mail_buf head;           /* room for a header: of the part             */
+    int      most;           /* parts, at most (1000)                      */
+    /* read only */
+    int      part, depth;    /* its number, 0 for the message; how deep    */
+    int      multipart, attachment;
+    char     type[80];       /* "text/plain", in lower case                */
+    char     charset[40];    /* or ""                                      */
+    char     name[260];      /* the file name somebody gave it, UTF-8: it
+                                is no path and no name for a file of yours */
+    const char *broken;      /* the first thing that is wrong, or NULL     */
+    /* private */
+    unsigned char state, digest, middle, eol;
+    mail_decode decode;
+    size_t   n;
+    char     boundary[MAIL_MIME_DEPTH][72];
+    char     line[1000];
+};
+
+/* Zero it and set what is yours to begin. What is broken is read as far as it
+   can be: a part that is not closed ends with the message, and one that
+   cannot be taken apart is text. */
+MAIL_DEF void mail_mime_feed(mail_mime *m, mail_str s);
+MAIL_DEF void mail_mime_end(mail_mime *m);
 
 /* ======================================================================
    [LINE] a line is not a packet               RFC 5321 2.3.8 | ch.2, lab 1
@@ -2454,6 +2550,80 @@ MAIL_DEF void mail_encode_end(mail_encode *e, mail_buf *b) {
     e->n = 0;
 }
 
+static int mail__hex_value(char c) {
+    if (mail__digit(c)) return c - '0';
+    c = mail__lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void mail__decode_flush(mail_decode *d, mail_buf *b) {
+    mail_buf_add(b, mail_sn(d->held, d->n));
+    d->n = 0;
+}
+
+/* What has begun with "=": two digits; or white space up to the end of the
+   line, which joins it to the next. Returns 0 if it is none of them. */
+static int mail__qp_escape(mail_decode *d, char c, mail_buf *b) {
+    int white = c == ' ' || c == '\t' || c == '\r';
+    int hex = mail__hex_value(c), first = mail__hex_value(d->held[1]);
+    if (d->n > 1 && first >= 0) {
+        char octet = (char)(first * 16 + hex);
+        if (hex < 0) return 0;
+        mail_buf_add(b, mail_sn(&octet, 1));
+        d->n = 0;
+        return 1;
+    }
+    if (c == '\n') d->n = 0;
+    else if ((white || (hex >= 0 && d->n == 1)) && d->n < sizeof d->held)
+        d->held[d->n++] = c;
+    else return 0;
+    return 1;
+}
+
+/* White space before a line end was added on the way: RFC 2045 6.7 (3). */
+static void mail__qp_take(mail_decode *d, char c, mail_buf *b) {
+    int white = c == ' ' || c == '\t';
+    if (d->n && d->held[0] == '=' && mail__qp_escape(d, c, b)) return;
+    if (d->n && d->held[0] != '=' && (c == '\r' || c == '\n')) d->n = 0;
+    if (!white || d->n == sizeof d->held || (d->n && d->held[0] == '='))
+        mail__decode_flush(d, b);
+    if (white || c == '=') d->held[d->n++] = c;
+    else mail_buf_add(b, mail_sn(&c, 1));
+}
+
+/* Four characters are three octets; "=" ends them early. */
+static void mail__b64_take(mail_decode *d, char c, mail_buf *b) {
+    int v = mail__b64_value(c);
+    char three[3];
+    if (v < 0 && c != '=') return;
+    if (v >= 0) {
+        d->bits = d->bits << 6 | (uint32_t)v;
+        if (++d->n < 4) return;
+    } else d->bits <<= 6 * (4 - d->n);
+    three[0] = (char)(d->bits >> 16 & 255);
+    three[1] = (char)(d->bits >> 8 & 255);
+    three[2] = (char)(d->bits & 255);
+    if (d->n > 1) mail_buf_add(b, mail_sn(three, (size_t)d->n - 1));
+    d->bits = 0;
+    d->n = 0;
+}
+
+MAIL_DEF void mail_decode_add(mail_decode *d, mail_str s, mail_buf *b) {
+    size_t i;
+    if (d->coding == MAIL_CODING_NONE) mail_buf_add(b, s);
+    else for (i = 0; i < s.n; i++)
+        if (d->coding == MAIL_CODING_QP) mail__qp_take(d, s.p[i], b);
+        else mail__b64_take(d, s.p[i], b);
+}
+
+MAIL_DEF void mail_decode_end(mail_decode *d, mail_buf *b) {
+    if (d->coding == MAIL_CODING_B64) mail__b64_take(d, '=', b);
+    else if (d->n && d->held[0] == '=' &&
+             mail_trim(mail_sn(d->held + 1, (size_t)d->n - 1)).n)
+        mail__decode_flush(d, b);
+    d->n = 0;
+}
+
 /* ======================================================================
    [HASH]
    ====================================================================== */
@@ -4111,10 +4281,273 @@ MAIL_DEF int mail_addr_next(mail_str *list, mail_addr *a) {
     return 0;
 }
 
+/* --- charsets ------------------------------------------------------------- */
+
+static void mail__put_char(mail_buf *b, uint32_t c) {
+    char p[3];
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+    p[0] = (char)(n == 1 ? c : n == 2 ? 0xc0 | c >> 6 : 0xe0 | c >> 12);
+    p[1] = (char)(0x80 | (n == 2 ? c & 63 : c >> 6 & 63));
+    p[2] = (char)(0x80 | (c & 63));
+    mail_buf_add(b, mail_sn(p, n));
+}
+
+enum { MAIL__REPLACED = 0xfffd };
+
+/* A character that is not whole yet is left: there may come more. */
+static size_t mail__from_utf8(mail_str in, mail_buf *b) {
+    size_t i = 0;
+    while (i < in.n) {
+        mail_utf8 u;
+        size_t k = i;
+        int ok = 1;
+        memset(&u, 0, sizeof u);
+        do ok = mail__utf8_step(&u, (unsigned char)in.p[k]);
+        while (ok && ++k < in.n && u.more);
+        if (ok && u.more) return i;
+        if (ok) mail_buf_add(b, mail_sn(in.p + i, k - i));
+        else mail__put_char(b, MAIL__REPLACED);
+        i = k > i ? k : i + 1;
+    }
+    return i;
+}
+
+/* What differs from ISO-8859-1; 0: no character has that octet. */
+static uint32_t mail__8859_15(uint32_t c) {
+    static const char at[] = "\xa4\xa6\xa8\xb4\xb8\xbc\xbd\xbe";
+    static const uint16_t is[] = { 0x20ac, 0x160, 0x161, 0x17d, 0x17e, 0x152,
+                                   0x153, 0x178 };
+    const char *p = c ? strchr(at, (int)(char)c) : NULL;
+    return p ? is[p - at] : c;
+}
+
+static uint32_t mail__1252(uint32_t c) {
+    static const uint16_t is[32] = {
+        0x20ac, 0, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,
+        0x2030, 0x160, 0x2039, 0x152, 0, 0x17d, 0, 0, 0x2018, 0x2019, 0x201c,
+        0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153,
+        0, 0x17e, 0x178
+    };
+    return c < 0x80 || c > 0x9f ? c : is[c - 0x80] ? is[c - 0x80]
+                                                   : MAIL__REPLACED;
+}
+
+static uint32_t mail__ascii(uint32_t c) {
+    return c < 0x80 ? c : MAIL__REPLACED;
+}
+
+static uint32_t mail__8859_1(uint32_t c) { return c; }
+
+MAIL_DEF size_t mail_charset(void *ctx, mail_str charset, mail_str in,
+                             mail_buf *b) {
+    static const struct { const char *name; uint32_t (*is)(uint32_t c); }
+    known[] = {
+        { "US-ASCII", mail__ascii }, { "ISO-8859-1", mail__8859_1 },
+        { "ISO-8859-15", mail__8859_15 }, { "windows-1252", mail__1252 }
+    };
+    size_t i, k;
+    (void)ctx;
+    if (mail_ieq(charset, mail_s("UTF-8")) ||
+        mail_ieq(charset, mail_s("UTF8"))) return mail__from_utf8(in, b);
+    for (k = 0; k < sizeof known / sizeof known[0]; k++)
+        if (mail_ieq(charset, mail_s(known[k].name))) {
+            for (i = 0; i < in.n; i++)
+                mail__put_char(b, known[k].is((unsigned char)in.p[i]));
+            return in.n;
+        }
+    return MAIL_NO_CHARSET;
+}
+
+/* --- fields --------------------------------------------------------------- */
+
+MAIL_DEF int mail_field_next(mail_str *head, mail_field *f) {
+    mail_str rest = *head, line = mail_cut(&rest, '\n');
+    memset(f, 0, sizeof *f);
+    if (line.n == 0 || mail_eq(line, mail_s("\r"))) {
+        *head = rest;
+        return 0;
+    }
+    while (rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t'))
+        mail_cut(&rest, '\n');
+    f->all = mail_sn(head->p, (size_t)(rest.p - head->p));
+    f->value = f->all;
+    line = mail_cut(&f->value, ':');
+    f->name = mail_trim(line);
+    f->value = mail__strip(f->value);
+    if (line.n == f->all.n || mail_has_control(f->name) ||
+        memchr(f->name.p, ' ', f->name.n)) {
+        f->value = mail__strip(f->all);
+        f->name.n = 0;
+    }
+    *head = rest;
+    return 1;
+}
+
+MAIL_DEF int mail_field_find(mail_str head, const char *name,
+                             mail_str *value) {
+    mail_field f;
+    while (mail_field_next(&head, &f))
+        if (f.name.n && mail_ieq(f.name, mail_s(name))) {
+            *value = f.value;
+            return 1;
+        }
+    return 0;
+}
+
+/* Q of RFC 2047 4.2: "_" is a space, "=ED" an octet. */
+static int mail__q_decode(mail_str s, mail_buf *b) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        char c = s.p[i] == '_' ? ' ' : s.p[i];
+        if (c == '=') {
+            int high = i + 2 < s.n ? mail__hex_value(s.p[i + 1]) : -1;
+            int low = high < 0 ? -1 : mail__hex_value(s.p[i + 2]);
+            if (low < 0) return 0;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        mail_buf_add(b, mail_sn(&c, 1));
+    }
+    return 1;
+}
+
+/* Takes an encoded-word off the front of s: adds its octets, and says in which
+   charset they are. Returns its length; 0, and adds nothing, if it is none.
+   encoded-word = "=?" charset "?" encoding "?" encoded-text "?="
+   RFC 2047 2, 4; RFC 2231 5: charset may have a language, "UTF-8*ko". */
+static size_t mail__decode_word(mail_str s, mail_str *charset, mail_buf *b) {
+    mail_str rest = s, code, text;
+    size_t at = b->n, n = 0, i;
+    int ok;
+    if (s.n < 8 || s.p[0] != '=' || s.p[1] != '?') return 0;
+    rest = mail_sn(s.p + 2, s.n - 2);
+    *charset = mail_cut(&rest, '?');
+    code = mail_cut(&rest, '?');
+    text = mail_cut(&rest, '?');
+    if (rest.n == 0 || rest.p[0] != '=' || text.n > b->cap - b->n) return 0;
+    for (i = 0; i < text.n; i++)
+        if (text.p[i] <= ' ' || text.p[i] > '~') return 0;
+    if (mail_ieq(code, mail_s("B"))) {
+        ok = mail_b64_decode(text, b->p + at, &n) == MAIL_ERR_OK;
+        if (ok) b->n += n;
+    } else ok = mail_ieq(code, mail_s("Q")) && mail__q_decode(text, b);
+    if (!ok) b->n = at;
+    *charset = mail_cut(charset, '*');
+    return ok ? (size_t)(rest.p + 1 - s.p) : 0;
+}
+
+#ifndef MAIL_DECODE_WORD
+#define MAIL_DECODE_WORD mail__decode_word
+#endif
+
+/* Text that was added from at on: no control octet of it reaches a screen. */
+static void mail__tame(mail_buf *b, size_t at) {
+    for (; at < b->n; at++)
+        if (mail_has_control(mail_sn(b->p + at, 1))) b->p[at] = '?';
+}
+
+/* Text that is no encoded-word: folds go, and what is no UTF-8. */
+static void mail__plain(mail_buf *b, mail_str s) {
+    size_t at = b->n, i, from = 0, n;
+    for (i = 0; i <= s.n; i++) {
+        int white = i < s.n && mail__white(s.p[i]);
+        if (i < s.n && !white) continue;
+        n = mail__from_utf8(mail_sn(s.p + from, i - from), b);
+        if (n < i - from) mail__put_char(b, MAIL__REPLACED);
+        if (white && s.p[i] != '\r' && s.p[i] != '\n')
+            mail_buf_add(b, mail_s(" "));
+        from = i + 1;
+    }
+    mail__tame(b, at);
+}
+
+/* Words beside each other, and what of their octets is no character yet. */
+typedef struct mail__words {
+    mail_buf *b, held;
+    mail_str charset;
+    int after;                       /* a word came before: a gap is none */
+    mail_convert *convert; void *ctx;
+    char octets[1200];
+} mail__words;
+
+/* The text between two words; white space alone is none. What was left of the
+   word before it was no character, then. */
+static void mail__words_gap(mail__words *w, mail_str gap, size_t left) {
+    if (left) mail__put_char(w->b, MAIL__REPLACED);
+    mail__plain(w->b, gap);
+}
+
+/* Takes a word off the front of s, behind a gap, or returns 0. A character
+   may begin in one word and end in the next: RFC 2047 5 forbids it, and
+   mailers do it. */
+static size_t mail__word(mail__words *w, mail_str gap, mail_str s) {
+    mail_str charset, octets;
+    size_t at, old = w->held.n, took;
+    size_t n = MAIL_DECODE_WORD(s, &charset, &w->held);
+    int joined = w->after && mail__strip(gap).n == 0;
+    w->held.full = 0;
+    if (n && w->convert(w->ctx, charset, mail_sn("", 0), w->b) ==
+             MAIL_NO_CHARSET) n = 0;
+    if (n == 0) {
+        w->held.n = old;
+        return 0;
+    }
+    if (joined && mail_ieq(charset, w->charset)) old = 0;
+    else mail__words_gap(w, joined ? mail_sn("", 0) : gap, old);
+    at = w->b->n;
+    octets = mail_sn(w->octets + old, w->held.n - old);
+    took = w->convert(w->ctx, charset, octets, w->b);
+    memmove(w->octets, octets.p + took, octets.n - took);
+    w->held.n = octets.n - took;
+    w->charset = charset;
+    w->after = 1;
+    mail__tame(w->b, at);
+    return n;
+}
+
+MAIL_DEF void mail_text_decode(mail_buf *b, mail_str s,
+                               mail_convert *convert, void *ctx) {
+    mail__words w;
+    size_t i = 0, from = 0, n;
+    w.b = b;
+    w.held = mail_buf_on(w.octets, sizeof w.octets);
+    w.charset = mail_sn("", 0);
+    w.after = 0;
+    w.convert = convert ? convert : mail_charset;
+    w.ctx = ctx;
+    for (; i < s.n; i += n ? n : 1) {
+        n = 0;
+        if (s.p[i] == '=' && i + 1 < s.n && s.p[i + 1] == '?')
+            n = mail__word(&w, mail_sn(s.p + from, i - from),
+                           mail_sn(s.p + i, s.n - i));
+        if (n) from = i + n;
+    }
+    mail__words_gap(&w, mail_sn(s.p + from, s.n - from), w.held.n);
+}
+
+/* A quoted string without its quotes and backslashes. RFC 5322 3.2.4 */
+static void mail__unquote(mail_buf *b, mail_str s) {
+    size_t k;
+    for (k = 1; k < s.n && s.p[k] != '"'; k++) {
+        if (s.p[k] == '\\' && k + 1 < s.n) k++;
+        if (s.p[k] != '\r' && s.p[k] != '\n')
+            mail_buf_add(b, mail_sn(s.p + k, 1));
+    }
+}
+
+/* Where the words end that begin at i: before a quoted string, a comment or
+   the end; behind white space that is before none of them. */
+static size_t mail__words_run(mail_str s, size_t i) {
+    while (i < s.n && s.p[i] != '"' && s.p[i] != '(') i++;
+    return i;
+}
+
 /* Adds the words of a phrase with one space between them: quotes and
-   backslashes taken away, and comments. RFC 5322 3.2.5 */
-static void mail__phrase(mail_str s, mail_buf *b) {
-    size_t i, end, k;
+   backslashes taken away, and comments. RFC 5322 3.2.5. With decode,
+   encoded-words are decoded where they may stand: not inside quotes. */
+static void mail__phrase(mail_str s, mail_buf *b, int decode,
+                         mail_convert *convert, void *ctx) {
+    size_t i, end, at;
     int gap = 0, first = 1;
     for (i = 0; i < s.n; i = end) {
         char c = s.p[i];
@@ -4126,14 +4559,120 @@ static void mail__phrase(mail_str s, mail_buf *b) {
         }
         if (gap) mail_buf_add(b, mail_s(" "));
         gap = first = 0;
-        if (c != '"') mail_buf_add(b, mail_sn(s.p + i, end - i));
-        else for (k = i + 1; k < end; k++) {
-            if (s.p[k] == '\\' && k + 1 < end) k++;
-            else if (s.p[k] == '"') break;
-            if (s.p[k] != '\r' && s.p[k] != '\n')
-                mail_buf_add(b, mail_sn(s.p + k, 1));
-        }
+        at = b->n;
+        if (c == '"') {
+            mail__unquote(b, mail_sn(s.p + i, end - i));
+            if (decode) mail__tame(b, at);
+        } else if (decode) {
+            mail_str run = mail_sn(s.p + i, mail__words_run(s, i) - i);
+            end = i + mail__strip(run).n;
+            mail_text_decode(b, mail_sn(s.p + i, end - i), convert, ctx);
+        } else mail_buf_add(b, mail_sn(s.p + i, end - i));
     }
+}
+
+MAIL_DEF void mail_addr_name(mail_buf *b, const mail_addr *a,
+                             mail_convert *convert, void *ctx) {
+    mail__phrase(a->name, b, 1, convert, ctx);
+}
+
+/* Cuts the next ";name=value" off; value may be quoted still. */
+static int mail__param_next(mail_str *s, mail_str *name, mail_str *value) {
+    size_t i = 0, k;
+    while (i < s->n && s->p[i] != ';') i = mail__past(*s, i);
+    if (i >= s->n) return 0;
+    *s = mail_sn(s->p + i + 1, s->n - i - 1);
+    for (i = 0; i < s->n && s->p[i] != '=' && s->p[i] != ';'; i++) {}
+    *name = mail__strip(mail_sn(s->p, i));
+    for (k = i; k < s->n && s->p[k] != ';'; ) k = mail__past(*s, k);
+    if (k > s->n) k = s->n;
+    *value = i < k ? mail__strip(mail_sn(s->p + i + 1, k - i - 1))
+                   : mail_sn("", 0);
+    *s = mail_sn(s->p + k, s->n - k);
+    return 1;
+}
+
+/* The parameter called name, then what stands in tail: "*0*" ... */
+static int mail__param_find(mail_str s, const char *name, const char *tail,
+                            mail_str *value) {
+    mail_str key;
+    size_t n = strlen(name);
+    while (mail__param_next(&s, &key, value))
+        if (mail_starts(key, name) &&
+            mail_eq(mail_sn(key.p + n, key.n - n), mail_s(tail))) return 1;
+    return 0;
+}
+
+static void mail__percent(mail_buf *b, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        int high = c == '%' && i + 2 < s.n ? mail__hex_value(s.p[i + 1])
+                                               : -1;
+        int low = high < 0 ? -1 : mail__hex_value(s.p[i + 2]);
+        if (low >= 0) c = (char)(high * 16 + low), i += 2;
+        mail_buf_add(b, mail_sn(&c, 1));
+    }
+}
+
+static void mail__param_value(mail_buf *b, mail_str v) {
+    if (v.n && v.p[0] == '"') mail__unquote(b, v);
+    else mail_buf_add(b, v);
+}
+
+enum { MAIL__PIECES = 100 };
+
+/* RFC 2231 3, 4: name*=charset'language'text, or name*0, name*1* ..., where
+   the ones with a star behind the number have %ED in them. */
+static int mail__param_pieces(mail_buf *b, mail_str s, const char *name,
+                              mail_str *charset) {
+    char tail[8];
+    mail_str v;
+    int k;
+    if (mail__param_find(s, name, "*", &v)) {
+        *charset = mail_cut(&v, '\'');
+        mail_cut(&v, '\'');
+        mail__percent(b, v);
+        return 1;
+    }
+    for (k = 0; k < MAIL__PIECES; k++) {
+        mail_buf t = mail_buf_on(tail, sizeof tail);
+        mail_buf_fmt(&t, "*%d*", k);
+        if (mail__param_find(s, name, tail, &v)) {
+            if (k == 0) {
+                *charset = mail_cut(&v, '\'');
+                mail_cut(&v, '\'');
+            }
+            mail__percent(b, v);
+            continue;
+        }
+        tail[t.n - 1] = 0;
+        if (!mail__param_find(s, name, tail, &v)) break;
+        mail__param_value(b, v);
+    }
+    return k > 0;
+}
+
+/* Some write encoded-words into a quoted name: RFC 2047 5 forbids it, and
+   everybody reads them. */
+MAIL_DEF int mail_field_param(mail_buf *b, mail_str value, const char *name,
+                              mail_convert *convert, void *ctx) {
+    char text[2048];
+    mail_buf t = mail_buf_on(text, sizeof text);
+    mail_str charset = mail_sn("", 0), v;
+    size_t at = b->n;
+    if (mail__param_pieces(&t, value, name, &charset)) {
+        if (convert == NULL) convert = mail_charset;
+        if (charset.n == 0 ||
+            convert(ctx, charset, mail_buf_str(&t), b) == MAIL_NO_CHARSET)
+            mail__plain(b, mail_buf_str(&t));
+        mail__tame(b, at);
+        return 1;
+    }
+    if (!mail__param_find(value, name, "", &v)) return 0;
+    mail__param_value(&t, v);
+    mail_text_decode(b, mail_buf_str(&t), convert, ctx);
+    return 1;
 }
 
 /* ======================================================================
@@ -4280,7 +4819,7 @@ static void mail__address(mail__writer *w, const char *field,
     if (a->err)
         mail__wrong(w, a->err, "%s holds no address: %s", field,
                     mail_printable(shown, sizeof shown, a->name));
-    mail__phrase(a->name, &n);
+    mail__phrase(a->name, &n, 0, NULL, NULL);
     if (n.full)
         mail__wrong(w, MAIL_ERR_TOOLONG, "%s holds a name that is too long",
                     field);
@@ -4299,10 +4838,10 @@ static void mail__addresses(mail__writer *w, const char *name,
                             const char *value) {
     mail_str list = mail_s(value);
     mail_addr a;
-    int many = 0;
+    int many = 0, none = 1;
     if (list.n == 0 || !mail__text_ok(w, name, list)) return;
     mail_buf_fmt(w->b, "%s:", name);
-    while (!w->err && mail_addr_next(&list, &a)) {
+    for (; !w->err && mail_addr_next(&list, &a); none = 0) {
         if (a.kind != MAIL_ADDR_END) {
             if (many) mail_buf_add(w->b, mail_s(","));
             mail__address(w, name, &a);
@@ -4311,6 +4850,7 @@ static void mail__addresses(mail__writer *w, const char *name,
             mail_buf_add(w->b, mail_s(a.kind == MAIL_ADDR_END ? ";" : ":"));
         many = a.kind != MAIL_ADDR_GROUP;
     }
+    if (none) mail__wrong(w, MAIL_ERR_SYNTAX, "%s holds no address", name);
     mail_buf_add(w->b, mail_s("\r\n"));
 }
 
@@ -4416,6 +4956,12 @@ static void mail__look(mail_look *l, mail_str s) {
     }
 }
 
+/* A CR without LF, a character that is not whole: at the end they count. */
+static void mail__look_end(mail_look *l) {
+    if (l->cr) l->is |= MAIL__NOT_7BIT;
+    if (l->utf8.more) l->is |= MAIL__NOT_UTF8;
+}
+
 static int mail__has(const mail_source *s) { return s->text.p || s->read; }
 
 /* The part i: a text, an HTML text, a file. */
@@ -4509,6 +5055,7 @@ static void mail__choose(mail_letter *l) {
     if (n < 0) return;
     mail_encode_end(&l->code, &b);
     qp += (int64_t)b.n;
+    mail__look_end(&l->look);
     s->n = l->look.n;
     s->is = l->look.is;
     b64 = (s->n + 2) / 3 * 4 + (s->n ? (s->n - 1) / 57 * 2 : 0);
@@ -4517,8 +5064,7 @@ static void mail__choose(mail_letter *l) {
                                             : MAIL_CODING_B64);
     l->size += s->coding == MAIL_CODING_NONE ? s->n
                : s->coding == MAIL_CODING_QP ? qp : b64;
-    if (!mail__is_file(l, l->part) &&
-        (s->is & MAIL__NOT_UTF8 || l->look.utf8.more))
+    if (!mail__is_file(l, l->part) && s->is & MAIL__NOT_UTF8)
         mail__part_fail(l, MAIL_ERR_SYNTAX, "is not UTF-8");
 }
 
@@ -4682,6 +5228,7 @@ enum { MAIL__L_HEAD, MAIL__L_OPEN, MAIL__L_OCTETS, MAIL__L_OVER };
    encoding was chosen for that. */
 static void mail__part_end(mail_letter *l, mail_buf *b) {
     const mail_source *s = mail__source(l, l->part);
+    mail__look_end(&l->look);
     if (s->n != l->look.n || s->is != l->look.is)
         mail__part_fail(l, MAIL_ERR_IO, "changed while it was sent");
     mail_encode_end(&l->code, b);
@@ -4719,6 +5266,194 @@ MAIL_DEF int64_t mail_letter_read(mail_letter *l, char *p, size_t n) {
     if (n) memcpy(p, l->next.p, n);
     l->next = mail_sn(l->next.p + n, l->next.n - n);
     return (int64_t)n;
+}
+
+/* --- taking one apart ----------------------------------------------------- */
+
+enum { MAIL__M_HEAD, MAIL__M_LEAF, MAIL__M_SKIP, MAIL__M_OVER };
+
+static void mail__broken(mail_mime *m, const char *what) {
+    if (m->broken == NULL) m->broken = what;
+}
+
+static void mail__mime_tell(mail_mime *m, int what, mail_str text) {
+    if (what != MAIL_MIME_TEXT || text.n) m->tell(m->ctx, m, what, text);
+}
+
+static void mail__mime_text(mail_mime *m, mail_str s) {
+    char out[MAIL_DECODE_SIZE(sizeof m->line)];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_decode_add(&m->decode, s, &b);
+    mail__mime_tell(m, MAIL_MIME_TEXT, mail_buf_str(&b));
+}
+
+/* The line end before a boundary belongs to it: so one is held. */
+static void mail__mime_eol(mail_mime *m) {
+    if (m->eol) mail__mime_text(m, mail_s(m->eol == 2 ? "\r\n" : "\n"));
+    m->eol = 0;
+}
+
+static void mail__mime_leaf_end(mail_mime *m) {
+    char out[MAIL_DECODE_SIZE(0)];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    if (m->state != MAIL__M_LEAF) return;
+    mail_decode_end(&m->decode, &b);
+    mail__mime_tell(m, MAIL_MIME_TEXT, mail_buf_str(&b));
+    mail__mime_tell(m, MAIL_MIME_END, mail_s(""));
+}
+
+static void mail__mime_name(mail_mime *m, mail_str disposition,
+                            mail_str type) {
+    mail_buf b = mail_buf_on(m->name, sizeof m->name - 1);
+    if (!mail_field_param(&b, disposition, "filename", m->convert,
+                          m->convert_ctx))
+        mail_field_param(&b, type, "name", m->convert, m->convert_ctx);
+    m->name[b.n] = 0;
+}
+
+/* "text/plain", in lower case; what is no type is text (RFC 2045 5.2). */
+static void mail__mime_type(mail_mime *m, mail_str value) {
+    mail_buf b = mail_buf_on(m->charset, sizeof m->charset - 1);
+    mail_str rest = value, type = mail__strip(mail_cut(&rest, ';'));
+    size_t i;
+    mail_field_param(&b, value, "charset", NULL, NULL);
+    m->charset[b.n] = 0;
+    if (type.n == 0 || !memchr(type.p, '/', type.n) || mail_has_control(type))
+        type = mail_s(m->depth && m->digest >> (m->depth - 1) & 1
+                          ? "message/rfc822" : "text/plain");
+    mail_copy(m->type, sizeof m->type, type);
+    for (i = 0; m->type[i]; i++) m->type[i] = mail__lower(m->type[i]);
+}
+
+static mail_coding mail__mime_coding(mail_mime *m, mail_str head) {
+    mail_str v;
+    if (!mail_field_find(head, "Content-Transfer-Encoding", &v) ||
+        mail_ieq(v, mail_s("7bit")) || mail_ieq(v, mail_s("8bit")) ||
+        mail_ieq(v, mail_s("binary"))) return MAIL_CODING_NONE;
+    if (mail_ieq(v, mail_s("base64"))) return MAIL_CODING_B64;
+    if (mail_ieq(v, mail_s("quoted-printable"))) return MAIL_CODING_QP;
+    mail__broken(m, "a part has an unknown transfer encoding");
+    return MAIL_CODING_NONE;
+}
+
+/* Opens a multipart: from now on its boundary is one. Else it is text. */
+static int mail__mime_push(mail_mime *m, mail_str type) {
+    char *to = m->depth < MAIL_MIME_DEPTH ? m->boundary[m->depth] : NULL;
+    mail_buf b = mail_buf_on(to, to ? sizeof m->boundary[0] - 1 : 0);
+    if (!mail_starts(mail_s(m->type), "multipart/")) return 0;
+    if (to == NULL) mail__broken(m, "multiparts stand too deep in each other");
+    else if (!mail_field_param(&b, type, "boundary", NULL, NULL) ||
+             b.n == 0 || b.full)
+        mail__broken(m, "a multipart has no good boundary");
+    else {
+        to[b.n] = 0;
+        m->digest = (unsigned char)(m->digest & ~(1u << m->depth));
+        if (mail_eq(mail_s(m->type), mail_s("multipart/digest")))
+            m->digest |= (unsigned char)(1u << m->depth);
+        m->depth++;
+        return 1;
+    }
+    return 0;
+}
+
+/* The header of a part is whole. */
+static void mail__mime_head(mail_mime *m) {
+    mail_str head = mail_buf_str(&m->head), type = mail_sn("", 0);
+    mail_str disposition = mail_sn("", 0);
+    if (m->head.full) mail__broken(m, "a header is longer than there is room");
+    mail_field_find(head, "Content-Type", &type);
+    mail_field_find(head, "Content-Disposition", &disposition);
+    mail__mime_type(m, type);
+    mail__mime_name(m, disposition, type);
+    m->attachment = mail_starts(disposition, "attachment");
+    memset(&m->decode, 0, sizeof m->decode);
+    m->multipart = mail__mime_push(m, type);
+    m->state = m->multipart ? MAIL__M_SKIP : MAIL__M_LEAF;
+    if (!m->multipart) m->decode.coding = mail__mime_coding(m, head);
+    mail__mime_tell(m, MAIL_MIME_PART, mail_s(""));
+}
+
+/* "--boundary", of this multipart or one around it; with "--" it is over.
+   Returns 0 if the line is none. */
+static int mail__mime_delimiter(mail_mime *m, mail_str line) {
+    int k, last;
+    mail_str rest;
+    if (line.n < 3 || line.p[0] != '-' || line.p[1] != '-') return 0;
+    line = mail_trim(mail_sn(line.p + 2, line.n - 2));
+    for (k = m->depth; k-- > 0; ) {
+        size_t n = strlen(m->boundary[k]);
+        if (line.n < n || memcmp(line.p, m->boundary[k], n) != 0) continue;
+        rest = mail_sn(line.p + n, line.n - n);
+        last = mail_eq(rest, mail_s("--"));
+        if (rest.n && !last) continue;
+        if (m->state == MAIL__M_HEAD) mail__mime_head(m);
+        mail__mime_leaf_end(m);
+        if (k + 1 < m->depth)
+            mail__broken(m, "a multipart ends without its last boundary");
+        m->depth = k + !last;
+        m->eol = 0;
+        m->state = MAIL__M_SKIP;
+        if (last) return 1;
+        if (m->part + 1 >= (m->most ? m->most : 1000)) {
+            mail__broken(m, "there are too many parts");
+            m->state = MAIL__M_OVER;
+            return 1;
+        }
+        m->part++;
+        m->head.n = 0;
+        m->head.full = 0;
+        m->state = MAIL__M_HEAD;
+        return 1;
+    }
+    return 0;
+}
+
+/* A line, or a piece of a long one. eol: 0 none yet, 1 LF, 2 CRLF. */
+static void mail__mime_line(mail_mime *m, int eol) {
+    mail_str s = mail_sn(m->line, m->n);
+    int front = !m->middle;
+    m->middle = eol == 0;
+    m->n = 0;
+    if (m->state == MAIL__M_OVER) return;
+    if (front && m->depth && mail__mime_delimiter(m, s)) return;
+    if (m->state == MAIL__M_HEAD && front && s.n == 0) mail__mime_head(m);
+    else if (m->state == MAIL__M_HEAD) {
+        mail_buf_add(&m->head, s);
+        if (eol) mail_buf_add(&m->head, mail_s("\r\n"));
+    } else if (m->state == MAIL__M_LEAF) {
+        mail__mime_eol(m);
+        mail__mime_text(m, s);
+        m->eol = (unsigned char)eol;
+    }
+}
+
+MAIL_DEF void mail_mime_feed(mail_mime *m, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '\n') {
+            int cr = m->n && m->line[m->n - 1] == '\r';
+            if (cr) m->n--;
+            mail__mime_line(m, cr ? 2 : 1);
+            continue;
+        }
+        /* A CR at the edge waits: with an LF it is a line end. */
+        if (m->n == sizeof m->line) {
+            int cr = m->line[m->n - 1] == '\r';
+            m->n -= (size_t)cr;
+            mail__mime_line(m, 0);
+            if (cr) m->line[m->n++] = '\r';
+        }
+        m->line[m->n++] = s.p[i];
+    }
+}
+
+MAIL_DEF void mail_mime_end(mail_mime *m) {
+    if (m->n || m->middle) mail__mime_line(m, 0);
+    if (m->state == MAIL__M_HEAD) mail__mime_head(m);
+    if (m->state == MAIL__M_LEAF) mail__mime_eol(m);
+    mail__mime_leaf_end(m);
+    if (m->depth) mail__broken(m, "the message ends before its multipart");
+    m->state = MAIL__M_OVER;
 }
 
 /* ======================================================================
