@@ -7882,7 +7882,7 @@ typedef struct serve_opts {
     int64_t auth_delay, auth_tries, auth_lock;
     int no_auth_limits;
     int64_t max_hops, min_free, max_addresses, max_sessions;
-    int64_t connect_timeout, reply_timeout;
+    int64_t connect_timeout, reply_timeout, max_return;
     int unsealed, allow_plain, verbose;
     const char *trace;
     mail_route route[LIST_MAX];
@@ -7979,6 +7979,8 @@ static const opt serve_table[] = {
       "N: octets of its header (100k)" },
     { "max-lines", OPT_NUMBER, &serve.max_lines,
       "N: lines of its header (1000)" },
+    { "max-return", OPT_NUMBER, &serve.max_return,
+      "N: octets of failed mail that come back whole (50k)" },
     { "max-hops", OPT_NUMBER, &serve.max_hops,
       "N: servers it may have passed (100)" },
     { "min-free", OPT_NUMBER, &serve.min_free,
@@ -8170,6 +8172,7 @@ static void serve_limits(mail_server_opts *o) {
     o->max_header = octets_of(serve.max_header);
     o->max_lines = small(serve.max_lines);
     o->max_hops = small(serve.max_hops);
+    o->max_return = octets_of(serve.max_return);
     o->reserve = serve.min_free ? octets_of(serve.min_free)
                                : size + size / 2;
     o->max_out = small(serve.max_out);

@@ -1632,7 +1632,12 @@ MAIL_DEF mail_err mail_id_read(mail_str name, int64_t *time, uint32_t *run,
     X(SENT,    "sent",    "the next mail server has said 250") \
     X(BOXED,   "boxed",   "in a mailbox here") \
     X(FAILED,  "failed",  "refused for good; the sender is to be told") \
-    X(TOLD,    "told",    "refused for good; the report is on its way")
+    X(TOLD,    "told",    "there is no more to be told") \
+    X(RELAYED, "relayed", "as sent, to a server without DSN; the sender " \
+                          "asked, and is to be told") \
+    X(DELIVERED, "delivered", "as boxed; the sender asked, and is to be told") \
+    X(EXPANDED, "expanded", "an alias: those behind it have the mail; the " \
+                            "sender asked, and is to be told")
 
 typedef enum mail_fate {
 #define MAIL__X(name, word, text) MAIL_FATE_##name,
@@ -1651,8 +1656,10 @@ MAIL_DEF const char *mail_fate_word(mail_fate f);
      'f'  from, the reverse-path, and the parameters of its MAIL
      'r'  to, a recipient, and those of its RCPT
      'o'  alias: the name that was written to, of the recipient before
+     'g'  group: an alias of several recipients, to be told EXPANDED
      'a'  a report: about recipient number (from 0) of the message in text,
-     'l'  or the same, but it is only late
+     'l'  or the same, but it is only late; or it is
+     'd'  delivered, 'y' relayed, 'e' expanded
      0    the empty line that ends it. SYNTAX for anything else.
    This is form 3. Form 2 had no parameters, and is read as well. */
 typedef struct mail_queue_line {
@@ -1812,9 +1819,10 @@ MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
 
 /* ======================================================================
    [DSN] the report that comes back                RFC 3464, 6522 | ch.9
-   Written in pieces, each under 2 KiB: head, a line for each recipient,
-   middle, a group for each recipient, tail before and after the header of
-   the message.
+   Written in pieces, each under 3 KiB: head, a line for each recipient,
+   middle, a group for each recipient, then original, the header of the
+   message or all of it, and tail. With utf8 it is the form of RFC 6533, which
+   has addresses in UTF-8.
    ====================================================================== */
 
 typedef struct mail_dsn {
@@ -1822,9 +1830,13 @@ typedef struct mail_dsn {
     const char *id;          /* of the report: boundary, Message-ID  */
     const char *queue_id;    /* of the message reported about        */
     const mail_path *to;     /* the reverse-path of that message     */
+    const char *envid;       /* ENVID= of it, in xtext; or ""        */
     int64_t time, arrived; int zone;
-    int64_t until;           /* 0: it has failed. Else it is only late,
-                                and will be tried until then         */
+    mail_fate about;         /* FAILED, DELIVERED, RELAYED, EXPANDED, or
+                                DUE: it is only late, and will be    */
+    int64_t until;           /* tried until then                     */
+    int utf8;                /* 1: octets over 127 may be in it      */
+    int full;                /* 1: all of the message follows        */
 } mail_dsn;
 
 typedef struct mail_dsn_rcpt {
@@ -1833,6 +1845,7 @@ typedef struct mail_dsn_rcpt {
     int      code;           /* its reply code, or 0                 */
     const char *words;       /* its words                            */
     const mail_path *alias;  /* what was written to, if another; or NULL */
+    const char *orcpt;       /* ORCPT= of it; or NULL                */
 } mail_dsn_rcpt;
 
 MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d);
@@ -1953,6 +1966,10 @@ typedef struct mail_server_opts {
                                        disk: with less, 452; 0: any    */
     int64_t journal;                /* octets of a segment: 64 MiB; at
                                        least 256 KiB                   */
+    int64_t max_return;             /* octets of a failed message that come
+                                       back whole, if its sender asks
+                                       (RET=FULL): 51,200; of a longer one
+                                       its header                      */
     int64_t checkpoint;             /* ms: 1,000: what is longer in the
                                        journal becomes files           */
     void (*watch)(void *ctx, unsigned conn, char role, mail_note kind,
@@ -9204,7 +9221,9 @@ MAIL_DEF const char *mail_fate_word(mail_fate f) {
 
 static const struct { char which; const char *key; } mail__queue_keys[] = {
     { 'q', "mail-queue" }, { 'i', "id" }, { 't', "text" }, { 'f', "from" },
-    { 'r', "to" }, { 'o', "alias" }, { 'a', "about" }, { 'l', "late" }
+    { 'r', "to" }, { 'o', "alias" }, { 'g', "group" }, { 'a', "about" },
+    { 'l', "late" }, { 'd', "delivered" }, { 'y', "relayed" },
+    { 'e', "expanded" }
 };
 
 MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
@@ -9228,6 +9247,7 @@ MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
         break;
     case 'f':
     case 'r':
+    case 'g':
     case 'o':
         mail_buf_add(b, mail_s(" "));
         mail_path_write(b, &q->path);
@@ -9235,6 +9255,9 @@ MAIL_DEF void mail_queue_write(mail_buf *b, const mail_queue_line *q) {
         break;
     case 'a':
     case 'l':
+    case 'd':
+    case 'y':
+    case 'e':
         mail_buf_fmt(b, " %.*s %lld", MAIL_ARG(q->text),
                      (long long)q->number);
         break;
@@ -9265,7 +9288,7 @@ static mail_err mail__queue_path(mail_str s, mail_queue_line *out) {
     if (!e) mail_cut(&rest, ' ');
     while (!e && rest.n)
         if (mail_param_read(&out->param, mail_cut(&rest, ' '),
-                            out->which == 'r')) e = MAIL_ERR_SYNTAX;
+                            out->which != 'f')) e = MAIL_ERR_SYNTAX;
     return e;
 }
 
@@ -9288,10 +9311,14 @@ MAIL_DEF mail_err mail_queue_read(mail_str line, mail_queue_line *out) {
         return mail__queue_text(value, out);
     case 'f':
     case 'r':
+    case 'g':
     case 'o':
         return mail__queue_path(value, out);
     case 'a':
     case 'l':
+    case 'd':
+    case 'y':
+    case 'e':
         out->text = mail_cut(&value, ' ');
         return mail_number(value, 100000, &out->number);
     default:
@@ -9612,26 +9639,61 @@ MAIL_DEF mail_verdict mail_hosts_find(mail_hosts *h, const char *domain,
    [DSN]
    ====================================================================== */
 
+/* What each kind of report says: RFC 3464 2.3.3, and for people. */
+typedef struct mail__dsn_kind {
+    mail_fate about;
+    char digit;                   /* of the status */
+    const char *action, *subject, *what, *then;
+} mail__dsn_kind;
+
+static const mail__dsn_kind *mail__dsn_kind_of(const mail_dsn *d) {
+    static const mail__dsn_kind kinds[] = {
+        { MAIL_FATE_FAILED, '5', "failed",
+          "Undelivered mail: returned to you", "could not be delivered to",
+          "Nobody will try again." },
+        { MAIL_FATE_DUE, '4', "delayed",
+          "Delayed mail: still being tried", "has not yet been delivered to",
+          "It will be tried again; do not send it again." },
+        { MAIL_FATE_DELIVERED, '2', "delivered",
+          "Delivered mail, as you asked to hear", "is in the mailbox of",
+          "You asked to be told." },
+        { MAIL_FATE_RELAYED, '2', "relayed",
+          "Relayed mail, as you asked to hear", "was passed on for",
+          "That server sends no such reports: you may hear no more." },
+        { MAIL_FATE_EXPANDED, '2', "expanded",
+          "Expanded mail, as you asked to hear",
+          "goes to those who are behind",
+          "Of them you will hear if it fails." }
+    };
+    size_t i = sizeof kinds / sizeof kinds[0];
+    while (--i && kinds[i].about != d->about) {}
+    return &kinds[i];
+}
+
+/* The label of a part: 8bit, if there may be octets over 127. */
+static void mail__dsn_part(mail_buf *b, const mail_dsn *d, const char *type) {
+    mail_buf_fmt(b, "--=_%s\r\nContent-Type: %s\r\n%s\r\n", d->id, type,
+                 d->utf8 ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+}
+
 MAIL_DEF void mail_dsn_head(mail_buf *b, const mail_dsn *d) {
+    const mail__dsn_kind *k = mail__dsn_kind_of(d);
     mail_buf_fmt(b, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: ",
                  d->host);
     mail_path_write(b, d->to);
-    mail_buf_fmt(b, "\r\nSubject: %s\r\nDate: ",
-                 d->until ? "Delayed mail: still being tried"
-                          : "Undelivered mail: returned to you");
+    mail_buf_fmt(b, "\r\nSubject: %s\r\nDate: ", k->subject);
     mail_date(b, d->time, d->zone);
     mail_buf_fmt(b, "\r\nMessage-ID: <%s.report@%s>\r\n"
                     "Auto-Submitted: auto-replied\r\n"
                     "MIME-Version: 1.0\r\n"
                     "Content-Type: multipart/report; "
-                    "report-type=delivery-status;\r\n"
-                    "\tboundary=\"=_%s\"\r\n\r\n"
-                    "--=_%s\r\nContent-Type: text/plain; charset=us-ascii"
-                    "\r\n\r\n"
-                    "This is the mail server at %s.\r\n\r\n"
-                    "Your message %s delivered to:\r\n\r\n",
-                 d->id, d->host, d->id, d->id, d->host,
-                 d->until ? "has not yet been" : "could not be");
+                    "report-type=%sdelivery-status;\r\n"
+                    "\tboundary=\"=_%s\"\r\n\r\n",
+                 d->id, d->host, d->utf8 ? "global-" : "", d->id);
+    mail__dsn_part(b, d, d->utf8 ? "text/plain; charset=utf-8"
+                                 : "text/plain; charset=us-ascii");
+    mail_buf_fmt(b, "This is the mail server at %s.\r\n\r\n"
+                    "Your message %s:\r\n\r\n", d->host, k->what);
 }
 
 MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
@@ -9647,41 +9709,67 @@ MAIL_DEF void mail_dsn_say(mail_buf *b, const mail_dsn_rcpt *r) {
 }
 
 MAIL_DEF void mail_dsn_middle(mail_buf *b, const mail_dsn *d) {
-    mail_buf_fmt(b, "%s What follows is for programs, "
-                    "and the header\r\nof your message.\r\n\r\n"
-                    "--=_%s\r\nContent-Type: message/delivery-status\r\n"
-                    "\r\nReporting-MTA: dns; %s\r\nX-Queue-ID: %s\r\n"
-                    "Arrival-Date: ",
-                 d->until ? "It will be tried again; do not send it again."
-                          : "Nobody will try again.",
-                 d->id, d->host, d->queue_id);
+    char envid[MAIL_ENVID_SIZE];
+    size_t n = 0;
+    mail_buf_fmt(b, "%s What follows is for programs, and %s\r\n"
+                    "your message.\r\n\r\n", mail__dsn_kind_of(d)->then,
+                 d->full ? "then" : "the header of");
+    mail__dsn_part(b, d, d->utf8 ? "message/global-delivery-status"
+                                 : "message/delivery-status");
+    if (d->envid[0] && strlen(d->envid) < sizeof envid &&
+        mail_xtext_read(mail_s(d->envid), envid, &n) == MAIL_ERR_OK)
+        mail_buf_fmt(b, "Original-Envelope-Id: %.*s\r\n", (int)n, envid);
+    mail_buf_fmt(b, "Reporting-MTA: dns; %s\r\nX-Queue-ID: %s\r\n"
+                    "Arrival-Date: ", d->host, d->queue_id);
     mail_date(b, d->arrived, d->zone);
     mail_buf_add(b, mail_s("\r\n"));
 }
 
-/* per-recipient-fields, RFC 3464 2.3. Status is the peer's own enhanced
-   code, if it gave one. */
-/* "Original-Recipient: rfc822; list@b.example", without < > */
+/* "Final-Recipient: rfc822; bob@b.example", without < > */
 static void mail__dsn_path(mail_buf *b, const char *key,
                            const mail_path *who) {
     char path[MAIL_PATH_SIZE];
     mail_buf p = mail_buf_on(path, sizeof path);
     mail_path_write(&p, who);
-    mail_buf_fmt(b, "%s: rfc822; %.*s\r\n", key, (int)(p.n - 2), path + 1);
+    mail_buf_fmt(b, "%s: %s; %.*s\r\n", key,
+                 mail_path_utf8(who) ? "utf-8" : "rfc822", (int)(p.n - 2),
+                 path + 1);
 }
 
+/* As the sender wrote it (RFC 3461 6.3); else the alias, if he wrote to
+   one. */
+static void mail__dsn_original_rcpt(mail_buf *b, const mail_dsn_rcpt *r) {
+    char addr[MAIL_ORCPT_SIZE];
+    mail_str s = mail_s(r->orcpt), type = mail_cut(&s, ';');
+    size_t n = 0;
+    if (r->orcpt && mail__is_8bit(s))
+        mail_buf_fmt(b, "Original-Recipient: %s\r\n", r->orcpt);
+    else if (r->orcpt && s.n < sizeof addr &&
+             mail_xtext_read(s, addr, &n) == MAIL_ERR_OK)
+        mail_buf_fmt(b, "Original-Recipient: %.*s; %.*s\r\n",
+                     MAIL_ARG(type), (int)n, addr);
+    else if (r->alias) mail__dsn_path(b, "Original-Recipient", r->alias);
+}
+
+/* The peer's own enhanced code, if it gave one that fits. */
+static void mail__dsn_status(mail_buf *b, const mail__dsn_kind *k,
+                             const char *words) {
+    mail_str rest, status = mail_enhanced(mail_s(words), &rest);
+    if (status.n && (status.p[0] == '2') == (k->digit == '2'))
+        mail_buf_fmt(b, "Action: %s\r\nStatus: %.*s\r\n", k->action,
+                     MAIL_ARG(status));
+    else mail_buf_fmt(b, "Action: %s\r\nStatus: %c.0.0\r\n", k->action,
+                      k->digit);
+}
+
+/* per-recipient-fields, RFC 3464 2.3 */
 MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
                              const mail_dsn_rcpt *r) {
-    mail_str words = mail_s(r->words), rest;
-    mail_str status = mail_enhanced(words, &rest);
-    if (status.n == 0 || status.p[0] == '2')
-        status = mail_s(d->until ? "4.0.0" : "5.0.0");
     mail_buf_add(b, mail_s("\r\n"));
-    if (r->alias) mail__dsn_path(b, "Original-Recipient", r->alias);
+    mail__dsn_original_rcpt(b, r);
     mail__dsn_path(b, "Final-Recipient", r->path);
-    mail_buf_fmt(b, "Action: %s\r\nStatus: %.*s\r\n",
-                 d->until ? "delayed" : "failed", MAIL_ARG(status));
-    if (r->code) {
+    mail__dsn_status(b, mail__dsn_kind_of(d), r->words);
+    if (r->code && r->hop[0]) {
         mail_str host = mail_s(r->hop);
         int port;
         if (mail_host_port(mail_s(r->hop), &host, &port))
@@ -9690,7 +9778,7 @@ MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
                         "Diagnostic-Code: smtp; %d %s\r\n",
                      MAIL_ARG(host), r->code, r->words);
     }
-    if (d->until) {
+    if (d->about == MAIL_FATE_DUE) {
         mail_buf_add(b, mail_s("Will-Retry-Until: "));
         mail_date(b, d->until, d->zone);
         mail_buf_add(b, mail_s("\r\n"));
@@ -9698,8 +9786,11 @@ MAIL_DEF void mail_dsn_group(mail_buf *b, const mail_dsn *d,
 }
 
 MAIL_DEF void mail_dsn_original(mail_buf *b, const mail_dsn *d) {
-    mail_buf_fmt(b, "\r\n--=_%s\r\nContent-Type: text/rfc822-headers\r\n"
-                    "\r\n", d->id);
+    mail_buf_add(b, mail_s("\r\n"));
+    mail__dsn_part(b, d, d->full ? d->utf8 ? "message/global"
+                                           : "message/rfc822"
+                                 : d->utf8 ? "message/global-headers"
+                                           : "text/rfc822-headers");
 }
 
 MAIL_DEF void mail_dsn_tail(mail_buf *b, const mail_dsn *d) {
@@ -9796,6 +9887,7 @@ typedef struct mail__aliases {
 
 typedef struct mail__rcpt {
     mail_path path;
+    int group;                    /* an alias of several, and gets nothing */
     unsigned notify;              /* MAIL_NOTIFY_ bits                   */
     char *orcpt;                  /* owned: ORCPT=, or NULL              */
     mail_fate fate;
@@ -11282,21 +11374,31 @@ static void mail__rcpt_asked(const mail__rcpt *r, mail_param *p) {
     if (r->orcpt) mail_copy(p->orcpt, sizeof p->orcpt, mail_s(r->orcpt));
 }
 
-/* One more recipient; the same one twice is one. param may be NULL. */
-static mail_err mail__letter_to(mail_server *v, mail__letter *l,
-                                const mail_path *p, const mail_param *param) {
+/* One more recipient; the same one twice is one. param may be NULL. group: it
+   is an alias, and nothing goes there. */
+static mail_err mail__letter_add(mail_server *v, mail__letter *l,
+                                 const mail_path *p, const mail_param *param,
+                                 int group) {
     mail__rcpt *r;
     size_t i;
     for (i = 0; i < l->nrcpts; i++)
-        if (mail_path_same(&l->rcpts[i].path, p)) return MAIL_ERR_OK;
+        if (l->rcpts[i].group == group &&
+            mail_path_same(&l->rcpts[i].path, p)) return MAIL_ERR_OK;
     if (!mail__grow(v, (void **)&l->rcpts, l->nrcpts, &l->cap,
                     sizeof *l->rcpts)) return MAIL_ERR_NOMEM;
     r = &l->rcpts[l->nrcpts];
     memset(r, 0, sizeof *r);
     r->path = *p;
+    r->group = group;
+    if (group) r->fate = MAIL_FATE_EXPANDED;
     if (param && mail__rcpt_asks(v, r, param)) return MAIL_ERR_NOMEM;
     l->nrcpts++;
     return MAIL_ERR_OK;
+}
+
+static mail_err mail__letter_to(mail_server *v, mail__letter *l,
+                                const mail_path *p, const mail_param *param) {
+    return mail__letter_add(v, l, p, param, 0);
 }
 
 static void mail__letter_from(mail__letter *l, const mail_path *from,
@@ -11357,21 +11459,38 @@ static mail_err mail__behind_one(void *arg, const mail_path *to) {
     return mail__letter_named(b->v, b->l, b->alias);
 }
 
+/* Of one who stands behind an alias its sender hears what he asked to hear; of
+   several that they do, and then only of failures (RFC 3461 5.2.7.3 c). */
+static mail_err mail__letter_group(mail_server *v, mail__letter *l,
+                                   const mail_path *p, mail_param *param) {
+    mail_param whole = *param;
+    if (!(param->notify & MAIL_NOTIFY_SUCCESS)) return MAIL_ERR_OK;
+    param->notify &= ~(unsigned)MAIL_NOTIFY_SUCCESS;
+    if (param->notify == 0) param->notify = MAIL_NOTIFY_NEVER;
+    if (mail_path_null(&l->from)) return MAIL_ERR_OK;
+    if (mail__letter_room(l, p, &whole)) return MAIL_ERR_TOOLONG;
+    return mail__letter_add(v, l, p, &whole, 1);
+}
+
 /* All who stand behind an alias, or nobody: NOTFOUND if one of them is not
    there, TOOLONG if they are too many for one message. */
 static mail_err mail__letter_alias(mail_server *v, mail__letter *l,
                                    mail__alias *a, const mail_path *p,
                                    const mail_param *param) {
     mail__behind b;
+    mail_param each;
     size_t n = l->nrcpts, octets = l->octets;
     mail_err e;
     memset(&b, 0, sizeof b);
+    memset(&each, 0, sizeof each);
+    if (param) each = *param;
     b.v = v;
     b.alias = p;
-    b.param = param;
+    b.param = &each;
     e = mail__alias_walk(v, a, p, mail__behind_one, &b);
     if (!e && n + b.n > MAIL__RCPTS) e = MAIL_ERR_TOOLONG;
     b.l = l;
+    if (!e && b.n > 1) e = mail__letter_group(v, l, p, &each);
     if (!e) e = mail__alias_walk(v, a, p, mail__behind_one, &b);
     if (!e) return e;
     mail__letter_cut(v, l, n);
@@ -11408,9 +11527,9 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
         if (q.which == 'i' && !mail_eq(q.text, mail_s(id)))
             return MAIL_ERR_SYNTAX;
         if (q.which == 'f') mail__letter_from(l, &q.path, &q.param);
-        if (q.which == 'r' && (e = mail__letter_to(v, l, &q.path,
-                                                   &q.param)) != 0)
-            return e;
+        if ((q.which == 'r' || q.which == 'g') &&
+            (e = mail__letter_add(v, l, &q.path, &q.param,
+                                  q.which == 'g')) != 0) return e;
         if (q.which == 'o' && (e = mail__letter_named(v, l, &q.path)) != 0)
             return e;
         if (q.which == 't') {
@@ -11425,13 +11544,67 @@ static mail_err mail__envelope_read(mail_server *v, mail__item *m,
     return MAIL_ERR_SYNTAX;
 }
 
+/* What reports are about: the fate, the line of the report's envelope that
+   says so, and what becomes of that fate by it. */
+static const struct mail__tell {
+    mail_fate due, told;
+    char which;
+} mail__tells[] = {
+    { MAIL_FATE_FAILED, MAIL_FATE_TOLD, 'a' },
+    { MAIL_FATE_DELIVERED, MAIL_FATE_BOXED, 'd' },
+    { MAIL_FATE_RELAYED, MAIL_FATE_SENT, 'y' },
+    { MAIL_FATE_EXPANDED, MAIL_FATE_TOLD, 'e' },
+    { MAIL_FATE_DUE, MAIL_FATE_LATE, 'l' }
+};
+enum { MAIL__TELLS = sizeof mail__tells / sizeof mail__tells[0] };
+
+/* Of a fate, or (of a line) by its letter; NULL: there is nothing to tell. */
+static const struct mail__tell *mail__tell_of(mail_fate f, char which) {
+    size_t i;
+    for (i = 0; i < MAIL__TELLS; i++)
+        if (which ? mail__tells[i].which == which : mail__tells[i].due == f)
+            return &mail__tells[i];
+    return NULL;
+}
+
+/* Is there a report to come that nothing else is waited for? */
+static int mail__fate_tells(mail_fate f) {
+    return f != MAIL_FATE_DUE && mail__tell_of(f, 0) != NULL;
+}
+
+static int mail__letter_tells(const mail__letter *l) {
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++)
+        if (mail__fate_tells(l->rcpts[i].fate)) return 1;
+    return 0;
+}
+
+/* Does its sender want to hear of this fate? RFC 3461 5.2; never of a report
+   (5321-139). */
+static int mail__rcpt_wants(const mail__letter *l, const mail__rcpt *r,
+                            mail_fate f) {
+    unsigned bit = f == MAIL_FATE_FAILED ? MAIL_NOTIFY_FAILURE :
+                   f == MAIL_FATE_DUE ? MAIL_NOTIFY_DELAY
+                                      : MAIL_NOTIFY_SUCCESS;
+    unsigned asked = r->notify ? r->notify
+                               : MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY;
+    return !mail_path_null(&l->from) && (asked & bit);
+}
+
+/* In a mailbox: is that to be told? */
+static mail_fate mail__rcpt_boxed(const mail__letter *l,
+                                  const mail__rcpt *r) {
+    return mail__rcpt_wants(l, r, MAIL_FATE_DELIVERED) ? MAIL_FATE_DELIVERED
+                                                       : MAIL_FATE_BOXED;
+}
+
 /* Whom a report tells about. */
 static void mail__about_write(const mail__draft *d, mail_buf *b) {
     mail_queue_line q;
     char id[MAIL_ID_SIZE];
     size_t i;
     memset(&q, 0, sizeof q);
-    q.which = d->fate == MAIL_FATE_DUE ? 'l' : 'a';
+    if (d->about) q.which = mail__tell_of(d->fate, 0)->which;
     for (i = 0; d->about && i < d->about->letter->nrcpts; i++) {
         if (!d->about->letter->rcpts[i].told) continue;
         q.text = mail_s(mail__id(d->about, id));
@@ -11463,7 +11636,7 @@ static void mail__envelope_write(mail__item *m, mail_buf *b) {
     mail__letter_asked(l, &q.param);
     mail_queue_write(b, &q);
     for (i = 0; i < l->nrcpts; i++) {
-        q.which = 'r';
+        q.which = l->rcpts[i].group ? 'g' : 'r';
         q.path = l->rcpts[i].path;
         mail__rcpt_asked(&l->rcpts[i], &q.param);
         mail_queue_write(b, &q);
@@ -11488,7 +11661,7 @@ static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
         const mail__rcpt *r = &l->rcpts[i];
         mail_state_line s;
         s.n = (int64_t)i;
-        s.fate = boxed && r->made ? MAIL_FATE_BOXED : r->fate;
+        s.fate = boxed && r->made ? mail__rcpt_boxed(l, r) : r->fate;
         s.tries = r->job ? r->job->tries : r->tries;
         s.code = r->code;
         s.words = mail_s(boxed && r->made ? "2.0.0 boxed" : r->words);
@@ -11505,7 +11678,7 @@ static void mail__state_put(const mail__item *m, mail_buf *b, int boxed) {
    the report, durable since, was on its way. */
 static int mail__fate_rank(mail_fate f) {
     return f == MAIL_FATE_DUE ? 0 : f == MAIL_FATE_LATE ? 1 :
-           f == MAIL_FATE_TOLD ? 3 : 2;
+           mail__fate_tells(f) ? 2 : 3;
 }
 
 /* Recipient n; NULL: there is none. A message that is unread has as many as
@@ -12223,7 +12396,8 @@ static int mail__check_stays(const mail__item *m) {
     size_t i;
     for (i = 0; i < m->letter->nrcpts; i++) {
         const mail__rcpt *r = &m->letter->rcpts[i];
-        if ((mail__rcpt_due(r) && !r->made) || r->fate == MAIL_FATE_FAILED)
+        if (r->made ? mail__rcpt_boxed(m->letter, r) != MAIL_FATE_BOXED
+                    : mail__rcpt_due(r) || mail__fate_tells(r->fate))
             return 1;
     }
     return m->dead;
@@ -12440,7 +12614,8 @@ static mail_err mail__check_end(mail_server *v, mail__item *m) {
         if (!r->made) continue;
         r->made = 0;
         r->job = NULL;
-        mail__rcpt_set(v, m, r, MAIL_FATE_BOXED, 250, mail_s("2.0.0 boxed"));
+        mail__rcpt_set(v, m, r, mail__rcpt_boxed(m->letter, r), 250,
+                       mail_s("2.0.0 boxed"));
         if (!was) m->changed = m->unsaved = 0;      /* the state says so */
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is in the mailbox of %s",
                    mail__id(m, id), mail__show(&r->path, path));
@@ -12787,6 +12962,21 @@ static void mail__item_start(mail_server *v, mail__item *m, int64_t now) {
     }
 }
 
+/* The reports that are due, one after the other. Returns 1 while one is on its
+   way. */
+static int mail__item_tell(mail_server *v, mail__item *m, int64_t now) {
+    size_t i;
+    if (m->unsaved && mail__letter_tells(m->letter))
+        mail__journal_put(v, m, MAIL__PUT_F);              /* and then A */
+    for (i = 0; i < MAIL__TELLS; i++) {
+        mail_fate f = mail__tells[i].due;
+        if (f == MAIL_FATE_DUE && !mail__item_late(v, m, now)) continue;
+        if (mail__count(m, f) && mail__report(v, m, f)) return 1;
+        if (f == MAIL_FATE_DUE && !mail__count(m, f)) m->warned = 1;
+    }
+    return 0;
+}
+
 static void mail__item_settle(mail_server *v, mail__item *m) {
     int64_t now = mail__now(v);
     if (m->check || m->stage != MAIL__QUEUED) return;
@@ -12800,15 +12990,8 @@ static void mail__item_settle(mail_server *v, mail__item *m) {
         mail_err e = mail__letter_get(v, m);
         if (e == MAIL_ERR_OK) {
             mail__item_expire(v, m, now);
-            if (m->unsaved && mail__count(m, MAIL_FATE_FAILED))
-                mail__journal_put(v, m, MAIL__PUT_F);      /* and then A */
-            if (mail__count(m, MAIL_FATE_FAILED) &&
-                mail__report(v, m, MAIL_FATE_FAILED)) return;
-            if (mail__item_late(v, m, now)) {
-                if (mail__count(m, MAIL_FATE_DUE) == 0) m->warned = 1;
-                else if (mail__report(v, m, MAIL_FATE_DUE)) return;
-            }
-            if (!m->dead && !m->jobs && !mail__count(m, MAIL_FATE_FAILED)) {
+            if (mail__item_tell(v, m, now)) return;
+            if (!m->dead && !m->jobs && !mail__letter_tells(m->letter)) {
                 mail__item_gone(v, m);
                 return;
             }
@@ -12844,7 +13027,7 @@ static void mail__item_accept(mail_server *v, mail__item *m) {
         if (!r->told) continue;
         r->told = 0;
         if (r->fate != d->fate) continue;     /* sent, or failed, meanwhile */
-        r->fate = d->fate == MAIL_FATE_DUE ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
+        r->fate = mail__tell_of(d->fate, 0)->told;
         about->changed = about->unsaved = 1;
     }
     if (about && d->fate == MAIL_FATE_DUE) about->warned = 1;
@@ -12974,11 +13157,13 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
         h = mail__hop_known(v, hop);
         d.path = &to->path;
         d.alias = to->alias;
+        d.orcpt = to->orcpt;
         d.hop = h && h->host[0] ? h->host : mail_hop_lmtp(hop)
                     ? mail_hop_lmtp(hop) : hop;
         d.code = to->code;
         d.words = to->words && to->words[0] ? to->words :
-                  h && h->words ? h->words : "it failed";
+                  h && h->words ? h->words :
+                  to->group ? "2.0.0 they have it" : "it failed";
         if (machine) mail_dsn_group(b, machine, &d);
         else mail_dsn_say(b, &d);
         mail__report_part(v, r, b);
@@ -12994,26 +13179,126 @@ static mail_err mail__letter_report(mail_server *v, mail__letter *l,
     return e == MAIL_ERR_NOTFOUND ? mail__letter_to(v, l, to, NULL) : e;
 }
 
+/* All of the message, if it is not too long, and its sender has asked. */
+static int mail__report_full(const mail_server *v, const mail__item *m,
+                             mail_fate about) {
+    return about == MAIL_FATE_FAILED && m->letter->ret == MAIL_RET_FULL &&
+           m->wire <= v->opts.max_return;
+}
+
+static void mail__report_text(mail_server *v, mail__item *m, mail__item *r) {
+    int64_t at, end, n;
+    int owned, file = mail__text_open(v, m, 1, &at, &end, &owned);
+    for (; file >= 0 && at < end; at += n) {
+        mail_str rest;
+        n = v->sys.read(v->sys.ctx, file, at, v->block,
+                        end - at < MAIL__READ ? (size_t)(end - at)
+                                              : MAIL__READ);
+        if (n <= 0) break;
+        rest = mail_sn(v->block, (size_t)n);
+        r->eight |= mail__is_8bit(rest) != 0;
+        while (rest.n) {
+            mail_str line = mail_cut(&rest, '\n');
+            mail__draft_add(v, r, line);
+            if (line.p + line.n < v->block + n)
+                mail__draft_add(v, r, mail_s("\r\n"));
+        }
+    }
+    if (file >= 0 && owned) v->sys.close(v->sys.ctx, file);
+}
+
+/* A report that nobody takes: it is set aside. */
+static void mail__report_dead(mail_server *v, mail__item *m) {
+    char id[MAIL_ID_SIZE];
+    size_t i;
+    for (i = 0; i < m->letter->nrcpts; i++)
+        if (m->letter->rcpts[i].fate == MAIL_FATE_FAILED)
+            m->letter->rcpts[i].fate = MAIL_FATE_TOLD;
+    m->changed = m->unsaved = m->dead = 1;
+    mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in queue/dead: a "
+               "report that nobody takes", mail__id(m, id));
+}
+
+/* Whom a report is about: those with that fate whose sender wants to hear of
+   it, at most 500 in one. For who does not there is no more to be told of a
+   failure (RFC 3461 5.2.6). Returns how many. */
+static size_t mail__report_whom(mail_server *v, mail__item *m,
+                                mail_fate about) {
+    char id[MAIL_ID_SIZE], path[MAIL_PATH_SIZE];
+    size_t i, n = 0;
+    for (i = 0; i < m->letter->nrcpts; i++) {
+        mail__rcpt *r = &m->letter->rcpts[i];
+        int wants = mail__rcpt_wants(m->letter, r, about);
+        r->told = r->fate == about && wants && n < 500;
+        n += r->told != 0;
+        if (r->fate != about || wants || about == MAIL_FATE_DUE) continue;
+        r->fate = mail__tell_of(about, 0)->told;
+        m->changed = m->unsaved = 1;
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: its sender wants no "
+                   "report about %s", mail__id(m, id),
+                   mail__show(&r->path, path));
+    }
+    return n;
+}
+
+/* Is there something in UTF-8 that a report has to name? */
+static int mail__report_utf8(const mail__item *m) {
+    const mail__letter *l = m->letter;
+    int utf8 = l->utf8 || mail_path_utf8(&l->from);
+    size_t i;
+    for (i = 0; i < l->nrcpts; i++) {
+        const mail__rcpt *r = &l->rcpts[i];
+        utf8 |= mail_path_utf8(&r->path) || mail__is_8bit(mail_s(r->orcpt)) ||
+                (r->alias && mail_path_utf8(r->alias));
+    }
+    return utf8;
+}
+
+static void mail__report_write(mail_server *v, mail__item *m, mail__item *r,
+                               mail_fate about) {
+    char text[3000], id[MAIL_ID_SIZE], mid[MAIL_ID_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_dsn d;
+    memset(&d, 0, sizeof d);
+    d.host = v->opts.host;
+    d.id = mail__id(r, id);
+    d.queue_id = mail__id(m, mid);
+    d.to = &m->letter->from;
+    d.envid = m->letter->envid;
+    d.arrived = m->time;
+    d.time = mail__time(v, &d.zone);
+    d.about = about;
+    d.until = m->time + v->opts.expire;
+    d.full = mail__report_full(v, m, about);
+    d.utf8 = mail__report_utf8(m) || (d.full && m->eight);
+    mail_dsn_head(&b, &d);
+    mail__report_part(v, r, &b);
+    mail__report_rcpts(v, m, r, &b, NULL);
+    mail_dsn_middle(&b, &d);
+    mail__report_part(v, r, &b);
+    mail__report_rcpts(v, m, r, &b, &d);
+    mail_dsn_original(&b, &d);
+    mail__report_part(v, r, &b);
+    if (d.full) mail__report_text(v, m, r);
+    else mail__report_header(v, m, r);
+    mail_dsn_tail(&b, &d);
+    mail__report_part(v, r, &b);
+}
+
 /* The report is a message like any other, and its record says whom it tells
    about: one flush makes both true. Never one about a report: <> gets no
-   answer (5321-139). It is about those with that fate: FAILED, or DUE for
-   too long. Returns 0 if there is nothing to wait for. */
+   answer (5321-139). It is about those with that fate: see mail__tells; DUE is
+   for too long. Returns 0 if there is nothing to wait for. */
 static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
-    char text[2400], id[MAIL_ID_SIZE], mid[MAIL_ID_SIZE];
-    mail_buf b = mail_buf_on(text, sizeof text);
+    char id[MAIL_ID_SIZE], mid[MAIL_ID_SIZE];
     mail__item *r;
-    mail_dsn d;
-    size_t i, most = 500;
-    mail__id(m, mid);
     if (mail_path_null(&m->letter->from)) {
         m->warned = 1;
-        if (about != MAIL_FATE_FAILED) return 0;
-        for (i = 0; i < m->letter->nrcpts; i++)
-            if (m->letter->rcpts[i].fate == about)
-                m->letter->rcpts[i].fate = MAIL_FATE_TOLD;
-        m->changed = m->unsaved = m->dead = 1;
-        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s is set aside in "
-                   "queue/dead: a report that nobody takes", mid);
+        if (about == MAIL_FATE_FAILED) mail__report_dead(v, m);
+        return 0;
+    }
+    if (mail__report_whom(v, m, about) == 0) {
+        if (about == MAIL_FATE_DUE) m->warned = 1;
         return 0;
     }
     r = mail__item_new(v);
@@ -13023,33 +13308,13 @@ static int mail__report(mail_server *v, mail__item *m, mail_fate about) {
         mail__item_drop(v, r);
         return 0;
     }
+    r->letter->utf8 = mail_path_utf8(&m->letter->from);
     r->draft->about = m;
     r->draft->fate = about;
-    for (i = 0; i < m->letter->nrcpts; i++)
-        m->letter->rcpts[i].told = m->letter->rcpts[i].fate == about &&
-                                   most && most--;
-    memset(&d, 0, sizeof d);
-    d.host = v->opts.host;
-    d.id = mail__id(r, id);
-    d.queue_id = mid;
-    d.to = &m->letter->from;
-    d.arrived = m->time;
-    d.time = mail__time(v, &d.zone);
-    d.until = about == MAIL_FATE_DUE ? m->time + v->opts.expire : 0;
-    mail_dsn_head(&b, &d);
-    mail__report_part(v, r, &b);
-    mail__report_rcpts(v, m, r, &b, NULL);
-    mail_dsn_middle(&b, &d);
-    mail__report_part(v, r, &b);
-    mail__report_rcpts(v, m, r, &b, &d);
-    mail_dsn_original(&b, &d);
-    mail__report_part(v, r, &b);
-    mail__report_header(v, m, r);
-    mail_dsn_tail(&b, &d);
-    mail__report_part(v, r, &b);
+    mail__report_write(v, m, r, about);
     m->busy++;
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s: a report goes to the "
-               "sender, as %s", mid, id);
+               "sender, as %s", mail__id(m, mid), mail__id(r, id));
     mail__item_commit(v, r);
     return 1;
 }
@@ -13437,8 +13702,19 @@ static mail__job *mail__hop_take(mail_server *v, mail__hop *h,
     return NULL;
 }
 
+/* A next hop has taken it. One without DSN reports no success: we say that we
+   have passed it on (RFC 3461 5.2.2), or, of LMTP, that it is in a mailbox. */
+static mail_fate mail__relay_sent(const mail__item *m, const mail__rcpt *r,
+                                  const mail_conn *c) {
+    int deaf = c && !(c->u.smtpc.ext & MAIL_EXT_DSN);
+    if (!deaf || !mail__rcpt_wants(m->letter, r, MAIL_FATE_RELAYED))
+        return MAIL_FATE_SENT;
+    return c->u.smtpc.opts.lmtp ? MAIL_FATE_DELIVERED : MAIL_FATE_RELAYED;
+}
+
 /* The try of a job is over. Who was refused at RCPT, or had an answer of his
-   own (LMTP), keeps that fate; the others share this one. ours: no peer said that code. */
+   own (LMTP), keeps that fate; the others share this one. ours: no peer said
+   that code. */
 static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
                           int code, const char *words, int ours) {
     mail__item *m = j->item;
@@ -13449,15 +13725,16 @@ static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
         if (r->job != j || r->busy != c) continue;
         r->busy = NULL;
         if (r->code == 0)
-            mail__rcpt_set(v, m, r, code / 100 == 2 ? MAIL_FATE_SENT :
+            mail__rcpt_set(v, m, r,
+                           code / 100 == 2 ? mail__relay_sent(m, r, c) :
                            code / 100 == 5 ? MAIL_FATE_FAILED :
                            MAIL_FATE_DUE, code, mail_s(words));
         if (ours) r->code = 0;
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s",
                    mail__id(m, id),
-                   r->fate == MAIL_FATE_SENT ? "is sent to" :
-                   r->fate == MAIL_FATE_FAILED ? "has failed for"
-                   : "waits for", mail__show(&r->path, path), j->hop->name,
+                   r->fate == MAIL_FATE_FAILED ? "has failed for" :
+                   mail__rcpt_due(r) ? "waits for" : "is sent to",
+                   mail__show(&r->path, path), j->hop->name,
                    r->code ? r->code : code, r->words ? r->words : "");
     }
     m->busy--;
@@ -13736,7 +14013,8 @@ static void mail__relay_answer(mail_server *v, mail_conn *c,
     int given = ev->kind == MAIL_EV_GIVEN;
     if (r == NULL || (ev->code < 400 && !given)) return;
     mail__rcpt_set(v, c->item, r, ev->code >= 500 ? MAIL_FATE_FAILED :
-                   ev->code >= 400 ? MAIL_FATE_DUE : MAIL_FATE_SENT,
+                   ev->code >= 400 ? MAIL_FATE_DUE :
+                   mail__relay_sent(c->item, r, c),
                    ev->code, ev->text);
     if (given) mail__item_settle(v, c->item);
 }
@@ -15283,13 +15561,12 @@ static mail_err mail__replay_letter(mail_server *v, mail__item *m) {
 /* In a state file that is newer than the report there may be more: who is
    sent to, or told, stays so; and what a refused report has not changed, its
    refusal (undo) does not change back. */
-static void mail__replay_told(mail__rcpt *r, int late, int undo) {
-    mail_fate before = late ? MAIL_FATE_DUE : MAIL_FATE_FAILED;
-    mail_fate then = late ? MAIL_FATE_LATE : MAIL_FATE_TOLD;
-    if (undo && r->told) r->fate = before;
-    else if (!undo && (r->fate == before || r->fate == MAIL_FATE_DUE ||
-                       (!late && r->fate == MAIL_FATE_LATE))) {
-        r->fate = then;
+static void mail__replay_told(mail__rcpt *r, const struct mail__tell *tell,
+                              int undo) {
+    if (undo && r->told) r->fate = tell->due;
+    else if (!undo &&
+             mail__fate_rank(r->fate) <= mail__fate_rank(tell->due)) {
+        r->fate = tell->told;
         r->told = 1;
         return;
     }
@@ -15302,15 +15579,17 @@ static mail_err mail__replay_about(mail_server *v, int k, mail_str body,
                                    int undo) {
     mail_err e = MAIL_ERR_OK;
     while (body.n && !e) {
+        const struct mail__tell *tell;
         mail_queue_line q;
         mail__item *about;
         mail__rcpt *r;
         if (mail_queue_read(mail_cut(&body, '\n'), &q) || q.which == 0) break;
-        if (q.which != 'a' && q.which != 'l') continue;
+        tell = mail__tell_of(MAIL_FATE_DUE, q.which);
+        if (tell == NULL) continue;
         about = mail__item_find(v, q.text);
         if (about == NULL || (e = mail__replay_letter(v, about)) != 0 ||
             (r = mail__letter_rcpt(v, about, q.number)) == NULL) continue;
-        mail__replay_told(r, q.which == 'l', undo);
+        mail__replay_told(r, tell, undo);
         about->changed = 1;
         mail__list_add(v, about, k);
         e = mail__recover_jobs(v, about);
@@ -15700,6 +15979,7 @@ MAIL_DEF mail_server *mail_server_open(const mail_sys *sys,
     if (!v->opts.retry_first) v->opts.retry_first = 300;
     if (!v->opts.retry_max) v->opts.retry_max = 14400;
     if (!v->opts.warn) v->opts.warn = 14400;
+    if (!v->opts.max_return) v->opts.max_return = 51200;
     if (!v->opts.expire) v->opts.expire = 432000;
     if (v->opts.expire > 315360000) v->opts.expire = 315360000; /* 10 years */
     if (v->opts.warn > v->opts.expire) v->opts.warn = v->opts.expire;

@@ -6542,6 +6542,8 @@ static void test_dsn(void) {
     d.id = "5F-2-A";
     d.queue_id = "5F-1-A";
     d.to = &to;
+    d.envid = "";
+    d.about = MAIL_FATE_FAILED;
     d.time = d.arrived = 1767225600;
     r[0].path = &a;
     r[0].hop = "mx.b.example:25";
@@ -6579,7 +6581,7 @@ static void test_dsn_longest(void) {
     mail_path p;
     mail_dsn d;
     mail_dsn_rcpt r;
-    char words[512], host[256], hop[MAIL_NAME_SIZE + 8];
+    char words[512], orcpt[MAIL_ORCPT_SIZE], host[256], hop[MAIL_NAME_SIZE + 8];
     t_text all = {NULL, 0, 0};
     memset(&p, 0, sizeof p);
     memset(&r, 0, sizeof r);
@@ -6595,6 +6597,10 @@ static void test_dsn_longest(void) {
     d.host = host;
     d.id = d.queue_id = "FFFFFFFFFFFF-FFFFFFFFFFFF-FFFFFFFFFFFF";
     d.to = &p;
+    d.envid = words + 411;
+    d.about = MAIL_FATE_FAILED;
+    snprintf(orcpt, sizeof orcpt, "rfc822;%s", words + 18);
+    r.orcpt = orcpt;
     r.path = &p;
     r.hop = hop;
     r.code = 550;
@@ -11072,6 +11078,273 @@ static void test_alias_in_a_report(void) {
     t_end_limits(p);
 }
 
+/* --- reports that were asked for: RFC 3461 ------------------------------- */
+
+/* A world in which mail.b sends its reports to mail.a. */
+static t_world *t_begin_reports(void) {
+    t_world *p = t_begin(0);
+    world_stop(p->b);
+    p->b->opts.routing.smarthost = "mail.a:25";
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    return p;
+}
+
+/* Alice's mail goes to mail.a, and on; then her reports are read. rest: the
+   parameters of MAIL, then the RCPTs. Returns how many reports have come. */
+static int t_asks_for(t_world *p, t_inbox *b, const char *rest) {
+    t_text say = {NULL, 0, 0};
+    t_addf(&say, "EHLO x\r\nMAIL FROM:<alice@a.example>%s\r\nDATA\r\n"
+           "Subject: asks\r\n\r\nthe text\r\n.\r\nQUIT\r\n", rest);
+    t_guest_come(p, 0, "mail.a:25", parts[ALICE].address, say.p);
+    CHECK(t_heard(0, "250 2.0.0"));
+    t_free(&say);
+    world_run(&p->w, p->w.ms + 60000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&b->text);
+    memset(b, 0, sizeof *b);
+    CHECK(t_world_fetch(p, b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    return (int)b->count;
+}
+
+static int t_says(const t_inbox *b, const char *what) {
+    return t_contains(t_str(&b->text), what);
+}
+
+/* Both servers have DSN: what is asked goes along, and the last one tells. */
+static void test_report_delivered(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    CHECK(t_asks_for(p, &b, " RET=FULL ENVID=a+2Bb\r\nRCPT TO:<bob@b.example> "
+          "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+40b.example") == 1);
+    CHECK(t_says(&b, "Subject: Delivered mail"));
+    CHECK(t_says(&b, "report-type=delivery-status;"));
+    CHECK(t_says(&b, "Original-Envelope-Id: a+b\r\n"
+                     "Reporting-MTA: dns; mail.b\r\n"));
+    CHECK(t_says(&b, "Original-Recipient: rfc822; Bob@b.example\r\n"
+                     "Final-Recipient: rfc822; bob@b.example\r\n"
+                     "Action: delivered\r\nStatus: 2.0.0\r\n"));
+    CHECK(t_says(&b, "Content-Type: text/rfc822-headers\r\n"));
+    CHECK(t_says(&b, "Subject: asks\r\n") && !t_says(&b, "the text"));
+    CHECK(!t_says(&b, "Diagnostic-Code") && !t_says(&b, "Remote-MTA"));
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    CHECK(mail_server_queued(p->b->server) == 0);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* Who does not ask hears nothing of a success, nor of a failure who asks for
+   that, nor who wants to hear nothing at all. */
+static void test_report_not_asked_for(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<bob@b.example>") == 0);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<bob@b.example> NOTIFY=NEVER") == 0);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<bob@b.example> "
+                     "NOTIFY=FAILURE,DELAY") == 0);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<no@b.example> NOTIFY=NEVER") == 0);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<no@b.example> "
+                     "NOTIFY=SUCCESS,DELAY") == 0);
+    CHECK(t_asks_for(p, &b, " ENVID=x\r\nRCPT TO:<no@b.example>\r\n"
+                     "RCPT TO:<nobody@b.example> NOTIFY=NEVER\r\n"
+                     "RCPT TO:<dora@b.example> NOTIFY=SUCCESS") == 2);
+    CHECK(t_says(&b, "Final-Recipient: rfc822; no@b.example\r\n"
+                     "Action: failed\r\nStatus: 5.1.1\r\n"));
+    CHECK(t_says(&b, "Final-Recipient: rfc822; dora@b.example\r\n"
+                     "Action: delivered\r\n"));
+    CHECK(!t_says(&b, "nobody@b.example"));
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<no@b.example> NOTIFY=FAILURE") == 1);
+    CHECK(!t_says(&b, "Original-"));
+    CHECK(t_files(p->a, "queue/dead") == 0);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* A next hop without DSN: what is asked for ends there, and who asked to hear
+   of success hears that. */
+static void test_report_relayed(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    p->b->opts.basic = 1;
+    world_stop(p->b);
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<bob@b.example> NOTIFY=SUCCESS\r\n"
+                     "RCPT TO:<dora@b.example> NOTIFY=FAILURE\r\n"
+                     "RCPT TO:<no@b.example> NOTIFY=SUCCESS") == 1);
+    CHECK(t_says(&b, "Subject: Relayed mail"));
+    CHECK(t_says(&b, "Final-Recipient: rfc822; bob@b.example\r\n"
+                     "Action: relayed\r\nStatus: 2.0.0\r\n"
+                     "Remote-MTA: dns; mail.b\r\nDiagnostic-Code: smtp; 250 "));
+    CHECK(!t_says(&b, "dora@b.example") && !t_says(&b, "no@b.example"));
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    CHECK(t_files(p->b, "mail/dora/new") == 1);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* RET=FULL brings all of it back, RET=HDRS and no RET the header; so does
+   FULL of what is longer than max_return. */
+static void test_report_full(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    int i;
+    for (i = 0; i < 4; i++) {
+        CHECK(t_asks_for(p, &b, i == 0 ? " RET=HDRS\r\nRCPT TO:<no@b.example>" :
+                         i == 1 ? "\r\nRCPT TO:<no@b.example>" :
+                         " RET=FULL\r\nRCPT TO:<no@b.example>") == 1);
+        CHECK(t_says(&b, "Subject: asks\r\n"));
+        CHECK(t_says(&b, "\r\nthe text\r\n") == (i == 2));
+        CHECK(t_says(&b, "Content-Type: message/rfc822\r\n") == (i == 2));
+        CHECK(t_says(&b, "Content-Type: text/rfc822-headers\r\n") == (i != 2));
+        if (i == 2) p->a->server->opts.max_return = 50;
+    }
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* A text at the border of what is read at once, with long lines, octets over
+   127 and no line end, comes back as it was. */
+static void test_report_full_long(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    t_text say = {NULL, 0, 0}, text = {NULL, 0, 0};
+    int i;
+    for (i = 0; i < 2100; i++)
+        t_addf(&text, i % 300 == 299 ? "\r\n" : "line \xed\x95\x9c %04d ", i);
+    t_add(&text, mail_s("\r\n"));
+    t_addf(&say, "EHLO x\r\nMAIL FROM:<alice@a.example> RET=FULL\r\n"
+           "RCPT TO:<no@b.example>\r\nDATA\r\nSubject: asks\r\n\r\n");
+    t_add(&say, t_str(&text));
+    t_add(&say, mail_s(".\r\nQUIT\r\n"));
+    t_guest_come(p, 0, "mail.a:25", parts[ALICE].address, say.p);
+    world_run(&p->w, p->w.ms + 60000);
+    memset(&b, 0, sizeof b);
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 1 && t_says(&b, text.p));
+    CHECK(t_says(&b, "Content-Type: message/global\r\n"
+                     "Content-Transfer-Encoding: 8bit\r\n"));
+    t_free(&b.text);
+    t_free(&say);
+    t_free(&text);
+    t_end_limits(p);
+}
+
+/* An alias of one passes on what is asked; of several it is told that they
+   have it, and only their failures (5.2.7.3 c). */
+static void test_report_expanded(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    vdisk_put(&p->b->disk, "aliases", mail_s("one: dora\nmany: bob, dora, "
+              "no@a.example\nbob: bob, dora\n"));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<one@b.example> NOTIFY=SUCCESS") == 1);
+    CHECK(t_says(&b, "Original-Recipient: rfc822; one@b.example\r\n"
+                     "Final-Recipient: rfc822; dora@b.example\r\n"
+                     "Action: delivered\r\n"));
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<many@b.example> "
+                     "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Many+40b") == 2);
+    CHECK(t_says(&b, "Original-Recipient: rfc822; Many@b\r\n"
+                     "Final-Recipient: rfc822; many@b.example\r\n"
+                     "Action: expanded\r\nStatus: 2.0.0\r\n"));
+    CHECK(t_says(&b, "Original-Recipient: rfc822; Many@b\r\n"
+                     "Final-Recipient: rfc822; no@a.example\r\n"
+                     "Action: failed\r\n"));
+    CHECK(!t_says(&b, "Action: delivered"));
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<many@b.example> "
+                     "NOTIFY=SUCCESS") == 1);    /* and not of that failure */
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<many@b.example> "
+                     "NOTIFY=NEVER") == 0);
+    CHECK(t_asks_for(p, &b, "\r\nRCPT TO:<bob@b.example> "
+                     "NOTIFY=SUCCESS") == 1);    /* who stands for himself */
+    CHECK(t_says(&b, "Final-Recipient: rfc822; bob@b.example\r\n"
+                     "Action: expanded\r\n"));
+    CHECK(t_files(p->b, "mail/bob/new") == 4);
+    CHECK(t_files(p->b, "mail/dora/new") == 5);
+    CHECK(mail_server_queued(p->b->server) == 0);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* No report is asked for by a report, whatever stands behind its RCPT. */
+static void test_report_of_nobody(void) {
+    t_world *p = t_begin_reports();
+    vdisk_put(&p->a->disk, "aliases", mail_s("many: alice, carol\n"));
+    CHECK(mail_server_reload(p->a->server) == MAIL_ERR_OK);
+    t_guest_come(p, 0, "mail.a:25", parts[ALICE].address,
+                 "EHLO x\r\nMAIL FROM:<> ENVID=x\r\n"
+                 "RCPT TO:<many@a.example> NOTIFY=SUCCESS\r\n"
+                 "RCPT TO:<bob@b.example> NOTIFY=SUCCESS,FAILURE\r\n"
+                 "RCPT TO:<no@b.example> NOTIFY=NEVER\r\n"
+                 "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    CHECK(t_heard(0, "250 2.0.0"));
+    world_run(&p->w, p->w.ms + 60000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(mail_server_queued(p->b->server) == 0);
+    CHECK(t_files(p->a, "mail/alice/new") == 1);
+    CHECK(t_files(p->a, "mail/carol/new") == 1);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    CHECK(t_files(p->a, "queue/dead") == 1);            /* no@b.example */
+    t_end_limits(p);
+}
+
+/* Late mail: only who may hear of it does, and all of it is tried again. */
+static void test_report_delay(void) {
+    static t_inbox b;
+    t_world *p = t_begin_reports();
+    mail_server_close(p->b->server);
+    p->b->server = NULL;
+    memset(&b, 0, sizeof b);
+    t_guest_come(p, 0, "mail.a:25", parts[ALICE].address,
+                 "EHLO x\r\nMAIL FROM:<alice@a.example>\r\n"
+                 "RCPT TO:<bob@b.example> NOTIFY=DELAY\r\n"
+                 "RCPT TO:<dora@b.example> NOTIFY=FAILURE\r\n"
+                 "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
+                 "MAIL FROM:<carol@a.example>\r\n"
+                 "RCPT TO:<bob@b.example> NOTIFY=FAILURE\r\n"
+                 "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    world_run(&p->w, p->w.ms + 86400000);
+    CHECK(t_files(p->a, "mail/alice/new") == 1);
+    CHECK(t_files(p->a, "mail/carol/new") == 0);
+    CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) == MAIL_ERR_OK);
+    CHECK(t_says(&b, "Final-Recipient: rfc822; bob@b.example\r\n"
+                     "Action: delayed\r\nStatus: 4."));
+    CHECK(!t_says(&b, "dora@b.example"));
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    world_run(&p->w, p->w.ms + 86400000);
+    CHECK(t_files(p->b, "mail/bob/new") == 2);
+    CHECK(t_files(p->b, "mail/dora/new") == 1);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* The power goes at every step: what was asked is told, once for each time
+   that the mail came, and the mail is never lost. */
+static void test_report_power_cut(void) {
+    unsigned long at, last = 1000;
+    for (at = 1; at <= last && !t_now.bad; at++) {
+        t_world *p = t_begin_reports();
+        size_t told, came;
+        p->b->disk.cut_at = at;
+        t_guest_come(p, 0, "mail.a:25", parts[ALICE].address,
+                     "EHLO x\r\nMAIL FROM:<alice@a.example>\r\n"
+                     "RCPT TO:<bob@b.example> NOTIFY=SUCCESS\r\n"
+                     "DATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n");
+        world_run(&p->w, p->w.ms + 30000);
+        if (!p->b->disk.dead) last = 0;          /* it was not reached */
+        else {
+            world_crash(p->b);
+            CHECK(world_boot(p->b) == MAIL_ERR_OK);
+        }
+        world_run(&p->w, p->w.ms + 3600000);
+        came = (size_t)t_files(p->b, "mail/bob/new");
+        told = (size_t)t_files(p->a, "mail/alice/new");
+        CHECK(came >= 1 && told == came);
+        CHECK(mail_server_queued(p->a->server) == 0);
+        CHECK(mail_server_queued(p->b->server) == 0);
+        t_end_limits(p);
+    }
+}
+
 /* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
 static void t_sending(mail_pop3d *s, mail_drop *drop, const char *command) {
     mail_pop3d_opts o;
@@ -13014,6 +13287,7 @@ enum {
     X(COPY,   "a copy of message %d is fetched by %d, UID %lx") \
     X(BOUNCE, "a report about message %d says that %d failed (UID %lx)") \
     X(DEAD,   "message %d is set aside for %d (-1: all)") \
+    X(TOLD,   "a report about message %d says that %d has it (UID %lx)") \
     X(CRASH,  "the power goes at host %d") \
     X(STOP,   "host %d is stopped in the middle of its work") \
     X(BOOT,   "host %d boots: %ld") \
@@ -13048,6 +13322,7 @@ typedef struct sim_msg {
     t_text text, want;              /* as given; as it must arrive: CRLF */
     int from;                       /* dest, or -1: null                 */
     int nrcpts, rcpts[SIM_RCPTS];
+    mail_param asks;                /* of reports, for all recipients    */
     int tries, done;
     unsigned long held[2][256]; int nheld[2]; /* durable in these files    */
 } sim_msg;
@@ -13262,6 +13537,27 @@ static void sim_place_use(sim *s, int dest) {
         s->places[dest / 1000][dest % 1000].used = 1;
 }
 
+/* What is asked of reports: mostly nothing. */
+static void sim_asks(sim *s, sim_msg *m, int i) {
+    static const unsigned notify[] = {
+        MAIL_NOTIFY_SUCCESS, MAIL_NOTIFY_SUCCESS | MAIL_NOTIFY_FAILURE,
+        MAIL_NOTIFY_NEVER, MAIL_NOTIFY_FAILURE, MAIL_NOTIFY_DELAY,
+        MAIL_NOTIFY_SUCCESS | MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY
+    };
+    memset(&m->asks, 0, sizeof m->asks);
+    if (sim_luck(s, 3)) return;
+    m->asks.notify = notify[sim_luck(s, T_COUNT(notify))];
+    m->asks.ret = (int)sim_luck(s, 3);
+    if (sim_luck(s, 2))
+        snprintf(m->asks.envid, sizeof m->asks.envid, "+53im-%d", i);
+}
+
+static int sim_wants(const sim_msg *m, unsigned bit) {
+    unsigned asks = m->asks.notify ? m->asks.notify
+                                   : MAIL_NOTIFY_FAILURE | MAIL_NOTIFY_DELAY;
+    return m->from >= 0 && (asks & bit);
+}
+
 static void sim_letter(sim *s, int i) {
     sim_msg *m = &s->msgs[i];
     int want = sim_luck(s, 8) ? 1 + (int)sim_luck(s, 4)
@@ -13271,6 +13567,7 @@ static void sim_letter(sim *s, int i) {
               ? DEST_A * 1000 + (int)sim_luck(s, (unsigned)s->users[0])
               : sim_some_dest(s);
     sim_place_use(s, m->from);
+    sim_asks(s, m, i);
     m->tries = m->done = m->nrcpts = 0;
     m->nheld[0] = m->nheld[1] = 0;
     while (m->nrcpts < want && tries++ < 400) {
@@ -13827,6 +14124,7 @@ static void sim_send_fill(sim *s, sim_client *c, sim_msg *m, int login) {
     c->s.nrcpts = (size_t)m->nrcpts;
     c->s.read = sim_read;
     c->s.ctx = c;
+    c->s.param = m->asks;
     c->s.size = sim_luck(s, 2) ? -1 : (int64_t)m->want.n;
     c->s.has_8bit = mail__is_8bit(t_str(&m->text));
 }
@@ -13900,11 +14198,36 @@ static int sim_id(mail_str t) {
     return id;
 }
 
+/* I7: it tells what was asked for, and names the mail as its sender did. What
+   is it: BOUNCE, TOLD; CALM: it is only late. */
+static sim_kind sim_report_kind(sim *s, mail_str t, int id) {
+    const sim_msg *m = &s->msgs[id];
+    mail_str rest = t, line;
+    char want[40] = "";
+    int failed = sim_after(&rest, "Action: failed", &line);
+    int late = (rest = t, sim_after(&rest, "Action: delayed", &line));
+    int whole = (rest = t, sim_after(&rest, "message/rfc822", &line)) ||
+               (rest = t, sim_after(&rest, "message/global\r", &line));
+    if (!sim_wants(m, failed ? MAIL_NOTIFY_FAILURE : late ? MAIL_NOTIFY_DELAY
+                                                  : MAIL_NOTIFY_SUCCESS))
+        sim_wrong(s, "I7", "a report about message %d that nobody asked for",
+                  id);
+    if (whole && (!failed || m->asks.ret != MAIL_RET_FULL))
+        sim_wrong(s, "I7", "all of message %d comes back", id);
+    rest = t;
+    if (m->asks.envid[0]) snprintf(want, sizeof want, "Sim-%d", id);
+    if (!sim_after(&rest, "Original-Envelope-Id: ", &line)) line.n = 0;
+    if (!mail_eq(line, mail_s(want)))
+        sim_wrong(s, "I7", "the report about message %d names another", id);
+    return failed ? FACT_BOUNCE : late ? FACT_CALM : FACT_TOLD;
+}
+
 /* I7: a report reaches the sender, and is never about a report. dest -1: it
    is found among the dead letters. */
 static void sim_report(sim *s, mail_str t, int dest, uint64_t uid) {
     int id = sim_id(t), kinds = 0;
     mail_str rest = t, line;
+    sim_kind kind;
     while (sim_after(&rest, "report-type=", &line)) kinds++;
     if (kinds == 1 && id < 0 && (s->rates[FAULT_READ] ||
                                  s->rates[FAULT_OPEN])) {
@@ -13918,11 +14241,11 @@ static void sim_report(sim *s, mail_str t, int dest, uint64_t uid) {
     }
     if (dest >= 0 && s->msgs[id].from != dest)
         sim_wrong(s, "I7", "a report about message %d goes to %d", id, dest);
-    rest = t;
-    if (sim_after(&rest, "Action: delayed", &line)) return;  /* no end yet */
+    kind = sim_report_kind(s, t, id);
+    if (kind == FACT_CALM) return;                           /* no end yet */
     while (sim_after(&t, "Final-Recipient: rfc822; ", &line))
-        sim_note(s, dest < 0 ? FACT_DEAD : FACT_BOUNCE, id, sim_dest(line),
-                 uid);
+        sim_note(s, kind != FACT_BOUNCE || dest >= 0 ? kind : FACT_DEAD, id,
+                 sim_dest(line), uid);
 }
 
 /* I3: what is delivered is what was sent. */
@@ -14542,7 +14865,7 @@ static void sim_nothing_left(sim *s, int i) {
 typedef struct sim_count {
     int sure, maybe;                /* mails that mail.a took, or may have */
     int sure_b, maybe_b;            /* the same of mail.b                  */
-    int copies, plain, bounces, dead;
+    int copies, plain, bounces, dead, told;
 } sim_count;
 
 typedef struct sim_check {
@@ -14623,13 +14946,14 @@ static void sim_count_all(const sim *s) {
         if (f->kind == FACT_DEAD && f->who == -1 && f->msg >= 0 &&
             f->msg < s->nmsgs) sim_checked.all_dead[f->msg] = 1;
         if (f->kind != FACT_COPY && f->kind != FACT_BOUNCE &&
-            f->kind != FACT_DEAD) continue;
+            f->kind != FACT_DEAD && f->kind != FACT_TOLD) continue;
         c = sim_count_of(s, f->msg, f->who);
         if (c == NULL || (f->a && !sim_first_of(s, i))) continue;
         if (f->kind == FACT_COPY) {
             c->copies++;
             c->plain += f->a == 0;
         } else if (f->kind == FACT_BOUNCE) c->bounces++;
+        else if (f->kind == FACT_TOLD) c->told++;
         else c->dead++;
     }
 }
@@ -14710,11 +15034,14 @@ static void sim_check_copies(sim *s, int m, int dest, const sim_count *c) {
    each whom it cannot reach. */
 static void sim_check_exactly(sim *s, int m, int dest, const sim_count *c) {
     int good = dest / 1000 <= DEST_B;
+    int bad = !good && (sim_wants(&s->msgs[m], MAIL_NOTIFY_FAILURE) ||
+                        s->msgs[m].from < 0);
+    int told = good && sim_wants(&s->msgs[m], MAIL_NOTIFY_SUCCESS);
     if (c->sure == 0 && c->maybe == 0) return;
     if (c->copies != good || c->bounces + c->dead +
-        sim_checked.all_dead[m] < !good || c->bounces > !good)
+        sim_checked.all_dead[m] < bad || c->bounces > bad || c->told != told)
         sim_wrong(s, "I4", "without faults: message %d for %d: %d copies, %d "
-                  "reports", m, dest, c->copies, c->bounces);
+                  "and %d reports", m, dest, c->copies, c->bounces, c->told);
 }
 
 /* Is there a report about that one that does not say which message? */
@@ -14734,8 +15061,15 @@ static void sim_check_mail(sim *s) {
             const sim_count *c = &sim_checked.c[m][i];
             int dest = s->msgs[m].rcpts[i];
             if (c->sure && !c->copies && !c->bounces && !c->dead &&
-                !sim_checked.all_dead[m] && !sim_about_any(s, dest))
+                !sim_checked.all_dead[m] && !sim_about_any(s, dest) &&
+                !(dest / 1000 > DEST_B && s->msgs[m].from >= 0 &&
+                  !sim_wants(&s->msgs[m], MAIL_NOTIFY_FAILURE)))
                 sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
+            if (c->sure && c->copies && !c->told &&
+                sim_wants(&s->msgs[m], MAIL_NOTIFY_SUCCESS) &&
+                !sim_about_any(s, dest))
+                sim_wrong(s, "I7", "nobody is told that %d has message %d",
+                          dest, m);
             sim_check_copies(s, m, dest, c);
             if (s->faults == 0) sim_check_exactly(s, m, dest, c);
             if (c->bounces > c->maybe * sim_again(s, s->msgs[m].from) &&
@@ -18289,6 +18623,7 @@ static const struct {
     { "expire", 'S', T_FIELD(expire) },
     { "max-size", 'O', T_FIELD(max_size) },
     { "max-header", 'O', T_FIELD(max_header) },
+    { "max-return", 'O', T_FIELD(max_return) },
     { "min-free", 'O', T_FIELD(reserve) }
 };
 
@@ -20374,6 +20709,15 @@ static const t_test t_tests[] = {
     T(test_alias_errors),
     T(test_alias_many),
     T_OF(test_alias_in_a_report, "5321-145"),
+    T_OF(test_report_delivered, "3461-3 3461-4"),
+    T_OF(test_report_not_asked_for, "3461-5"),
+    T_OF(test_report_relayed, "3461-4"),
+    T_OF(test_report_full, "3461-6"),
+    T_OF(test_report_full_long, "3461-6"),
+    T_OF(test_report_expanded, "3461-4"),
+    T_OF(test_report_of_nobody, "5321-139"),
+    T_OF(test_report_delay, "3461-5"),
+    T(test_report_power_cut),
     T_OF(test_limit_connections_in_all, "5321-14"),
     T(test_limit_connections_from_one_address),
     T(test_limit_errors),
@@ -20743,9 +21087,10 @@ static const t_clause t_clauses[] = {
     { "3207-7", "a server for everybody does not demand TLS", NULL },
     { "3461-1", "NOTIFY, ORCPT; RET, ENVID: xtext, once, 501", NULL },
     { "3461-2", "a client says them where DSN is offered", NULL },
-    { "3461-3", "a relay passes them on as they came", "not yet" },
-    { "3461-4", "SUCCESS: delivered, relayed, expanded", "not yet" },
-    { "3461-5", "FAILURE, DELAY, NEVER: only what was asked", "not yet" },
+    { "3461-3", "a relay passes them on as they came", NULL },
+    { "3461-4", "SUCCESS: delivered, relayed, expanded", NULL },
+    { "3461-5", "FAILURE, DELAY, NEVER: only what was asked", NULL },
+    { "3461-6", "RET: all of it in a report, or the header", NULL },
     { "3464", "multipart/report: three parts, a group for each", NULL },
     { "3848", "Received: with SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA", NULL },
     { "4616", "PLAIN: who acts for whom", NULL },
