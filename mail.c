@@ -8984,6 +8984,7 @@ static void peer_tell(const char *command, const mail_result *r) {
     fprintf(stderr, "mail %s: ", command);
     if (!ours || !r->words[0]) fputs(mail_err_text(r->err), stderr);
     if (!ours && r->words[0]) fputs(": ", stderr);
+    if (!ours && r->code >= 400) fprintf(stderr, "%d ", r->code);
     show_safe(stderr, mail_s(r->words), 400);
     fputs(r->err == MAIL_ERR_SEALED ? ": say --unsealed if that is meant\n"
                                     : "\n", stderr);

@@ -18920,6 +18920,10 @@ static void test_cli_bench_server(void) {
     t_cli_with(group, "q=$(sed -n '3s/.*://p' build/b.out); "
                "MAIL_PASSWORD=y ./mail bench pop3 $q --user u || "
                "test $? = 1", "1 failed; the first: [AUTH]");
+    t_cli_with(group, "q=$(sed -n '2s/.*://p' build/b.out); "
+               "echo x | MAIL_PASSWORD=y ./mail send --server $q --user u "
+               "--from u@b --to u@b || test $? = 1",
+               "mail send: wrong user name or password: 535 5.7.8 wrong");
 }
 
 /* ==== [OPENSSL] TLS that hides something ================================= */

@@ -340,7 +340,9 @@ class SmtpSink(Peer):
         pass
 
     def command(self):
-        return ['smtp-sink', '-u', 'peermail', *self.settings,
+        # It is not process 1 of its namespace: that hears no SIGTERM.
+        return ['sh', '-c', 'trap exit TERM; smtp-sink "$@" & wait', 'sh',
+                '-u', 'peermail', *self.settings,
                 '127.0.0.1:%d' % self.port['smtp'], '1000']
 
 
