@@ -10507,6 +10507,7 @@ static mail_err mail__users_read(mail_server *v) {
     char *text = mail__slurp(v, "users", MAIL__SMALL, &n, &e);
     char *old_text = v->users_text;
     size_t old_size = v->users_size;
+    int any;
     mail_str rest = mail_sn(text ? text : "", text ? n : 0);
     if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
     v->users = NULL;
@@ -10534,9 +10535,10 @@ static mail_err mail__users_read(mail_server *v) {
     }
     mail__ask_flush(v, &v->home, -1, "mail");
     /* Nobody but a postmaster who cannot log in: no list. */
+    any = v->opts.routing.any_user;
     v->opts.routing.any_user = v->opts.routing.lmtp && v->nusers == 1 &&
                                v->users[0].secret.n == 0;
-    if (v->opts.routing.any_user)
+    if (v->opts.routing.any_user && !any)
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "users is empty: mail for any "
                    "name goes to %s, and whom that refuses is reported to the "
                    "sender", v->opts.routing.lmtp);
@@ -14019,13 +14021,27 @@ static void mail__relay_answer(mail_server *v, mail_conn *c,
     if (given) mail__item_settle(v, c->item);
 }
 
+/* The enhanced status code (RFC 3463) of a session that has ended so, with a
+   space: 4.4.2 is a connection that broke off, 4.5.0 a protocol, 4.7.5 a
+   cipher. */
+static const char *mail__relay_status(mail_err e) {
+    return e == MAIL_ERR_TIMEOUT || e == MAIL_ERR_CLOSED ? "4.4.2 " :
+           e == MAIL_ERR_PROTOCOL ? "4.5.0 " :
+           e == MAIL_ERR_TLS ? "4.7.5 " : "";
+}
+
+static const char *mail__relay_why(const mail_smtpc *s, char words[600]) {
+    snprintf(words, 600, "%s%.90s%s%.480s", mail__relay_status(s->err),
+             mail_err_text(s->err), s->words[0] ? ": " : "", s->words);
+    return words;
+}
+
 /* It has ended. A refusal of us as a whole (a greeting, EHLO) is not one of
    the mail: it is tried elsewhere, and later (5321-13: as after 451). */
 static void mail__relay_closed(mail_server *v, mail_conn *c) {
     const mail_smtpc *s = &c->u.smtpc;
     char words[600];
-    snprintf(words, sizeof words, "%.90s%s%.480s", mail_err_text(s->err),
-             s->words[0] ? ": " : "", s->words);
+    mail__relay_why(s, words);
     if (c->greeted) {
         mail__relay_end(v, c, 451, words, 0);
         c->closing = 1;
@@ -14107,10 +14123,12 @@ static void mail__conn_drop_item(mail_server *v, mail_conn *c) {
     mail__item *m = c->item;
     if (m == NULL) return;
     if (c->role == 'c') {
-        int code = mail__smtpc_verdict(&c->u.smtpc);
-        mail__relay_end(v, c, code ? code : 451,
-                        code ? c->u.smtpc.words
-                             : "4.4.2 the connection broke", code == 0);
+        const mail_smtpc *s = &c->u.smtpc;
+        int code = mail__smtpc_verdict(s);
+        char why[600];
+        mail__relay_end(v, c, code ? code : 451, code ? s->words :
+                        s->err ? mail__relay_why(s, why)
+                               : "4.4.2 the connection broke", code == 0);
         return;
     }
     /* A commit under way goes on without its client: it may well have heard

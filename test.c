@@ -10326,6 +10326,38 @@ static void test_limit_time_of_a_call(void) {
         }
 }
 
+static void t_wire_trickle(t_world *p, vwire *x) {
+    (void)p;
+    x->drip = 250;
+    x->piece = 1024;
+}
+
+/* F22: a next hop that takes 4,096 octets a second is fast enough, or not, as
+   the relay's option says; what broke off has its enhanced code. */
+static void test_limit_rate_of_a_next_hop(void) {
+    t_text text;
+    int rate;
+    memset(&text, 0, sizeof text);
+    t_add(&text, mail_s("Subject: big\r\n\r\n"));
+    while (text.n < 2000000) t_add(&text, mail_s("a line of it, and on\r\n"));
+    for (rate = 0; rate <= 20000; rate += 20000) {
+        t_world *p = t_begin(0);
+        p->a->server->opts.min_rate = rate;
+        p->w.wired = t_wire_of_a;
+        p->w.watch_ctx = p;
+        t_wire_is = t_wire_trickle;
+        CHECK(t_send(p, t_str(&text), "alice@a.example", "bob@b.example") ==
+              250);
+        world_run(&p->w, p->w.ms + 600000);
+        CHECK(t_files(p->b, "mail/bob/new") == (rate == 0));
+        CHECK(mail_server_queued(p->a->server) == (rate > 0));
+        CHECK(t_contains(mail_s(p->log), "451 4.4.2 the peer was silent for "
+                         "too long") == (rate > 0));
+        t_end(p);
+    }
+    t_free(&text);
+}
+
 /* The relay waits for a reply no longer than the option says, and without one
    for the five minutes of RFC 5321. */
 static void test_limit_time_of_a_reply(void) {
@@ -12367,6 +12399,8 @@ static void test_world_lmtp_cut_among_the_answers(void) {
         t_lmtp_bed.stall = stall;
         CHECK(t_send(p, mail_s(t_letter), "alice@a.example",
                      "bob@b.example dora@b.example") == 250);
+        if (!stall)
+            CHECK(strstr(p->log, "451 4.4.2 the connection ended too early"));
         CHECK_STR(t_str(&b->log), "bob@b.example\n");
         t_lmtp_bed.cut_at = 0;
         world_run(&p->w, p->w.ms + 1100000);   /* ten minutes of silence */
@@ -20730,6 +20764,7 @@ static const t_test t_tests[] = {
     T(test_limit_addresses_of_a_hop),
     T(test_limit_time_of_a_call),
     T(test_limit_time_of_a_reply),
+    T(test_limit_rate_of_a_next_hop),
     T(test_world_files_whose_names_lie),
     T_OF(test_world_sum_of_retr_is_list, "1939-32 1939-33"),
     T(test_world_utf8_is_for_who_says_so),
