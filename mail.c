@@ -4199,12 +4199,20 @@ static mail_err sender_init(sender *s, mail_smtpc_opts o) {
 
 static const char SEND_SERVER[] = "127.0.0.1:2587";
 
-/* What we call ourselves: a name that the machine has, if it is one. */
-static const char *sender_helo(const char *helo, char name[MAIL_DOMAIN_SIZE]) {
-    if (helo) return helo;
-    if (gethostname(name, MAIL_DOMAIN_SIZE - 1) == 0 &&
-        mail_domain_ok(mail_s(name))) return name;
-    return "localhost";
+/* What we call ourselves: the machine's name if it is one of a domain, else
+   the address of our end, as a literal (RFC 5321 4.1.4). */
+static const char *sender_helo(const char *host, int fd,
+                               char name[MAIL_DOMAIN_SIZE]) {
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    char text[80];
+    if (strchr(host, '.') && mail_domain_ok(mail_s(host))) return host;
+    if (getsockname(fd, (struct sockaddr *)&at, &n)) return "localhost";
+    address_text((struct sockaddr *)&at, n, text, sizeof text);
+    text[strcspn(text, "%")] = 0;
+    snprintf(name, MAIL_DOMAIN_SIZE, "[%s%s]", strchr(text, ':') ? "IPv6:"
+                                                                 : "", text);
+    return name;
 }
 
 /* The answer for each recipient, and for all of them. */
@@ -4240,12 +4248,13 @@ static void sender_end(sender *s, mail_send_rcpt *to, mail_result *r) {
 
 static void sender_go(sender *s, const mail_send_opts *o, mail_result *r) {
     const mail_peer *p = &o->peer;
-    char name[MAIL_DOMAIN_SIZE] = "";
+    char host[MAIL_DOMAIN_SIZE] = "", name[MAIL_DOMAIN_SIZE];
     mail_smtpc_opts c;
     client net;
     if (client_open(&net, p, SEND_SERVER, r)) return;
     memset(&c, 0, sizeof c);
-    c.helo = sender_helo(o->helo, name);
+    gethostname(host, sizeof host - 1);
+    c.helo = o->helo ? o->helo : sender_helo(host, net.fd, name);
     c.user = p->user;
     c.password = p->user ? p->password : NULL;
     c.tls = net.mode;
