@@ -5579,6 +5579,7 @@ typedef struct trace {
     trace_note *p; size_t n, cap;
     trace_part parts[TRACE_PARTS]; int nparts;
     uint64_t seed;
+    int64_t  epoch;                 /* s since 1970 when ms was 0        */
 } trace;
 
 /* The part of that name or address; made if need be. With too many the last
@@ -5639,7 +5640,7 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
 /* --- as lines of JSON ----------------------------------------------------
    A first line names the format, then a line for each part, when it is first
    met, and one for each note:
-     {"mail.trace":1,"seed":1}
+     {"mail.trace":1,"seed":1,"time":1767225600}
      {"part":"mail.a","address":"192.0.2.25"}
      {"ms":0,"host":"mail.a","conn":1,"role":"s","kind":"COMMAND",
       "state":"READY","text":"HELO alice.a.example"}       (on one line)
@@ -5659,8 +5660,9 @@ static void json_text(FILE *f, mail_str s) {
     putc('"', f);
 }
 
-static void json_begin(FILE *f, uint64_t seed) {
-    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu}\n", (unsigned long long)seed);
+static void json_begin(FILE *f, uint64_t seed, int64_t epoch) {
+    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu,\"time\":%lld}\n",
+            (unsigned long long)seed, (long long)epoch);
 }
 
 static void json_part(FILE *f, const trace_part *p) {
@@ -5786,6 +5788,8 @@ static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
             return "a trace of another version";
         if (mail_number(json_get(f, n, "seed"), INT64_MAX, &k) == MAIL_ERR_OK)
             t->seed = (uint64_t)k;
+        if (mail_number(json_get(f, n, "time"), INT64_MAX, &k) == MAIL_ERR_OK)
+            t->epoch = k;
         return NULL;
     }
     if (json_get(f, n, "part").p == NULL) return trace_read_note(t, f, n);
@@ -6502,11 +6506,256 @@ static void view_json(FILE *f, const steps *s) {
     const trace *t = s->t;
     size_t i;
     int k;
-    json_begin(f, t->seed);
+    json_begin(f, t->seed, t->epoch);
     for (k = 0; k < t->nparts; k++) json_part(f, &t->parts[k]);
     for (i = 0; i < t->n; i++)
         json_note(f, &t->parts[t->p[i].host], &t->p[i],
                   mail_sn(t->p[i].text, t->p[i].n));
+}
+
+/* --- a capture, as if somebody had listened on the wire ------------------
+   pcapng (draft-ietf-opsawg-pcapng): a section, an interface of bare IPv4
+   packets, the names of the addresses, then a block for each packet. Secrets
+   are masked here, too. All numbers are little-endian. */
+
+enum { PCAP_SEGMENT = 1460, PCAP_IP = 20, PCAP_TCP = 20, PCAP_WORDS = 400 };
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_PSH = 8, TCP_ACK = 16 };
+
+typedef struct pcap_flow {          /* one connection: [0] who called it */
+    int      part[2], open;
+    unsigned port[2];
+    uint32_t seq[2];
+} pcap_flow;
+
+typedef struct pcap {
+    FILE *f;
+    const steps *s;
+    int64_t us;                     /* of the last packet, since 1970   */
+    char    words[PCAP_WORDS];      /* of the next packet's comment     */
+    pcap_flow *flow; int who;       /* whose text is held               */
+    char    held[PCAP_SEGMENT]; size_t n;
+} pcap;
+
+static void put_le(unsigned char *p, uint64_t v, int n) {
+    int i;
+    for (i = 0; i < n; i++) p[i] = (unsigned char)(v >> (8 * i));
+}
+
+static void put_be(unsigned char *p, uint64_t v, int n) {
+    int i;
+    for (i = 0; i < n; i++) p[i] = (unsigned char)(v >> (8 * (n - 1 - i)));
+}
+
+/* A block: kind, length, content, padding to four octets, length. */
+static void pcap_block(FILE *f, uint32_t kind, const unsigned char *p,
+                       size_t n) {
+    static const unsigned char zeros[4] = { 0 };
+    unsigned char head[8];
+    size_t pad = (4 - n % 4) % 4;
+    put_le(head, kind, 4);
+    put_le(head + 4, n + pad + 12, 4);
+    fwrite(head, 1, 8, f);
+    fwrite(p, 1, n, f);
+    fwrite(zeros, 1, pad, f);
+    fwrite(head + 4, 1, 4, f);
+}
+
+/* The IPv4 address of a part; one without gets one from 192.0.2.128 on. */
+static void pcap_address(const steps *s, int part, unsigned char to[4]) {
+    static const unsigned char base[4] = { 192, 0, 2, 128 };
+    const char *text = s->t->parts[part].address;
+    if (inet_pton(AF_INET, text, to) == 1) return;
+    memcpy(to, base, 4);
+    to[3] = (unsigned char)(base[3] + part);
+}
+
+static void pcap_begin(FILE *f, const steps *s) {
+    unsigned char section[16] = { 0x4D, 0x3C, 0x2B, 0x1A, 1, 0, 0, 0 };
+    unsigned char device[8] = { 101, 0 };         /* LINKTYPE_RAW */
+    unsigned char names[80];
+    int i;
+    memset(section + 8, 0xFF, 8);                 /* its length: not said */
+    pcap_block(f, 0x0A0D0D0A, section, sizeof section);
+    pcap_block(f, 1, device, sizeof device);
+    for (i = 0; i < s->t->nparts; i++) {
+        size_t n = strlen(s->t->parts[i].name), size = 4 + n + 1;
+        put_le(names, 1, 2);                      /* a name of an IPv4 */
+        put_le(names + 2, size, 2);
+        pcap_address(s, i, names + 4);
+        memcpy(names + 8, s->t->parts[i].name, n + 1);
+        size = 4 + (size + 3) / 4 * 4;
+        memset(names + 8 + n + 1, 0, size - (8 + n + 1));
+        put_le(names + size, 0, 4);               /* the end of the names */
+        pcap_block(f, 4, names, size + 4);
+    }
+}
+
+/* RFC 1071, over p with what was summed before. */
+static uint32_t pcap_sum(uint32_t sum, const unsigned char *p, size_t n) {
+    size_t i;
+    for (i = 0; i + 1 < n; i += 2) sum += (uint32_t)p[i] << 8 | p[i + 1];
+    if (n % 2) sum += (uint32_t)p[n - 1] << 8;
+    while (sum >> 16) sum = (sum & 0xFFFF) + (sum >> 16);
+    return sum;
+}
+
+static void pcap_ip(unsigned char *ip, size_t n) {
+    unsigned char *tcp = ip + PCAP_IP;
+    uint32_t sum;
+    ip[0] = 0x45;
+    put_be(ip + 2, n, 2);
+    ip[8] = 64;
+    ip[9] = 6;
+    put_be(ip + 10, ~pcap_sum(0, ip, PCAP_IP) & 0xFFFF, 2);
+    sum = pcap_sum((uint32_t)(6 + n - PCAP_IP), ip + 12, 8);
+    put_be(tcp + 16, ~pcap_sum(sum, tcp, n - PCAP_IP) & 0xFFFF, 2);
+}
+
+/* One packet of a flow, from its end who; the comment goes with it. */
+static void pcap_packet(pcap *c, pcap_flow *w, int who, int flags,
+                        mail_str data) {
+    static unsigned char p[20 + PCAP_IP + PCAP_TCP + PCAP_SEGMENT +
+                           PCAP_WORDS + 16];
+    unsigned char *ip = p + 20, *tcp = ip + PCAP_IP;
+    size_t n = PCAP_IP + PCAP_TCP + data.n, at, words = strlen(c->words);
+    memset(p, 0, sizeof p);
+    put_le(p + 4, (uint64_t)c->us >> 32, 4);
+    put_le(p + 8, (uint64_t)c->us, 4);
+    put_le(p + 12, n, 4);
+    put_le(p + 16, n, 4);
+    pcap_address(c->s, w->part[who], ip + 12);
+    pcap_address(c->s, w->part[1 - who], ip + 16);
+    put_be(tcp, w->port[who], 2);
+    put_be(tcp + 2, w->port[1 - who], 2);
+    put_be(tcp + 4, w->seq[who], 4);
+    if (flags & TCP_ACK) put_be(tcp + 8, w->seq[1 - who], 4);
+    tcp[12] = 5 << 4;
+    tcp[13] = (unsigned char)flags;
+    put_be(tcp + 14, 65535, 2);
+    if (data.n) memcpy(tcp + PCAP_TCP, data.p, data.n);
+    pcap_ip(ip, n);
+    at = 20 + (n + 3) / 4 * 4;
+    if (words) {
+        put_le(p + at, 1, 2);                     /* opt_comment */
+        put_le(p + at + 2, words, 2);
+        memcpy(p + at + 4, c->words, words);
+        at += 4 + (words + 3) / 4 * 4 + 4;        /* and opt_endofopt */
+    }
+    pcap_block(c->f, 6, p, at);
+    w->seq[who] += (uint32_t)data.n + ((flags & (TCP_SYN | TCP_FIN)) != 0);
+    c->words[0] = 0;
+    c->us++;
+}
+
+static void pcap_flush(pcap *c) {
+    if (c->n) pcap_packet(c, c->flow, c->who, TCP_PSH | TCP_ACK,
+                          mail_sn(c->held, c->n));
+    c->n = 0;
+}
+
+/* As a TCP would: what one end says in one go fills its packets. */
+static void pcap_say(pcap *c, pcap_flow *w, int who, mail_str s) {
+    if (c->flow != w || c->who != who) pcap_flush(c);
+    c->flow = w;
+    c->who = who;
+    while (s.n) {
+        size_t n = PCAP_SEGMENT - c->n < s.n ? PCAP_SEGMENT - c->n : s.n;
+        memcpy(c->held + c->n, s.p, n);
+        c->n += n;
+        s = mail_sn(s.p + n, s.n - n);
+        if (c->n == PCAP_SEGMENT) pcap_flush(c);
+    }
+}
+
+static void pcap_line(pcap *c, pcap_flow *w, int who, const trace_note *n) {
+    char line[2048];
+    mail_buf b = mail_buf_on(line, sizeof line);
+    mail_buf_add(&b, mail_sn(n->text, n->n < 2000 ? n->n : 2000));
+    mail_buf_add(&b, mail_s("\r\n"));
+    pcap_say(c, w, who, mail_buf_str(&b));
+}
+
+static void pcap_open(pcap *c, pcap_flow *w, const step *p, size_t number) {
+    w->part[0] = p->from;
+    w->part[1] = p->to;
+    w->port[0] = (unsigned)(40000 + number % 20000);
+    w->port[1] = p->pop3 ? 110 : 25;
+    w->seq[0] = 1000;
+    w->seq[1] = 2000;
+    w->open = 1;
+    pcap_packet(c, w, 0, TCP_SYN, mail_s(""));
+    pcap_packet(c, w, 1, TCP_SYN | TCP_ACK, mail_s(""));
+    pcap_packet(c, w, 0, TCP_ACK, mail_s(""));
+}
+
+static void pcap_close(pcap *c, pcap_flow *w) {
+    if (!w->open) return;
+    pcap_packet(c, w, 1, TCP_FIN | TCP_ACK, mail_s(""));
+    pcap_packet(c, w, 0, TCP_FIN | TCP_ACK, mail_s(""));
+    pcap_packet(c, w, 1, TCP_ACK, mail_s(""));
+    w->open = 0;
+}
+
+/* What a comment says more. */
+static void pcap_remark(pcap *c, const char *who, const char *what) {
+    size_t n = strlen(c->words);
+    snprintf(c->words + n, sizeof c->words - n, "%s%s%s%s", n ? "\n" : "",
+             who, *who ? ": " : "", what);
+}
+
+static void pcap_note(pcap *c, pcap_flow *w, const trace_note *n) {
+    int caller = n->role == 's' || n->role == 'c' ? 0 : 1;  /* of a text */
+    char state[20];
+    if (n->kind != MAIL_NOTE_TEXT) pcap_flush(c);
+    if (n->role == '-') {
+        pcap_remark(c, c->s->t->parts[n->host].name, n->text);
+        return;
+    }
+    if (!w->open) return;
+    if (n->kind == MAIL_NOTE_COMMAND) pcap_line(c, w, 0, n);
+    if (n->kind == MAIL_NOTE_REPLY) {
+        snprintf(state, sizeof state, "[%s]", n->state);
+        pcap_remark(c, "", state);
+        pcap_line(c, w, 1, n);
+    }
+    if (n->kind != MAIL_NOTE_TEXT) pcap_flush(c);
+    else
+        pcap_say(c, w, caller, mail_sn(n->text, n->n));
+    if (n->kind == MAIL_NOTE_CLOSE) pcap_close(c, w);
+}
+
+/* The notes in the order of time; each to the flow of its session. */
+static void view_pcapng(FILE *f, const steps *s) {
+    size_t *of = malloc((s->t->n + 1) * sizeof *of), i, k, n;
+    const step **opens;
+    pcap_flow *flows;
+    pcap c;
+    if (of == NULL) exit(1);
+    n = trace_sessions(s->t, of);
+    flows = calloc(n, sizeof *flows);
+    opens = calloc(n, sizeof *opens);
+    if (flows == NULL || opens == NULL) exit(1);
+    for (i = 0; i < s->n; i++)
+        if (s->p[i].kind == STEP_SESSION)
+            opens[of[s->order[s->p[i].first]]] = &s->p[i];
+    memset(&c, 0, sizeof c);
+    c.f = f;
+    c.s = s;
+    pcap_begin(f, s);
+    for (i = 0; i < s->t->n; i++) {
+        const trace_note *e = &s->t->p[i];
+        int64_t us = (s->t->epoch * 1000 + e->ms) * 1000;
+        k = of[i];
+        if (c.us < us) c.us = us;
+        if (e->conn && e->kind == MAIL_NOTE_OPEN && opens[k])
+            pcap_open(&c, &flows[k], opens[k], k);
+        else pcap_note(&c, &flows[k], e);
+    }
+    pcap_flush(&c);
+    for (k = 0; k < n; k++) pcap_close(&c, &flows[k]);
+    free(of);
+    free(flows);
+    free(opens);
 }
 
 /* One list of the views, with their options. */
@@ -6514,15 +6763,18 @@ static const struct view {
     const char *name, *help;
     void (*show)(FILE *f, const steps *s);
     int bare, ends;                 /* without a title, with a last word */
+    int file;                       /* into a FILE, not on a terminal    */
 } views[] = {
-    { "ladder", ": a line for each command (default)", view_ladder, 0, 1 },
+    { "ladder", ": a line for each command (default)", view_ladder, 0, 1, 0 },
     { "full", ": every line both ways, octets, states, the disk", view_full,
-      0, 0 },
+      0, 0, 0 },
     { "plain", ": the same as sentences, for grep and for ears", view_plain,
-      1, 1 },
-    { "mermaid", ": a sequence diagram, for Markdown", view_mermaid, 1, 0 },
+      1, 1, 0 },
+    { "mermaid", ": a sequence diagram, for Markdown", view_mermaid, 1, 0,
+      0 },
     { "json", ": the list itself, a line each; see mail view", view_json, 1,
-      0 }
+      0, 0 },
+    { "pcapng", "FILE: a capture, for Wireshark", view_pcapng, 1, 0, 1 }
 };
 
 enum { VIEWS = sizeof views / sizeof views[0] };
@@ -6679,6 +6931,7 @@ static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
     d->w.chunk = chunk;
     d->keep = keep;
     d->t.seed = seed;
+    d->t.epoch = d->w.epoch;
     memcpy(d->t.parts, parts, sizeof parts);
     d->t.nparts = PARTS;
     d->a = demo_host(d, MAIL_A, 0);
@@ -7758,6 +8011,7 @@ static int get_password(const char *file, char *to, size_t cap) {
 
 typedef struct view_line {          /* what both take */
     int on[VIEWS];
+    const char *file[VIEWS];
     const char *lang;
 } view_line;
 
@@ -7769,12 +8023,28 @@ static void view_opts(opt *o, view_line *v) {
     while (o->name) o++;
     for (i = 1; i < VIEWS; i++, o++) {
         o->name = views[i].name;
-        o->kind = OPT_FLAG;
-        o->to = &v->on[i];
+        o->kind = views[i].file ? OPT_TEXT : OPT_FLAG;
+        o->to = views[i].file ? (void *)&v->file[i] : (void *)&v->on[i];
         o->help = views[i].help;
     }
     *o = lang;
     o->to = &v->lang;
+}
+
+/* The views that go into files. 0: one of them cannot be written. */
+static int view_files(const view_line *v, const steps *s,
+                      const char *command) {
+    int i;
+    for (i = 0; i < VIEWS; i++) {
+        FILE *f = v->file[i] ? fopen(v->file[i], "wb") : NULL;
+        if (v->file[i] == NULL) continue;
+        if (f) views[i].show(f, s);
+        if (f && !ferror(f) && fclose(f) == 0) continue;
+        fprintf(stderr, "mail %s: --%s %s: %s\n", command, views[i].name,
+                v->file[i], strerror(errno));
+        return 0;
+    }
+    return 1;
 }
 
 /* The view that is asked for; -1: more than one, -2: in what language? */
@@ -7828,7 +8098,7 @@ static int cmd_demo(int argc, char **argv) {
     if (!views[chosen].bare) view_title(stdout, &s);
     views[chosen].show(stdout, &s);
     if (views[chosen].ends) demo_end(stdout, &d, lang, views[chosen].bare);
-    e = d.got == 0;
+    e = d.got == 0 || !view_files(&v, &s, "demo");
     steps_free(&s);
     demo_free(&d);
     return e;
@@ -7869,10 +8139,11 @@ static int cmd_view(int argc, char **argv) {
     else {
         steps_make(&s, &t, lang);
         views[chosen].show(stdout, &s);
+        e = !view_files(&v, &s, "view");
         steps_free(&s);
     }
     trace_free(&t);
-    return line != 0;
+    return e || line != 0;
 }
 
 /* --- mail serve ---------------------------------------------------------- */
@@ -8308,7 +8579,7 @@ static int serve_check(mail_server_opts *o) {
 static struct { FILE *f; trace_part host; int64_t since; } serve_traced;
 
 static int serve_trace_open(void) {
-    int fd;
+    int fd, zone;
     if (serve.trace == NULL) return 1;
     fd = open(serve.trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     serve_traced.f = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -8321,7 +8592,7 @@ static int serve_trace_open(void) {
     serve_traced.since = sys_clock(NULL);
     mail_copy(serve_traced.host.name, sizeof serve_traced.host.name,
               mail_s(serve_host()));
-    json_begin(serve_traced.f, 0);
+    json_begin(serve_traced.f, 0, sys_time(NULL, &zone));
     json_part(serve_traced.f, &serve_traced.host);
     return 1;
 }

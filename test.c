@@ -12688,6 +12688,47 @@ static void test_trace_json(void) {
     demo_free(&d);
 }
 
+/* The capture: its blocks fill it, each packet's sums are right, and what the
+   ends say is what the trace has, in order. */
+static void test_trace_pcapng(void) {
+    static demo d;
+    static unsigned char p[65536];
+    FILE *f = tmpfile();
+    steps s;
+    size_t n = 0, at, packets = 0, said = 0, names = 0;
+    demo_run(&d, 1, 0, 0);
+    steps_make(&s, &d.t, LANG_EN);
+    CHECK(f != NULL);
+    if (f) view_pcapng(f, &s);
+    if (f) rewind(f);
+    if (f) n = fread(p, 1, sizeof p, f);
+    for (at = 0; at + 12 <= n; ) {
+        unsigned char *b = p + at, *ip = b + 28;
+        size_t size = b[4] | (size_t)b[5] << 8, len = b[20] | b[21] << 8;
+        CHECK(size >= 12 && size % 4 == 0 && at + size <= n &&
+              memcmp(b + 4, b + size - 4, 4) == 0);
+        at += size;
+        names += b[0] == 4;
+        if (b[0] != 6) continue;
+        packets++;
+        CHECK(pcap_sum(0, ip, 20) == 0xFFFF);
+        CHECK(pcap_sum(pcap_sum((uint32_t)(6 + len - 20), ip + 12, 8),
+                       ip + 20, len - 20) == 0xFFFF);
+        said += len - 40;
+    }
+    CHECK(at == n && packets == 60 && names == 4);
+    for (at = 0; at < d.t.n; at++) {
+        const trace_note *e = &d.t.p[at];
+        if (e->kind == MAIL_NOTE_TEXT) said -= e->n;
+        if (e->kind == MAIL_NOTE_COMMAND || e->kind == MAIL_NOTE_REPLY)
+            said -= e->n + 2;
+    }
+    CHECK(said == 0);
+    if (f) fclose(f);
+    steps_free(&s);
+    demo_free(&d);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -20918,6 +20959,7 @@ static const t_test t_tests[] = {
     T(test_demo_trace_has_no_password),
     T(test_trace_json),
     T(test_trace_json_wrong),
+    T(test_trace_pcapng),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
     T(test_lockstep_first_program),
