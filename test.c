@@ -11377,6 +11377,160 @@ static void test_report_power_cut(void) {
     }
 }
 
+/* --- addresses in UTF-8: RFC 6531, 6533 ---------------------------------- */
+
+#define T_HANGUL "\xed\x95\x9c\xea\xb8\x80"               /* a user's name */
+#define T_YESI "\xec\x98\x88\xec\x8b\x9c.example"           /* and a domain  */
+#define T_YESI_ASCII "xn--vv4b11d.example"
+
+/* mail.b has the user and the domain; its name is looked up. domain: in which
+   form it is told it. */
+static t_world *t_begin_utf8(const char *const *domain, int basic) {
+    static const vrecord names[] = {
+        { T_YESI_ASCII, MAIL_RR_MX, 10, "mail.b" }
+    };
+    t_world *p = t_begin(0);
+    p->w.names = names;
+    p->w.nnames = 1;
+    p->w.name_ms = 50;
+    world_stop(p->b);
+    vdisk_put(&p->b->disk, "users", mail_s(T_HANGUL ":{PLAIN}secret\n"
+                                           "bob:{PLAIN}secret\n"));
+    p->b->opts.routing.domains = domain;
+    p->b->opts.basic = basic;
+    CHECK(world_boot(p->b) == MAIL_ERR_OK);
+    return p;
+}
+
+static void t_send_utf8(t_world *p, const char *envelope, const char *head) {
+    t_text say = {NULL, 0, 0};
+    t_addf(&say, "EHLO x\r\n%s\r\nDATA\r\n%s\r\nhi\r\n.\r\nQUIT\r\n", envelope,
+           head);
+    t_guest_come(p, 0, "mail.a:25", parts[ALICE].address, say.p);
+    CHECK(t_heard(0, "250 2.0.0"));
+    t_free(&say);
+    world_run(&p->w, p->w.ms + 60000);
+    CHECK(mail_server_queued(p->a->server) == 0);
+    CHECK(mail_server_queued(p->b->server) == 0);
+}
+
+#define T_TO_HAN "MAIL FROM:<alice@a.example> SMTPUTF8\r\n" \
+                 "RCPT TO:<" T_HANGUL "@" T_YESI ">"
+#define T_SUBJECT "Subject: " T_HANGUL "\r\n"
+
+/* A Korean address and subject through two servers, to a client that has said
+   UTF8 and to one that has not. Whichever form of its name mail.b knows. */
+static void test_utf8_two_servers(void) {
+    static const char *const forms[] = { T_YESI, T_YESI_ASCII };
+    static t_inbox b;
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        t_world *p = t_begin_utf8(&forms[i], 0);
+        memset(&b, 0, sizeof b);
+        t_send_utf8(p, T_TO_HAN, T_SUBJECT);
+        CHECK(t_files(p->b, "mail/" T_HANGUL "/new") == 1);
+        t_guest_come(p, 1, "mail.b:110", "192.0.2.99", "AUTH PLAIN "
+                     "AO2VnOq4gABzZWNyZXQ=\r\nLIST\r\nRETR 1\r\nTOP 1 0\r\n"
+                     "QUIT\r\n");
+        CHECK(t_heard(1, "\r\n1 ") && t_heard(1, "\r\n-ERR [UTF8] "));
+        CHECK(!t_heard(1, T_HANGUL));
+        CHECK(t_files(p->b, "mail/" T_HANGUL "/new") == 1);
+        CHECK(t_world_fetch(p, &b, "mail.b", T_HANGUL, "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == 1 && t_says(&b, T_SUBJECT));
+        CHECK(t_says(&b, "by mail.a with UTF8SMTP id"));
+        CHECK(t_says(&b, "by mail.b with UTF8SMTP id"));
+        CHECK(t_says(&b, "for <" T_HANGUL "@" T_YESI ">;"));
+        t_free(&b.text);
+        t_end_limits(p);
+    }
+}
+
+/* What needs no SMTPUTF8 goes on without, though it was said; and by the name
+   in ASCII. */
+static void test_utf8_for_nothing(void) {
+    static const char *const domain = T_YESI;
+    t_world *p = t_begin_utf8(&domain, 1);
+    t_send_utf8(p, "MAIL FROM:<alice@a.example> SMTPUTF8\r\n"
+                   "RCPT TO:<bob@" T_YESI_ASCII ">", "Subject: x\r\n");
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end_limits(p);
+}
+
+/* A next hop without SMTPUTF8: nothing is changed to make it fit. Who has an
+   address in UTF-8 has failed, and if the sender or the header is, all have. */
+static void test_utf8_next_hop_without(void) {
+    static const char *const domain = T_YESI;
+    static const struct { const char *envelope, *head; int bob, all; } rows[] = {
+        { T_TO_HAN "\r\nRCPT TO:<bob@" T_YESI_ASCII ">", "Subject: x\r\n",
+          1, 0 },
+        { T_TO_HAN, "Subject: x\r\n", 0, 0 },
+        { "MAIL FROM:<alice@a.example> SMTPUTF8\r\nRCPT TO:<bob@"
+          T_YESI_ASCII ">", T_SUBJECT, 0, 1 },
+        { "MAIL FROM:<alice@a.example> SMTPUTF8\r\nRCPT TO:<bob@" T_YESI ">",
+          "Subject: x\r\n", 0, 0 }
+    };
+    static t_inbox b;
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        t_world *p = t_begin_utf8(&domain, 1);
+        memset(&b, 0, sizeof b);
+        t_send_utf8(p, rows[i].envelope, rows[i].head);
+        CHECK(t_files(p->b, "mail/bob/new") == rows[i].bob);
+        CHECK(t_files(p->b, "mail/" T_HANGUL "/new") == 0);
+        CHECK(t_world_fetch(p, &b, "mail.a", "alice", "secret", 0) ==
+              MAIL_ERR_OK);
+        CHECK(b.count == 1 && t_says(&b, "Status: 5.6.7\r\n"));
+        CHECK(t_says(&b, "report-type=global-delivery-status;"));
+        CHECK(t_says(&b, "Content-Type: message/global-delivery-status\r\n"));
+        CHECK(t_says(&b, "Content-Type: message/global-headers\r\n"));
+        CHECK(t_says(&b, "Final-Recipient: utf-8; ") == !rows[i].all);
+        CHECK(t_says(&b, rows[i].head));
+        t_free(&b.text);
+        t_end_limits(p);
+    }
+}
+
+/* A report to a sender whose own address is in UTF-8, and what he asked for in
+   UTF-8. */
+static void test_utf8_report(void) {
+    static const char *const domain = T_YESI;
+    static t_inbox b;
+    t_world *p = t_begin_utf8(&domain, 0);
+    memset(&b, 0, sizeof b);
+    t_send_utf8(p, "MAIL FROM:<" T_HANGUL "@" T_YESI "> SMTPUTF8\r\nRCPT TO:<bob@"
+                T_YESI "> NOTIFY=SUCCESS ORCPT=utf-8;" T_HANGUL "@b\r\n"
+                "RCPT TO:<no@a.example> NOTIFY=NEVER\r\nRCPT TO:<carol@"
+                "a.example> NOTIFY=SUCCESS ORCPT=utf-8;\\x{D55C}@b",
+                "Subject: x\r\n");
+    CHECK(t_world_fetch(p, &b, "mail.b", T_HANGUL, "secret", 0) == MAIL_ERR_OK);
+    CHECK(b.count == 2);
+    CHECK(t_says(&b, "To: <" T_HANGUL "@" T_YESI ">\r\n"));
+    CHECK(t_says(&b, "Original-Recipient: utf-8;" T_HANGUL "@b\r\n"
+                     "Final-Recipient: utf-8; bob@" T_YESI "\r\n"
+                     "Action: delivered\r\n"));
+    CHECK(t_says(&b, "Original-Recipient: utf-8; \\x{D55C}@b\r\n"
+                     "Final-Recipient: rfc822; carol@a.example\r\n"
+                     "Action: delivered\r\n"));
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
+/* An alias may have a name in UTF-8, and stand for one. */
+static void test_utf8_alias(void) {
+    static const char *const domain = T_YESI;
+    t_world *p = t_begin_utf8(&domain, 0);
+    vdisk_put(&p->b->disk, "aliases", mail_s("\xea\xb0\x80: " T_HANGUL
+              ", bob\nout: " T_HANGUL "@" T_YESI "\n"));
+    CHECK(mail_server_reload(p->b->server) == MAIL_ERR_OK);
+    t_send_utf8(p, "MAIL FROM:<alice@a.example> SMTPUTF8\r\n"
+                "RCPT TO:<\xea\xb0\x80@" T_YESI ">\r\nRCPT TO:<out@"
+                T_YESI_ASCII ">", "Subject: x\r\n");
+    CHECK(t_files(p->b, "mail/" T_HANGUL "/new") == 1);      /* twice is once */
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    t_end_limits(p);
+}
+
 /* A session that has text on its way out: "RETR 1" or "TOP 1 n". */
 static void t_sending(mail_pop3d *s, mail_drop *drop, const char *command) {
     mail_pop3d_opts o;
@@ -20902,6 +21056,11 @@ static const t_test t_tests[] = {
     T_OF(test_report_of_nobody, "5321-139"),
     T_OF(test_report_delay, "3461-5"),
     T(test_report_power_cut),
+    T_OF(test_utf8_two_servers, "6531-1 6531-5 6531-7"),
+    T(test_utf8_for_nothing),
+    T_OF(test_utf8_next_hop_without, "6531-6"),
+    T_OF(test_utf8_report, "6533"),
+    T(test_utf8_alias),
     T_OF(test_limit_connections_in_all, "5321-14"),
     T(test_limit_connections_from_one_address),
     T(test_limit_errors),
@@ -21309,8 +21468,9 @@ static const t_clause t_clauses[] = {
     { "6531-3", "VRFY, EXPN with SMTPUTF8", NULL },
     { "6531-4", "a client sends none where it is not offered", NULL },
     { "6531-5", "U-labels are looked up as A-labels", NULL },
-    { "6531-6", "a next hop without it: a report 5.6.7", "not yet" },
-    { "6531-7", "Received: with UTF8SMTP", "not yet" },
+    { "6531-6", "a next hop without it: a report 5.6.7", NULL },
+    { "6531-7", "Received: with UTF8SMTP", NULL },
+    { "6533", "reports that name addresses in UTF-8", NULL },
     { "6856", "UTF8 in POP3", NULL },
     { "7504", "521 and 556", NULL },
     { "7505-1", "a null MX: failed at once, 5.1.10", NULL },
