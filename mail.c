@@ -5869,6 +5869,10 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "옥텟들, 그리고 응답마다 서버의 상태") \
     X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
     X(RECORD, "record", "레코드") \
+    X(CHAPTER, ", chapter %d\n", ", %d장\n") \
+    X(KEYS, "[Enter] ", "[Enter] ") \
+    X(KEYS_HELP, "Enter: on, b: back, ?: explain, o: octets, q: quit\n", \
+      "Enter: 다음, b: 뒤로, ?: 설명, o: 옥텟, q: 그만\n") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
       "(%s octets in all).\n", "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
       "모두 %s 옥텟을 가졌다.\n") \
@@ -5930,6 +5934,7 @@ typedef struct step {
     int     number, session, from, to, host, pop3;
     int64_t ms;
     size_t  first, end;             /* its notes, as places in steps.order  */
+    char    key[12];                /* what it is: a verb, or see explains  */
     char    text[120], reply[60];
     char    before[10], after[10];  /* the server's state                   */
 } step;
@@ -5942,10 +5947,10 @@ typedef struct steps {
     int     number, session, from, to, phase, pop3, smtps;
     int     in_mail, marked;
     size_t  at, first;              /* this note, that of the command       */
-    char    state[10], command[120];
+    char    state[10], key[12], command[120];
     char   *data; size_t data_n;    /* text on the wire, so far             */
     size_t  stars;                  /* held back until their row is shown   */
-    char    star[8][120];
+    step    star[8];
 } steps;
 
 static void steps_free(steps *s) {
@@ -6017,6 +6022,7 @@ static void steps_open(steps *s, const trace_note *n) {
     if (!s->pop3) s->smtps++;
     snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
              s->pop3 ? "110" : "25");
+    mail_copy(s->key, sizeof s->key, mail_s("connect"));
 }
 
 /* The phase follows from the session's state, not from the words. */
@@ -6047,7 +6053,8 @@ static void steps_stars(steps *s, int host) {
     for (i = 0; i < s->stars; i++) {
         step *p = steps_add(s, STEP_STAR);
         p->host = host;
-        mail_copy(p->text, sizeof p->text, mail_s(s->star[i]));
+        memcpy(p->key, s->star[i].key, sizeof p->key);
+        memcpy(p->text, s->star[i].text, sizeof p->text);
     }
     s->stars = 0;
 }
@@ -6064,13 +6071,17 @@ static void steps_reply(steps *s, const trace_note *n) {
     if (s->command[0] == 0 && s->data == NULL) return;
     snprintf(octets, sizeof octets, "%lu",
              (unsigned long)(text ? steps_octets(s) : 0));
-    if (text) snprintf(s->command, sizeof s->command,
-                       word(s->lang, W_MESSAGE), octets);
+    if (text) {
+        snprintf(s->command, sizeof s->command, word(s->lang, W_MESSAGE),
+                 octets);
+        mail_copy(s->key, sizeof s->key, mail_s("message"));
+    }
     steps_phase(s, steps_phase_of(s, n->state, 1));
     p = steps_add(s, STEP_TALK);
     p->number = ++s->number;
     p->first = s->first;
     p->end = s->at + 1;
+    memcpy(p->key, s->key, sizeof p->key);
     mail_copy(p->text, sizeof p->text, mail_s(s->command));
     mail_copy(p->reply, sizeof p->reply, code);
     second = mail_cut(&rest, ' ');
@@ -6091,7 +6102,9 @@ static void steps_reply(steps *s, const trace_note *n) {
 
 static void steps_command(steps *s, const trace_note *n) {
     const char *more = "";
+    mail_str rest = mail_s(n->text);
     steps_phase(s, steps_phase_of(s, n->state, 0));
+    mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
     if (strcmp(n->text, "PASS ****") == 0) more = word(s->lang, W_CLEAR);
     if (strncmp(n->text, "DELE ", 5) == 0) {
         s->marked = 1;
@@ -6122,17 +6135,14 @@ static void steps_data(steps *s, const trace_note *n) {
    is shown, because it stands under it. */
 static void steps_star(steps *s, const trace_note *n, view_word w,
                        mail_str name, int later) {
-    char text[120], who[64];
-    step *p;
+    char who[64];
+    int held = later && s->stars < 8;
+    step *p = held ? &s->star[s->stars++] : steps_add(s, STEP_STAR);
     mail_copy(who, sizeof who, name);
-    snprintf(text, sizeof text, word(s->lang, w), who);
-    if (later && s->stars < 8) {
-        mail_copy(s->star[s->stars++], sizeof s->star[0], mail_s(text));
-        return;
-    }
-    p = steps_add(s, STEP_STAR);
     p->host = n->host;
-    mail_copy(p->text, sizeof p->text, mail_s(text));
+    snprintf(p->text, sizeof p->text, word(s->lang, w), who);
+    snprintf(p->key, sizeof p->key, "%s", w == W_QUEUED ? "queued" :
+             w == W_SENT ? "sent" : w == W_BOXED ? "boxed" : "removed");
 }
 
 static void steps_disk(steps *s, const trace_note *n) {
@@ -6218,6 +6228,117 @@ static void steps_make(steps *s, trace *t, int lang) {
         else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
         else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
     }
+}
+
+/* --- what a step means ----------------------------------------------------
+   For --step, and for whoever reads the code beside it: the server's function
+   that answers, the RFC's paragraph, the chapter, a sentence. */
+
+typedef struct explain {
+    int pop3;                       /* 2: in both, or on a disk */
+    const char *key, *function, *clause;
+    int chapter;
+    const char *says[2];            /* English, Korean */
+} explain;
+
+static const explain explains[] = {
+    { 0, "connect", "mail__smtpd_greet", "RFC 5321 3.1", 4,
+      { "The client calls; the server speaks first. 220 is its greeting.",
+        "클라이언트가 전화를 걸고, 서버가 먼저 말한다. 220은 인사다." } },
+    { 0, "HELO", "mail__smtpd_helo", "RFC 5321 4.1.1.1", 4,
+      { "The client says its name. Only now may mail begin.",
+        "클라이언트가 이름을 밝힌다. 이제부터 메일을 시작할 수 있다." } },
+    { 0, "EHLO", "mail__smtpd_ehlo", "RFC 5321 4.1.1.1", 4,
+      { "As HELO, and: which extensions do you know? One line for each.",
+        "HELO와 같고, 아는 확장이 무엇인지 묻는다. 한 줄에 하나씩 답한다." } },
+    { 0, "AUTH", "mail__smtpd_auth", "RFC 4954 4", 10,
+      { "The user proves who he is, so that the server may relay for him.",
+        "사용자가 자신을 증명한다. 그래야 서버가 대신 보내 준다." } },
+    { 0, "STARTTLS", "mail__smtpd_starttls", "RFC 3207 4", 13,
+      { "From here on all is in TLS; what was said before is forgotten.",
+        "이제부터 모두 TLS 안에서 말한다. 앞서 한 말은 잊는다." } },
+    { 0, "MAIL", "mail__smtpd_mail", "RFC 5321 4.1.1.2", 5,
+      { "A mail begins. The reverse-path is where reports of failure go.",
+        "메일 한 통이 시작된다. 되돌릴 경로는 실패를 알릴 주소다." } },
+    { 0, "RCPT", "mail__smtpd_rcpt", "RFC 5321 4.1.1.3", 5,
+      { "One recipient; each is accepted or refused by himself.",
+        "받는 사람 한 명. 한 명씩 따로 받거나 거절한다." } },
+    { 0, "DATA", "mail__smtpd_data", "RFC 5321 4.1.1.4", 6,
+      { "354: now the letter itself; a line with one dot will end it.",
+        "354: 이제 편지 자체를 보낸다. 점 하나뿐인 줄이 끝이다." } },
+    { 0, "message", "mail__smtpd_data_end", "RFC 5321 4.1.1.4", 8,
+      { "The 250 after the dot means: it is on disk, and now it is mine.",
+        "점 뒤의 250은 디스크에 썼고 이제 내 책임이라는 뜻이다." } },
+    { 0, "BDAT", "mail__smtpd_bdat", "RFC 3030 2", 6,
+      { "The letter in chunks whose octets are counted: no dots needed.",
+        "편지를 옥텟 수를 센 조각으로 보낸다. 점이 필요 없다." } },
+    { 0, "RSET", "mail__smtpd_rset", "RFC 5321 4.1.1.5", 4,
+      { "This mail is forgotten; the connection stays.",
+        "이 메일은 없던 일로 한다. 연결은 그대로다." } },
+    { 0, "QUIT", "mail__smtpd_quit", "RFC 5321 4.1.1.10", 4,
+      { "The client has no more mail. 221, and the connection ends.",
+        "더 보낼 메일이 없다. 221을 받고 연결이 끝난다." } },
+    { 1, "connect", "mail__pop3d_greet", "RFC 1939 4", 10,
+      { "Bob's program calls when he likes: POP3 pulls, SMTP pushes.",
+        "Bob의 프로그램이 원할 때 건다. POP3는 끌어오고 SMTP는 밀어넣는다." } },
+    { 1, "USER", "mail__pop3d_user", "RFC 1939 7", 10,
+      { "The name; +OK for unknown names, too, so that it tells nothing.",
+        "사용자 이름. 모르는 이름에도 +OK라서 아무것도 새지 않는다." } },
+    { 1, "PASS", "mail__pop3d_pass", "RFC 1939 7", 10,
+      { "The password, readable to who listens; then the mailbox is locked.",
+        "암호. 엿듣는 이도 읽을 수 있다. 맞으면 메일함을 잠근다." } },
+    { 1, "APOP", "mail__pop3d_apop", "RFC 1939 7", 10,
+      { "A proof of the password that is good for this greeting only.",
+        "이번 인사말에만 쓸 수 있는, 암호를 안다는 증거다." } },
+    { 1, "AUTH", "mail__pop3d_auth", "RFC 5034 4", 10,
+      { "A login by challenge and response.",
+        "물음과 답으로 하는 로그인이다." } },
+    { 1, "CAPA", "mail__pop3d_capa", "RFC 2449 5", 10,
+      { "What can you do? One line for each.",
+        "무엇을 할 수 있는지 묻는다. 한 줄에 하나씩 답한다." } },
+    { 1, "STAT", "mail__pop3d_stat", "RFC 1939 5", 10,
+      { "How many messages, and octets in all.",
+        "메일이 몇 통이고 모두 몇 옥텟인지." } },
+    { 1, "LIST", "mail__pop3d_list", "RFC 1939 5", 10,
+      { "The number and size of each message.",
+        "메일마다 번호와 크기." } },
+    { 1, "UIDL", "mail__pop3d_uidl", "RFC 1939 7", 11,
+      { "A name for each message that stays: keep mode remembers these.",
+        "메일마다 바뀌지 않는 이름. 유지 모드는 이것을 기억한다." } },
+    { 1, "RETR", "mail__pop3d_retr", "RFC 1939 5", 10,
+      { "The message comes, its dots stuffed, and a dot ends it.",
+        "메일이 온다. 점은 채워져 있고 점 하나가 끝이다." } },
+    { 1, "TOP", "mail__pop3d_top", "RFC 1939 7", 10,
+      { "The header, and the first lines of the body.",
+        "헤더와 본문의 첫 몇 줄." } },
+    { 1, "DELE", "mail__pop3d_dele", "RFC 1939 5", 11,
+      { "Only a mark. Nothing is removed before QUIT.",
+        "표시일 뿐이다. QUIT 전에는 아무것도 지워지지 않는다." } },
+    { 1, "QUIT", "mail__pop3d_quit", "RFC 1939 6", 11,
+      { "UPDATE: what is marked is removed now, and the lock is released.",
+        "UPDATE: 표시된 것을 이제 지우고 잠금을 푼다." } },
+    { 2, "queued", "mail__item_accept", "RFC 5321 4.2.5", 8,
+      { "Flushed to the disk before the 250: no crash can lose it now.",
+        "250보다 먼저 디스크에 확실히 썼다. 이제 어떤 고장에도 남는다." } },
+    { 2, "sent", "mail__job_end", "RFC 5321 4.5.4.1", 9,
+      { "The next server has taken it; a crash before this doubles it.",
+        "다음 서버가 맡았다. 이것을 적기 전에 멈추면 두 번 갈 수 있다." } },
+    { 2, "boxed", "mail__check_box_name", "Maildir", 8,
+      { "Its file has its name in new/; the queue has done its work.",
+        "파일이 new/에서 이름을 얻었다. 큐의 일은 끝났다." } },
+    { 2, "removed", "mail__pop3d_on_update", "RFC 1939 6", 11,
+      { "The marks of DELE became true with QUIT.",
+        "DELE의 표시가 QUIT과 함께 실제가 되었다." } }
+};
+
+/* NULL: nothing to say. */
+static const explain *explain_of(const step *p) {
+    size_t i;
+    for (i = 0; i < sizeof explains / sizeof explains[0]; i++)
+        if (strcmp(explains[i].key, p->key) == 0 &&
+            (explains[i].pop3 == 2 || explains[i].pop3 == p->pop3))
+            return &explains[i];
+    return NULL;
 }
 
 /* --- the ladder ----------------------------------------------------------- */
@@ -6306,30 +6427,31 @@ static void view_title(FILE *f, const steps *s) {
     fprintf(f, " seed=%llu\n", (unsigned long long)s->t->seed);
 }
 
+static void ladder_row(FILE *f, const steps *s, const step *p) {
+    char line[101];
+    switch (p->kind) {
+    case STEP_SESSION:
+        rule(f, p->text);
+        break;
+    case STEP_PHASE:
+        ladder_lines(s, line);
+        fprintf(f, "%s   -- %s\n", line, p->text);
+        break;
+    case STEP_TALK:
+        ladder_talk(f, s, p);
+        break;
+    default:
+        ladder_lines(s, line);
+        line[ladder_place(s, p, p->host)] = '*';
+        fprintf(f, "%s   * %s\n", line, p->text);
+        break;
+    }
+}
+
 static void view_ladder(FILE *f, const steps *s) {
     size_t i;
-    char line[101];
     if (s->t->nparts <= LADDER_PARTS) ladder_names(f, s);
-    for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        switch (p->kind) {
-        case STEP_SESSION:
-            rule(f, p->text);
-            break;
-        case STEP_PHASE:
-            ladder_lines(s, line);
-            fprintf(f, "%s   -- %s\n", line, p->text);
-            break;
-        case STEP_TALK:
-            ladder_talk(f, s, p);
-            break;
-        default:
-            ladder_lines(s, line);
-            line[ladder_place(s, p, p->host)] = '*';
-            fprintf(f, "%s   * %s\n", line, p->text);
-            break;
-        }
-    }
+    for (i = 0; i < s->n; i++) ladder_row(f, s, &s->p[i]);
 }
 
 /* --- the same as sentences, and as a picture for TUTORIAL.md ------------- */
@@ -6464,41 +6586,41 @@ static void full_open(full *v, const step *p) {
     full_line(v, 1, "C", mail_s(text), "", "");
 }
 
+static void full_note(full *v, const trace_note *n) {
+    int to_right = n->role == 's' || n->role == 'c';
+    char state[20];
+    switch (n->kind) {
+    case MAIL_NOTE_COMMAND:
+        full_line(v, 1, "C", mail_s(n->text), "", "");
+        break;
+    case MAIL_NOTE_REPLY:
+        snprintf(state, sizeof state, "[%s]", n->state);
+        full_line(v, 0, "S", mail_s(n->text), "", state);
+        break;
+    case MAIL_NOTE_TEXT:
+        full_text(v, to_right, to_right ? "C" : "S",
+                  mail_sn(n->text, n->n));
+        break;
+    case MAIL_NOTE_DISK:
+        full_disk(v, n);
+        break;
+    default:
+        break;
+    }
+}
+
 /* Both directions, every octet, and the state of the server after each
    reply. The server is at the right; for POP3 too. */
 static void view_full(FILE *f, const steps *s) {
-    full v;
-    char state[20];
+    full v = { f, s, 0 };
     size_t i, k = 0;
-    v.f = f;
-    v.s = s;
-    v.number = 0;
     for (i = 0; i < s->t->n; i++) {
         const trace_note *n = &s->t->p[s->order[i]];
-        int to_right = n->role == 's' || n->role == 'c';
-        switch (n->kind) {
-        case MAIL_NOTE_OPEN:
-            while (k < s->n && (s->p[k].kind != STEP_SESSION ||
-                                s->p[k].first != i)) k++;
-            if (k < s->n) full_open(&v, &s->p[k]);
-            break;
-        case MAIL_NOTE_COMMAND:
-            full_line(&v, 1, "C", mail_s(n->text), "", "");
-            break;
-        case MAIL_NOTE_REPLY:
-            snprintf(state, sizeof state, "[%s]", n->state);
-            full_line(&v, 0, "S", mail_s(n->text), "", state);
-            break;
-        case MAIL_NOTE_TEXT:
-            full_text(&v, to_right, to_right ? "C" : "S",
-                      mail_sn(n->text, n->n));
-            break;
-        case MAIL_NOTE_DISK:
-            full_disk(&v, n);
-            break;
-        default:
-            break;
-        }
+        full_note(&v, n);
+        if (n->kind != MAIL_NOTE_OPEN) continue;
+        while (k < s->n && (s->p[k].kind != STEP_SESSION ||
+                            s->p[k].first != i)) k++;
+        if (k < s->n) full_open(&v, &s->p[k]);
     }
 }
 
@@ -6756,6 +6878,61 @@ static void view_pcapng(FILE *f, const steps *s) {
     free(of);
     free(flows);
     free(opens);
+}
+
+/* --- step by step ---------------------------------------------------------- */
+
+/* The step before row i, or at it; -1: there is none. */
+static long step_before(const steps *s, long i) {
+    while (i >= 0 && s->p[i].kind != STEP_TALK && s->p[i].kind != STEP_STAR)
+        i--;
+    return i;
+}
+
+/* The rows from that one on, as far as the next step; which it is. */
+static long step_show(FILE *f, const steps *s, long i) {
+    for (; i < (long)s->n; i++) {
+        ladder_row(f, s, &s->p[i]);
+        if (step_before(s, i) == i) return i;
+    }
+    return -1;
+}
+
+static void step_explain(FILE *f, const steps *s, const step *p) {
+    const explain *e = explain_of(p);
+    if (e == NULL) return;
+    fprintf(f, "     %s\n     %s, mail.h: %s()", e->says[s->lang], e->clause,
+            e->function);
+    fprintf(f, word(s->lang, W_CHAPTER), e->chapter);
+    if (p->kind == STEP_TALK && p->before[0])
+        fprintf(f, "     [%s] -> [%s]\n", p->before, p->after);
+}
+
+static void step_octets(FILE *f, const steps *s, const step *p) {
+    full v = { f, s, 0 };
+    size_t i;
+    for (i = p->first; i < p->end; i++)
+        full_note(&v, &s->t->p[s->order[i]]);
+}
+
+/* Enter goes on, b back; ? explains, o shows the octets, q ends it. */
+static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
+    char line[80];
+    long at, k;
+    ladder_names(f, s);
+    for (at = step_show(f, s, 0); at >= 0; ) {
+        if (prompt) fputs(word(s->lang, W_KEYS), f);
+        fflush(f);
+        if (fgets(line, sizeof line, in) == NULL || line[0] == 'q') return;
+        if (line[0] == '?') step_explain(f, s, &s->p[at]);
+        else if (line[0] == 'o') step_octets(f, s, &s->p[at]);
+        else if (line[0] == 'b') {
+            k = step_before(s, at - 1);
+            if (k >= 0) at = step_show(f, s, step_before(s, k - 1) + 1);
+        } else if (line[0] == '\n') {
+            at = step_show(f, s, at + 1);
+        } else fputs(word(s->lang, W_KEYS_HELP), f);
+    }
 }
 
 /* One list of the views, with their options. */
@@ -8069,7 +8246,7 @@ static int cmd_demo(int argc, char **argv) {
     static demo d;
     static view_line v;
     steps s;
-    int keep = 0, del = 0, chosen, lang;
+    int keep = 0, del = 0, by_step = 0, chosen, lang;
     int64_t seed = 1, chunk = 0;
     opt opts[VIEWS + 8] = {
         { "delete", OPT_FLAG, &del,
@@ -8078,7 +8255,9 @@ static int cmd_demo(int argc, char **argv) {
           ": another computer: mail stays on the server" },
         { "chunk", OPT_NUMBER, &chunk,
           "N: octets that arrive at a time (the result is the same)" },
-        { "seed", OPT_NUMBER, &seed, "N: another world" }
+        { "seed", OPT_NUMBER, &seed, "N: another world" },
+        { "step", OPT_FLAG, &by_step,
+          ": one step at a time: Enter, b (back), ? (explain), o, q" }
     };
     int e;
     view_opts(opts, &v);
@@ -8096,7 +8275,8 @@ static int cmd_demo(int argc, char **argv) {
     demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
     steps_make(&s, &d.t, lang);
     if (!views[chosen].bare) view_title(stdout, &s);
-    views[chosen].show(stdout, &s);
+    if (by_step) step_through(stdin, stdout, &s, isatty(0));
+    else views[chosen].show(stdout, &s);
     if (views[chosen].ends) demo_end(stdout, &d, lang, views[chosen].bare);
     e = d.got == 0 || !view_files(&v, &s, "demo");
     steps_free(&s);
