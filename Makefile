@@ -20,7 +20,9 @@ WARN    = -Wall -Wextra -Wconversion -Wshadow -pedantic -Wformat=2 \
           -Wno-format-nonliteral
 BUILD   = $(CC) $(STD) -pthread $(WARN) $(CPPFLAGS)
 # DNS messages are read by libc, or (macOS, glibc before 2.34) by -lresolv.
-RESOLV  = $(shell sh .ci/resolv $(CC))
+RESOLV  = $(shell sh .ci/resolv $(CC)) $(ICONV)
+# Charsets that mail.h does not know, for mail show: libc's, or -liconv.
+ICONV   = $(shell sh .ci/iconv $(CC))
 # OpenSSL, where it is found; TLS=0 looks for none.
 TLS     = 1
 WITH    = $(eval WITH := $(if $(filter 0,$(TLS)),,$(shell sh .ci/tls $(CC) \

@@ -67,6 +67,9 @@
 
 #include <arpa/nameser.h>
 #include <resolv.h>
+#ifdef MAIL_ICONV
+#include <iconv.h>
+#endif
 
 #ifdef MAIL_TLS
 #include <openssl/err.h>
@@ -9608,6 +9611,461 @@ static int cmd_send(int argc, char **argv) {
     return e ? e : send_go(&o);
 }
 
+/* --- mail show ------------------------------------------------------------ */
+
+/* One part, as the first pass over the message found it. */
+typedef struct show_part {
+    char type[80], name[260];
+    int  attachment, leaf;
+    int64_t size;
+} show_part;
+
+enum { SHOW_PARTS = 1000 };
+
+typedef struct show {
+    const char *file, *save;
+    int all_fields, listing;        /* the first pass; else the second     */
+    show_part part[SHOW_PARTS]; int n;
+    const char *text_type;          /* of the parts that are shown as text */
+    int dir, out, failed, shown;    /* out: a file that is saved, or -1    */
+    char out_name[256];
+    char raw[4200]; size_t raw_n;   /* octets that are no character yet    */
+    int  tag, skip, gap, blank;     /* HTML: where we are                  */
+    char word[32]; size_t word_n;   /* HTML: a tag's name, an entity       */
+#ifdef MAIL_ICONV
+    iconv_t cd; char cd_name[40];
+#endif
+} show;
+
+#ifdef MAIL_ICONV
+static int show_iconv_open(show *s, mail_str charset) {
+    if (s->cd_name[0] && mail_ieq(mail_s(s->cd_name), charset)) return 1;
+    if (s->cd_name[0]) iconv_close(s->cd);
+    s->cd_name[0] = 0;
+    if (charset.n == 0 || mail_has_control(charset) ||
+        !mail_copy(s->cd_name, sizeof s->cd_name, charset)) return 0;
+    s->cd = iconv_open("UTF-8", s->cd_name);
+    if (s->cd == (iconv_t)-1) s->cd_name[0] = 0;
+    return s->cd_name[0] != 0;
+}
+
+/* What is no character becomes U+FFFD, and the next octet is tried. */
+static size_t show_iconv(show *s, mail_str in, mail_buf *b) {
+    char *p = (char *)(uintptr_t)in.p, *out = b->p + b->n;
+    size_t left = in.n, room = b->cap - b->n;
+    while (left && iconv(s->cd, &p, &left, &out, &room) == (size_t)-1 &&
+           errno == EILSEQ && room > 3) {
+        memcpy(out, "\xef\xbf\xbd", 3);
+        out += 3, room -= 3;
+        p++, left--;
+    }
+    b->n = b->cap - room;
+    return in.n - left;
+}
+#endif
+
+/* The charsets that mail.h knows, then those of libc. */
+static size_t show_convert(void *ctx, mail_str charset, mail_str in,
+                           mail_buf *b) {
+    size_t took = mail_charset(NULL, charset, in, b);
+#ifdef MAIL_ICONV
+    if (took == MAIL_NO_CHARSET && show_iconv_open(ctx, charset))
+        return show_iconv(ctx, in, b);
+#else
+    (void)ctx;
+#endif
+    return took;
+}
+
+static void show_utf8(mail_str s) {
+    char text[4 * 4096 + 8];
+    fputs(mail_printable_utf8(text, sizeof text, s), stdout);
+}
+
+/* Text in UTF-8, line by line; nothing in it steers the terminal. Is a line
+   open at the end, if one was before? */
+static int show_lines(mail_str s, int line) {
+    size_t i, from = 0;
+    for (i = 0; i <= s.n; i++) {
+        int end = i == s.n || strchr("\r\n\t", s.p[i]) != NULL;
+        if (!end && i - from < 4000) continue;
+        if (!end) while (((unsigned char)s.p[i] & 0xc0) == 0x80) i--;
+        show_utf8(mail_sn(s.p + from, i - from));
+        if (end && i < s.n && s.p[i] != '\r') putchar(s.p[i]);
+        if (i < s.n) line = s.p[i] != '\n';
+        else line |= i > from;
+        from = end ? i + 1 : i;
+    }
+    return line;
+}
+
+/* What a tag or an entity of HTML stands for, as far as text has it. */
+static const char *html_entity(const char *name) {
+    static const char *const known[][2] = {
+        { "amp", "&" }, { "lt", "<" }, { "gt", ">" }, { "quot", "\"" },
+        { "apos", "'" }, { "#39", "'" }, { "nbsp", " " }
+    };
+    size_t i;
+    for (i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i][0]) == 0) return known[i][1];
+    return NULL;
+}
+
+static int html_is(const char *name, const char *const *list) {
+    for (; *list; list++) if (strcmp(name, *list) == 0) return 1;
+    return 0;
+}
+
+static void html_tag(show *s) {
+    static const char *const breaks[] = {
+        "br", "p", "/p", "div", "/div", "li", "tr", "/tr", "h1", "h2", "h3",
+        "/h1", "/h2", "/h3", "/table", "/ul", "/ol", NULL
+    };
+    static const char *const hidden[] = { "style", "script", "head", "title",
+                                          NULL };
+    const char *name = s->word;
+    if (html_is(name, hidden)) s->skip = 1;
+    else if (name[0] == '/' && html_is(name + 1, hidden)) s->skip = 0;
+    else if (html_is(name, breaks) && !s->blank) {
+        putchar('\n');
+        s->blank = 1;
+        s->gap = 0;
+    }
+}
+
+static void html_put(show *s, mail_str text) {
+    if (s->skip) return;
+    if (s->gap && !s->blank) putchar(' ');
+    show_utf8(text);
+    s->gap = s->blank = 0;
+}
+
+/* HTML without its tags: enough to read a mail by. tag: '<' inside a tag, '-'
+   behind its name, '&' in an entity. */
+static void show_html(show *s, mail_str t) {
+    size_t i, k;
+    for (i = 0; i < t.n; i += k) {
+        char c = t.p[i];
+        int white = strchr(" \r\n\t", c) != NULL;
+        for (k = 1; i + k < t.n && ((unsigned char)t.p[i + k] & 0xc0) == 0x80; )
+            k++;
+        if (s->tag == '<' && (white || c == '>')) s->tag = '-';
+        if (s->tag == '-' && c == '>') {
+            s->word[s->word_n] = 0;
+            s->tag = 0;
+            html_tag(s);
+        } else if (s->tag == '&' && (c == ';' || s->word_n > 8 || white)) {
+            const char *is;
+            s->word[s->word_n] = 0;
+            s->tag = 0;
+            is = html_entity(s->word);
+            if (!is) html_put(s, mail_s("&")), html_put(s, mail_s(s->word));
+            html_put(s, is ? mail_s(is) : mail_sn(&c, !white));
+            s->gap |= white;
+        } else if (s->tag == '<' || s->tag == '&') {
+            if (s->word_n < sizeof s->word - 1)
+                s->word[s->word_n++] = mail__lower(c);
+        } else if (s->tag == '-') continue;
+        else if (c == '<' || c == '&') s->tag = c, s->word_n = 0;
+        else if (white) s->gap = 1;
+        else html_put(s, mail_sn(t.p + i, k));
+    }
+}
+
+/* Octets of a text, decoded; the end when there are none. */
+static void show_text(show *s, const mail_mime *m, mail_str text) {
+    static char out[4 * sizeof s->raw];
+    mail_buf b = mail_buf_on(out, sizeof out);
+    mail_str charset = mail_s(m->charset[0] ? m->charset : "UTF-8");
+    size_t took;
+    if (text.n > sizeof s->raw - s->raw_n) text.n = sizeof s->raw - s->raw_n;
+    memcpy(s->raw + s->raw_n, text.p, text.n);
+    s->raw_n += text.n;
+    took = show_convert(s, charset, mail_sn(s->raw, s->raw_n), &b);
+    if (took == MAIL_NO_CHARSET)
+        took = mail_charset(NULL, mail_s("US-ASCII"),
+                            mail_sn(s->raw, s->raw_n), &b);
+    memmove(s->raw, s->raw + took, s->raw_n - took);
+    s->raw_n -= took;
+    if (strcmp(m->type, "text/html") == 0) show_html(s, mail_buf_str(&b));
+    else s->blank = !show_lines(mail_buf_str(&b), !s->blank);
+}
+
+static void show_text_begin(show *s, const mail_mime *m) {
+    char probe[1], name[200];
+    mail_buf none = mail_buf_on(probe, 0);
+    s->raw_n = s->word_n = 0;
+    s->tag = s->skip = s->gap = 0;
+    s->blank = 1;
+    if (s->shown++) putchar('\n');
+    if (m->charset[0] && show_convert(s, mail_s(m->charset), mail_sn("", 0),
+                                      &none) == MAIL_NO_CHARSET)
+        printf("(the charset %s is unknown: only its ASCII is shown)\n",
+               mail_printable(name, sizeof name, mail_s(m->charset)));
+}
+
+static void show_text_end(show *s) {
+    if (s->raw_n) fputs("\xef\xbf\xbd", stdout);
+    if (!s->blank) putchar('\n');
+    s->blank = 1;
+}
+
+/* Al <al@a.example>, G: b@c;  only the name is decoded, never the address:
+   nothing that a name says is taken for one. */
+static void show_addresses(show *s, mail_str list) {
+    char text[1200], path[MAIL_PATH_SIZE];
+    mail_addr a;
+    int many = 0;
+    while (mail_addr_next(&list, &a)) {
+        mail_buf b = mail_buf_on(text, sizeof text);
+        mail_buf p = mail_buf_on(path, sizeof path);
+        if (a.kind != MAIL_ADDR_END && many) fputs(",\n         ", stdout);
+        many = a.kind != MAIL_ADDR_GROUP;
+        mail_addr_name(&b, &a, show_convert, s);
+        show_utf8(mail_buf_str(&b));
+        if (a.kind == MAIL_ADDR_GROUP) fputs(": ", stdout);
+        if (a.kind == MAIL_ADDR_END) putchar(';');
+        if (a.kind != MAIL_ADDR_MAILBOX || a.err) continue;
+        mail_path_write(&p, &a.path);
+        if (b.n) putchar(' ');
+        show_utf8(mail_buf_str(&p));
+    }
+}
+
+static int show_field_wanted(const mail_field *f, int *list) {
+    static const char *const names[] = { "From", "To", "Cc", "Reply-To",
+                                         "Subject", "Date" };
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (mail_ieq(f->name, mail_s(names[i]))) {
+            *list = i < 4;
+            return 1;
+        }
+    return 0;
+}
+
+static void show_header(show *s, mail_str head) {
+    static char text[16384];
+    mail_field f;
+    while (mail_field_next(&head, &f)) {
+        mail_buf b = mail_buf_on(text, sizeof text);
+        int list = 0, wanted = show_field_wanted(&f, &list);
+        if (!wanted && !s->all_fields) continue;
+        show_utf8(f.name);
+        fputs(f.name.n ? ":" : "", stdout);
+        printf("%*s", f.name.n < 8 ? (int)(8 - f.name.n) : 1, "");
+        mail_text_decode(&b, f.value, show_convert, s);
+        if (list) show_addresses(s, f.value);
+        else show_lines(mail_buf_str(&b), 0);
+        putchar('\n');
+    }
+}
+
+/* A name for a file of ours, out of what somebody wrote: no path, no dot or
+   hyphen in front, nothing that a terminal or a shell takes for more. */
+static void show_safe_name(char to[200], const char *name, int number) {
+    const char *p;
+    size_t n = 0;
+    for (p = name; *p; p++) if (*p == '/' || *p == '\\') name = p + 1;
+    for (p = name; *p && n < 180; p++) {
+        int bad = (unsigned char)*p < 32 || *p == 127 ||
+                  strchr(":*?\"<>|$`'&;!", *p) != NULL;
+        if (n == 0 && (*p == '.' || *p == '-' || *p == ' ')) continue;
+        to[n++] = bad ? '_' : *p;
+    }
+    while (n && !mail_utf8_ok(mail_sn(to, n))) n--;  /* cut in a character */
+    while (n && (to[n - 1] == '.' || to[n - 1] == ' ')) n--;
+    to[n] = 0;
+    if (n == 0) snprintf(to, 200, "part-%d", number);
+}
+
+/* Never over a file that is there: report.pdf, report-1.pdf, ... */
+static int show_create(show *s, const char *name, int number) {
+    char safe[200];
+    const char *dot;
+    int k;
+    show_safe_name(safe, name, number);
+    dot = strrchr(safe, '.');
+    if (dot == NULL) dot = safe + strlen(safe);
+    for (k = 0; k < 1000; k++) {
+        if (k == 0) snprintf(s->out_name, sizeof s->out_name, "%s", safe);
+        else snprintf(s->out_name, sizeof s->out_name, "%.*s-%d%s",
+                      (int)(dot - safe), safe, k, dot);
+        s->out = openat(s->dir, s->out_name, O_WRONLY | O_CREAT | O_EXCL |
+                        O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (s->out >= 0 || errno != EEXIST) break;
+    }
+    return s->out >= 0;
+}
+
+static void show_save_failed(show *s) {
+    fprintf(stderr, "mail show: %s/%s: %s\n", s->save, s->out_name,
+            strerror(errno));
+    s->failed = 1;
+    if (s->out < 0) return;
+    close(s->out);
+    unlinkat(s->dir, s->out_name, 0);      /* half of it is not it */
+    s->out = -1;
+}
+
+static void show_save(show *s, mail_str text) {
+    while (text.n && s->out >= 0) {
+        ssize_t k = write(s->out, text.p, text.n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) show_save_failed(s);
+        else text = mail_sn(text.p + k, text.n - (size_t)k);
+    }
+}
+
+static int show_is_text(const show *s, const show_part *p) {
+    return s->text_type && p->leaf && !p->attachment && !p->name[0] &&
+           strcmp(p->type, s->text_type) == 0;
+}
+
+/* HTML is the same text again, where there is a plain one. */
+static int show_is_file(const show *s, const show_part *p) {
+    return p->leaf && !show_is_text(s, p) &&
+           (p->attachment || p->name[0] || !mail_starts(mail_s(p->type),
+                                                        "text/"));
+}
+
+static void show_list_part(show *s, const mail_mime *m, int what,
+                           mail_str text) {
+    show_part *p = &s->part[m->part];
+    if (what == MAIL_MIME_TEXT) p->size += (int64_t)text.n;
+    if (what != MAIL_MIME_PART) return;
+    if (m->part == 0) show_header(s, mail_buf_str(&m->head));
+    snprintf(p->type, sizeof p->type, "%s", m->type);
+    snprintf(p->name, sizeof p->name, "%s", m->name);
+    p->attachment = m->attachment;
+    p->leaf = !m->multipart;
+    s->n = m->part + 1;
+}
+
+static void show_tell(void *ctx, const mail_mime *m, int what,
+                      mail_str text) {
+    show *s = ctx;
+    show_part *p = &s->part[m->part];
+    if (s->listing) {
+        show_list_part(s, m, what, text);
+        return;
+    }
+    if (show_is_text(s, p)) {
+        if (what == MAIL_MIME_PART) show_text_begin(s, m);
+        if (what == MAIL_MIME_TEXT) show_text(s, m, text);
+        if (what == MAIL_MIME_END) show_text_end(s);
+    } else if (s->save && show_is_file(s, p)) {
+        if (what == MAIL_MIME_PART && !show_create(s, p->name, m->part))
+            show_save_failed(s);
+        if (what == MAIL_MIME_TEXT) show_save(s, text);
+        if (what != MAIL_MIME_END || s->out < 0) return;
+        if (close(s->out)) s->out = -1, show_save_failed(s);
+        else snprintf(p->name, sizeof p->name, "%s", s->out_name);
+        s->out = -1;
+    }
+}
+
+/* Through the whole message, once. */
+static int show_pass(show *s, FILE *f) {
+    static char head[65536], buf[16384];
+    static mail_mime m;
+    size_t k;
+    rewind(f);
+    memset(&m, 0, sizeof m);
+    m.tell = show_tell;
+    m.ctx = s;
+    m.convert = show_convert;
+    m.convert_ctx = s;
+    m.head = mail_buf_on(head, sizeof head);
+    m.most = SHOW_PARTS;
+    while ((k = fread(buf, 1, sizeof buf, f)) > 0)
+        mail_mime_feed(&m, mail_sn(buf, k));
+    mail_mime_end(&m);
+    if (ferror(f)) fprintf(stderr, "mail show: %s: %s\n", s->file,
+                           strerror(errno));
+    else if (m.broken && !s->listing)
+        fprintf(stderr, "mail show: %s: %s; this is what can be read\n",
+                s->file, m.broken);
+    s->failed |= ferror(f) || m.broken;
+    return !ferror(f);
+}
+
+static void show_choose(show *s) {
+    static const char *const types[] = { "text/plain", "text/html" };
+    size_t k;
+    int i, found = 0;
+    for (k = 0; k < 2 && !found; k++)
+        for (s->text_type = types[k], i = 0; i < s->n; i++)
+            found |= show_is_text(s, &s->part[i]);
+    if (!found) s->text_type = NULL;
+}
+
+static void show_files(const show *s) {
+    int i, any = 0;
+    for (i = 0; i < s->n; i++) {
+        const show_part *p = &s->part[i];
+        if (!show_is_file(s, p)) continue;
+        if (any++ == 0) printf("\n%s\n", s->save ? "Saved:" : "Attachments:");
+        printf("  %10lld octets  ", (long long)p->size);
+        show_utf8(mail_s(p->name[0] ? p->name : "(no name)"));
+        fputs("  ", stdout);
+        show_utf8(mail_s(p->type));
+        putchar('\n');
+    }
+}
+
+static int show_file(show *s, FILE *f) {
+    s->listing = 1;
+    if (!show_pass(s, f)) return 1;
+    show_choose(s);
+    s->listing = s->failed = 0;
+    putchar('\n');
+    if (!show_pass(s, f)) return 1;
+    show_files(s);
+#ifdef MAIL_ICONV
+    show_iconv_open(s, mail_sn("", 0));
+#endif
+    return fflush(stdout) || s->failed;
+}
+
+static int cmd_show(int argc, char **argv) {
+    static show s;
+    text_list files = { { NULL }, 0 };
+    const opt opts[] = {
+        { "save", OPT_TEXT, &s.save, "DIR: put the attachments there" },
+        { "header", OPT_FLAG, &s.all_fields, ": every field of the header" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    FILE *f = NULL;
+    int e, in, fd;
+    memset(&s, 0, sizeof s);
+    s.dir = s.out = -1;
+    e = opts_read("show", opts, argc, argv, &files);
+    if (e < 0) {
+        printf("mail show FILE: a message, as a person reads it; or - for "
+               "standard input\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    if (files.n != 1) return usage_error("show", "one FILE is wanted,",
+                                         "or - for standard input");
+    s.file = files.p[0];
+    in = strcmp(s.file, "-") == 0 ? 0 : open(s.file, O_RDONLY | O_CLOEXEC);
+    fd = in < 0 ? -1 : send_spool(in);
+    f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (f && s.save) s.dir = open(s.save, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    e = 1;
+    if (f == NULL || (s.save && s.dir < 0))
+        fprintf(stderr, "mail show: %s: %s\n", f ? s.save : s.file,
+                strerror(errno));
+    else e = show_file(&s, f);
+    if (s.dir >= 0) close(s.dir);
+    if (f) fclose(f);
+    if (in > 0) close(in);
+    return e;
+}
+
 /* --- mail fetch ----------------------------------------------------------- */
 
 typedef struct fetch_cli {
@@ -9923,6 +10381,7 @@ static const struct command {
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
     { "send",   cmd_send,   "send a message" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },
+    { "show",   cmd_show,   "a message, as a person reads it" },
     { "user",   cmd_user,   "add, change, remove, list users" },
     { "queue",  cmd_queue,  "what waits: list, show, retry, remove" },
     { "bench",  cmd_bench,  "how fast is a server? a load, and a sink" },

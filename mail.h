@@ -327,6 +327,10 @@ MAIL_DEF const char *mail_note_name(mail_note n);
    cap is at least 8. */
 MAIL_DEF const char *mail_printable(char *to, size_t cap, mail_str s);
 
+/* The same for text that is meant to be read: characters of UTF-8 stay, but
+   for those that control or turn the line (C1, U+202E ...). */
+MAIL_DEF const char *mail_printable_utf8(char *to, size_t cap, mail_str s);
+
 /* text is borrowed for the call; state is the session's state after it. */
 typedef void mail_watch(void *ctx, mail_note kind, mail_str text,
                         const char *state);
@@ -2424,16 +2428,36 @@ MAIL_DEF const char *mail_note_name(mail_note n) {
     return (unsigned)n < MAIL_NOTE_COUNT ? names[n] : "?";
 }
 
-MAIL_DEF const char *mail_printable(char *to, size_t cap, mail_str s) {
+/* Octets at the front of s that may be shown as they are: one character. */
+static size_t mail__showable(mail_str s, int utf8) {
+    mail_str rest = s;
+    uint32_t c = (unsigned char)s.p[0];
+    if (c < 128) return c >= 32 && c < 127;
+    if (!utf8 || (c = mail__utf8_take(&rest)) == MAIL__NO_CHAR) return 0;
+    return c < 0xa0 || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+           c == 0xfeff || c >= 0xe0000 ? 0 : s.n - rest.n;
+}
+
+static const char *mail__printable(char *to, size_t cap, mail_str s,
+                                   int utf8) {
     mail_buf b = mail_buf_on(to, cap - 4);
-    size_t i;
-    for (i = 0; i < s.n && !b.full; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 32 && c < 127) mail_buf_add(&b, mail_sn(s.p + i, 1));
-        else mail_buf_fmt(&b, "\\x%02X", (unsigned)c);
+    size_t i, n;
+    for (i = 0; i < s.n && !b.full; i += n ? n : 1) {
+        n = mail__showable(mail_sn(s.p + i, s.n - i), utf8);
+        if (n) mail_buf_add(&b, mail_sn(s.p + i, n));
+        else mail_buf_fmt(&b, "\\x%02X", (unsigned)(unsigned char)s.p[i]);
     }
     memcpy(to + b.n, b.full ? "..." : "", b.full ? 4 : 1);
     return to;
+}
+
+MAIL_DEF const char *mail_printable(char *to, size_t cap, mail_str s) {
+    return mail__printable(to, cap, s, 0);
+}
+
+MAIL_DEF const char *mail_printable_utf8(char *to, size_t cap, mail_str s) {
+    return mail__printable(to, cap, s, 1);
 }
 
 /* ======================================================================
@@ -4164,13 +4188,14 @@ MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r) {
     mail_buf_add(b, mail_s("\r\n"));
 }
 
-/* The octet behind the quoted string, comment or literal that begins at i, or
-   behind the octet there. What is never closed goes to the end. Comments are
+/* The octet behind the quoted string, comment or "@[literal]" that begins at
+   i, or behind the octet there. What is never closed goes to the end. Comments are
    counted, not called: RFC 5322 lets them nest as deep as they like. */
 static size_t mail__past(mail_str s, size_t i) {
     char open = s.p[i], close = open == '(' ? ')' : open == '[' ? ']' : '"';
     size_t depth = 0;
-    if (open != '"' && open != '(' && open != '[') return i + 1;
+    if (open != '"' && open != '(' &&
+        (open != '[' || i == 0 || s.p[i - 1] != '@')) return i + 1;
     for (; i < s.n; i++) {
         char c = s.p[i];
         if (c == '\\') i++;

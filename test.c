@@ -4306,6 +4306,8 @@ static const char *const t_lists[] = {
     "al@a.example (Al \"x\")", "Al x|<al@a.example>",
         "Al x <al@a.example>",
     "\"a b\"@c.example", "|<\"a b\"@c.example>", "\"a b\"@c.example",
+    "=?UTF-8?Q?[x?= [y <a@b>, c@d", "=?UTF-8?Q?[x?= [y|<a@b> |<c@d>",
+        NULL,
     "x@[127.0.0.1], y@[IPv6:::1]", "|<x@[127.0.0.1]> |<y@[IPv6:::1]>",
         "x@[127.0.0.1], y@[IPv6:::1]",
     "a b@c", "!a b@c", NULL,
@@ -19184,6 +19186,114 @@ static void test_cli_users(void) {
     t_cli("grep -c . build/u/users", 0, "2\n");
 }
 
+/* Characters stay; what controls or turns the line does not. */
+static void test_printable_utf8(void) {
+    static const char *const table[][2] = {
+        { "\xed\x95\x9c a", "\xed\x95\x9c a" }, { "\x1b[0m", "\\x1B[0m" },
+        { "\xc2\x9b", "\\xC2\\x9B" }, { "\xe2\x80\xae", "\\xE2\\x80\\xAE" },
+        { "\xe2\x81\xa6", "\\xE2\\x81\\xA6" }, { "\xff", "\\xFF" },
+        { "\xef\xbb\xbf", "\\xEF\\xBB\\xBF" }, { "\xc2\xa0", "\xc2\xa0" },
+        { "\xf3\xa0\x81\x81", "\\xF3\\xA0\\x81\\x81" },
+        { "\xe2\x80\xa8", "\\xE2\\x80\\xA8" }, { "\xed\x95", "\\xED\\x95" },
+        { "0123456789", "0123456789" }
+    };
+    char to[24];
+    size_t i;
+    for (i = 0; i < T_COUNT(table); i++)
+        CHECK_STR(mail_s(mail_printable_utf8(to, sizeof to,
+                                             mail_s(table[i][0]))),
+                  table[i][1]);
+    CHECK_STR(mail_s(mail_printable_utf8(to, 8, mail_s("\xed\x95\x9c\xed\x95"
+              "\x9c"))), "\xed\x95\x9c...");
+}
+
+/* Names that somebody wrote, and ours. */
+static void test_show_names(void) {
+    static const char *const table[][2] = {
+        { "report.pdf", "report.pdf" }, { "../../etc/passwd", "passwd" },
+        { "C:\\x\\run.exe", "run.exe" }, { ".profile", "profile" },
+        { "..", "part-3" }, { "", "part-3" }, { "a/", "part-3" },
+        { "-rf", "rf" }, { "a\nb\x1b;c", "a_b__c" }, { "x. ", "x" },
+        { "\xed\x95\x9c.txt", "\xed\x95\x9c.txt" }, { "a:b*c?", "a_b_c_" }
+    };
+    char to[200], longer[256];
+    size_t i, k;
+    for (i = 0; i < T_COUNT(table); i++) {
+        show_safe_name(to, table[i][0], 3);
+        CHECK_STR(mail_s(to), table[i][1]);
+    }
+    for (i = 0; i < 3; i++) {
+        memset(longer, 'x', i);
+        for (k = i; k + 3 < sizeof longer; k += 3)
+            memcpy(longer + k, "\xed\x95\x9c", 4);
+        show_safe_name(to, longer, 3);
+        CHECK(strlen(to) > 170 && strlen(to) < 190);
+        CHECK(mail_utf8_ok(mail_s(to)));
+    }
+}
+
+static void test_cli_show(void) {
+    t_cli("./mail show", 2, "one FILE is wanted");
+    t_cli("./mail show a b", 2, "one FILE is wanted");
+    t_cli("./mail show build/nothing", 1, "build/nothing: No such file");
+    t_cli("./mail show --save build/nothing - < /dev/null", 1,
+          "build/nothing: No such file");
+    t_cli("./mail show build", 1, "directory");
+    t_file("build/show.eml",
+           "Received: from x\r\n"
+           "Subject: =?UTF-8?B?7ZWc6riA?=\r\n =?UTF-8?Q?!?=\r\n"
+           "From: =?UTF-8?Q?=1B[2J?= <a@b>, c@d\r\n"
+           "Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n"
+           "Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n"
+           "Content-Type: text/plain; charset=ISO-8859-1\r\n"
+           "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+           "Gr=FC=DFe\tx=1B[2J\r\n--a\r\n"
+           "Content-Type: text/html\r\n\r\n<b>no\r\n--a--\r\n--m\r\n"
+           "Content-Disposition: attachment; filename=../x.bin\r\n"
+           "Content-Transfer-Encoding: base64\r\n\r\n/wBhYg==\r\n--m\r\n"
+           "Content-Disposition: attachment; filename=.x.bin\r\n\r\none\r\n"
+           "--m\r\nContent-Type: image/png\r\n\r\ntwo\r\n--m--\r\n");
+    t_cli("./mail show build/show.eml", 0,
+          "Subject: \xed\x95\x9c\xea\xb8\x80!\n"
+          "From:    ?[2J <a@b>,\n         <c@d>\n\n"
+          "Gr\xc3\xbc\xc3\x9f" "e\tx\\x1B[2J\n\nAttachments:\n"
+          "           4 octets  ../x.bin  text/plain\n"
+          "           3 octets  .x.bin  text/plain\n"
+          "           3 octets  (no name)  image/png\n");
+    t_cli("./mail show --header - < build/show.eml", 0, "Received: from x\n");
+    t_cli("rm -rf build/show; mkdir build/show; cat build/show.eml | "
+          "./mail show --save build/show - && cd build/show && ls", 0,
+          "part-6\nx-1.bin\nx.bin\n");
+    t_cli("od -An -c build/show/x.bin", 0, "377  \\0   a   b\n");
+    t_cli("cat build/show/x-1.bin build/show/part-6", 0, "onetwo");
+}
+
+/* HTML where there is nothing else; charsets; what is broken. */
+static void test_cli_show_odd(void) {
+    t_file("build/show.eml", "Content-Type: text/html; charset=UTF-8\n\n"
+           "<html><head><title>no</title></head><body><p>a  &lt;b&gt;\n"
+           "&amp;&nbsp;&x;<br>c<!-- no --><div class=\"x\">d</div><script>no"
+           "</script>\xed\x95\x9c");
+    t_cli("./mail show build/show.eml", 0, "\na <b> & &x;\nc\nd\n\xed\x95\x9c\n");
+    t_file("build/show.eml", "Content-Type: text/plain; charset=x-none\n\n"
+           "a\xff" "b\n");
+    t_cli("./mail show build/show.eml", 0,
+          "(the charset x-none is unknown: only its ASCII is shown)\n"
+          "a\xef\xbf\xbd" "b\n");
+    t_file("build/show.eml", "Content-Type: multipart/mixed; boundary=b\n\n"
+           "--b\n\nhi\n");
+    t_cli("./mail show build/show.eml", 1, "hi\n");
+    t_cli("./mail show build/show.eml", 1, "mail show: build/show.eml: the "
+          "message ends before its multipart; this is what can be read\n");
+#ifdef MAIL_ICONV
+    t_file("build/show.eml", "Subject: =?EUC-KR?B?x9GxwA==?=\nContent-Type: "
+           "text/plain; charset=EUC-KR\n\n\xc7\xd1\xb1\xdb \xff.\n");
+    t_cli("./mail show build/show.eml", 0,
+          "Subject: \xed\x95\x9c\xea\xb5\xbc\n\n\xed\x95\x9c\xea\xb8\x80 "
+          "\xef\xbf\xbd.\n");
+#endif
+}
+
 /* Without a server; beside one it is in `make interop`. */
 static void test_cli_queue(void) {
     static const char *const id = "6955B900-00000001-000001";
@@ -21175,6 +21285,10 @@ static const t_test t_tests[] = {
     T(test_cli_conf),
     T(test_cli_demo_is_the_same_twice),
     T(test_cli_users),
+    T(test_printable_utf8),
+    T(test_show_names),
+    T(test_cli_show),
+    T(test_cli_show_odd),
     T(test_cli_queue),
     T(test_cli_bench_usage),
     T(test_cli_bench_sink),
