@@ -3,6 +3,7 @@
    that a project can compile this file in, and test.c include it. Under
    MAIL_NO_SYNCFS everything is flushed name by name, as on all but Linux.
    Under MAIL_TLS there is TLS, with -lssl -lcrypto (OpenSSL 1.1.1 or later).
+   Under MAIL_ICONV mail show knows the charsets of libc (or -liconv).
 
    mail.h decides, mail.c does: below that border nothing knows what a reply
    means. The rooms, from the bottom up:
