@@ -8261,7 +8261,7 @@ static int cmd_demo(int argc, char **argv) {
           "N: octets that arrive at a time (the result is the same)" },
         { "seed", OPT_NUMBER, &seed, "N: another world" },
         { "step", OPT_FLAG, &by_step,
-          ": one step at a time: Enter, b (back), ? (explain), o, q" }
+          ": one step at a time; ? explains it, b goes back" }
     };
     int e;
     view_opts(opts, &v);
