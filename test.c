@@ -12860,7 +12860,8 @@ static void test_trace_pcapng(void) {
     if (f) n = fread(p, 1, sizeof p, f);
     for (at = 0; at + 12 <= n; ) {
         unsigned char *b = p + at, *ip = b + 28;
-        size_t size = b[4] | (size_t)b[5] << 8, len = b[20] | b[21] << 8;
+        size_t size = b[4] | (size_t)b[5] << 8;
+        size_t len = b[20] | (size_t)b[21] << 8;
         CHECK(size >= 12 && size % 4 == 0 && at + size <= n &&
               memcmp(b + 4, b + size - 4, 4) == 0);
         at += size;
