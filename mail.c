@@ -86,6 +86,8 @@ static char *test_copy(const char *s);
 #define strdup(s)     test_copy(s)
 #endif
 static void test_step(const char *what);      /* and ends at each step */
+static int test_fsync(int fd);
+#define fsync(fd) test_fsync(fd)
 #define call_step(what) test_step(what)
 #define malloc(n)     test_alloc(NULL, n, 0)
 #define calloc(n, m)  test_alloc(NULL, 0, (n) * (m))
@@ -4235,7 +4237,10 @@ static void sender_end(sender *s, mail_send_rcpt *to, mail_result *r) {
                     to[i].code ? MAIL_ERR_REFUSED :
                     r->err ? r->err : s->err ? s->err : MAIL_ERR_CLOSED;
         r->done += to[i].err == MAIL_ERR_OK;
-        if (to[i].err && !s->err) s->err = to[i].err;
+        if (!to[i].err || s->err) continue;
+        s->err = to[i].err;                          /* the first refusal */
+        r->code = to[i].code;
+        words = to[i].words;
     }
     if (r->done == r->count) mail_copy(r->words, sizeof r->words,
                                        mail_s(words));
@@ -5097,7 +5102,8 @@ static mail_err mbox_repair(place *p, int fd, int64_t *size) {
     int64_t at;
     p->repaired = 1;
     if (p->l.fd < 0 || p->l.half.uid.n == 0 ||
-        !ledger_says(&p->l.half, "mbox") || *size == 0 || mail_number(p->l.half.uid, *size - 1, &at))
+        !ledger_says(&p->l.half, "mbox") || *size == 0 ||
+        mail_number(p->l.half.uid, *size - 1, &at))
         return MAIL_ERR_OK;
     mail_mbox_from(&b, p->l.half.time);
     if (*size - at < (int64_t)b.n) b.n = (size_t)(*size - at);

@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #ifndef MAIL_H_ONLY
+#undef fsync
 #undef malloc
 #undef calloc
 #undef realloc
@@ -55,12 +56,18 @@ static void *test_alloc(void *p, size_t n, size_t zeros) {
 
 /* What mail.c is about to do, and a crash may come before: at step ends, the
    process does. */
-static struct { long ends, n; char log[4096]; } t_steps;
+static struct { int on, fast; long ends, n; char log[4096]; } t_steps;
 
 static void test_step(const char *what) {
     size_t n = strlen(t_steps.log);
+    if (!t_steps.on) return;
     if (++t_steps.n == t_steps.ends) _exit(9);
     snprintf(t_steps.log + n, sizeof t_steps.log - n, "%s, ", what);
+}
+
+static int test_fsync(int fd) {
+    test_step("fsync");
+    return t_steps.fast ? 0 : fsync(fd);
 }
 
 #ifdef MAIL_NO_SYNCFS
@@ -18874,6 +18881,458 @@ static void test_ledger_trimmed(void) {
     free(text);
 }
 
+/* ==== [CALLS] mail_send, mail_fetch, mail_serve ========================== */
+
+/* A server in a process of its own, which ends when its pipe does: so this
+   one has no thread, and can fork. */
+typedef struct t_served { pid_t pid; int pipe; char at[3][32]; } t_served;
+
+static void t_served_run(int ports, int end) {
+    mail_serve_opts o;
+    mail_serve *s;
+    int port[3], i;
+    char c;
+    memset(&o, 0, sizeof o);
+    o.domain = "b.example";
+    o.users = "bob:{PLAIN}secret\n";
+    s = mail_serve_start(o, NULL);
+    for (i = 0; i < 3; i++) port[i] = s ? mail_serve_port(s, i) : 0;
+    if (write(ports, port, sizeof port) != (ssize_t)sizeof port) _exit(1);
+    socket_ready(end);
+    while (s && read(end, &c, 1) != 0) mail_serve_step(s, 5);
+    _exit(0);
+}
+
+static void t_served_begin(t_served *s) {
+    int back[2], end[2], port[3] = { 0, 0, 0 }, i;
+    CHECK(pipe(back) == 0 && pipe(end) == 0);
+    fflush(stdout);
+    s->pid = fork();
+    if (s->pid == 0) {
+        close(end[1]);
+        t_served_run(back[1], end[0]);
+    }
+    close(end[0]);
+    close(back[1]);
+    CHECK(read(back[0], port, sizeof port) == (ssize_t)sizeof port);
+    close(back[0]);
+    s->pipe = end[1];
+    for (i = 0; i < 3; i++)
+        snprintf(s->at[i], sizeof s->at[i], "127.0.0.1:%d", port[i]);
+}
+
+static void t_served_end(t_served *s) {
+    int status;
+    close(s->pipe);
+    CHECK(waitpid(s->pid, &status, 0) == s->pid && status == 0);
+}
+
+static mail_err t_mail_send(const char *at, const char *subject,
+                            mail_send_rcpt *to, size_t n, mail_result *r) {
+    mail_send_opts o;
+    memset(&o, 0, sizeof o);
+    o.peer.server = at;
+    o.from = "Alice <alice@a.example>";
+    o.rcpts = to;
+    o.nrcpts = n;
+    o.subject = subject;
+    o.text.text = mail_s("From here\nto there\n.\n");
+    return mail_send(o, r);
+}
+
+static void t_mail_bob(const t_served *s, const char *subject) {
+    mail_send_rcpt to;
+    memset(&to, 0, sizeof to);
+    to.address = "Bob <bob@b.example>";
+    CHECK(t_mail_send(s->at[MAIL_PORT_SMTP], subject, &to, 1, NULL) ==
+          MAIL_ERR_OK);
+}
+
+static mail_fetch_opts t_fetch_opts(const t_served *s, const char *into) {
+    mail_fetch_opts o;
+    memset(&o, 0, sizeof o);
+    o.peer.server = s->at[MAIL_PORT_POP3];
+    o.peer.user = "bob";
+    o.peer.password = "secret";
+    o.into = into;
+    return o;
+}
+
+/* The run before may have been cut off just now: its lock goes soon. */
+static mail_err t_mail_fetch(mail_fetch_opts o, mail_result *r) {
+    const struct timespec nap = { 0, 5 * 1000 * 1000 };
+    int tries = 200;
+    mail_err e;
+    while ((e = mail_fetch(o, r)) == MAIL_ERR_BUSY && tries--)
+        nanosleep(&nap, NULL);
+    return e;
+}
+
+/* How many lines that hold this are in there? */
+static int t_grep(const char *what, const char *files) {
+    char command[200];
+    t_text out;
+    int n;
+    snprintf(command, sizeof command, "cat %s 2>/dev/null | grep -c '%s'",
+             files, what);
+    t_command(command, &out);
+    n = out.n ? atoi(out.p) : -1;
+    t_free(&out);
+    return n;
+}
+
+static void t_sweep(void) {
+    t_text out;
+    CHECK(t_command("rm -rf build/fetch && mkdir build/fetch", &out) == 0);
+    t_free(&out);
+}
+
+/* Each recipient's own answer, and one that refuses is no success. */
+static void test_calls_send(void) {
+    t_served s;
+    mail_result r;
+    mail_send_rcpt to[3];
+    memset(to, 0, sizeof to);
+    to[0].address = "bob@b.example";
+    to[1].address = "nobody@b.example";
+    to[1].field = MAIL_CC;
+    to[2].address = "bob@b.example";
+    to[2].field = MAIL_BCC;
+    t_served_begin(&s);
+    CHECK(t_mail_send(s.at[0], "x", to, 3, &r) == MAIL_ERR_REFUSED);
+    CHECK(r.err == MAIL_ERR_REFUSED && r.count == 3 && r.done == 2);
+    CHECK(to[0].err == MAIL_ERR_OK && to[0].code == 250);
+    CHECK(to[1].err == MAIL_ERR_REFUSED && to[1].code == 550);
+    CHECK(strncmp(to[1].words, "5.1.1 ", 6) == 0);
+    CHECK(to[2].err == MAIL_ERR_OK);
+    CHECK(t_mail_send(s.at[0], "x", to, 1, &r) == MAIL_ERR_OK && r.code == 250);
+    CHECK(t_mail_send(s.at[0], "x", to + 1, 1, &r) == MAIL_ERR_REFUSED);
+    CHECK(r.done == 0 && strncmp(r.words, "5.1.1 ", 6) == 0);
+    t_served_end(&s);
+}
+
+/* What is wrong is found before anything is sent. */
+static void test_calls_send_wrong(void) {
+    t_served s;
+    mail_result r;
+    mail_send_rcpt to;
+    mail_send_opts o;
+    mail_file file;
+    memset(&to, 0, sizeof to);
+    memset(&o, 0, sizeof o);
+    memset(&file, 0, sizeof file);
+    t_served_begin(&s);
+    CHECK(mail_send(o, &r) == MAIL_ERR_MISUSE);
+    CHECK(mail_send(o, NULL) == MAIL_ERR_MISUSE);
+    to.address = "a@b\r\nRCPT TO:<c@d>";
+    CHECK(t_mail_send(s.at[0], "x", &to, 1, &r) == MAIL_ERR_SYNTAX);
+    CHECK(to.err == MAIL_ERR_SYNTAX && to.code == 0 && r.done == 0);
+    to.address = "bob@b.example";
+    CHECK(t_mail_send(s.at[0], "x\r\nBcc: y", &to, 1, &r) == MAIL_ERR_SYNTAX);
+    CHECK(t_mail_send("127.0.0.1:1", "x", &to, 1, &r) == MAIL_ERR_IO);
+    CHECK(t_mail_send("192.0.2.1:25", "x", &to, 1, &r) == MAIL_ERR_SEALED);
+    CHECK(t_mail_send("no.such.invalid:25", "x", &to, 1, &r) ==
+          MAIL_ERR_NOTFOUND);
+    CHECK(t_mail_send("here", "x", &to, 1, &r) == MAIL_ERR_SYNTAX);
+    o.peer.server = s.at[0];
+    o.from = "<alice@a.example>";
+    o.rcpts = &to;
+    o.nrcpts = 1;
+    o.files = &file;
+    o.nfiles = 1;
+    file.name = "build/no such file";
+    CHECK(mail_send(o, &r) == MAIL_ERR_NOTFOUND);
+    CHECK(strncmp(r.words, "build/no such file: ", 20) == 0);
+    o.nfiles = 0;
+    o.peer.user = "bob";
+    o.peer.password = "wrong";
+    CHECK(mail_send(o, &r) == MAIL_ERR_DENIED && to.err == MAIL_ERR_DENIED);
+    o.peer.user = NULL;
+    o.peer.tls = MAIL_TLS_MUST;
+    CHECK(mail_send(o, &r) != MAIL_ERR_OK);
+    CHECK(r.err == MAIL_ERR_UNABLE || r.err == MAIL_ERR_TLS);
+    t_sweep();
+    CHECK(t_mail_fetch(t_fetch_opts(&s, "build/fetch/m"), &r) == MAIL_ERR_OK);
+    CHECK(r.count == 0);                           /* nothing has come */
+    t_served_end(&s);
+}
+
+static void test_calls_deadline(void) {
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char at[32];
+    mail_send_rcpt to;
+    mail_send_opts o;
+    mail_fetch_opts f;
+    mail_result r;
+    memset(&a, 0, sizeof a);
+    memset(&to, 0, sizeof to);
+    memset(&o, 0, sizeof o);
+    memset(&f, 0, sizeof f);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(fd, (struct sockaddr *)&a, n) == 0 && listen(fd, 5) == 0 &&
+          getsockname(fd, (struct sockaddr *)&a, &n) == 0);
+    snprintf(at, sizeof at, "127.0.0.1:%d", ntohs(a.sin_port));
+    to.address = "c@d.example";
+    o.peer.server = f.peer.server = at;
+    o.peer.deadline = f.peer.deadline = 50;
+    o.from = "a@b.example";
+    o.rcpts = &to;
+    o.nrcpts = 1;
+    CHECK(mail_send(o, &r) == MAIL_ERR_TIMEOUT && to.err == MAIL_ERR_TIMEOUT);
+    CHECK(strcmp(r.words, "the deadline is reached") == 0 && r.code == 0);
+    f.peer.user = f.peer.password = "x";
+    f.into = "build/fetch/m";
+    t_sweep();
+    CHECK(mail_fetch(f, &r) == MAIL_ERR_TIMEOUT && r.count == -1);
+    CHECK(strcmp(r.words, "the deadline is reached") == 0);
+    close(fd);
+}
+
+/* --- a crash at each step ------------------------------------------------- */
+
+/* In a process that ends at that step; 0: there was no such step. */
+static int t_fetch_killed(mail_fetch_opts o, long at) {
+    int status = 0;
+    pid_t p;
+    fflush(stdout);
+    p = fork();
+    if (p == 0) {
+        t_steps.on = 1;
+        t_steps.n = 0;
+        t_steps.ends = at;
+        mail_fetch(o, NULL);
+        _exit(0);
+    }
+    waitpid(p, &status, 0);
+    CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 9 ||
+                                WEXITSTATUS(status) == 0));
+    return WEXITSTATUS(status) == 9;
+}
+
+/* Killed at each of its steps and begun again: nothing is lost, and nothing
+   is there twice. */
+static void t_fetch_crashes(const t_served *s, const char *into,
+                            const char *files, int keep) {
+    mail_fetch_opts o = t_fetch_opts(s, into);
+    mail_result r;
+    char subject[40];
+    long at;
+    int more = 1;
+    t_sweep();
+    o.keep = keep;
+    for (at = 1; more && at < 99 && !t_now.bad; at++) {
+        snprintf(subject, sizeof subject, "Subject: m%ld-", at);
+        t_mail_bob(s, subject + 9);
+        more = t_fetch_killed(o, at);
+        CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK);
+        CHECK(t_grep(subject, files) == 1);
+    }
+    CHECK(t_grep("^Subject: m", files) == at - 1);
+    CHECK(at > 10);
+    if (t_now.bad) printf("    killed at step %ld\n", at - 1);
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 0);
+    CHECK(r.count == (keep ? at - 1 : 0));
+    o.keep = 0;
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 0);
+    CHECK(t_grep("^Subject: m", files) == at - 1);
+}
+
+static void test_calls_fetch_killed(void) {
+    t_served s;
+    int keep;
+    t_served_begin(&s);
+    t_steps.fast = 1;
+    for (keep = 0; keep < 2; keep++) {
+        t_fetch_crashes(&s, "build/fetch/m", "build/fetch/m/new/*", keep);
+        t_fetch_crashes(&s, "build/fetch/x.mbox", "build/fetch/x.mbox", keep);
+    }
+    t_steps.fast = 0;
+    t_served_end(&s);
+}
+
+/* First durable, then noted, then there, then (delete mode) marked. */
+static void test_calls_fetch_order(void) {
+    t_served s;
+    mail_result r;
+    t_served_begin(&s);
+    t_sweep();
+    t_mail_bob(&s, "one");
+    t_steps.on = 1;
+    t_steps.log[0] = 0;
+    CHECK(t_mail_fetch(t_fetch_opts(&s, "build/fetch/m"), &r) == MAIL_ERR_OK);
+    CHECK_STR(mail_s(t_steps.log), "fsync, begin, flush message, fsync, fsync, "
+              "fsync, fsync, ledger, flush ledger, fsync, rename, flush new, "
+              "fsync, fsync, trim, ");
+    CHECK(r.done == 1 && r.removed == 1);
+    t_mail_bob(&s, "two");
+    t_steps.on = 1;
+    t_steps.log[0] = 0;
+    CHECK(t_mail_fetch(t_fetch_opts(&s, "build/fetch/x.mbox"), &r) ==
+          MAIL_ERR_OK);
+    CHECK_STR(mail_s(t_steps.log), "begin, fsync, fsync, ledger, flush ledger, "
+              "fsync, append, flush mbox, fsync, ledger, flush ledger, fsync, "
+              "fsync, trim, ");
+    t_steps.on = 0;
+    t_served_end(&s);
+}
+
+/* A ledger that was cut anywhere in its last line: only that message comes
+   again. */
+static void test_calls_ledger_torn(void) {
+    static const char path[] = "build/fetch/m.uidl";
+    t_served s;
+    mail_fetch_opts o;
+    mail_result r;
+    struct stat st;
+    int cut;
+    t_served_begin(&s);
+    t_sweep();
+    t_steps.fast = 1;
+    t_mail_bob(&s, "one");
+    t_mail_bob(&s, "two");
+    o = t_fetch_opts(&s, "build/fetch/m");
+    o.keep = 1;
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 2);
+    CHECK(t_grep("^bob@", path) == 2);
+    for (cut = 1; cut <= 60; cut += cut < 10 ? 1 : 7) {
+        CHECK(stat(path, &st) == 0 && truncate(path, st.st_size - cut) == 0);
+        CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK);
+        CHECK(r.done == 1 && t_grep("^bob@", path) == 2);
+    }
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 0);
+    t_steps.fast = 0;
+    t_served_end(&s);
+}
+
+static void test_calls_leave_days(void) {
+    static const char path[] = "build/fetch/m.uidl";
+    t_served s;
+    mail_fetch_opts o;
+    mail_result r;
+    t_text out;
+    t_served_begin(&s);
+    t_sweep();
+    t_mail_bob(&s, "one");
+    t_mail_bob(&s, "two");
+    o = t_fetch_opts(&s, "build/fetch/m");
+    o.keep = 1;
+    o.leave_days = 2;
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 2 && !r.removed);
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 0 && !r.removed);
+    /* The first was fetched in 2001; the other, nobody knows when. */
+    t_command("sed -i.old -e '1s/[0-9]*$/1000000000/' -e '2s/ [0-9]*$//' "
+              "build/fetch/m.uidl", &out);
+    t_free(&out);
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.done == 0);
+    CHECK(r.removed == 1 && r.count == 2);
+    CHECK(t_grep("^bob@.* [0-9]*$", path) == 1);    /* it knows now */
+    CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK && r.count == 1);
+    t_served_end(&s);
+}
+
+/* Who writes to an mbox meanwhile is not cut off, though we left half a
+   message there. */
+static void test_calls_mbox_of_others(void) {
+    static const char other[] = "\nFrom x@y Thu Jan  1 00:00:00 2026\n"
+                                "Subject: other\n\ny\n\n";
+    t_served s;
+    mail_fetch_opts o;
+    mail_result r;
+    FILE *f;
+    long at;
+    t_served_begin(&s);
+    t_steps.fast = 1;
+    o = t_fetch_opts(&s, "build/fetch/x.mbox");
+    for (at = 4; at < 8; at++) {
+        t_sweep();
+        t_mail_bob(&s, "mine");
+        t_fetch_killed(o, at);
+        f = fopen("build/fetch/x.mbox", "a");
+        CHECK(f != NULL);
+        if (f == NULL) break;
+        fputs(other, f);
+        fclose(f);
+        CHECK(t_mail_fetch(o, &r) == MAIL_ERR_OK);
+        CHECK(t_grep("^Subject: other", "build/fetch/x.mbox") == 1);
+        CHECK(t_grep("^Subject: mine", "build/fetch/x.mbox") >= 1);
+        CHECK(t_grep("^>From here", "build/fetch/x.mbox") >= 1);
+    }
+    t_steps.fast = 0;
+    t_served_end(&s);
+}
+
+/* 100,000 lines, and all with one UID: a look-up that goes through them would
+   be at it for minutes. */
+static void test_calls_ledger_large(void) {
+    enum { MANY = 100000 };
+    int same, i, found;
+    for (same = 0; same < 2; same++) {
+        ledger l;
+        FILE *f = fopen("build/ledger", "w");
+        CHECK(f != NULL);
+        for (i = 0; f && i < MANY; i++)
+            fprintf(f, "bob@a u%d 5\n", same ? 0 : i);
+        if (f) fclose(f);
+        t_ledger(&l, "build/ledger", "bob@a");
+        CHECK(ledger_open(&l) == MAIL_ERR_OK && l.nknown == MANY);
+        for (i = found = 0; i < MANY + 10; i++) {
+            char uid[20];
+            snprintf(uid, sizeof uid, "u%d", same ? 0 : (i * 7919) %
+                                                        (MANY + 10));
+            found += ledger_list(&l, i + 1, mail_s(uid)) &&
+                     ledger_find(&l, mail_s(uid)) != NULL;
+        }
+        CHECK(found == MANY);
+        ledger_free(&l);
+    }
+}
+
+/* In a thread of its own, with a callback for each message. */
+static void t_came(void *ctx, const char *user, mail_str text) {
+    t_addf((t_text *)ctx, "%s: ", user);
+    t_add((t_text *)ctx, text);
+}
+
+static void test_calls_serve(void) {
+    mail_serve_opts o;
+    mail_serve *s;
+    mail_result r;
+    mail_send_rcpt to;
+    t_text came;
+    char at[32];
+    int thread;
+    for (thread = 0; thread < 2; thread++) {
+        memset(&o, 0, sizeof o);
+        memset(&to, 0, sizeof to);
+        memset(&came, 0, sizeof came);
+        o.domain = "b.example";
+        o.catch_all = "carol";
+        o.users = "carol:{PLAIN}x\n";
+        o.thread = thread;
+        o.message = t_came;
+        o.ctx = &came;
+        s = mail_serve_start(o, &r);
+        CHECK(s != NULL && r.err == MAIL_ERR_OK);
+        if (s == NULL) return;
+        snprintf(at, sizeof at, "127.0.0.1:%d",
+                 mail_serve_port(s, MAIL_PORT_SMTP));
+        to.address = "anybody@b.example";
+        if (thread) CHECK(t_mail_send(at, "x", &to, 1, &r) == MAIL_ERR_OK);
+        else mail_serve_step(s, 0);
+        mail_serve_stop(s);
+        CHECK((came.n > 0) == thread);
+        CHECK(!thread || t_contains(t_str(&came), "carol: Return-Path: <alice"
+                                    "@a.example>\r\n"));
+        CHECK(!thread || t_contains(t_str(&came), "\r\nFrom here\r\nto there\r"
+                                    "\n.\r\n"));
+        t_free(&came);
+    }
+    mail_serve_stop(NULL);
+}
+
 /* ==== [CLI] the program as it is called =================================== */
 
 static void t_cli(const char *command, int status, const char *says) {
@@ -21278,6 +21737,16 @@ static const t_test t_tests[] = {
     T(test_lockstep_sections),
     T(test_machine_without_memory),
     T(test_ledger_without_memory),
+    T(test_calls_send),
+    T(test_calls_send_wrong),
+    T(test_calls_deadline),
+    T(test_calls_fetch_order),
+    T(test_calls_fetch_killed),
+    T(test_calls_ledger_torn),
+    T(test_calls_ledger_large),
+    T(test_calls_leave_days),
+    T(test_calls_mbox_of_others),
+    T(test_calls_serve),
     T_OF(test_ledger_trimmed, "1939-58"),
     T_OF(test_helo_of_a_sender, "5321-33"),
     T(test_cli_usage),
