@@ -8800,14 +8800,90 @@ static void serve_trace(unsigned conn, char role, mail_note kind,
     json_note(serve_traced.f, &serve_traced.host, &n, text);
 }
 
+/* Lines of the log that are not out yet. Whoever reads it may be slow, or
+   asleep: the server does not wait for him. What does not fit is counted. */
+enum { LOG_SIZE = 65536, LOG_PIECE = 512 };    /* POSIX: PIPE_BUF, at least */
+static struct serve_lines {
+    char text[LOG_SIZE]; size_t n;
+    unsigned long lost;
+} serve_lines;
+
+/* Writes what can be written at once: a pipe that is ready takes PIPE_BUF
+   octets without making anybody wait. O_NONBLOCK would be everybody's who
+   holds the other end. 0: not all of it is out. */
+static int log_push(void) {
+    struct serve_lines *l = &serve_lines;
+    struct pollfd p = { 2, POLLOUT, 0 };
+    size_t at = 0;
+    while (at < l->n && poll(&p, 1, 0) > 0) {
+        size_t n = l->n - at < LOG_PIECE ? l->n - at : LOG_PIECE;
+        ssize_t k = write(2, l->text + at, n);
+        if (k < 0 && errno != EINTR && errno != EAGAIN) at = l->n; /* gone */
+        if (k <= 0) break;
+        at += (size_t)k;
+    }
+    l->n -= at;
+    memmove(l->text, l->text + at, l->n);
+    return l->n == 0;
+}
+
+static int log_keep(mail_str line) {
+    struct serve_lines *l = &serve_lines;
+    if (line.n > LOG_SIZE - l->n) return 0;
+    memcpy(l->text + l->n, line.p, line.n);
+    l->n += line.n;
+    return 1;
+}
+
+static void log_line(mail_str line) {
+    struct serve_lines *l = &serve_lines;
+    char text[100];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    log_push();
+    mail_buf_fmt(&b, "mail serve: %lu lines of the log were not read in time "
+                 "and are lost\n", l->lost);
+    if (l->lost && !log_keep(mail_buf_str(&b))) l->lost++;
+    else {
+        l->lost = 0;
+        if (!log_keep(line)) l->lost = 1;
+    }
+    log_push();
+}
+
+/* A line of the program's own. */
+static void log_say(const char *fmt, ...) {
+    char text[1400];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    va_list ap;
+    int n;
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof text - 1, fmt, ap);
+    va_end(ap);
+    b.n = n < 0 ? 0 : (size_t)n < sizeof text - 2 ? (size_t)n
+                                                  : sizeof text - 2;
+    text[b.n++] = '\n';
+    log_line(mail_buf_str(&b));
+}
+
+/* The end: a second for who reads slowly. */
+static void log_end(void) {
+    int left = 20;
+    while (!log_push() && left--) {
+        struct pollfd p = { 2, POLLOUT, 0 };
+        poll(&p, 1, 50);
+    }
+}
+
 /* The log: what became of messages and logins; with --verbose the rest.
    Peers' octets are escaped. */
 static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
                       mail_str text, const char *state) {
     const char *who = role == 's' ? "smtpd" : role == 'p' ? "pop3d" :
                       role == 'c' ? "smtpc" : "server";
-    char date[64];
-    mail_buf b = mail_buf_on(date, sizeof date - 1);
+    char line[3000], safe[4 * 512 + 8], date[64];
+    mail_buf b = mail_buf_on(line, sizeof line - 1);
+    mail_buf d = mail_buf_on(date, sizeof date - 1);
+    size_t shown = text.n < 512 ? text.n : 512;
     int zone;
     int64_t now;
     (void)ctx;
@@ -8815,19 +8891,22 @@ static void serve_log(void *ctx, unsigned conn, char role, mail_note kind,
     if (kind != MAIL_NOTE_FATE && kind != MAIL_NOTE_TLS && !serve.verbose)
         return;
     now = sys_time(NULL, &zone);
-    mail_date(&b, now, zone);
-    date[b.n] = 0;
-    fprintf(stderr, "%s %s", date + 5, who);
-    if (conn) fprintf(stderr, "[%u]", conn);
-    if (kind == MAIL_NOTE_TEXT) {
-        fprintf(stderr, " text %lu octets\n", (unsigned long)text.n);
-        return;
-    }
-    fputs(kind == MAIL_NOTE_COMMAND ? " < " : kind == MAIL_NOTE_REPLY ? " > "
-          : kind == MAIL_NOTE_OPEN ? " open " : kind == MAIL_NOTE_CLOSE
-          ? " close " : kind == MAIL_NOTE_DISK ? " disk " : " ", stderr);
-    show_safe(stderr, text, 512);
-    fputc('\n', stderr);
+    mail_date(&d, now, zone);
+    date[d.n] = 0;
+    mail_buf_fmt(&b, "%s %s", date + 5, who);
+    if (conn) mail_buf_fmt(&b, "[%u]", conn);
+    if (kind == MAIL_NOTE_TEXT)
+        mail_buf_fmt(&b, " text %lu octets\n", (unsigned long)text.n);
+    else mail_buf_fmt(&b, "%s%s%s\n",
+                      kind == MAIL_NOTE_COMMAND ? " < " :
+                      kind == MAIL_NOTE_REPLY ? " > " :
+                      kind == MAIL_NOTE_OPEN ? " open " :
+                      kind == MAIL_NOTE_CLOSE ? " close " :
+                      kind == MAIL_NOTE_DISK ? " disk " : " ",
+                      mail_printable(safe, sizeof safe,
+                                     mail_sn(text.p, shown)),
+                      shown < text.n ? "..." : "");
+    log_line(mail_buf_str(&b));
 }
 
 /* --- what `mail queue` asks ---------------------------------------------- */
@@ -8892,13 +8971,13 @@ static int users_check(const machine *m) {
     int fd = openat(m->dir, "users", O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 && errno != ENOENT) {
-        fprintf(stderr, "mail serve: %s/users cannot be read: %s\n",
-                serve.dir, strerror(errno));
+        log_say("mail serve: %s/users cannot be read: %s", serve.dir,
+                strerror(errno));
         return 0;
     }
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_mode & 077)
-        fprintf(stderr, "mail serve: %s/users can be read by others: chmod "
-                "600 %s/users\n", serve.dir, serve.dir);
+        log_say("mail serve: %s/users can be read by others: chmod 600 "
+                "%s/users", serve.dir, serve.dir);
     if (fd >= 0) close(fd);
     return 1;
 }
@@ -8920,14 +8999,15 @@ static int serve_keys(machine *m) {
 static int serve_loop(machine *m, const listener *ls, size_t n) {
     int64_t until = 0;
     while (!until || sys_clock(NULL) < until) {
+        int all_said = log_push();
         if (signal_reload) {
             mail_err e;
             signal_reload = 0;       /* before: the next one is not lost */
             e = mail_server_reload(m->server);
-            if (e) fprintf(stderr, "mail serve: users or aliases: %s; the "
-                           "old ones stay\n", mail_err_text(e));
-            if (!serve_keys(m)) fprintf(stderr, "mail serve: the old "
-                                        "certificate stays\n");
+            if (e) log_say("mail serve: users or aliases: %s; the old ones "
+                           "stay", mail_err_text(e));
+            if (!serve_keys(m))
+                log_say("mail serve: the old certificate stays");
             users_check(m);
             disk_check(m);
             ask_all(m);
@@ -8937,7 +9017,8 @@ static int serve_loop(machine *m, const listener *ls, size_t n) {
             if (mail_server_stop(m->server) && !flush_busy(m)) break;
             n = 0;                              /* nobody new comes in */
         }
-        net_turn(m, ls, n, serve.allow_plain, until ? 100 : 60000);
+        net_turn(m, ls, n, serve.allow_plain,
+                 until ? 100 : all_said ? 60000 : 200);
     }
     return 0;
 }
@@ -8993,6 +9074,7 @@ static int serve_run(machine *m, const mail_server_opts *o) {
         serve_loop(m, ls, 5);
     }
     mail_server_close(m->server);
+    log_end();
     for (i = 0; i < 5; i++)
         if (ls[i].fd >= 0) close(ls[i].fd);
     return !ok;

@@ -10367,6 +10367,42 @@ static void test_limit_rate_of_a_next_hop(void) {
     t_free(&text);
 }
 
+static void t_log(const char *text) {
+    serve_log(NULL, 0, '-', MAIL_NOTE_FATE, mail_s(text), "");
+}
+
+/* A log that nobody reads stops nobody: what does not fit is counted, and
+   who comes back to it hears how much it was. No line is cut. */
+static void test_log_nobody_reads(void) {
+    char buf[4096];
+    int to[2], old = dup(2), i;
+    t_text got;
+    ssize_t k;
+    memset(&got, 0, sizeof got);
+    CHECK(pipe(to) == 0 && dup2(to[1], 2) == 2);
+    serve_lines.n = serve_lines.lost = 0;
+    for (i = 0; i < 10000; i++) t_log("a line of the log");
+    CHECK(serve_lines.lost > 1000);
+    for (i = 0; i < 200 && !log_push(); i++) {
+        k = read(to[0], buf, sizeof buf);
+        if (k > 0) t_add(&got, mail_sn(buf, (size_t)k));
+    }
+    k = read(to[0], buf, sizeof buf);                 /* room for the rest */
+    if (k > 0) t_add(&got, mail_sn(buf, (size_t)k));
+    t_log("and on");
+    CHECK(serve_lines.n == 0 && serve_lines.lost == 0);
+    dup2(old, 2);
+    close(old);
+    close(to[1]);
+    while ((k = read(to[0], buf, sizeof buf)) > 0)
+        t_add(&got, mail_sn(buf, (size_t)k));
+    close(to[0]);
+    CHECK(t_contains(t_str(&got), "a line of the log\nmail serve: "));
+    CHECK(t_contains(t_str(&got), " lines of the log were not read in time"));
+    CHECK(t_contains(t_str(&got), " server and on\n"));
+    t_free(&got);
+}
+
 /* The relay waits for a reply no longer than the option says, and without one
    for the five minutes of RFC 5321. */
 static void test_limit_time_of_a_reply(void) {
@@ -21681,6 +21717,7 @@ static const t_test t_tests[] = {
     T(test_limit_time_of_a_call),
     T(test_limit_time_of_a_reply),
     T(test_limit_rate_of_a_next_hop),
+    T(test_log_nobody_reads),
     T(test_world_files_whose_names_lie),
     T_OF(test_world_sum_of_retr_is_list, "1939-32 1939-33"),
     T(test_world_utf8_is_for_who_says_so),
