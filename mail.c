@@ -4063,6 +4063,7 @@ typedef struct sender {
     char  text[1024]; size_t text_at, text_n;       /* read, not sent */
     int   has_8bit, started, asked_data, ended;
     int64_t size;                   /* or -1: not known                */
+    int   bdat;                     /* it is exact: BDAT, if that can be */
     mail_param param;               /* what else MAIL and RCPT say     */
     mail_err err;                   /* why nothing was sent            */
     int   code;                     /* the answer to the message       */
@@ -4089,7 +4090,8 @@ static void sender_rcpts(sender *s) {
             return;
         s->next++;
     }
-    s->asked_data = mail_smtpc_data(&s->c) == MAIL_ERR_OK;
+    s->asked_data = (s->bdat && mail_smtpc_bdat(&s->c, s->size) ==
+                     MAIL_ERR_OK) || mail_smtpc_data(&s->c) == MAIL_ERR_OK;
 }
 
 /* Text into the session, as much as it takes; at the end, the end. A file
@@ -8352,7 +8354,7 @@ typedef struct serve_opts {
     int64_t auth_delay, auth_tries, auth_lock;
     int no_auth_limits;
     int64_t max_hops, min_free, max_addresses, max_sessions;
-    int64_t connect_timeout, reply_timeout, max_return;
+    int64_t connect_timeout, reply_timeout, max_return, bdat;
     int unsealed, allow_plain, verbose;
     const char *trace;
     mail_route route[LIST_MAX];
@@ -8468,6 +8470,8 @@ static const opt serve_table[] = {
       "N: until a connection is made (30)" },
     { "reply-timeout", OPT_NUMBER, &serve.reply_timeout,
       "N: until a reply, at most (RFC 5321: 120 to 600)" },
+    { "bdat", OPT_NUMBER, &serve.bdat,
+      "N: octets from which on a text goes by BDAT (64k)" },
     { "retry", OPT_TEXT, &serve.retry,
       "FIRST[,MAX]: between tries (300,14400)" },
     { "warn", OPT_NUMBER, &serve.warn,
@@ -8651,6 +8655,7 @@ static void serve_limits(mail_server_opts *o) {
     o->max_sessions = small(serve.max_sessions);
     o->connect_timeout = ms_of(serve.connect_timeout);
     o->reply_timeout = ms_of(serve.reply_timeout);
+    o->bdat = octets_of(serve.bdat);
     o->warn = ms_of(serve.warn) / 1000;
     o->expire = ms_of(serve.expire) / 1000;
 }
