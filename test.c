@@ -12175,6 +12175,32 @@ static void test_world_envelope_stays_outside(void) {
     t_end(p);
 }
 
+/* RFC 3848: how a mail came stands in its Received field. */
+static void test_world_how_it_came(void) {
+    static const char *const how[][2] = {
+        { "HELO x\r\n", "with SMTP id " }, { "EHLO x\r\n", "with ESMTP id " },
+        { "EHLO x\r\nAUTH PLAIN AGJvYgBzZWNyZXQ=\r\n", "with ESMTPA id " }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(how); i++) {
+        static t_inbox b;
+        char say[200];
+        t_world *p = t_begin(0);
+        memset(&b, 0, sizeof b);
+        snprintf(say, sizeof say, "%sMAIL FROM:<a@x.example>\r\n"
+                 "RCPT TO:<bob@b.example>\r\nDATA\r\nS: t\r\n.\r\nQUIT\r\n",
+                 how[i][0]);
+        t_guest_come(p, 0, i == 2 ? "mail.b:587" : "mail.b:25", "127.0.0.1",
+                     say);
+        world_run(&p->w, p->w.ms + 3000);
+        CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) ==
+              MAIL_ERR_OK && b.count == 1);
+        CHECK(t_contains(t_str(&b.text), how[i][1]));
+        t_free(&b.text);
+        t_end_limits(p);
+    }
+}
+
 /* The next hop takes a hundred, and 452 to the others: they come later. */
 static void test_world_more_than_a_hundred(void) {
     t_world *p = t_begin(0);
@@ -19018,6 +19044,43 @@ static void test_ledger_without_memory(void) {
     }
 }
 
+/* Bcc is in the envelope, and nowhere in the letter; neither is a
+   Return-Path. */
+static void test_bcc_of_a_sender(void) {
+    static sending t;
+    mail_send_rcpt r[3];
+    mail_send_opts o;
+    mail_result result;
+    char text[4096];
+    int64_t n;
+    memset(&t, 0, sizeof t);
+    memset(&o, 0, sizeof o);
+    memset(r, 0, sizeof r);
+    memset(&result, 0, sizeof result);
+    r[0].address = "bob@b.example";
+    r[1].address = "hidden@c.example";
+    r[1].field = MAIL_BCC;
+    r[2].address = "carol@b.example";
+    r[2].field = MAIL_CC;
+    o.from = "al@a.example";
+    o.rcpts = r;
+    o.nrcpts = 3;
+    o.text.text = mail_s("hi\n");
+    t.o = &o;
+    t.r = &result;
+    CHECK(sending_compose(&t) == MAIL_ERR_OK);
+    n = mail_letter_read(&t.letter, text, sizeof text);
+    CHECK(n > 100 && n < (int64_t)sizeof text);
+    if (n > 0) {
+        mail_str all = mail_sn(text, (size_t)n);
+        CHECK(t_contains(all, "To: bob@b.example\r\nCc: carol@b.example\r\n"));
+        CHECK(!t_contains(all, "hidden"));
+        CHECK(!t_contains(all, "Bcc") && !t_contains(all, "Return-Path"));
+    }
+    free(t.to);
+    free(t.cc);
+}
+
 /* What `mail send` calls itself: a domain's name, else its address. */
 static void test_helo_of_a_sender(void) {
     char name[MAIL_DOMAIN_SIZE];
@@ -21891,6 +21954,7 @@ static const t_test t_tests[] = {
     T_OF(test_world_report_goes_to_the_sender,
          "5321-138 5321-140 5321-141"),
     T_OF(test_world_envelope_stays_outside, "5321-111 5321-118"),
+    T_OF(test_world_how_it_came, "3848"),
     T_OF(test_world_more_than_a_hundred, "5321-107"),
     T_OF(test_world_refused_sender_and_the_next, "5321-134"),
     T_OF(test_world_waits_between_tries, "5321-130 5321-131"),
@@ -21939,6 +22003,7 @@ static const t_test t_tests[] = {
     T(test_calls_serve),
     T_OF(test_ledger_trimmed, "1939-58"),
     T_OF(test_helo_of_a_sender, "5321-33"),
+    T_OF(test_bcc_of_a_sender, "5321-115 5321-118"),
     T(test_cli_usage),
     T_OF(test_cli_limits, "5321-8 5321-132"),
     T(test_cli_limits_wrong),
