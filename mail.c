@@ -9556,6 +9556,7 @@ typedef struct send_cli {
     const char *raw, *html;
     text_list to, cc, bcc, files, rest;
     int text_fd, html_fd;
+    const char *notify, *ret, *envid;     /* reports: RFC 3461 */
 } send_cli;
 
 /* A text that cannot be read twice (a pipe) is copied to a file first. */
@@ -9654,7 +9655,24 @@ static int send_go(send_cli *o) {
     return (int)i;
 }
 
+/* One of the parameters that ask for reports. */
+static int send_asks(send_cli *o, const char *key, const char *value,
+                     int rcpt) {
+    char word[600];
+    mail_buf b = mail_buf_on(word, sizeof word);
+    const char *no;
+    if (value == NULL) return 0;
+    mail_buf_fmt(&b, "%s=", key);
+    if (strcmp(key, "ENVID") == 0) mail_xtext_write(&b, mail_s(value));
+    else mail_buf_add(&b, mail_s(value));
+    no = mail_param_read(&o->o.param, mail_buf_str(&b), rcpt);
+    return no ? usage_error("send", no + strlen("501 5.5.4 "), value) : 0;
+}
+
 static int send_check(send_cli *o) {
+    if (send_asks(o, "NOTIFY", o->notify, 1) ||
+        send_asks(o, "RET", o->ret, 0) || send_asks(o, "ENVID", o->envid, 0))
+        return 2;
     if (o->o.from == NULL || o->to.n + o->cc.n + o->bcc.n == 0)
         return usage_error("send", "at least", "--from and one --to");
     if (o->rest.n > (o->raw ? 0u : 1u))
@@ -9685,6 +9703,11 @@ static int cmd_send(int argc, char **argv) {
           "FILE: a message with its header, sent as it is" },
         { "user", OPT_TEXT, &o.c.peer.user,
           "U: log in (password: see below)" },
+        { "notify", OPT_TEXT, &o.notify,
+          "WHEN: reports: never, or some of success,failure,delay" },
+        { "ret", OPT_TEXT, &o.ret,
+          "full|hdrs: what a report of a failure brings back" },
+        { "envid", OPT_TEXT, &o.envid, "S: your name for it, in reports" },
         { "helo", OPT_TEXT, &o.o.helo, "NAME: what to call ourselves" },
         PEER_OPTIONS(o.c),
         { NULL, OPT_FLAG, NULL, NULL }

@@ -16575,6 +16575,26 @@ static const t_row t_server_rows[] = {
     { "smtp-par-08", "ehlo",
       "MAIL FROM:<a@x.test> ENVID=<A*2000>\r\n", "501", "" },
     { "smtp-par-10", "ehlo", "MAIL FROM:<a@x.test> =5\r\n", "555", "" },
+    { "f14-orcpt-many", "mail", "RCPT TO:<b@y.test> ORCPT=rfc822;<A*494>\r\n"
+      "RCPT TO:<b@y.test> ORCPT=rfc822;<+*90>\r\n"
+      "RCPT TO:<b@y.test> ORCPT=<;*400>\r\n", "501*3", "" },
+    { "f14-notify", "mail", "RCPT TO:<b@y.test> NOTIFY=NEVER,SUCCESS\r\n"
+      "RCPT TO:<b@y.test> NOTIFY=<,*400>\r\n"
+      "RCPT TO:<b@y.test> NOTIFY=DELAY RET=FULL\r\n"
+      "RCPT TO:<b@y.test> NOTIFY=DELAY,DELAY\r\n", "501*2 / 555 / 250", "" },
+    { "f9-utf8", "ehlo", "MAIL FROM:<\300\257@x.test> SMTPUTF8\r\n"
+      "MAIL FROM:<\340\200\257@x.test> SMTPUTF8\r\n"
+      "MAIL FROM:<\355\240\200@x.test> SMTPUTF8\r\n"
+      "MAIL FROM:<\364\220\200\200@x.test> SMTPUTF8\r\n"
+      "MAIL FROM:<\302\205@x.test> SMTPUTF8\r\n"
+      "MAIL FROM:<a@\342\200> SMTPUTF8\r\n"
+      "MAIL FROM:<a@\303\251.test> SMTPUTF8\r\n",
+      "501*6 / 250", "" },
+    { "f9-utf8-label", "ehlo",          /* 90 octets; as Punycode, over 63 */
+      "MAIL FROM:<a@\360\240\200\200\345\255\227\343\201\202\355\225\234"
+      "\330\247\327\220\316\261\320\260\340\244\205\340\270\201\341\203\220"
+      "\360\235\222\234\360\237\223\254\342\202\254\341\216\240\342\262\200"
+      "\360\220\214\260\352\231\200> SMTPUTF8\r\n", "501", "" },
     { "smtp-auth-01", "login", "AUTH PLAIN !!!!\r\n", "501", "" },
     { "smtp-auth-02", "login", "AUTH PLAIN <A*20000>\r\n", "500", "" },
     { "smtp-auth-04", "login", "AUTH PLAIN AAAA\r\n", "501", "" },
@@ -19636,6 +19656,12 @@ static void test_cli_usage(void) {
     t_cli("printf 'S: x\n\n%01000d\n' 1 | ./mail send --from a@b --to c@d "
           "--raw /dev/stdin", 1, "line 3 has more than 998 octets");
     t_cli("./mail send --raw x --html y --from a@b --to c@d", 2, "as it is");
+    t_cli("./mail send --from a@b --to c@d --notify never,success", 2,
+          "NOTIFY is NEVER, or some of");
+    t_cli("./mail send --from a@b --to c@d --ret all", 2, "RET is FULL or");
+    t_cli("./mail send --from a@b --to c@d --envid \"$(printf 'a\nb')\"", 2,
+          "ENVID is 1 to 100");
+    t_cli("./mail send --from a@b --to c@d --envid ''", 2, "ENVID is 1 to");
     t_cli("./mail send --server nowhere.invalid:25 --from a@b --to c@d "
           "</dev/null", 1, "mail send: nowhere.invalid:25: ");
     t_cli("./mail send --server x --from a@b --to c@d </dev/null", 1,
@@ -20610,6 +20636,40 @@ static void fuzz_path(const mail_path *p) {
     CHECK(mail_path_same(p, &q) && mail_domain_ok(mail_s(p->domain)));
 }
 
+/* What was read of a parameter is written as a parameter, the same. */
+static void fuzz_param(mail_str in, int rcpt) {
+    char out[700], text[700];
+    mail_buf b = mail_buf_on(out, sizeof out), c = mail_buf_on(text, 700);
+    mail_param p, q;
+    size_t n = 0;
+    memset(&p, 0, sizeof p);
+    memset(&q, 0, sizeof q);
+    if (in.n > 600) return;
+    if (mail_xtext_read(in, text, &n) == MAIL_ERR_OK) {
+        mail_xtext_write(&b, mail_sn(text, n));
+        CHECK(!mail_has_control(mail_sn(text, n)) && b.n <= 3 * in.n);
+    }
+    b.n = 0;
+    if (mail_param_read(&p, in, rcpt)) return;
+    CHECK(mail_param_write(&b, &p) == MAIL_ERR_OK);
+    CHECK(!b.full && !mail_has_control(mail_buf_str(&b)));
+    if (b.n == 0) return;                                  /* BODY=7BIT */
+    CHECK(!mail_param_read(&q, mail_sn(out + 1, b.n - 1), rcpt));
+    mail_param_write(&c, &q);
+    CHECK_SAME(mail_buf_str(&c), mail_buf_str(&b));
+}
+
+/* A domain in ASCII is a domain, the same one, and stays as it is. */
+static void fuzz_domain(mail_str in) {
+    char out[MAIL_DOMAIN_SIZE], again[MAIL_DOMAIN_SIZE];
+    if (!mail_domain_ok(in)) return;
+    CHECK(mail_domain_ascii(in, out) == MAIL_ERR_OK);
+    CHECK(!mail__is_8bit(mail_s(out)) && mail_domain_ok(mail_s(out)));
+    CHECK(mail_domain_same(in, mail_s(out)));
+    CHECK(mail_domain_ascii(mail_s(out), again) == MAIL_ERR_OK);
+    CHECK_STR(mail_s(out), again);
+}
+
 static void fuzz_addr(mail_str in) {
     mail_path p, q;
     mail_net net;
@@ -20619,6 +20679,9 @@ static void fuzz_addr(mail_str in) {
     if (mail_host_port(in, &host, &port) == MAIL_ERR_OK)
         CHECK(port >= 0 && port <= 65535 && host.n <= in.n);
     if (mail_domain_ok(in)) CHECK(in.n < MAIL_DOMAIN_SIZE);
+    fuzz_domain(in);
+    fuzz_param(in, 0);
+    fuzz_param(in, 1);
     if (mail_net_read(in, &net) == MAIL_ERR_OK)
         CHECK(net.bits >= 0 && net.bits <= 128 && mail_net_has(&net, &net.at));
     if (mail_path_read(in, &p, &rest) != MAIL_ERR_OK) return;
@@ -20636,6 +20699,10 @@ static void fuzz_addr_seeds(fuzz_take *take, void *ctx) {
         "\"a\\\"\\\\b\"@b", "<a@[127.0.0.1]>", "a@[IPv6:2001:db8::1]",
         "<a.b+c@xn--bcher-kva.example>", "127.0.0.1:25", "[::1]:25", ":25",
         "<a%b@c!d@e>", "192.0.2.0/24", "2001:db8::/32", "<a@b.example",
+        "<\xed\x95\x9c@\xec\x98\x88\xec\x8b\x9c.example>",
+        "<\"\xc3\xb6 \xf0\x9f\x93\xac\"@b\xc3\xbc" "cher.example>",
+        "NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;a+2Bb@c", "ENVID=a+20b",
+        "ORCPT=utf-8;\xed\x95\x9c@b", "RET=FULL", "SMTPUTF8", "a+2Bb",
         "\"\"@b", "<a@b.example.>"
     };
     size_t i;
@@ -21110,6 +21177,10 @@ static void fuzz_queue_seeds(fuzz_take *take, void *ctx) {
     char head[MAIL_RECORD_HEAD];
     take(ctx, mail_s("mail-queue 2\nid 5F-00000001-00000A\ntext 12 14 7\n"
                      "from <a@b.example>\nto <\"a b\"@[IPv6:::1]>\n\n"));
+    take(ctx, mail_s("from <a@b> SMTPUTF8 RET=FULL ENVID=x+2B\n"
+                     "to <c@d> NOTIFY=NEVER ORCPT=rfc822;e@f\n"
+                     "group <g@d> NOTIFY=SUCCESS\ndelivered 5F-1-2 0\n"
+                     "relayed 5F-1-2 1\nexpanded 5F-1-2 2\n"));
     take(ctx, mail_s("text 1234 9223372036854775807 8 apart\nfrom <>\n"
                      "about 5F-00000001-00000A 0\nlate 5F-1-2 99\n"));
     take(ctx, mail_s("0 due 3 451 4.2.1 later\n1 sent 1 250 2.0.0 mine\n"
@@ -21493,6 +21564,9 @@ static const char *const fuzz_words[] = {
     "DELE 2\r\n", "TOP 1 0\r\n", "+OK ", "-ERR ", "+OK 3 300\r\n", "1 120\r\n",
     "1 uid-1\r\n", "<", ">", "@", "\"", "\\", "[IPv6:::1]", "=?UTF-8?B?",
     "Received: ", "mail-queue 2\n", "text 10 11 7\n", "from <>\n",
+    "mail-queue 3\n", " SMTPUTF8", " RET=FULL", " RET=HDRS", " ENVID=x+2B",
+    " NOTIFY=SUCCESS,FAILURE", " NOTIFY=NEVER", " ORCPT=rfc822;a@b", "group ",
+    "delivered ", "250-DSN\r\n", "250-SMTPUTF8\r\n", "+0A", "xn--",
     "6955B900-00000001-000001\n", "0 due 0 0 \n", "{SCRAM-SHA-256}4,",
     "{PLAIN}", "\xc0\x0c", "9223372036854775807", "\xed\x95\x9c"
 };
