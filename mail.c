@@ -9945,6 +9945,7 @@ static void show_addresses(show *s, mail_str list) {
         if (a.kind != MAIL_ADDR_MAILBOX || a.err) continue;
         mail_path_write(&p, &a.path);
         if (b.n) putchar(' ');
+        else p.p++, p.n -= 2;                   /* no name: no < > */
         show_utf8(mail_buf_str(&p));
     }
 }

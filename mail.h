@@ -104,6 +104,7 @@
    MAIL_STATIC           all functions static, for one file that holds all
    MAIL_LINE_SIZE        longest command or reply line: 2048
    MAIL_OUT_SIZE         output a session holds: 2048
+   MAIL_DECODE_WORD      your function in place of mail__decode_word (lab 12)
 
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
@@ -4207,8 +4208,8 @@ MAIL_DEF void mail_received_write(mail_buf *b, const mail_received *r) {
 }
 
 /* The octet behind the quoted string, comment or "@[literal]" that begins at
-   i, or behind the octet there. What is never closed goes to the end. Comments are
-   counted, not called: RFC 5322 lets them nest as deep as they like. */
+   i, or behind the octet there. What is never closed goes to the end.
+   Comments are counted, not called: they may nest as deep as they like. */
 static size_t mail__past(mail_str s, size_t i) {
     char open = s.p[i], close = open == '(' ? ')' : open == '[' ? ']' : '"';
     size_t depth = 0;

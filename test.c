@@ -4475,7 +4475,8 @@ static void test_msg_names(void) {
     CHECK(t_longest(mail_buf_str(&b)) <= 78);
     out[b.n] = 0;
     CHECK_STR(mail_sn(out, (size_t)(strstr(out, "Date:") - out)),
-        "From: \"Al \\\"the\\\\ one\\\"\" <a@b>, =?UTF-8?B?7ZWc6riA?= <k@b>,\r\n"
+        "From: \"Al \\\"the\\\\ one\\\"\" <a@b>, =?UTF-8?B?7ZWc6riA?= "
+        "<k@b>,\r\n"
         " =?UTF-8?B?PT9VVEYtOD9CP2VBPT0/PQ==?= <w@b>, \"a  b\" <s@b>,\r\n"
         " =?UTF-8?B?QSBuYW1lIG9mIHNvIG1hbnkgd29yZHMgdGhhdCBpdCBkb2VzIG5vdCBz"
         "dGFu?=\r\n =?UTF-8?B?ZCBpbiBxdW90ZXMgYW55IG1vcmU=?= <l@b>\r\n");
@@ -4573,7 +4574,8 @@ static mail_compose t_letter_of(const char *text) {
     return m;
 }
 
-#define T_LETTER "From: al@a.example\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
+#define T_LETTER "From: al@a.example\r\n" \
+                 "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
 #define T_MIME T_LETTER "MIME-Version: 1.0\r\n"
 
 /* ASCII needs no MIME. Any line end is CRLF, and the last line has one. */
@@ -4810,7 +4812,8 @@ t_codes[] = {
     { MAIL_CODING_QP, "a=3Db=3db", "a=b=b" },
     { MAIL_CODING_QP, "one=\r\ntwo=  \t\r\nthree=\nfour", "onetwothreefour" },
     { MAIL_CODING_QP, "a  \t\r\nb \n c ", "a\r\nb\n c" },
-    { MAIL_CODING_QP, "=ZZ=4Z=4=", "=ZZ=4Z=4" }, { MAIL_CODING_QP, "==41", "=A" },
+    { MAIL_CODING_QP, "=ZZ=4Z=4=", "=ZZ=4Z=4" },
+    { MAIL_CODING_QP, "==41", "=A" },
     { MAIL_CODING_QP, "= x", "= x" }, { MAIL_CODING_QP, "a=", "a" },
     { MAIL_CODING_B64, "aGk=", "hi" }, { MAIL_CODING_B64, "aG\r\nk", "hi" },
     { MAIL_CODING_B64, "!a G*k\x80=\r\n", "hi" },
@@ -5369,6 +5372,7 @@ static int64_t t_slow_read(void *ctx, int64_t at, char *p, size_t n) {
     size_t left = d->text.n - (size_t)at;
     d->calls++;
     if (d->calls == d->fail) return -1;
+    if (n > 50) n = 50;
     if (n > left) n = left;
     if (n > 1) n = 1 + t_random((unsigned)n);
     if (n) memcpy(p, d->text.p + at, n);
@@ -5405,12 +5409,11 @@ static void test_letter_disk(void) {
         CHECK(t_contains(t_str(&got), "attachment 1 (a) cannot be read"));
     }
     d.fail = 0;
-    for (k = 12; k <= calls / 4; k++) {
-        d.calls = -200;                  /* while it is read a second time */
-        d.change = k - 200 + calls / 2;
-        if (t_written(&m, &got) == MAIL_ERR_IO)
-            CHECK(t_contains(t_str(&got), "attachment 1 (a) changed"));
-        else CHECK(!mail__is_8bit(t_str(&got)));
+    for (k = 50; k <= calls / 4; k++) {
+        d.calls = -2 * calls;            /* while it is read a second time */
+        d.change = k - 2 * calls + calls / 2;
+        CHECK(t_written(&m, &got) == MAIL_ERR_IO);
+        CHECK(t_contains(t_str(&got), "attachment 1 (a) changed"));
     }
     t_free(&want);
     t_free(&got);
@@ -19991,7 +19994,7 @@ static void test_cli_show(void) {
            "--m\r\nContent-Type: image/png\r\n\r\ntwo\r\n--m--\r\n");
     t_cli("./mail show build/show.eml", 0,
           "Subject: \xed\x95\x9c\xea\xb8\x80!\n"
-          "From:    ?[2J <a@b>,\n         <c@d>\n\n"
+          "From:    ?[2J <a@b>,\n         c@d\n\n"
           "Gr\xc3\xbc\xc3\x9f" "e\tx\\x1B[2J\n\nAttachments:\n"
           "           4 octets  ../x.bin  text/plain\n"
           "           3 octets  .x.bin  text/plain\n"
