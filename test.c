@@ -18338,6 +18338,7 @@ typedef struct t_doc {
     t_text fixed;                 /* the document, outputs as they are */
     t_text body;                  /* of this fence, as it should be    */
     int changed;
+    int calls;                    /* its program is built with mail.c */
 } t_doc;
 
 static char *t_read_file(const char *name) {
@@ -18492,9 +18493,24 @@ static int t_library(void) {
     return made;
 }
 
+/* So is mail.c, for programs that use its calls; without TLS. */
+static int t_mail_c(void) {
+    static int made = -1;
+    char command[300];
+    t_text out;
+    if (made < 0) {
+        snprintf(command, sizeof command, "%s -std=c99 -pthread -w "
+                 "-DMAIL_NO_MAIN -c -o build/calls.o mail.c", t_cc());
+        made = t_command(command, &out) == 0;
+        t_free(&out);
+    }
+    return made;
+}
+
+enum { T_ALONE, T_LIBRARY, T_CALLS };          /* what a program is built with */
+
 /* Compiles a program as a stranger would, strictly, and runs it. */
-static int t_program(const char *name, mail_str code, int library,
-                     t_text *out) {
+static int t_program(const char *name, mail_str code, int with, t_text *out) {
     char command[600], file[100];
     FILE *f;
     snprintf(file, sizeof file, "build/%s.c", name);
@@ -18505,9 +18521,11 @@ static int t_program(const char *name, mail_str code, int library,
     fclose(f);
     snprintf(command, sizeof command, "%s -std=c99 -Wall -Wextra -Werror -I. "
              "%s -o build/%s %s%s && ./build/%s", t_cc(),
-             library ? "-DMAIL_IMPLEMENTATION_DONE -include string.h "
-             "-include stdio.h -include stdlib.h" : "", name, file,
-             library ? " build/library.o" : "", name);
+             with == T_LIBRARY ? "-DMAIL_IMPLEMENTATION_DONE -include "
+             "string.h -include stdio.h -include stdlib.h" : "", name, file,
+             with == T_LIBRARY ? " build/library.o" :
+             with == T_CALLS ? " build/calls.o -pthread $(sh .ci/resolv cc)"
+                             : "", name);
     return t_command(command, out);
 }
 
@@ -18557,9 +18575,14 @@ static void t_fence(t_doc *d, mail_str info, mail_str body, mail_str *run) {
     else if (mail_eq(info, mail_s("c mail.c"))) t_quotation(d, "mail.c", body);
     else if (mail_eq(info, mail_s("c test.c"))) t_quotation(d, "test.c", body);
     else if (mail_eq(info, mail_s("console"))) t_console(d, body);
-    else if (mail_eq(info, mail_s("c run"))) *run = body;
+    else if (mail_eq(info, mail_s("c run")) ||
+             mail_eq(info, mail_s("c run mail.c"))) {
+        *run = body;
+        d->calls = info.n > 5;
+    }
     else if (mail_eq(info, mail_s("output"))) {
-        t_program("tutorial", *run, t_library(), &out);
+        t_program("tutorial", *run, d->calls ? t_mail_c() * T_CALLS
+                                             : t_library(), &out);
         if (!t_lines_match(t_str(&out), body, &bad, &seen, 1))
             t_out_of_step(d, "the program prints something else", seen, bad);
         t_add(&d->body, t_str(&out));
@@ -18664,7 +18687,7 @@ static void test_lockstep_first_program(void) {
             t_add(&code, l.n > 3 ? mail_sn(l.p + 3, l.n - 3) : mail_s(""));
             t_add(&code, mail_s("\n"));
         }
-        CHECK(t_program("first", t_str(&code), 0, &out) == 0);
+        CHECK(t_program("first", t_str(&code), T_ALONE, &out) == 0);
         CHECK(t_contains(t_str(&out), "220 mx.example ESMTP ready"));
         t_free(&out);
     }
