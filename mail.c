@@ -4049,6 +4049,7 @@ static void client_run(client *c, agent *a) {
 
 typedef struct send_rcpt {
     mail_path path;
+    const mail_param *param;        /* what else RCPT says, or NULL     */
     int  code;                      /* its answer, 0 if there was none */
     char words[512];
 } send_rcpt;
@@ -4086,7 +4087,8 @@ static void sender_rcpts(sender *s) {
     if (!s->started || s->err || s->asked_data ||
         s->c.state != MAIL_SMTPC_MAIL) return;
     while (s->next < s->nrcpts) {
-        if (mail_smtpc_rcpt(&s->c, &s->rcpts[s->next].path, &s->param))
+        const send_rcpt *p = &s->rcpts[s->next];
+        if (mail_smtpc_rcpt(&s->c, &p->path, p->param ? p->param : &s->param))
             return;
         s->next++;
     }
@@ -4227,16 +4229,20 @@ static const char *sender_helo(const char *host, int fd,
 static void sender_end(sender *s, mail_send_rcpt *to, mail_result *r) {
     size_t i;
     const char *words = s->code ? s->words : s->c.words;
+    int some = 0;
+    for (i = 0; i < s->nrcpts; i++) some |= s->rcpts[i].code >= 400;
     r->code = s->code ? s->code : s->c.code;
     for (i = 0; i < s->nrcpts; i++) {
         const send_rcpt *p = &s->rcpts[i];
         int refused = p->code >= 400;
-        to[i].code = refused ? p->code : s->code;
-        mail_copy(to[i].words, sizeof to[i].words,
-                  mail_s(refused ? p->words : s->code ? s->words : ""));
+        int left = !refused && some && s->c.opts.all;   /* not asked for */
+        to[i].code = refused ? p->code : left ? 0 : s->code;
+        mail_copy(to[i].words, sizeof to[i].words, mail_s(
+                  refused ? p->words : left ? "another one was refused" :
+                  s->code ? s->words : ""));
         to[i].err = to[i].code / 100 == 2 ? MAIL_ERR_OK :
                     to[i].code / 100 == 4 ? MAIL_ERR_TEMPFAIL :
-                    to[i].code ? MAIL_ERR_REFUSED :
+                    to[i].code || left ? MAIL_ERR_REFUSED :
                     r->err ? r->err : s->err ? s->err : MAIL_ERR_CLOSED;
         r->done += to[i].err == MAIL_ERR_OK;
         if (!to[i].err || s->err) continue;
@@ -4272,6 +4278,7 @@ static void sender_go(sender *s, const mail_send_opts *o, mail_result *r) {
     c.nonce = net.nonce;
     c.plaintext_ok = net.local || p->plaintext_ok;
     c.basic = p->basic;
+    c.all = o->all;
     c.watch = p->watch;
     c.watch_ctx = p->watch_ctx;
     if (call_fail(r, sender_init(s, c), "the user's name, the password or helo "
@@ -4380,6 +4387,7 @@ static mail_err sending_rcpts(sending *t) {
     s->param.utf8 |= mail_path_utf8(&s->from);
     for (i = 0; i < o->nrcpts; i++) {
         mail_path *p = &s->rcpts[i].path;
+        s->rcpts[i].param = o->rcpts[i].param;
         if (address_path(t->r, o->rcpts[i].address, p)) return t->r->err;
         if (mail_path_null(p))
             return call_fail(t->r, MAIL_ERR_SYNTAX, "<> is no recipient");
@@ -10184,6 +10192,698 @@ static int cmd_show(int argc, char **argv) {
     return e;
 }
 
+/* --- sendmail ------------------------------------------------------------- */
+
+/* What programs call that want to send mail, and have called for forty years:
+   under the name sendmail, or as mail sendmail. The exit status is one of
+   <sysexits.h>, and one is for all: either everybody has the mail, or nobody
+   has, and nothing is kept here. (But for a reply to the last dot that was
+   lost: RFC 5321 6.1.) */
+#define SENDMAIL_EXITS(X) \
+    X(OK,           0, "everybody has it") \
+    X(USAGE,       64, "wrong options, or no recipient") \
+    X(DATAERR,     65, "an address or the header is none, or too long") \
+    X(NOUSER,      67, "there is no such recipient") \
+    X(NOHOST,      68, "the server has no address") \
+    X(UNAVAILABLE, 69, "refused for good") \
+    X(OSERR,       71, "no memory") \
+    X(CANTCREAT,   73, "no space for the text in a temporary file") \
+    X(IOERR,       74, "the text cannot be read") \
+    X(TEMPFAIL,    75, "not now; the server cannot be reached: try again") \
+    X(PROTOCOL,    76, "the server does not speak SMTP, or no TLS") \
+    X(NOPERM,      77, "not without a login, or not with this one") \
+    X(CONFIG,      78, "mail.conf is wrong")
+
+enum {
+#define SENDMAIL_X(name, code, text) SENDMAIL_##name = code,
+    SENDMAIL_EXITS(SENDMAIL_X)
+#undef SENDMAIL_X
+    SENDMAIL_GOES_ON = -1
+};
+
+typedef struct sendmail {
+    peer_cli c;
+    const char *conf, *from, *name, *domain, *dir, *helo;
+    const char *notify, *ret, *envid;
+    int named, dots, mode;          /* -t, -i; 's', 'p', 'q', or 'm'       */
+    mail_send_opts o;               /* rcpts: cap of them; addresses ours  */
+    size_t cap;
+    char sender[MAIL_PATH_SIZE];
+    FILE *text;                     /* what is sent                        */
+    int fd;
+} sendmail;
+
+static sendmail sm;
+
+static const opt sendmail_table[] = {
+    { "server", OPT_TEXT, &sm.c.peer.server,
+      "HOST:PORT: who takes the mail (127.0.0.1:2525; with user :2587)" },
+    { "user", OPT_TEXT, &sm.c.peer.user, "U: log in (password-file)" },
+    { "from", OPT_TEXT, &sm.from, "A: the sender, without -f" },
+    { "domain", OPT_TEXT, &sm.domain,
+      "NAME: belongs to names without one (this machine's)" },
+    { "helo", OPT_TEXT, &sm.helo, "NAME: what to call ourselves" },
+    { "dir", OPT_TEXT, &sm.dir,
+      "DIR: of the server whose queue -q and -bp mean (./mail.d)" },
+    PEER_OPTIONS(sm.c),
+    { NULL, OPT_FLAG, NULL, NULL }
+};
+
+/* takes: ' ' nothing, ':' a word, here or the next; '+' the rest of this one.
+   Those without help have no meaning here, and are taken all the same. */
+static const struct sendmail_flag {
+    char key, takes;
+    const char *help;
+} sendmail_flags[] = {
+    { 't', ' ', "t       to whom the header says: To, Cc, Bcc; and arguments" },
+    { 'i', ' ', "i, -oi  a line of a dot only is text, not the end" },
+    { 'f', ':', "f ADDR  the sender (-r ADDR); <> for none" },
+    { 'F', ':', "F NAME  and its name, if there is no From" },
+    { 'b', ':', "bs      speak SMTP on standard input and output\n"
+                "  -bp      what waits in the queue of mail.conf's dir" },
+    { 'q', '+', "q       try that queue now" },
+    { 'N', ':', "N WHEN  reports: never, or some of success,failure,delay" },
+    { 'R', ':', "R WHAT  in which comes back: full, or hdrs" },
+    { 'V', ':', "V ID    and which say: this was ID" },
+    { 'C', ':', "C FILE  the mail.conf" },
+    { 'v', ' ', "v       show the dialogue" },
+    { 'r', ':', NULL }, { 'o', ':', NULL }, { 'B', ':', NULL },
+    { 'e', ':', NULL }, { 'h', ':', NULL }, { 'L', ':', NULL },
+    { 'O', ':', NULL }, { 'p', ':', NULL }, { 'A', '+', NULL },
+    { 'G', ' ', NULL }, { 'm', ' ', NULL }, { 'n', ' ', NULL },
+    { 'U', ' ', NULL }
+};
+enum { SENDMAIL_FLAGS = sizeof sendmail_flags / sizeof sendmail_flags[0] };
+
+static void sendmail_help(void) {
+    size_t i;
+    printf("mail sendmail: sendmail [options] [ADDR...]; the message on "
+           "standard input\n");
+    for (i = 0; i < SENDMAIL_FLAGS; i++)
+        if (sendmail_flags[i].help) printf("  -%s\n", sendmail_flags[i].help);
+    printf("  --       what follows is an ADDR\n"
+           "Taken, of no meaning here:");
+    for (i = 0; i < SENDMAIL_FLAGS; i++)
+        if (!sendmail_flags[i].help && sendmail_flags[i].key != 'r')
+            printf(" -%c%s", sendmail_flags[i].key,
+                   sendmail_flags[i].takes == ' ' ? "" : " X");
+    printf("\nmail.conf: the file in MAIL_CONF, else ~/.mail.conf, else "
+           "/etc/mail.conf;\nname value lines, with these names without the --:\n");
+    opts_help(sendmail_table);
+    printf("Exit status:\n");
+#define SENDMAIL_X(name, code, text) printf("  %-2d  %s\n", code, text);
+    SENDMAIL_EXITS(SENDMAIL_X)
+#undef SENDMAIL_X
+}
+
+static int sendmail_wrong(const char *what, const char *name) {
+    usage_error("sendmail", what, name);
+    return SENDMAIL_USAGE;
+}
+
+static int sendmail_flag(char key, const char *value) {
+    switch (key) {
+    case 't': sm.named = 1; break;
+    case 'i': sm.dots = 1; break;
+    case 'o': if (strcmp(value, "i") == 0) sm.dots = 1; break;
+    case 'r': case 'f': sm.from = value; break;
+    case 'F': sm.name = value; break;
+    case 'N': sm.notify = value; break;
+    case 'R': sm.ret = value; break;
+    case 'V': sm.envid = value; break;
+    case 'C': sm.conf = value; break;
+    case 'v': sm.c.verbose = 1; break;
+    case 'q':
+        if (*value) return sendmail_wrong("the queue has its own clock: -q, "
+                                          "without", value);
+        sm.mode = 'q';
+        break;
+    case 'b':
+        if (strlen(value) != 1 || !strchr("mspa", *value))
+            return sendmail_wrong("-bm, -bs or -bp; the server is mail serve: "
+                                  "-b", value);
+        if (*value != 'a') sm.mode = *value;
+        break;
+    default: break;
+    }
+    return SENDMAIL_OK;
+}
+
+/* One word, -ti or -fADDR. *i is the last word that was taken. */
+static int sendmail_word(int argc, char **argv, int *i) {
+    const char *p = argv[*i] + 1;
+    int e = SENDMAIL_OK;
+    for (; !e && *p; p++) {
+        const struct sendmail_flag *f = sendmail_flags;
+        const char *value = p + 1;
+        while (f < sendmail_flags + SENDMAIL_FLAGS && f->key != *p) f++;
+        if (f == sendmail_flags + SENDMAIL_FLAGS)
+            return sendmail_wrong("unknown option", argv[*i]);
+        if (f->takes == ' ') {
+            e = sendmail_flag(*p, "");
+            continue;
+        }
+        if (*value == 0 && f->takes == ':') {
+            if (++*i == argc)
+                return sendmail_wrong("a value is missing for",
+                                      argv[argc - 1]);
+            value = argv[*i];
+        }
+        return sendmail_flag(*p, value);
+    }
+    return e;
+}
+
+/* *rest is the first word that is no option. */
+static int sendmail_args(int argc, char **argv, int *rest) {
+    int i, e = SENDMAIL_OK;
+    for (i = 0; !e && i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            sendmail_help();
+            return SENDMAIL_GOES_ON;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            *rest = i + 1;
+            return SENDMAIL_OK;
+        }
+        if (argv[i][0] != '-') break;
+        e = sendmail_word(argc, argv, &i);
+    }
+    *rest = i;
+    for (; !e && i < argc; i++)
+        if (argv[i][0] == '-')
+            e = sendmail_wrong("options come first:", argv[i]);
+    return e;
+}
+
+/* The first that there is. A file that was named must be there. */
+static int sendmail_conf(void) {
+    const struct passwd *w = getpwuid(getuid());
+    const char *from = sm.from, *env = getenv("MAIL_CONF");
+    const char *home = getenv("HOME");
+    char path[1024];
+    int e;
+    sm.from = NULL;
+    if (sm.conf == NULL && env && *env) sm.conf = env;
+    if (home == NULL && w) home = w->pw_dir;
+    if (sm.conf) {
+        e = conf_read("sendmail", sendmail_table, sm.conf);
+        if (e < 0) fprintf(stderr, "mail sendmail: there is no %s\n", sm.conf);
+        if (e < 0) return SENDMAIL_CONFIG;
+    } else {
+        snprintf(path, sizeof path, "%s/.mail.conf", home ? home : "");
+        e = home ? conf_read("sendmail", sendmail_table, path) : -1;
+        if (e < 0) e = conf_read("sendmail", sendmail_table,
+                                 "/etc/mail.conf");
+    }
+    if (e <= 0) e = peer_check(&sm.c, "sendmail");
+    if (from) sm.from = from;
+    return e ? SENDMAIL_CONFIG : SENDMAIL_OK;
+}
+
+/* --- who, and to whom --- */
+
+/* A name without a domain is one of this machine's. */
+static mail_err sendmail_path(mail_str s, mail_path *p) {
+    char whole[MAIL_PATH_SIZE];
+    if (mail_path_mailbox(s, p) == MAIL_ERR_OK) return MAIL_ERR_OK;
+    if (snprintf(whole, sizeof whole, "%.*s@%s", MAIL_ARG(s), sm.domain) >=
+        (int)sizeof whole) return MAIL_ERR_TOOLONG;
+    return mail_path_mailbox(mail_s(whole), p);
+}
+
+static int sendmail_none(mail_str s) {
+    fputs("mail sendmail: not an address: ", stderr);
+    show_safe(stderr, s, 80);
+    fputc('\n', stderr);
+    return SENDMAIL_DATAERR;
+}
+
+/* "bob", "Bob <bob>" are no addresses of RFC 5322. */
+static int sendmail_address(const mail_addr *a, mail_path *p) {
+    mail_str s = a->name;
+    size_t at = s.n;
+    *p = a->path;
+    if (a->err == MAIL_ERR_OK) return SENDMAIL_OK;
+    while (at && s.p[at - 1] != '<') at--;
+    if (at && s.p[s.n - 1] == '>') s = mail_sn(s.p + at, s.n - at - 1);
+    return sendmail_path(s, p) ? sendmail_none(a->name) : SENDMAIL_OK;
+}
+
+typedef struct sendmail_rcpt {
+    char address[MAIL_PATH_SIZE];
+    mail_param param;
+} sendmail_rcpt;
+
+static int sendmail_add(const mail_path *p, const mail_param *param) {
+    mail_send_rcpt *more = sm.o.rcpts;
+    sendmail_rcpt *copy;
+    char path[MAIL_PATH_SIZE];
+    size_t i, cap = sm.cap;
+    mail__show(p, path);
+    for (i = 0; i < sm.o.nrcpts; i++)
+        if (strcmp(more[i].address, path) == 0) return SENDMAIL_OK;
+    if (sm.o.nrcpts == cap) {
+        cap = cap ? 2 * cap : 16;
+        more = realloc(more, cap * sizeof *more);
+        if (more) sm.o.rcpts = more, sm.cap = cap;
+    }
+    copy = more ? malloc(sizeof *copy) : NULL;
+    if (copy == NULL) {
+        fprintf(stderr, "mail sendmail: out of memory\n");
+        return SENDMAIL_OSERR;
+    }
+    mail_copy(copy->address, sizeof copy->address, mail_s(path));
+    copy->param = param ? *param : sm.o.param;
+    more = &sm.o.rcpts[sm.o.nrcpts++];
+    memset(more, 0, sizeof *more);
+    more->address = copy->address;             /* which it begins with */
+    more->param = &copy->param;
+    return SENDMAIL_OK;
+}
+
+/* A new message, or none. */
+static void sendmail_drop(void) {
+    if (sm.text) fclose(sm.text);
+    sm.text = NULL;
+    while (sm.o.nrcpts) free((char *)sm.o.rcpts[--sm.o.nrcpts].address);
+}
+
+/* next gives addresses until it is 0: of an argument, or of a header. */
+static int sendmail_all(int (*next)(void *ctx, mail_addr *a), void *ctx) {
+    mail_addr a;
+    mail_path p;
+    int e = SENDMAIL_OK;
+    while (!e && next(ctx, &a)) {
+        if (a.kind != MAIL_ADDR_MAILBOX) continue;
+        e = sendmail_address(&a, &p);
+        if (!e) e = sendmail_add(&p, NULL);
+    }
+    return e;
+}
+
+static int sendmail_next(void *ctx, mail_addr *a) {
+    return mail_addr_next(ctx, a);
+}
+
+static int sendmail_next_named(void *ctx, mail_addr *a) {
+    return mail_named_next(ctx, a);
+}
+
+/* Who sends: -f, from of mail.conf, or who runs this. */
+static int sendmail_who(void) {
+    const struct passwd *w = getpwuid(getuid());
+    static char host[MAIL_DOMAIN_SIZE];
+    mail_str s = mail_trim(mail_s(sm.from));
+    mail_addr a;
+    mail_path p;
+    int e;
+    mail_copy(sm.sender, sizeof sm.sender, mail_s("<>"));
+    sm.o.from = sm.sender;
+    if (sm.domain == NULL)
+        sm.domain = gethostname(host, sizeof host - 1) == 0 &&
+                    mail_domain_ok(mail_s(host)) ? host : "localhost";
+    if (!mail_domain_ok(mail_s(sm.domain))) {
+        fprintf(stderr, "mail sendmail: domain in mail.conf is no domain\n");
+        return SENDMAIL_CONFIG;
+    }
+    if (sm.from && (s.n == 0 || mail_eq(s, mail_s("<>"))))
+        return SENDMAIL_OK;
+    if (sm.from == NULL) s = mail_s(w ? w->pw_name : "nobody");
+    if (mail_has_control(s) || !mail_addr_next(&s, &a) ||
+        a.kind != MAIL_ADDR_MAILBOX || s.n)
+        return sendmail_none(mail_s(sm.from));
+    if ((e = sendmail_address(&a, &p)) == SENDMAIL_OK)
+        mail__show(&p, sm.sender);
+    return e;
+}
+
+/* -N, -R and -V in the words of RFC 3461; notify and the rest of it stand in
+   one struct. */
+static int sendmail_reports(void) {
+    const char *value[3], *const key[3] = { "RET", "ENVID", "NOTIFY" };
+    char word[200], id[MAIL_ENVID_SIZE];
+    mail_buf b = mail_buf_on(id, sizeof id - 1);
+    int i;
+    mail_xtext_write(&b, mail_s(sm.envid));
+    id[b.n] = 0;
+    value[0] = sm.ret;
+    value[1] = sm.envid ? id : NULL;
+    value[2] = sm.notify;
+    for (i = 0; i < 3; i++) {
+        if (value[i] == NULL) continue;
+        snprintf(word, sizeof word, "%s=%s", key[i], value[i]);
+        if (b.full || mail_param_read(&sm.o.param, mail_s(word), i == 2))
+            return sendmail_wrong(i == 2 ? "not for -N:" : i ? "not for -V:" :
+                                  "not for -R:", value[i]);
+    }
+    return SENDMAIL_OK;
+}
+
+/* --- the message --- */
+
+/* Standard input, which a line of one dot ends, unless -i. */
+typedef struct dotted { FILE *f; int dots, bol, over; char held[2];
+                        size_t n; } dotted;
+
+static int dotted_get(dotted *d) {
+    int c;
+    if (d->n) return (unsigned char)d->held[--d->n];
+    c = d->over ? EOF : getc(d->f);
+    if (c == '.' && d->bol && !d->dots) {
+        int next = getc(d->f), last = next == '\r' ? getc(d->f) : next;
+        d->over = last == '\n' || last == EOF;
+        if (d->over) return EOF;
+        d->held[d->n++] = (char)last;
+        if (next == '\r') d->held[d->n++] = '\r';
+    }
+    d->bol = c == '\n';
+    return c;
+}
+
+enum { SENDMAIL_HEAD = 1024 * 1024 };
+
+/* Its first octets: the header, unless that is longer than SENDMAIL_HEAD. */
+static size_t sendmail_head(dotted *d, char *p) {
+    size_t n = 0, line = 0;
+    int c;
+    while (n < SENDMAIL_HEAD && (c = dotted_get(d)) != EOF) {
+        p[n++] = (char)c;
+        if (c != '\n') line += c != '\r';
+        else if (line) line = 0;
+        else break;
+    }
+    return n;
+}
+
+/* What a letter must have, if the user's program did not say it. */
+static mail_err sendmail_complete(mail_buf *b, mail_str *text) {
+    char from[1500], id[400], path[MAIL_PATH_SIZE];
+    mail_buf f = mail_buf_on(from, sizeof from - 1);
+    const char *who = sm.sender;
+    mail_path nobody;
+    mail_compose m;
+    const char *p;
+    uint32_t r[2];
+    memset(&m, 0, sizeof m);
+    m.time = sys_time(NULL, &m.zone);
+    sys_random(NULL, r, sizeof r);
+    snprintf(id, sizeof id, "<%llx.%08lx%08lx@%.250s>",
+             (unsigned long long)m.time, (unsigned long)r[0],
+             (unsigned long)r[1], sm.domain);
+    if (strcmp(who, "<>") == 0 &&
+        !sendmail_path(mail_s("MAILER-DAEMON"), &nobody))
+        who = mail__show(&nobody, path);
+    if (sm.name && *sm.name) mail_buf_add(&f, mail_s("\""));
+    for (p = sm.name ? sm.name : ""; *p; p++) {
+        if (*p == '"' || *p == '\\') mail_buf_add(&f, mail_s("\\"));
+        mail_buf_add(&f, mail_sn(p, 1));
+    }
+    if (sm.name && *sm.name) mail_buf_add(&f, mail_s("\" "));
+    mail_buf_add(&f, mail_s(who));
+    from[f.n] = 0;
+    if (f.full) return MAIL_ERR_TOOLONG;
+    m.from = from;
+    m.message_id = id;
+    return mail_head_complete(b, text, &m);
+}
+
+static int sendmail_cannot(const char *what, int status) {
+    fprintf(stderr, "mail sendmail: %s: %s\n", what, strerror(errno));
+    return status;
+}
+
+/* The header, whole, and the rest of the text, in a file without a name. */
+static int sendmail_spool(dotted *d, mail_str text) {
+    size_t room = 3 * SENDMAIL_HEAD;
+    mail_buf b = mail_buf_on(malloc(room), room);
+    FILE *f = tmpfile();
+    mail_err e = b.p ? sendmail_complete(&b, &text) : MAIL_ERR_NOMEM;
+    int c, status = SENDMAIL_OK;
+    if (e) {
+        fprintf(stderr, "mail sendmail: the header: %s\n", mail_err_text(e));
+        status = e == MAIL_ERR_NOMEM ? SENDMAIL_OSERR : SENDMAIL_DATAERR;
+    } else if (f) {
+        fwrite(b.p, 1, b.n, f);
+        fwrite(text.p, 1, text.n, f);
+        while ((c = dotted_get(d)) != EOF) putc(c, f);
+    }
+    free(b.p);
+    sm.text = f;
+    if (status) return status;
+    if (f == NULL || fflush(f) || ferror(f))
+        return sendmail_cannot("the text cannot be kept in a temporary file",
+                               SENDMAIL_CANTCREAT);
+    return SENDMAIL_OK;
+}
+
+static int sendmail_read(void) {
+    char *head = malloc(SENDMAIL_HEAD);
+    mail_named named;
+    dotted d;
+    size_t n;
+    int e;
+    if (head == NULL) return sendmail_cannot("no memory", SENDMAIL_OSERR);
+    memset(&d, 0, sizeof d);
+    d.f = stdin;
+    d.bol = 1;
+    d.dots = sm.dots;
+    n = sendmail_head(&d, head);
+    memset(&named, 0, sizeof named);
+    named.head = mail_sn(head, n);
+    e = sm.named ? sendmail_all(sendmail_next_named, &named) : SENDMAIL_OK;
+    if (!e && sm.o.nrcpts == 0)
+        e = sendmail_wrong("to whom?", sm.named ? "no recipient is in the "
+                           "header" : "name somebody, or say -t");
+    if (!e) e = sendmail_spool(&d, mail_sn(head, n));
+    if (!e && ferror(stdin))
+        e = sendmail_cannot("standard input cannot be read", SENDMAIL_IOERR);
+    free(head);
+    return e;
+}
+
+/* --- to the server --- */
+
+static const struct { mail_err e; int status; } sendmail_errors[] = {
+    { MAIL_ERR_SYNTAX,   SENDMAIL_CONFIG },       /* the server is none  */
+    { MAIL_ERR_TOOLONG,  SENDMAIL_DATAERR },
+    { MAIL_ERR_PROTOCOL, SENDMAIL_PROTOCOL },
+    { MAIL_ERR_TLS,      SENDMAIL_PROTOCOL },
+    { MAIL_ERR_TEMPFAIL, SENDMAIL_TEMPFAIL },
+    { MAIL_ERR_TIMEOUT,  SENDMAIL_TEMPFAIL },
+    { MAIL_ERR_CLOSED,   SENDMAIL_TEMPFAIL },
+    { MAIL_ERR_IO,       SENDMAIL_TEMPFAIL },     /* it does not answer  */
+    { MAIL_ERR_DENIED,   SENDMAIL_NOPERM },
+    { MAIL_ERR_NOMEM,    SENDMAIL_OSERR },
+    { MAIL_ERR_NOTFOUND, SENDMAIL_NOHOST },
+    { MAIL_ERR_SEALED,   SENDMAIL_CONFIG }
+};
+
+static int sendmail_status(mail_err e) {
+    size_t i;
+    for (i = 0; i < sizeof sendmail_errors / sizeof sendmail_errors[0]; i++)
+        if (sendmail_errors[i].e == e) return sendmail_errors[i].status;
+    return SENDMAIL_UNAVAILABLE;
+}
+
+/* Who is refused for good is so whatever becomes of the others. */
+static int sendmail_result(const mail_result *r) {
+    int status = SENDMAIL_OK;
+    size_t i;
+    if (r->err == MAIL_ERR_OK) return SENDMAIL_OK;
+    for (i = 0; i < sm.o.nrcpts; i++) {
+        const mail_send_rcpt *p = &sm.o.rcpts[i];
+        mail_err e = mail_reply_err(p->code, mail_s(p->words));
+        if (e && (!status || status == SENDMAIL_TEMPFAIL))
+            status = e == MAIL_ERR_NOTFOUND ? SENDMAIL_NOUSER
+                                            : sendmail_status(e);
+    }
+    return status ? status : sendmail_status(r->err);
+}
+
+static void sendmail_tell(const mail_result *r) {
+    size_t i, told = 0;
+    if (r->err == MAIL_ERR_OK) return;
+    for (i = 0; i < sm.o.nrcpts; i++) {
+        const mail_send_rcpt *p = &sm.o.rcpts[i];
+        if (p->code < 400) continue;
+        fprintf(stderr, "mail sendmail: refused %s: %d ", p->address,
+                p->code);
+        show_safe(stderr, mail_s(p->words), 400);
+        fputc('\n', stderr);
+        told++;
+    }
+    if (!told) peer_tell("sendmail", r);
+    fprintf(stderr, "mail sendmail: nobody has it, and it is not kept here\n");
+}
+
+/* The text to sm.o.rcpts. */
+static int sendmail_go(mail_result *r) {
+    mail_send_opts *o = &sm.o;
+    sm.fd = fileno(sm.text);
+    o->peer = sm.c.peer;
+    if (o->peer.server == NULL && o->peer.user == NULL)
+        o->peer.server = "127.0.0.1:2525";
+    o->peer.password = sm.c.password;
+    o->helo = sm.helo;
+    o->raw.read = file_read;
+    o->raw.ctx = &sm.fd;
+    o->all = 1;
+    mail_send(*o, r);
+    return sendmail_result(r);
+}
+
+static int sendmail_mail(void) {
+    mail_result r;
+    int e = sendmail_read();
+    if (!e) {
+        e = sendmail_go(&r);
+        sendmail_tell(&r);
+    }
+    return e;
+}
+
+/* --- -bs: a server on standard input --- */
+
+/* The answer to the text is what the server said. */
+static void sendmail_on_end(mail_smtpd *d) {
+    mail_result r;
+    char words[400] = "";
+    int code = 451, status = SENDMAIL_CANTCREAT;
+    size_t i;
+    if (fflush(sm.text) == 0 && !ferror(sm.text)) {
+        status = sendmail_go(&r);
+        code = status == SENDMAIL_TEMPFAIL ? 451 : status ? 554 : 250;
+    }
+    for (i = 0; i < sm.o.nrcpts && status; i++)
+        if (sm.o.rcpts[i].code >= 400) {
+            code = sm.o.rcpts[i].code;
+            mail_printable(words, sizeof words,
+                           mail_s(sm.o.rcpts[i].words));
+        }
+    if (status && status != SENDMAIL_CANTCREAT && !words[0])
+        mail_printable(words, sizeof words, mail_s(r.words));
+    mail_smtpd_reply(d, code, words[0] ? words : NULL);
+    sendmail_drop();
+}
+
+static void sendmail_event(mail_smtpd *d, const mail_event *ev) {
+    switch (ev->kind) {
+    case MAIL_EV_MAIL:
+        sendmail_drop();
+        mail__show(ev->path, sm.sender);
+        sm.o.from = sm.sender;
+        sm.o.param = *ev->param;
+        mail_smtpd_reply(d, 250, NULL);
+        break;
+    case MAIL_EV_RCPT:
+        mail_smtpd_reply(d, sendmail_add(ev->path, ev->param) ? 452 : 250,
+                         NULL);
+        break;
+    case MAIL_EV_DATA:
+        sm.text = tmpfile();
+        mail_smtpd_reply(d, sm.text ? 354 : 452, NULL);
+        break;
+    case MAIL_EV_TEXT:
+        fwrite(ev->text.p, 1, ev->text.n, sm.text);
+        break;
+    case MAIL_EV_END:
+        sendmail_on_end(d);
+        break;
+    default:
+        sendmail_drop();
+        break;
+    }
+}
+
+static int sendmail_smtp(void) {
+    static mail_smtpd d;
+    char in[4096];
+    size_t n = 0, at = 0;
+    mail_smtpd_opts o;
+    mail_event ev;
+    mail_str out;
+    ssize_t k;
+    memset(&o, 0, sizeof o);
+    o.host = sm.domain;
+    o.max_size = INT64_C(1) << 40;              /* the server has its own */
+    o.max_rcpts = o.max_messages = 1000000;
+    mail_smtpd_init(&d, o);
+    for (;;) {
+        while (mail_smtpd_next(&d, &ev)) sendmail_event(&d, &ev);
+        out = mail_smtpd_out(&d);
+        k = out.n ? write(1, out.p, out.n) : 0;
+        if (k > 0) mail_smtpd_sent(&d, (size_t)k);
+        if (k < 0 && errno != EINTR) break;
+        if (out.n) continue;
+        if (d.state == MAIL_SMTPD_END) break;
+        if (at == n) {
+            while ((k = read(0, in, sizeof in)) < 0 && errno == EINTR) {}
+            if (k <= 0) break;
+            at = 0;
+            n = (size_t)k;
+        }
+        at += mail_smtpd_feed(&d, in + at, n - at);
+    }
+    return SENDMAIL_OK;
+}
+
+static int sendmail_queue(void) {
+    const char *dir = sm.dir ? sm.dir : "./mail.d";
+    umask(077);
+    if (!root_give_up(dir, NULL)) return SENDMAIL_NOPERM;
+    return queue_run(dir, sm.mode == 'q' ? "retry" : "list", "")
+               ? SENDMAIL_UNAVAILABLE : SENDMAIL_OK;
+}
+
+/* The password is never asked for: nobody may be there. */
+static int sendmail_password(void) {
+    if (sm.c.peer.user == NULL) return SENDMAIL_OK;
+    if (sm.c.password_file == NULL && getenv("MAIL_PASSWORD") == NULL) {
+        fprintf(stderr, "mail sendmail: user in mail.conf has no password: "
+                "add password-file FILE\n");
+        return SENDMAIL_CONFIG;
+    }
+    return get_password(sm.c.password_file, sm.c.password,
+                        sizeof sm.c.password) ? SENDMAIL_OK : SENDMAIL_CONFIG;
+}
+
+static int sendmail_run(int argc, char **argv) {
+    mail_str list;
+    int i, e = sendmail_conf();
+    if (e || strchr("qp", sm.mode)) return e ? e : sendmail_queue();
+    if ((e = sendmail_who()) || (e = sendmail_reports())) return e;
+    for (i = 0; !e && i < argc; i++) {
+        list = mail_s(argv[i]);
+        e = mail_has_control(list) ? sendmail_none(list)
+                                   : sendmail_all(sendmail_next, &list);
+    }
+    if (!e && sm.mode == 's' && (sm.named || argc))
+        e = sendmail_wrong("-bs says it all itself:", "neither -t nor ADDR");
+    if (!e) e = sendmail_password();
+    if (!e) e = sm.mode == 's' ? sendmail_smtp() : sendmail_mail();
+    mail_wipe(sm.c.password, sizeof sm.c.password);
+    sendmail_drop();
+    free(sm.o.rcpts);
+    return e;
+}
+
+/* It reads files that its caller names, and says what is wrong in them: made
+   to run as somebody else, it would tell everybody. */
+static int cmd_sendmail(int argc, char **argv) {
+    int e, rest;
+    memset(&sm, 0, sizeof sm);
+    sm.mode = 'm';
+    if (getuid() != geteuid() || getgid() != getegid()) {
+        fprintf(stderr, "mail sendmail: not to be installed setuid or "
+                "setgid: chmod ug-s\n");
+        return SENDMAIL_NOPERM;
+    }
+    e = sendmail_args(argc, argv, &rest);
+    if (e == SENDMAIL_GOES_ON) return 0;
+    return e ? e : sendmail_run(argc - rest, argv + rest);
+}
+
 /* --- mail fetch ----------------------------------------------------------- */
 
 typedef struct fetch_cli {
@@ -10498,6 +11198,7 @@ static const struct command {
     { "view",   cmd_view,   "look at a trace of mail serve" },
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
     { "send",   cmd_send,   "send a message" },
+    { "sendmail", cmd_sendmail, "the same, as other programs call it" },
     { "fetch",  cmd_fetch,  "fetch mail: delete mode or keep mode" },
     { "show",   cmd_show,   "a message, as a person reads it" },
     { "user",   cmd_user,   "add, change, remove, list users" },
@@ -10524,13 +11225,23 @@ static int run_command(const char *name, int argc, char **argv) {
     return 2;
 }
 
+/* Is that the name that the program was started under? */
+static int called(int argc, char **argv, const char *name) {
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+    return argc && strcmp(slash ? slash + 1 : argv[0], name) == 0;
+}
+
 /* The program as a function, for a project that compiles this file in. */
 int mail_main(int argc, char **argv);
 
 int mail_main(int argc, char **argv) {
     static char help[] = "--help";
-    static char *ask[] = { help, NULL };
+    static char *ask[] = { help, NULL }, list[] = "-bp";
+    static char *mailq[] = { list, NULL };
     const char *name = argc > 1 ? argv[1] : NULL;
+    if (called(argc, argv, "sendmail"))
+        return cmd_sendmail(argc - 1, argv + 1);
+    if (called(argc, argv, "mailq")) return cmd_sendmail(1, mailq);
     if (name == NULL) {
         print_help(stderr);
         return 2;

@@ -754,6 +754,25 @@ typedef struct mail_compose {
    encoded-words (RFC 2047) where they must. TOOLONG if b is too small. */
 MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m);
 
+/* Whom a header names: To, Cc and Bcc; of a letter that is sent on, Resent-To,
+   Resent-Cc and Resent-Bcc instead (RFC 5322 3.6.6). Set head, zero the rest.
+   The next address, groups as mail_addr_next has them; 0 behind the last. */
+typedef struct mail_named {
+    mail_str head;
+    mail_str list;           /* private: the rest of this field          */
+    int      resent;         /* private: 0: not known, 1: no, 2: yes     */
+} mail_named;
+
+MAIL_DEF int mail_named_next(mail_named *r, mail_addr *a);
+
+/* Makes the header of a letter whole that a user hands over (RFC 6409 8): adds
+   it to b with CRLF line ends and the empty line, without Bcc, Resent-Bcc,
+   Return-Path and an mbox's "From " line, and with From, Date and Message-ID
+   of m where it has none. *text begins with the letter as far as it is known;
+   what is left in it is body. Errors as of mail_compose_head. */
+MAIL_DEF mail_err mail_head_complete(mail_buf *b, mail_str *text,
+                                     const mail_compose *m);
+
 /* All private: UTF-8 as it passes, and a part as it passes. */
 typedef struct mail_utf8 { unsigned char more, low, high; } mail_utf8;
 typedef struct mail_look {
@@ -910,6 +929,11 @@ MAIL_DEF mail_err mail_status_line(mail_str line, int *ok, mail_str *text);
 /* Splits "5.1.1 no such user" into the enhanced status code (RFC 2034) and
    the rest; the code is "" if there is none. */
 MAIL_DEF mail_str mail_enhanced(mail_str text, mail_str *rest);
+
+/* What a reply of SMTP means to who sends: OK 2yz and 3yz (and 0: there was
+   none), TEMPFAIL 4yz, DENIED a login is wanted, or no leave (5.7.1), NOTFOUND
+   there is no such mailbox (5.1.z), REFUSED all else. */
+MAIL_DEF mail_err mail_reply_err(int code, mail_str text);
 
 /* Octets that wait for the peer; a part of every session. */
 typedef struct mail_out {
@@ -1186,6 +1210,8 @@ typedef struct mail_smtpc_opts {
                                 RFC 5321 4.5.3.2 has it, 2 to 10 minutes */
     int     min_rate;        /* octets a second at which the server must
                                 take a text: 500, and 3 minutes more     */
+    int     all;             /* 1: a mail that one recipient is refused for
+                                goes to nobody: DONE has 554 for the others */
     mail_watch *watch; void *watch_ctx;
 } mail_smtpc_opts;
 
@@ -2112,6 +2138,7 @@ typedef struct mail_send_rcpt {
                                 "Bob <bob@b.example>"                      */
     int      field;          /* yours: MAIL_TO, MAIL_CC; MAIL_BCC: it is
                                 named nowhere                              */
+    const mail_param *param; /* yours: reports for him; NULL: as for all   */
     mail_err err;            /* filled: OK: the server has it now          */
     int      code;           /* filled: the reply; 0: there was none       */
     char     words[512];     /* filled: its words                          */
@@ -2130,6 +2157,8 @@ typedef struct mail_send_opts {
     mail_file *files; size_t nfiles;  /* borrowed. Without a source: a file
                                 on the disk, by its path                   */
     mail_param param;        /* reports (DSN); the rest of it is set here  */
+    int     all;             /* 1: if one recipient is refused, nobody gets
+                                it: the code of the others is 0 then       */
 } mail_send_opts;
 
 /* Sends it, and waits for the answers. The result is filled; it may be NULL.
@@ -4927,6 +4956,12 @@ static int mail__msg_id_ok(const char *id) {
     return left.n && s.n;
 }
 
+static void mail__date_field(mail_buf *b, int64_t time, int zone) {
+    mail_buf_add(b, mail_s("Date: "));
+    mail_date(b, time, zone);
+    mail_buf_add(b, mail_s("\r\n"));
+}
+
 /* The fields that every letter has. */
 static void mail__fields(mail__writer *w, const mail_compose *m) {
     if (m->from == NULL) mail__wrong(w, MAIL_ERR_MISUSE, "there is no From");
@@ -4939,9 +4974,7 @@ static void mail__fields(mail__writer *w, const mail_compose *m) {
     mail__addresses(w, "Cc", m->cc);
     mail__subject(w, "Subject", m->subject);
     if (w->err) return;
-    mail_buf_add(w->b, mail_s("Date: "));
-    mail_date(w->b, m->time, m->zone);
-    mail_buf_add(w->b, mail_s("\r\n"));
+    mail__date_field(w->b, m->time, m->zone);
     if (m->message_id) mail_buf_fmt(w->b, "Message-ID: %s\r\n", m->message_id);
 }
 
@@ -4954,6 +4987,86 @@ MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
         mail_buf_add(b, mail_s("MIME-Version: 1.0\r\n"
                                "Content-Type: text/plain; charset=UTF-8\r\n"
                                "Content-Transfer-Encoding: 8bit\r\n"));
+    mail_buf_add(b, mail_s("\r\n"));
+    return w.err ? w.err : b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
+}
+
+/* --- a header that somebody else wrote ------------------------------------ */
+
+/* The line that an mbox has before each letter is no field, and mail readers
+   hand it over all the same. */
+static mail_str mail__past_mbox_line(mail_str s) {
+    size_t at = s.n && s.p[0] == '>';
+    if (s.n >= at + 5 && memcmp(s.p + at, "From ", 5) == 0) mail_cut(&s, '\n');
+    return s;
+}
+
+/* The next field of a letter's header; 0 at the empty line, and before a line
+   that is no field: *text is the body then. */
+static int mail__letter_field(mail_str *text, mail_field *f) {
+    mail_str rest = *text;
+    int more = mail_field_next(&rest, f);
+    if (more && f->name.n == 0) return 0;
+    *text = rest;
+    return more;
+}
+
+static int mail__one_of(mail_str name, const char *const names[3]) {
+    int i;
+    for (i = 0; i < 3; i++)
+        if (mail_ieq(name, mail_s(names[i]))) return 1 << i;
+    return 0;
+}
+
+static const char *const mail__receivers[2][3] = {
+    { "To", "Cc", "Bcc" }, { "Resent-To", "Resent-Cc", "Resent-Bcc" }
+};
+
+MAIL_DEF int mail_named_next(mail_named *r, mail_addr *a) {
+    mail_field f;
+    mail_str rest;
+    if (!r->resent) {
+        r->resent = 1;
+        r->head = rest = mail__past_mbox_line(r->head);
+        while (mail__letter_field(&rest, &f))
+            if (mail__one_of(f.name, mail__receivers[1])) r->resent = 2;
+    }
+    while (!mail_addr_next(&r->list, a)) {
+        if (!mail__letter_field(&r->head, &f)) return 0;
+        if (mail__one_of(f.name, mail__receivers[r->resent - 1]))
+            r->list = f.value;
+    }
+    return 1;
+}
+
+/* A field as it is, but for its line ends. */
+static void mail__add_lines(mail_buf *b, mail_str s) {
+    while (s.n) {
+        mail_str line = mail_cut(&s, '\n');
+        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        mail_buf_add(b, line);
+        mail_buf_add(b, mail_s("\r\n"));
+    }
+}
+
+MAIL_DEF mail_err mail_head_complete(mail_buf *b, mail_str *text,
+                                     const mail_compose *m) {
+    static const char *const hidden[] = { "Bcc", "Resent-Bcc",
+                                          "Return-Path" };
+    static const char *const needed[] = { "From", "Date", "Message-ID" };
+    mail_field f;
+    mail__writer w;
+    int has = 0;
+    memset(&w, 0, sizeof w);
+    w.b = b;
+    *text = mail__past_mbox_line(*text);
+    while (mail__letter_field(text, &f)) {
+        has |= mail__one_of(f.name, needed);
+        if (!mail__one_of(f.name, hidden)) mail__add_lines(b, f.all);
+    }
+    if (!(has & 1)) mail__addresses(&w, "From", m->from);
+    if (!(has & 2)) mail__date_field(b, m->time, m->zone);
+    if (!(has & 4)) mail_buf_fmt(b, "Message-ID: %s\r\n", m->message_id);
     mail_buf_add(b, mail_s("\r\n"));
     return w.err ? w.err : b->full ? MAIL_ERR_TOOLONG : MAIL_ERR_OK;
 }
@@ -5830,6 +5943,14 @@ MAIL_DEF mail_err mail_status_line(mail_str line, int *ok, mail_str *text) {
 }
 
 /* status-code = class "." subject "." detail, RFC 3463 2 */
+MAIL_DEF mail_err mail_reply_err(int code, mail_str text) {
+    if (code < 400) return MAIL_ERR_OK;
+    if (code < 500) return MAIL_ERR_TEMPFAIL;
+    if (code == 530 || code == 534 || code == 535 || code == 538 ||
+        mail_starts(text, "5.7.")) return MAIL_ERR_DENIED;
+    return mail_starts(text, "5.1.") ? MAIL_ERR_NOTFOUND : MAIL_ERR_REFUSED;
+}
+
 MAIL_DEF mail_str mail_enhanced(mail_str text, mail_str *rest) {
     mail_str tail = text, word = mail_cut(&tail, ' '), w = word;
     mail_str a = mail_cut(&w, '.'), b = mail_cut(&w, '.');
@@ -7207,11 +7328,13 @@ static void mail__smtpc_bye(mail_smtpc *s) {
     mail__smtpc_over(s, MAIL_ERR_OK);
 }
 
-/* When every answer is in: DATA if somebody was accepted; if nobody was,
-   the transaction is taken back. Called after each answer, and by data. */
+/* When every answer is in: DATA if somebody was accepted (all: everybody);
+   else the transaction is taken back. Called after each answer, and by data. */
 static void mail__smtpc_proceed(mail_smtpc *s) {
     if (s->state != MAIL_SMTPC_MAIL || s->mail_due || s->data_due ||
         s->rcpts_answered < s->rcpts_sent || !s->data_asked) return;
+    if (s->opts.all && s->rcpts_ok < s->rcpts_sent && !s->fail_code)
+        s->fail_code = 554;
     if (s->rcpts_ok && !s->fail_code && s->bdat) {
         mail__smtpc_say(s, NULL, "BDAT %lld LAST", (long long)s->left);
         s->go = 1;                       /* behind the event of this answer */
@@ -7563,7 +7686,7 @@ MAIL_DEF mail_err mail_smtpc_data(mail_smtpc *s) {
     mail_err e;
     if (s->state != MAIL_SMTPC_MAIL || s->data_asked || s->rcpts_sent == 0)
         return MAIL_ERR_MISUSE;
-    if ((s->ext & MAIL_EXT_PIPELINING) &&
+    if ((s->ext & MAIL_EXT_PIPELINING) && !s->opts.all &&
         (s->mail_due || s->rcpts_answered < s->rcpts_sent)) {
         e = mail__smtpc_say(s, NULL, "DATA");   /* the last of its group */
         if (e) return e;

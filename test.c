@@ -903,6 +903,7 @@ static void t_smtpc_init(t_run *r) {
     opts.basic = t_opt(r->opts, "basic", NULL);
     opts.lmtp = t_opt(r->opts, "lmtp", NULL);
     opts.relay = t_opt(r->opts, "relay", NULL);
+    opts.all = t_opt(r->opts, "all", NULL);
     opts.tls = (mail_tls)t_opt_number(r->opts, "tls");
     if (t_opt(r->opts, "user", NULL)) {
         opts.user = "bob";
@@ -2184,6 +2185,19 @@ static const t_dialogue t_smtpc_talks[] = {
       T_PIPE "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
       "C: DATA\nS: 451 full\nM: mail 451\nS: 503 no\nM: rcpt 0 451 full\n"
       "S: 503 no\nC: RSET\nS: 250 ok\nM: done 451 full\n" T_QUIT },
+    { "all or nobody, pipelined: one is refused, no DATA for the others",
+      "O: all to=bob@b.example,carol@b.example\n" T_PIPE
+      "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: RCPT TO:<carol@b.example>\nS: 250 ok\nM: mail 250\n"
+      "S: 250 ok\nM: rcpt 0 250 ok\nS: 550 5.1.1 who?\n"
+      "M: rcpt 1 550 5.1.1 who?\nC: RSET\nS: 250 ok\n"
+      "M: done 554 5.1.1 who?\n" T_QUIT },
+    { "all or nobody: everybody is accepted, DATA comes by itself",
+      "O: all to=bob@b.example,carol@b.example\n" T_PIPE
+      "C: MAIL FROM:<al@a.example>\nC: RCPT TO:<bob@b.example>\n"
+      "C: RCPT TO:<carol@b.example>\nS: 250 ok\nM: mail 250\n"
+      "S: 250 ok\nM: rcpt 0 250 ok\nS: 250 ok\nM: rcpt 1 250 ok\n"
+      T_BODY T_DONE T_QUIT },
     { "5321-74 5321-75 nobody accepted: no DATA",
       "O: to=bob@b.example,carol@b.example\n" T_PLAIN_EHLO T_AL
       "C: RCPT TO:<bob@b.example>\nS: 450 later\nM: rcpt 0 450 later\n"
@@ -3983,6 +3997,88 @@ static void test_addr_punycode(void) {
 }
 
 /* What is long in one form need not be in the other: both count. */
+/* A header that is made whole; its body; whom it names. */
+static void test_head_complete(void) {
+#define T_DATE "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
+#define T_ID "Message-ID: <i@d>\r\n"
+    static const struct { const char *in, *head, *body, *named; } rows[] = {
+        { "", "From: Al <al@a>\r\n" T_DATE T_ID "\r\n", "", "" },
+        { "To: x@y\n\nbody\n", "To: x@y\r\nFrom: Al <al@a>\r\n" T_DATE T_ID
+          "\r\n", "body\n", "x@y " },
+        { "hello, no header\nTo: x@y\n", "From: Al <al@a>\r\n" T_DATE T_ID
+          "\r\n", "hello, no header\nTo: x@y\n", "" },
+        { "From: b@c\r\ndate: x\r\nMESSAGE-ID: y\r\nX:\r\n z\r\n\r\n\n",
+          "From: b@c\r\ndate: x\r\nMESSAGE-ID: y\r\nX:\r\n z\r\n\r\n",
+          "\n", "" },
+        { "From al Thu Jan  1\nFrom: b@c\nBcc: secret@y,\n other@y\nDate: x\n"
+          "Return-Path: <z@y>\nMessage-ID: y\nCc: a@y, G: b@y, c@y;",
+          "From: b@c\r\nDate: x\r\nMessage-ID: y\r\nCc: a@y, G: b@y, c@y;\r\n"
+          "\r\n", "", "secret@y other@y a@y G: b@y c@y ; " },
+        { "To: old@y\nResent-To: new@y\nResent-Bcc: hid@y\nFrom: b@c\nDate: x\n"
+          "Message-ID: y\nno field\nTo: z@y\n", "To: old@y\r\n"
+          "Resent-To: new@y\r\nFrom: b@c\r\nDate: x\r\nMessage-ID: y\r\n\r\n",
+          "no field\nTo: z@y\n", "new@y hid@y " },
+        { "Subject: To: no@y\nX-To: no@y\n To: no@y\nTo : x@y\n",
+          "Subject: To: no@y\r\nX-To: no@y\r\n To: no@y\r\nTo : x@y\r\n"
+          "From: Al <al@a>\r\n" T_DATE T_ID "\r\n", "", "x@y " },
+        { "To: bob\n\n", "To: bob\r\nFrom: Al <al@a>\r\n" T_DATE T_ID "\r\n",
+          "", "!bob " }
+    };
+    mail_compose m;
+    size_t i;
+    memset(&m, 0, sizeof m);
+    m.from = "Al <al@a>";
+    m.message_id = "<i@d>";
+    for (i = 0; i < T_COUNT(rows); i++) {
+        char out[600], named[300] = "";
+        mail_buf b = mail_buf_on(out, sizeof out);
+        mail_buf who = mail_buf_on(named, sizeof named - 1);
+        mail_str text = mail_s(rows[i].in);
+        mail_named r;
+        mail_addr a;
+        memset(&r, 0, sizeof r);
+        r.head = text;
+        while (mail_named_next(&r, &a)) {
+            if (a.kind == MAIL_ADDR_END) mail_buf_add(&who, mail_s("; "));
+            else if (a.kind == MAIL_ADDR_GROUP || a.err)
+                mail_buf_fmt(&who, a.err ? "!%.*s " : "%.*s: ",
+                             MAIL_ARG(a.name));
+            else mail_buf_fmt(&who, "%s@%s ", a.path.local, a.path.domain);
+        }
+        CHECK_SAME(mail_buf_str(&who), mail_s(rows[i].named));
+        CHECK(mail_head_complete(&b, &text, &m) == MAIL_ERR_OK);
+        CHECK_SAME(mail_buf_str(&b), mail_s(rows[i].head));
+        CHECK_SAME(text, mail_s(rows[i].body));
+        b = mail_buf_on(out, 40);
+        text = mail_s(rows[i].in);
+        CHECK(mail_head_complete(&b, &text, &m) == MAIL_ERR_TOOLONG);
+    }
+    m.from = "Al\nBcc: x@y <al@a>";
+    for (i = 0; i < 2; i++) {
+        char out[600];
+        mail_buf b = mail_buf_on(out, sizeof out);
+        mail_str text = mail_s(i ? "From: b@c\n\n" : "\n");
+        CHECK(mail_head_complete(&b, &text, &m) == (i ? MAIL_ERR_OK
+                                                      : MAIL_ERR_SYNTAX));
+    }
+}
+
+static void test_reply_err(void) {
+    static const struct { int code; const char *text; mail_err e; } rows[] = {
+        { 0, "", MAIL_ERR_OK }, { 250, "5.1.1 x", MAIL_ERR_OK },
+        { 354, "", MAIL_ERR_OK }, { 450, "5.7.1 x", MAIL_ERR_TEMPFAIL },
+        { 530, "", MAIL_ERR_DENIED }, { 535, "x", MAIL_ERR_DENIED },
+        { 550, "5.7.1 no", MAIL_ERR_DENIED }, { 550, "no", MAIL_ERR_REFUSED },
+        { 550, "5.1.1 who", MAIL_ERR_NOTFOUND },
+        { 553, "5.1.3 what", MAIL_ERR_NOTFOUND },
+        { 552, "5.3.4 big", MAIL_ERR_REFUSED }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++)
+        CHECK(mail_reply_err(rows[i].code, mail_s(rows[i].text)) ==
+              rows[i].e);
+}
+
 static void test_addr_long_labels(void) {
     static const char han[] = "\xed\x95\x9c";
     t_text s = {NULL, 0, 0};
@@ -20130,6 +20226,123 @@ static void t_cli_with(const char *server, const char *command,
     t_cli(line, 0, says);
 }
 
+/* Under the name sendmail: what is in mail.conf, what a program says to it,
+   and what comes of it: on its output, or in the mailbox of u. */
+static const struct t_mta { const char *conf, *command, *says; } t_mtas[] = {
+    { "", "printf 'Subject: x\\n\\na\\n.\\nb\\n' | build/sendmail u",
+      "Subject: x\nFrom: " },
+    { "from z@b.example\\n", "printf 'a\\n.\\nb\\n' | build/sendmail "
+      "-FCronDaemon -i -B8BITMIME -oem u",
+      "From: CronDaemon <z@b.example>\nDate: " },
+    { "", "printf 'a\\n..\\n.\\nb\\n' | build/sendmail -oi -- u",
+      "\n\na\n..\n.\nb\n" },
+    { "", "printf 'a\\n.x\\n.\\r\\nb\\n' | build/sendmail u",
+      "\n\na\n.x\n" },
+    { "", "printf 'a\\n.' | ./mail sendmail -f '<>' u",
+      "Return-Path: <>\n" },
+    { "", "printf 'To: A <u>, G: v@b.example;\\nBcc: u\\n\\nx' | build/sendmail"
+      " -ti -fme",
+      "To: A <u>, G: v@b.example;\nFrom: me@b.example\n" },
+    { "", "echo x | build/sendmail u nobody",
+      "mail sendmail: refused <nobody@b.example>: 550 5.1.1 no such user he"
+      "re\nmail sendmail: nobody has it, and it is not kept here\nstatus 67"
+      "\n" },
+    { "", "echo x | build/sendmail u@far.example",
+      "status 77\n" },
+    { "server 127.0.0.1:1\\n", "echo x | build/sendmail u",
+      "127.0.0.1:1: Connection refused\nmail sendmail: nobody has it, and i"
+      "t is not kept here\nstatus 75\n" },
+    { "tls starttls\\n", "echo x | build/sendmail u",
+      "status 69\n" },
+    { "server 192.0.2.1:25\\n", "echo x | build/sendmail u",
+      "status 78\n" },
+    { "", "printf 'EHLO x\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<u@b.example>\\r\\n"
+      "DATA\\r\\nX: s\\r\\n\\r\\n.\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<w@b.e"
+      "xample>\\r\\nDATA\\r\\n\\r\\n.\\r\\nQUIT\\r\\n' | build/sendmail -bs",
+      "250 2.0.0 mine now\r\n250 2.1.0 sender ok\r\n250 2.1.5 recipient ok"
+      "\r\n354 end with CRLF.CRLF\r\n550 5.1.1 no such user here\r\n221 " },
+    { "", "build/mailq && build/sendmail -q",
+      "\ndue now: " }
+};
+
+static const char T_MTA[] =
+    "export MAIL_PASSWORD=x MAIL_CONF=build/b.conf; exec 2>&1; "
+    "rm -rf build/b build/b.out "
+    "build/sendmail build/mailq; ln -s ../mail build/sendmail; ln -s ../mail "
+    "build/mailq; ./mail user --dir build/b add u; ./mail user --dir build/b "
+    "add v; ./mail serve --dir build/b --domain b.example --smtp 0 "
+    "--submission 0 --pop3 0 >build/b.out 2>build/b.err & s=$!; "
+    "until grep -q ready build/b.out; do kill -0 $s || exit 9; sleep 0.02; "
+    "done; "
+    "p=$(sed -n '1s/.*://p' build/b.out); ";
+
+static void test_cli_sendmail(void) {
+    t_text script, out;
+    FILE *f;
+    size_t i;
+    memset(&script, 0, sizeof script);
+    t_add(&script, mail_s(T_MTA));
+    for (i = 0; i < T_COUNT(t_mtas); i++) {
+        char line[1000];
+        snprintf(line, sizeof line, "printf '%%b' \"server 127.0.0.1:$p\\n"
+                 "domain b.example\\ndir build/b\\n%s\" >build/b.conf; %s; "
+                 "echo \"status $?\"; ", t_mtas[i].conf, t_mtas[i].command);
+        t_add(&script, mail_s(line));
+    }
+    t_add(&script, mail_s("kill $s; wait $s; cat build/b/mail/u/new/*"));
+    f = fopen("build/sendmail.sh", "w");
+    CHECK(f && fwrite(script.p, 1, script.n, f) == script.n && !fclose(f));
+    CHECK(t_command("sh build/sendmail.sh", &out) == 0);
+    for (i = 0; i < T_COUNT(t_mtas); i++)
+        if (!t_contains(t_str(&out), t_mtas[i].says)) {
+            t_fail(__LINE__, t_mtas[i].command);
+            t_show("all of it", t_str(&out));
+        }
+    t_free(&script);
+    t_free(&out);
+}
+
+static void test_cli_sendmail_wrong(void) {
+    static const struct { const char *args; int status; const char *says; }
+    rows[] = {
+        { "", 64, "mail sendmail: to whom? name somebody, or say -t" },
+        { "-t", 64, "no recipient is in the header" },
+        { "-Z x@y", 64, "unknown option -Z" },
+        { "-X log x@y", 64, "unknown option -X" },
+        { "x@y -f", 64, "options come first: -f" },
+        { "-f", 64, "a value is missing for -f" },
+        { "-bd", 64, "the server is mail serve: -b d" },
+        { "-q30m", 64, "its own clock" },
+        { "-bs x@y", 64, "-bs says it all itself" },
+        { "-N sometimes x@y", 64, "not for -N: sometimes" },
+        { "-R some x@y", 64, "not for -R: some" },
+        { "'x y@z'", 65, "not an address: x y@z" },
+        { "'x@y\nRCPT TO:<z@y>'", 65, "not an address: " },
+        { "-f 'x y@z' x@y", 65, "not an address: x y@z" },
+        { "-F \"$(printf 'A\\nBcc: z@y')\" x@y", 65, "the header: " },
+        { "-C build/none x@y", 78, "there is no build/none" },
+        { "-C build/s.conf x@y", 78, "build/s.conf line 1: what is nonsense" },
+        { "--help", 0, "75  not now" }
+    };
+    char command[300];
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        snprintf(command, sizeof command,
+                 "echo nonsense >build/s.conf; : >build/e.conf; "
+                 "export MAIL_CONF=build/e.conf; ./mail sendmail %s </dev/null",
+                 rows[i].args);
+        t_cli(command, rows[i].status, rows[i].says);
+    }
+    t_cli("MAIL_CONF=build/e.conf ./mail sendmail -t <build/s.conf", 64,
+          "no recipient");
+    t_cli("{ printf 'To: '; head -c 1200000 /dev/zero | tr '\\0' a; } | "
+          "MAIL_CONF=build/e.conf ./mail sendmail x@y", 65, "998");
+    t_cli("HOME=build MAIL_CONF= ./mail sendmail -bp; HOME=build/l; "
+          "export HOME; rm -rf build/l; mkdir build/l; echo bad >build/l/"
+          ".mail.conf; ./mail sendmail x@y </dev/null", 78,
+          "build/l/.mail.conf line 1: what is bad");
+}
+
 static void test_cli_bench_sink(void) {
     static const char *const sink = "./mail bench sink 0";
     t_cli_with(sink, "./mail bench smtp $p --from a@b --to c@d --to e@f "
@@ -21840,6 +22053,8 @@ static const t_test t_tests[] = {
     T_OF(test_addr_limits, "5321-98 5321-99"),
     T_OF(test_addr_same, "5321-23 5321-31"),
     T_OF(test_addr_punycode, "6531-5"),
+    T_OF(test_head_complete, "6409 8, 5322 3.6"),
+    T(test_reply_err),
     T(test_addr_long_labels),
     T_OF(test_param_xtext, "3461-1"),
     T(test_param_injection),
@@ -22116,6 +22331,8 @@ static const t_test t_tests[] = {
     T(test_cli_show_odd),
     T(test_cli_queue),
     T(test_cli_bench_usage),
+    T(test_cli_sendmail),
+    T(test_cli_sendmail_wrong),
     T(test_cli_bench_sink),
     T(test_cli_bench_server),
 #ifdef MAIL_TLS
