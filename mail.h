@@ -13311,6 +13311,8 @@ static void mail__item_accept(mail_server *v, mail__item *m) {
         about->changed = about->unsaved = 1;
     }
     if (about && d->fate == MAIL_FATE_DUE) about->warned = 1;
+    /* Until a state file says so, too, the report's segment stays. */
+    if (about && about->changed) mail__list_add(v, about, m->seg);
     mail__item_moved(v, m);
     mail__item_link(v, m);
     mail__draft_free(v, m);
