@@ -4501,7 +4501,7 @@ static void sending_free(sending *t) {
 }
 
 /* Nothing is sent before all of it is known to be good. */
-MAIL_DEF mail_err mail_send(mail_send_opts o, mail_result *result) {
+mail_err mail_send(mail_send_opts o, mail_result *result) {
     mail_result own, *r = result ? result : &own;
     sending *t = calloc(1, sizeof *t);
     size_t i;
@@ -5345,7 +5345,7 @@ static void fetch_run(fetching *t, const mail_fetch_opts *o, mail_result *r) {
     place_free(&t->p);
 }
 
-MAIL_DEF mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
+mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
     mail_result own, *r = result ? result : &own;
     fetching *t;
     memset(r, 0, sizeof *r);
@@ -5490,7 +5490,7 @@ static void serve_free(mail_serve *s) {
     free(s);
 }
 
-MAIL_DEF void mail_serve_step(mail_serve *s, int ms) {
+void mail_serve_step(mail_serve *s, int ms) {
     net_turn(&s->m, s->ls, 3, 0, ms);
 }
 
@@ -5524,8 +5524,7 @@ static mail_err serve_begin_thread(mail_serve *s) {
     return MAIL_ERR_IO;
 }
 
-MAIL_DEF mail_serve *mail_serve_start(mail_serve_opts opts,
-                                      mail_result *result) {
+mail_serve *mail_serve_start(mail_serve_opts opts, mail_result *result) {
     static const int ports[] = { MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION,
                                  MAIL_PORT_POP3 };
     mail_result own, *r = result ? result : &own;
@@ -5554,7 +5553,7 @@ MAIL_DEF mail_serve *mail_serve_start(mail_serve_opts opts,
     return NULL;
 }
 
-MAIL_DEF int mail_serve_port(const mail_serve *s, int port) {
+int mail_serve_port(const mail_serve *s, int port) {
     size_t i;
     char text[64];
     for (i = 0; i < 3; i++)
@@ -5562,7 +5561,7 @@ MAIL_DEF int mail_serve_port(const mail_serve *s, int port) {
     return 0;
 }
 
-MAIL_DEF void mail_serve_stop(mail_serve *s) {
+void mail_serve_stop(mail_serve *s) {
     if (s == NULL) return;
     if (s->stop_here >= 0) {
         close(s->stop_here);

@@ -2095,7 +2095,8 @@ MAIL_DEF size_t mail_server_conns(const mail_server *v);
    What is above is in this file alone. These calls are in mail.c: compile it
    in, with MAIL_NO_MAIN. They open sockets and files, and wait; they print
    nothing, end nothing, touch no signal, and keep nothing from one call to
-   the next: threads may call them at the same time.
+   the next: threads may call them at the same time. MAIL_STATIC does not
+   make them static.
    ====================================================================== */
 
 /* Where a server is, and how to talk to it. Strings are borrowed for the
@@ -2167,7 +2168,7 @@ typedef struct mail_send_opts {
    read, are found before. A file that changes while it is read ends the
    connection, and nobody gets half of it. TIMEOUT and CLOSED at the very end
    may mean that the server has it all the same (RFC 5321 6.1). */
-MAIL_DEF mail_err mail_send(mail_send_opts opts, mail_result *result);
+mail_err mail_send(mail_send_opts opts, mail_result *result);
 
 /* Fetches mail. Without `into` you take the text (in pieces, CRLF line ends)
    and store; OK from store says that the message is durable. Nothing is
@@ -2193,7 +2194,7 @@ typedef struct mail_fetch_opts {
    again. A crash costs nothing, and twice there is at most the message that
    was being stored; with UIDL and a ledger, none that was in it. BUSY: the
    mailbox, the mbox or the ledger is in use. At most 100,000 messages. */
-MAIL_DEF mail_err mail_fetch(mail_fetch_opts opts, mail_result *result);
+mail_err mail_fetch(mail_fetch_opts opts, mail_result *result);
 
 /* A whole server in your process, for tests of programs that send or fetch
    mail: on loopback, at ports that are free, in memory. It does not relay to
@@ -2219,15 +2220,14 @@ typedef struct mail_serve mail_serve;
 
 /* NULL: why is in result, which may be NULL. Strings are borrowed for the
    server's life. */
-MAIL_DEF mail_serve *mail_serve_start(mail_serve_opts opts,
-                                      mail_result *result);
+mail_serve *mail_serve_start(mail_serve_opts opts, mail_result *result);
 /* The number of its port MAIL_PORT_SMTP, _SUBMISSION or _POP3. */
-MAIL_DEF int mail_serve_port(const mail_serve *s, int port);
+int mail_serve_port(const mail_serve *s, int port);
 /* Does what is due, and waits for more no longer than ms. */
-MAIL_DEF void mail_serve_step(mail_serve *s, int ms);
+void mail_serve_step(mail_serve *s, int ms);
 /* Finishes what is under way, and is gone; after it message is called no
    more. NULL is nothing. */
-MAIL_DEF void mail_serve_stop(mail_serve *s);
+void mail_serve_stop(mail_serve *s);
 
 #ifdef __cplusplus
 }
