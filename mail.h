@@ -150,6 +150,8 @@
    command      a line from client to server; response or reply: from server
    envelope     who sends and who gets it, as MAIL and RCPT said
    forward-path who gets it; reverse-path: who is told when it fails
+   LMTP         SMTP to a server that has mailboxes and no queue: a reply for
+                each recipient (RFC 2033)
    look-up      a question to the name system (DNS), and its answer
    maildrop     a mailbox, as POP3 sees it
    MX           mail exchanger: the record that names a domain's mail hosts,
