@@ -1616,6 +1616,17 @@ static const t_dialogue t_smtpd_talks[] = {
       "S: 235 2.7.0 ...\n" T_FROM "C: RCPT TO:<dan@c.example>\nS: 250...\n"
       T_TEXT "C: x\n" T_MINE
       "M: <al@a.example> to <dan@c.example>\nM: x\n" T_BYE },
+    { "a letter as Thunderbird sends it: an address literal, all parameters",
+      "O: auth\nS: 220 mx.b.example ESMTP ready\nC: EHLO [127.0.0.1]\n"
+      "S: 250-...\n" T_ANY_OFFER "C: AUTH PLAIN AGJvYgBzZWNyZXQ=\n"
+      "S: 235 2.7.0 ...\nC: MAIL FROM:<bob@b.example> BODY=8BITMIME SMTPUTF8 "
+      "SIZE=412 RET=HDRS ENVID=4c9f-11@b.example\nS: 250 2.1.0 ...\n"
+      "M: size 412\nM: asks SMTPUTF8 RET=HDRS ENVID=4c9f-11@b.example\n"
+      "C: RCPT TO:<dan@c.example> NOTIFY=SUCCESS,FAILURE,DELAY "
+      "ORCPT=rfc822;dan@c.example\nS: 250 2.1.5 ...\n"
+      "M: asks NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;dan@c.example\n"
+      T_TEXT "C: x\n" T_MINE
+      "M: <bob@b.example> to <dan@c.example>\nM: x\n" T_BYE },
     { "4954-4 AUTH PLAIN in two steps, then a second AUTH: 503",
       "O: auth\n" T_HELLO_AUTH "C: auth plain\nS: 334 \n"
       "C: AGJvYgBzZWNyZXQ=\nS: 235...\nC: AUTH LOGIN\nS: 503...\n" T_BYE },
@@ -2774,6 +2785,17 @@ static const t_dialogue t_pop3d_talks[] = {
       "C: AUTH PLAIN Y2Fyb2wAYm9iAHNlY3JldA==\nS: -ERR [AUTH] log in as...\n"
       "C: AUTH PLAIN Qm9iAGJvYgBzZWNyZXQ=\nS: +OK 3...\n" T_OUT "M: removed\nM"
       ": closed\n" },
+    { "a mailbox as Thunderbird reads it: a new header, a new letter, an old",
+      T_OK "C: CAPA\nS: +OK...\nS: USER\n" T_SASL T_REST
+      "C: AUTH PLAIN\nS: + \nC: AGJvYgBzZWNyZXQ=\n"
+      "S: +OK 3 messages, 84 octets\nC: STAT\nS: +OK 3 84\n"
+      "C: LIST\nS: +OK...\nS: 1 30\nS: 2 36\nS: 3 18\nS: .\n"
+      "C: UIDL\nS: +OK...\nS: 1 ...\nS: 2 ...\nS: 3 ...\nS: .\n"
+      "C: TOP 1 0\nS: +OK...\nS: Subject: one\nS: \nS: .\n"
+      "C: NOOP\nS: +OK...\n"
+      "C: RETR 2\nS: +OK...\nS: Subject: dots\nS: \nS: ..\nS: ...two\n"
+      "S: ..x\nS: end\nS: .\nC: DELE 2\nS: +OK...\nC: DELE 3\nS: +OK...\n"
+      T_OUT "M: removed 2 3\nM: closed\n" },
     { "5034-2 5034-3 5034-4 cancelled, no base64, nothing, too long",
       T_OK "C: AUTH PLAIN\nS: + \nC: *\nS: -ERR login cancelled\n"
       "C: AUTH PLAIN\nS: + \nC: ????\nS: -ERR...\nC: AUTH PLAIN\nS: + \n"

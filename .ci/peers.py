@@ -177,7 +177,7 @@ def jail(where, *packages):
         mounts.append('mount -t overlay -o lowerdir=%s:/usr o /usr'
                       % ':'.join(roots))
     extra = ('postfix', 'opensmtpd', 'opensmtpq', 'dovecot', 'dovenull',
-             'postdrop', 'peermail')
+             'postdrop', 'Debian-exim', 'peermail')
     for name in 'passwd', 'group':
         text = open('/etc/' + name).read()
         for i, user in enumerate(extra):
