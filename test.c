@@ -15634,7 +15634,8 @@ static void sim_check_mail(sim *s) {
             int dest = s->msgs[m].rcpts[i];
             if (c->sure && !c->copies && !c->bounces && !c->dead &&
                 !sim_checked.all_dead[m] && !sim_about_any(s, dest) &&
-                !(dest / 1000 > DEST_B && s->msgs[m].from >= 0 &&
+                !((dest / 1000 > DEST_B || sim_checked.clock) &&
+                  s->msgs[m].from >= 0 &&       /* it expired, unmourned */
                   !sim_wants(&s->msgs[m], MAIL_NOTIFY_FAILURE)))
                 sim_wrong(s, "I1", "message %d for %d is lost", m, dest);
             if (c->sure && c->copies && !c->told &&
