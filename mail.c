@@ -4502,7 +4502,8 @@ static void sending_free(sending *t) {
 
 /* Nothing is sent before all of it is known to be good. */
 mail_err mail_send(mail_send_opts o, mail_result *result) {
-    mail_result own, *r = result ? result : &own;
+    mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
+    mail_result *r = result ? result : &own;
     sending *t = calloc(1, sizeof *t);
     size_t i;
     memset(r, 0, sizeof *r);
@@ -5181,7 +5182,7 @@ static mail_err mbox_append(place *p, int fd, int64_t number) {
 }
 
 static mail_err mbox_store(place *p, int64_t number) {
-    char end[8];
+    char end[8] = "";
     mail_err e;
     int fd;
     fwrite(end, 1, mail_mbox_end(&p->quote, end), p->in);
@@ -5346,7 +5347,8 @@ static void fetch_run(fetching *t, const mail_fetch_opts *o, mail_result *r) {
 }
 
 mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
-    mail_result own, *r = result ? result : &own;
+    mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
+    mail_result *r = result ? result : &own;
     fetching *t;
     memset(r, 0, sizeof *r);
     r->count = -1;
@@ -5527,7 +5529,8 @@ static mail_err serve_begin_thread(mail_serve *s) {
 mail_serve *mail_serve_start(mail_serve_opts opts, mail_result *result) {
     static const int ports[] = { MAIL_PORT_SMTP, MAIL_PORT_SUBMISSION,
                                  MAIL_PORT_POP3 };
-    mail_result own, *r = result ? result : &own;
+    mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
+    mail_result *r = result ? result : &own;
     mail_serve *s = calloc(1, sizeof *s);
     const char *why = NULL;
     mail_err e = MAIL_ERR_OK;
@@ -5783,7 +5786,7 @@ static const char *trace_read_note(trace *t, const json_field *f, int n) {
     if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
         return "conn is no number";
     note.conn = (unsigned)conn;
-    if (role.n != 1 || strchr("spc-", role.p[0]) == NULL)
+    if (role.n != 1 || role.p == NULL || strchr("spc-", role.p[0]) == NULL)
         return "role is none of s, p, c, -";
     note.role = role.p[0];
     while (note.kind < MAIL_NOTE_COUNT &&
@@ -10444,7 +10447,7 @@ static int sendmail_add(const mail_path *p, const mail_param *param) {
         if (strcmp(more[i].address, path) == 0) return SENDMAIL_OK;
     if (sm.o.nrcpts == cap) {
         cap = cap ? 2 * cap : 16;
-        more = realloc(more, cap * sizeof *more);
+        more = realloc(sm.o.rcpts, cap * sizeof *more);
         if (more) sm.o.rcpts = more, sm.cap = cap;
     }
     copy = more ? malloc(sizeof *copy) : NULL;
@@ -10897,7 +10900,7 @@ typedef struct fetch_cli {
 /* Standard output gets whole messages. */
 static mail_err output_text(void *ctx, int64_t number, mail_str text) {
     fetch_cli *o = ctx;
-    char lf[4096 + 1];
+    char lf[4096 + 1] = "";
     (void)number;
     if (o->spool == NULL) o->spool = tmpfile();
     while (o->spool && text.n) {
@@ -10910,7 +10913,7 @@ static mail_err output_text(void *ctx, int64_t number, mail_str text) {
 
 static mail_err output_store(void *ctx, int64_t number) {
     fetch_cli *o = ctx;
-    char buf[4096];
+    char buf[4096] = "";
     size_t n;
     int bad;
     (void)number;

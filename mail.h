@@ -2323,7 +2323,7 @@ MAIL_DEF mail_str mail_cut(mail_str *rest, char c) {
     const char *at = rest->n ? (const char *)memchr(rest->p, c, rest->n)
                              : NULL;
     if (at == NULL) {
-        rest->p += rest->n;
+        if (rest->n) rest->p += rest->n;        /* p may be NULL, with 0 */
         rest->n = 0;
         return head;
     }
@@ -4930,10 +4930,14 @@ static void mail__addresses(mail__writer *w, const char *name,
                             const char *value) {
     mail_str list = mail_s(value);
     mail_addr a;
-    int many = 0, none = 1;
+    int many = 0, none = 1, group = 0;
     if (list.n == 0 || !mail__text_ok(w, name, list)) return;
     mail_buf_fmt(w->b, "%s:", name);
     for (; !w->err && mail_addr_next(&list, &a); none = 0) {
+        if (a.kind == MAIL_ADDR_END && !group)
+            mail__wrong(w, MAIL_ERR_SYNTAX, "%s has a ; and no group before "
+                        "it", name);
+        if (a.kind != MAIL_ADDR_MAILBOX) group = a.kind == MAIL_ADDR_GROUP;
         if (a.kind != MAIL_ADDR_END) {
             if (many) mail_buf_add(w->b, mail_s(","));
             mail__address(w, name, &a);

@@ -5422,6 +5422,7 @@ static void test_letter_refused(void) {
     T_NO(to, "b@c\r\nBcc: d@e", SYNTAX, "To holds a line break or another "
          "control octet");
     T_NO(cc, "b@c, d e@f", SYNTAX, "Cc holds no address: d e@f");
+    T_NO(cc, "b@c, ;", SYNTAX, "Cc has a ; and no group before it");
     T_NO(subject, "\xc0\x80", SYNTAX, "Subject is not UTF-8");
     T_NO(to, "\xff <a@b>", SYNTAX, "To is not UTF-8");
     T_NO(message_id, "<a@b", SYNTAX, "Message-ID is not <left@right>");
@@ -20962,7 +20963,7 @@ static void fuzz_addr_seeds(fuzz_take *take, void *ctx) {
         "<a.b+c@xn--bcher-kva.example>", "127.0.0.1:25", "[::1]:25", ":25",
         "<a%b@c!d@e>", "192.0.2.0/24", "2001:db8::/32", "<a@b.example",
         "<\xed\x95\x9c@\xec\x98\x88\xec\x8b\x9c.example>",
-        "<\"\xc3\xb6 \xf0\x9f\x93\xac\"@b\xc3\xbc" "cher.example>",
+        ("<\"\xc3\xb6 \xf0\x9f\x93\xac\"@b\xc3\xbc" "cher.example>"),
         "NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;a+2Bb@c", "ENVID=a+20b",
         "ORCPT=utf-8;\xed\x95\x9c@b", "RET=FULL", "SMTPUTF8", "a+2Bb",
         "\"\"@b", "<a@b.example.>"
