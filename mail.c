@@ -6257,98 +6257,97 @@ static void steps_make(steps *s, trace *t, int lang) {
    that answers, the RFC's paragraph, the chapter, a sentence. */
 
 typedef struct explain {
-    int pop3;                       /* 2: in both, or on a disk */
     const char *key, *function, *clause;
-    int chapter;
+    int pop3, chapter;              /* pop3 is 2: in both, or on a disk */
     const char *says[2];            /* English, Korean */
 } explain;
 
 static const explain explains[] = {
-    { 0, "connect", "mail__smtpd_greet", "RFC 5321 3.1", 4,
+    { "connect", "mail__smtpd_greet", "RFC 5321 3.1", 0, 4,
       { "The client calls; the server speaks first. 220 is its greeting.",
         "클라이언트가 전화를 걸고, 서버가 먼저 말한다. 220은 인사다." } },
-    { 0, "HELO", "mail__smtpd_helo", "RFC 5321 4.1.1.1", 4,
+    { "HELO", "mail__smtpd_helo", "RFC 5321 4.1.1.1", 0, 4,
       { "The client says its name. Only now may mail begin.",
         "클라이언트가 이름을 밝힌다. 이제부터 메일을 시작할 수 있다." } },
-    { 0, "EHLO", "mail__smtpd_ehlo", "RFC 5321 4.1.1.1", 4,
+    { "EHLO", "mail__smtpd_ehlo", "RFC 5321 4.1.1.1", 0, 4,
       { "As HELO, and: which extensions do you know? One line for each.",
         "HELO와 같고, 아는 확장이 무엇인지 묻는다. 한 줄에 하나씩 답한다." } },
-    { 0, "AUTH", "mail__smtpd_auth", "RFC 4954 4", 10,
+    { "AUTH", "mail__smtpd_auth", "RFC 4954 4", 0, 10,
       { "The user proves who he is, so that the server may relay for him.",
         "사용자가 자신을 증명한다. 그래야 서버가 대신 보내 준다." } },
-    { 0, "STARTTLS", "mail__smtpd_starttls", "RFC 3207 4", 13,
+    { "STARTTLS", "mail__smtpd_starttls", "RFC 3207 4", 0, 13,
       { "From here on all is in TLS; what was said before is forgotten.",
         "이제부터 모두 TLS 안에서 말한다. 앞서 한 말은 잊는다." } },
-    { 0, "MAIL", "mail__smtpd_mail", "RFC 5321 4.1.1.2", 5,
+    { "MAIL", "mail__smtpd_mail", "RFC 5321 4.1.1.2", 0, 5,
       { "A mail begins. The reverse-path is where reports of failure go.",
         "메일 한 통이 시작된다. 되돌릴 경로는 실패를 알릴 주소다." } },
-    { 0, "RCPT", "mail__smtpd_rcpt", "RFC 5321 4.1.1.3", 5,
+    { "RCPT", "mail__smtpd_rcpt", "RFC 5321 4.1.1.3", 0, 5,
       { "One recipient; each is accepted or refused by himself.",
         "받는 사람 한 명. 한 명씩 따로 받거나 거절한다." } },
-    { 0, "DATA", "mail__smtpd_data", "RFC 5321 4.1.1.4", 6,
+    { "DATA", "mail__smtpd_data", "RFC 5321 4.1.1.4", 0, 6,
       { "354: now the letter itself; a line with one dot will end it.",
         "354: 이제 편지 자체를 보낸다. 점 하나뿐인 줄이 끝이다." } },
-    { 0, "message", "mail__smtpd_data_end", "RFC 5321 4.1.1.4", 8,
+    { "message", "mail__smtpd_data_end", "RFC 5321 4.1.1.4", 0, 8,
       { "The 250 after the dot means: it is on disk, and now it is mine.",
         "점 뒤의 250은 디스크에 썼고 이제 내 책임이라는 뜻이다." } },
-    { 0, "BDAT", "mail__smtpd_bdat", "RFC 3030 2", 6,
+    { "BDAT", "mail__smtpd_bdat", "RFC 3030 2", 0, 6,
       { "The letter in chunks whose octets are counted: no dots needed.",
         "편지를 옥텟 수를 센 조각으로 보낸다. 점이 필요 없다." } },
-    { 0, "RSET", "mail__smtpd_rset", "RFC 5321 4.1.1.5", 4,
+    { "RSET", "mail__smtpd_rset", "RFC 5321 4.1.1.5", 0, 4,
       { "This mail is forgotten; the connection stays.",
         "이 메일은 없던 일로 한다. 연결은 그대로다." } },
-    { 0, "QUIT", "mail__smtpd_quit", "RFC 5321 4.1.1.10", 4,
+    { "QUIT", "mail__smtpd_quit", "RFC 5321 4.1.1.10", 0, 4,
       { "The client has no more mail. 221, and the connection ends.",
         "더 보낼 메일이 없다. 221을 받고 연결이 끝난다." } },
-    { 1, "connect", "mail__pop3d_greet", "RFC 1939 4", 10,
+    { "connect", "mail__pop3d_greet", "RFC 1939 4", 1, 10,
       { "Bob's program calls when he likes: POP3 pulls, SMTP pushes.",
         "Bob의 프로그램이 원할 때 건다. POP3는 끌어오고 SMTP는 밀어넣는다." } },
-    { 1, "USER", "mail__pop3d_user", "RFC 1939 7", 10,
+    { "USER", "mail__pop3d_user", "RFC 1939 7", 1, 10,
       { "The name; +OK for unknown names, too, so that it tells nothing.",
         "사용자 이름. 모르는 이름에도 +OK라서 아무것도 새지 않는다." } },
-    { 1, "PASS", "mail__pop3d_pass", "RFC 1939 7", 10,
+    { "PASS", "mail__pop3d_pass", "RFC 1939 7", 1, 10,
       { "The password, readable to who listens; then the mailbox is locked.",
         "암호. 엿듣는 이도 읽을 수 있다. 맞으면 메일함을 잠근다." } },
-    { 1, "APOP", "mail__pop3d_apop", "RFC 1939 7", 10,
+    { "APOP", "mail__pop3d_apop", "RFC 1939 7", 1, 10,
       { "A proof of the password that is good for this greeting only.",
         "이번 인사말에만 쓸 수 있는, 암호를 안다는 증거다." } },
-    { 1, "AUTH", "mail__pop3d_auth", "RFC 5034 4", 10,
+    { "AUTH", "mail__pop3d_auth", "RFC 5034 4", 1, 10,
       { "A login by challenge and response.",
         "물음과 답으로 하는 로그인이다." } },
-    { 1, "CAPA", "mail__pop3d_capa", "RFC 2449 5", 10,
+    { "CAPA", "mail__pop3d_capa", "RFC 2449 5", 1, 10,
       { "What can you do? One line for each.",
         "무엇을 할 수 있는지 묻는다. 한 줄에 하나씩 답한다." } },
-    { 1, "STAT", "mail__pop3d_stat", "RFC 1939 5", 10,
+    { "STAT", "mail__pop3d_stat", "RFC 1939 5", 1, 10,
       { "How many messages, and octets in all.",
         "메일이 몇 통이고 모두 몇 옥텟인지." } },
-    { 1, "LIST", "mail__pop3d_list", "RFC 1939 5", 10,
+    { "LIST", "mail__pop3d_list", "RFC 1939 5", 1, 10,
       { "The number and size of each message.",
         "메일마다 번호와 크기." } },
-    { 1, "UIDL", "mail__pop3d_uidl", "RFC 1939 7", 11,
+    { "UIDL", "mail__pop3d_uidl", "RFC 1939 7", 1, 11,
       { "A name for each message that stays: keep mode remembers these.",
         "메일마다 바뀌지 않는 이름. 유지 모드는 이것을 기억한다." } },
-    { 1, "RETR", "mail__pop3d_retr", "RFC 1939 5", 10,
+    { "RETR", "mail__pop3d_retr", "RFC 1939 5", 1, 10,
       { "The message comes, its dots stuffed, and a dot ends it.",
         "메일이 온다. 점은 채워져 있고 점 하나가 끝이다." } },
-    { 1, "TOP", "mail__pop3d_top", "RFC 1939 7", 10,
+    { "TOP", "mail__pop3d_top", "RFC 1939 7", 1, 10,
       { "The header, and the first lines of the body.",
         "헤더와 본문의 첫 몇 줄." } },
-    { 1, "DELE", "mail__pop3d_dele", "RFC 1939 5", 11,
+    { "DELE", "mail__pop3d_dele", "RFC 1939 5", 1, 11,
       { "Only a mark. Nothing is removed before QUIT.",
         "표시일 뿐이다. QUIT 전에는 아무것도 지워지지 않는다." } },
-    { 1, "QUIT", "mail__pop3d_quit", "RFC 1939 6", 11,
+    { "QUIT", "mail__pop3d_quit", "RFC 1939 6", 1, 11,
       { "UPDATE: what is marked is removed now, and the lock is released.",
         "UPDATE: 표시된 것을 이제 지우고 잠금을 푼다." } },
-    { 2, "queued", "mail__item_accept", "RFC 5321 4.2.5", 8,
+    { "queued", "mail__item_accept", "RFC 5321 4.2.5", 2, 8,
       { "Flushed to the disk before the 250: no crash can lose it now.",
         "250보다 먼저 디스크에 확실히 썼다. 이제 어떤 고장에도 남는다." } },
-    { 2, "sent", "mail__job_end", "RFC 5321 4.5.4.1", 9,
+    { "sent", "mail__job_end", "RFC 5321 4.5.4.1", 2, 9,
       { "The next server has taken it; a crash before this doubles it.",
         "다음 서버가 맡았다. 이것을 적기 전에 멈추면 두 번 갈 수 있다." } },
-    { 2, "boxed", "mail__check_box_name", "Maildir", 8,
+    { "boxed", "mail__check_box_name", "Maildir", 2, 8,
       { "Its file has its name in new/; the queue has done its work.",
         "파일이 new/에서 이름을 얻었다. 큐의 일은 끝났다." } },
-    { 2, "removed", "mail__pop3d_on_update", "RFC 1939 6", 11,
+    { "removed", "mail__pop3d_on_update", "RFC 1939 6", 2, 11,
       { "The marks of DELE became true with QUIT.",
         "DELE의 표시가 QUIT과 함께 실제가 되었다." } }
 };
@@ -6547,7 +6546,7 @@ static void view_mermaid(FILE *f, const steps *s) {
     }
 }
 
-/* --- every octet ----------------------------------------------------------- */
+/* --- every octet ---------------------------------------------------------- */
 
 typedef struct full {
     FILE *f;
@@ -6870,7 +6869,7 @@ static void pcap_note(pcap *c, pcap_flow *w, const trace_note *n) {
 
 /* The notes in the order of time; each to the flow of its session. */
 static void view_pcapng(FILE *f, const steps *s) {
-    size_t *of = malloc((s->t->n + 1) * sizeof *of), i, k, n;
+    size_t *of = calloc(s->t->n + 1, sizeof *of), i, k, n;
     const step **opens;
     pcap_flow *flows;
     pcap c;
@@ -6902,7 +6901,7 @@ static void view_pcapng(FILE *f, const steps *s) {
     free(opens);
 }
 
-/* --- step by step ---------------------------------------------------------- */
+/* --- step by step --------------------------------------------------------- */
 
 /* The step before row i, or at it; -1: there is none. */
 static long step_before(const steps *s, long i) {
@@ -9893,7 +9892,10 @@ static void show_html(show *s, mail_str t) {
             if (s->word_n < sizeof s->word - 1)
                 s->word[s->word_n++] = mail__lower(c);
         } else if (s->tag == '-') continue;
-        else if (c == '<' || c == '&') s->tag = c, s->word_n = 0;
+        else if (c == '<' || c == '&') {
+            s->tag = (unsigned char)c;
+            s->word_n = 0;
+        }
         else if (white) s->gap = 1;
         else html_put(s, mail_sn(t.p + i, k));
     }
@@ -10324,7 +10326,7 @@ static int sendmail_flag(char key, const char *value) {
         if (strlen(value) != 1 || !strchr("mspa", *value))
             return sendmail_wrong("-bm, -bs or -bp; the server is mail serve: "
                                   "-b", value);
-        if (*value != 'a') sm.mode = *value;
+        if (*value != 'a') sm.mode = (unsigned char)*value;
         break;
     default: break;
     }
