@@ -5896,15 +5896,17 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(KEYS_HELP, "Enter: on, b: back, ?: explain, o: octets, q: quit\n", \
       "Enter: 다음, b: 뒤로, ?: 설명, o: 옥텟, q: 그만\n") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
-      "(%s octets in all).\n", "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
+      "(%s octets in all).\n", \
+      "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
       "모두 %s 옥텟을 가졌다.\n") \
     X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
-      "it is still there.\n", "SMTP를 두 번 썼다. Bob은 두 번 들여다보고 메일은 " \
+      "it is still there.\n", \
+      "SMTP를 두 번 썼다. Bob은 두 번 들여다보고 메일은 " \
       "한 번 가져갔고, 메일은 그대로 있다.\n") \
     X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
       "SMTP를 두 번, POP3를 한 번 썼다.\n") \
-    X(DEMO_MORE, "See also: --keep --full --plain\n", \
-      "다른 보기: --keep --full --plain\n")
+    X(DEMO_MORE, "See also: --step --keep --full --plain\n", \
+      "다른 보기: --step --keep --full --plain\n")
 
 typedef enum view_word {
 #define VIEW_X(name, en, ko) W_##name,
@@ -10292,7 +10294,8 @@ static void sendmail_help(void) {
             printf(" -%c%s", sendmail_flags[i].key,
                    sendmail_flags[i].takes == ' ' ? "" : " X");
     printf("\nmail.conf: the file in MAIL_CONF, else ~/.mail.conf, else "
-           "/etc/mail.conf;\nname value lines, with these names without the --:\n");
+           "/etc/mail.conf;\nname value lines, with these names without the "
+           "--:\n");
     opts_help(sendmail_table);
     printf("Exit status:\n");
 #define SENDMAIL_X(name, code, text) printf("  %-2d  %s\n", code, text);

@@ -12794,8 +12794,8 @@ static mail_err mail__check_aside(mail_server *v, mail__item *m) {
 
 /* After a checkpoint that failed, or was cut off by a crash (then the message
    is of a run before this one), the name may be there and not durable: it is
-   given again. A mailbox that takes no name is left out,
-   and all is made once more: the states that were written say otherwise. */
+   given again. A mailbox that takes no name is left out, and all is made once
+   more: the states that were written say otherwise. */
 static void mail__check_box_name(mail_server *v, mail__item *m, size_t i) {
     mail__rcpt *r = &m->letter->rcpts[i];
     mail__user *u = mail__box_user(v, r);

@@ -15209,7 +15209,7 @@ static void sim_host(sim *s, int i, const char *name, const char *address) {
     h->opts.routing.nroutes = i ? 1 : 2;
     h->opts.relay_from = i ? NULL : sim_address_of_clients;
     h->opts.tls = sim_luck(s, 3) > 0;
-    h->opts.bdat = s->seed % 2 ? 1 : 0;             /* all texts, or long ones */
+    h->opts.bdat = s->seed % 2 ? 1 : 0;          /* all texts, or long ones */
     /* It says so: LIMITS. A report about the first ones may overtake the
        others, so not where one thing comes after the other. */
     h->opts.max_rcpts = s->seed % 3 && i && !s->sequential ? 2 : 0;
@@ -18627,7 +18627,7 @@ static int t_mail_c(void) {
     return made;
 }
 
-enum { T_ALONE, T_LIBRARY, T_CALLS };          /* what a program is built with */
+enum { T_ALONE, T_LIBRARY, T_CALLS };     /* what a program is built with */
 
 /* Compiles a program as a stranger would, strictly, and runs it. */
 static int t_program(const char *name, mail_str code, int with, t_text *out) {
