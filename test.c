@@ -21149,9 +21149,9 @@ static void fuzz_head(mail_str in) {
 /* In this order, each at most once, and no field of anybody else's. */
 static void fuzz_fields(mail_str head) {
     static const char *const names[] = {
-        "From: ", "To: ", "Cc: ", "Subject: ", "Date: ", "Message-ID: ",
+        "From:", "To:", "Cc:", "Subject: ", "Date: ", "Message-ID: ",
         "MIME-Version: ", "Content-Type: ", "Content-Transfer-Encoding: "
-    };
+    };                       /* a long address goes onto a line of its own */
     size_t next = 0;
     while (head.n) {
         mail_str line = mail_cut(&head, '\n');
