@@ -18448,8 +18448,9 @@ static const struct { const char *id, *why; } t_not_yet[] = {
 /* ==== [LOCKSTEP] the text and the code say the same ======================
 
    Every fence of TUTORIAL.md and README.md says in its info string what it
-   is; what it quotes, prints or runs is compared. Needs the project's
-   directory, ./mail, and a C compiler; without TUTORIAL.md it is a failure. */
+   is; what it quotes, prints or runs is compared. TUTORIAL.ko.md has the same
+   chapters and fences. Needs the project's directory, ./mail, and a C
+   compiler; without TUTORIAL.md it is a failure. */
 
 typedef struct t_doc {
     const char *name;
@@ -18672,6 +18673,52 @@ static void t_names(t_doc *d, mail_str line, const char *h, const char *c) {
     }
 }
 
+/* What a link to a heading is called: its letters and digits in lower case,
+   hyphens for spaces, nothing else of ASCII. */
+static void t_anchor(t_text *out, mail_str heading) {
+    size_t i;
+    out->n = 0;
+    t_add(out, mail_s("(#"));
+    while (heading.n && *heading.p == '#') heading.p++, heading.n--;
+    heading = mail_trim(heading);
+    for (i = 0; i < heading.n; i++) {
+        char c = heading.p[i];
+        if (c >= 'A' && c <= 'Z') c = (char)(c + 32);
+        if (c == ' ') c = '-';
+        if (mail__alnum(c) || c == '-' || c == '_' || (unsigned char)c > 127)
+            t_add(out, mail_sn(&c, 1));
+    }
+    t_add(out, mail_s(")"));
+}
+
+static int t_has_heading(const t_doc *d, mail_str link) {
+    mail_str rest = mail_s(d->text);
+    t_text anchor = { 0 };
+    int fence = 0, found = 0;
+    while (rest.n && !found) {
+        mail_str line = t_line(&rest);
+        fence ^= mail_starts(line, "```");
+        if (fence || !mail_starts(line, "#")) continue;
+        t_anchor(&anchor, line);
+        found = mail_eq(t_str(&anchor), link);
+    }
+    t_free(&anchor);
+    return found;
+}
+
+/* A link (#...) in the prose is one to a heading that is there. */
+static void t_links(t_doc *d, mail_str line) {
+    while (line.n) {
+        mail_str link;
+        while (line.n && !mail_starts(line, "(#")) line.p++, line.n--;
+        link = line;
+        mail_cut(&line, ')');
+        link.n -= line.n;
+        if (link.n && !t_has_heading(d, link))
+            t_out_of_step(d, "no heading for this link", mail_sn("", 0), link);
+    }
+}
+
 /* A dialogue of the text, replayed as the others are: whole, in pieces. */
 static void t_dialogue_fence(const t_doc *d, const t_kind *k,
                              mail_str body) {
@@ -18750,7 +18797,8 @@ static void test_steps_are_explained(void) {
     demo_free(&d);
 }
 
-static void t_document(const char *name) {
+/* Names, links and, unless they are another document's, the fences. */
+static void t_document(const char *name, int fences) {
     t_doc d;
     char *h = t_read_file("mail.h"), *c = t_read_file("mail.c");
     mail_str rest, run = mail_sn("", 0);
@@ -18767,6 +18815,7 @@ static void t_document(const char *name) {
         t_add(&d.fixed, mail_s("\n"));
         if (!mail_starts(text, "```")) {
             t_names(&d, text, h, c);
+            t_links(&d, text);
             continue;
         }
         body = mail_sn(rest.p, 0);
@@ -18775,7 +18824,7 @@ static void t_document(const char *name) {
         t_line(&rest);
         line++;
         d.body.n = 0;
-        t_fence(&d, mail_sn(text.p + 3, text.n - 3), body, &run);
+        if (fences) t_fence(&d, mail_sn(text.p + 3, text.n - 3), body, &run);
         if (d.body.n && !mail_eq(t_str(&d.body), body)) d.changed = 1;
         t_add(&d.fixed, d.body.n ? t_str(&d.body) : body);
         t_add(&d.fixed, mail_s("```\n"));
@@ -18788,8 +18837,231 @@ static void t_document(const char *name) {
     free(c);
 }
 
-static void test_lockstep_tutorial(void) { t_document("TUTORIAL.md"); }
-static void test_lockstep_readme(void) { t_document("README.md"); }
+static void test_lockstep_tutorial(void) { t_document("TUTORIAL.md", 1); }
+static void test_lockstep_readme(void) { t_document("README.md", 1); }
+
+/* --- the same book in another language: its prose is its own, its chapters
+   and fences are the first one's, in the same order --- */
+
+enum { T_BOOK_CHAPTERS = 40, T_BOOK_FENCES = 100 };
+
+typedef struct t_chapter {
+    mail_str name, text;          /* "3"; what is below its heading */
+    int line;                     /* of its heading */
+    size_t n;
+    struct { mail_str text; int line; } fence[T_BOOK_FENCES];
+} t_chapter;
+
+typedef struct t_book {
+    const char *file;
+    size_t n;
+    t_chapter chapter[T_BOOK_CHAPTERS];   /* 0: what stands before them all */
+} t_book;
+
+/* "## 3. Title", "## A. Title" */
+static int t_is_chapter(mail_str line, mail_str *name) {
+    if (!mail_starts(line, "## ")) return 0;
+    line.p += 3, line.n -= 3;
+    *name = mail_cut(&line, '.');
+    return name->n > 0 && name->n < 3 && line.n > 0;
+}
+
+static void t_book_read(t_book *b, const char *file, const char *text) {
+    mail_str rest = mail_s(text), name;
+    t_chapter *c = b->chapter;
+    int line = 0;
+    memset(b, 0, sizeof *b);
+    b->file = file;
+    c->text = rest;
+    while (rest.n) {
+        mail_str at = rest, here = t_line(&rest);
+        line++;
+        if (mail_starts(here, "```") && c->n < T_BOOK_FENCES) {
+            c->fence[c->n].line = line;
+            while (rest.n && !mail_starts(rest, "```")) t_line(&rest), line++;
+            t_line(&rest), line++;
+            c->fence[c->n++].text = mail_sn(at.p, at.n - rest.n);
+        } else if (t_is_chapter(here, &name) && b->n + 2 < T_BOOK_CHAPTERS) {
+            c->text.n = (size_t)(at.p - c->text.p);
+            c = &b->chapter[++b->n];
+            c->name = name;
+            c->text = rest;
+            c->line = line;
+        }
+    }
+    b->n++;
+}
+
+typedef struct t_books {
+    t_book first, other;
+    int drift, silent;
+    char said[200];               /* the last message */
+} t_books;
+
+static void t_drift(t_books *b, int other, int first, const char *what,
+                    mail_str got, mail_str want) {
+    b->drift++;
+    snprintf(b->said, sizeof b->said, "%s:%d, %s:%d: %s", b->other.file, other,
+             b->first.file, first, what);
+    if (b->silent) return;
+    t_fail(__LINE__, b->said);
+    if (t_now.bad > 5) return;
+    t_show(b->other.file, got);
+    t_show(b->first.file, want);
+}
+
+/* Fence k of one is to be fence i of the other. */
+static void t_same_fence(t_books *b, const t_chapter *o, size_t k,
+                         const t_chapter *f, size_t i) {
+    mail_str got = o->fence[k].text, want = f->fence[i].text;
+    int line;
+    for (line = 0; got.n || want.n; line++) {
+        mail_str g = t_line(&got), w = t_line(&want);
+        if (mail_eq(g, w)) continue;
+        t_drift(b, o->fence[k].line + line, f->fence[i].line + line,
+                "not the same line", g, w);
+        return;
+    }
+}
+
+static mail_str t_fence_head(const t_chapter *c, size_t i) {
+    mail_str text = c->fence[i].text;
+    return t_line(&text);
+}
+
+/* What begins and what ends alike stays; between these, fences go in pairs. Of
+   what is left over the first's are put in, the other's dropped. */
+static void t_same_fences(t_books *b, const t_chapter *o, const t_chapter *f,
+                          t_text *fixed) {
+    size_t front = 0, back = 0, i, k;
+    mail_str prose = o->text;
+    while (front < o->n && front < f->n &&
+           mail_eq(o->fence[front].text, f->fence[front].text)) front++;
+    while (back < o->n - front && back < f->n - front &&
+           mail_eq(o->fence[o->n - 1 - back].text,
+                   f->fence[f->n - 1 - back].text)) back++;
+    for (i = k = 0; i < f->n || k < o->n;) {
+        int had = k < o->n - back || (k < o->n && i >= f->n - back);
+        int has = i < f->n - back || (i < f->n && k >= o->n - back);
+        if (had) {
+            mail_str whole = o->fence[k].text;
+            t_add(fixed, mail_sn(prose.p, (size_t)(whole.p - prose.p)));
+            prose.n -= (size_t)(whole.p + whole.n - prose.p);
+            prose.p = whole.p + whole.n;
+        } else t_add(fixed, mail_s("\n"));
+        if (has) t_add(fixed, f->fence[i].text);
+        if (had && has) t_same_fence(b, o, k, f, i);
+        else if (had)
+            t_drift(b, o->fence[k].line, f->line, "a fence that is not in the "
+                    "first", t_fence_head(o, k), mail_s(""));
+        else
+            t_drift(b, k ? o->fence[k - 1].line : o->line, f->fence[i].line,
+                    "a fence is missing", mail_s(""), t_fence_head(f, i));
+        i += (size_t)has;
+        k += (size_t)had;
+    }
+    t_add(fixed, prose);
+}
+
+/* Fences out of step are counted and said; fixed is other, with first's. */
+static int t_books_compare(t_books *b, t_text *fixed) {
+    size_t i, n = b->other.n;
+    mail_str last = b->other.chapter[n - 1].text;
+    const char *head = NULL;
+    t_add(fixed, mail_s(""));
+    for (i = 0; i < n; i++) {
+        const t_chapter *o = &b->other.chapter[i], *f = &b->first.chapter[i];
+        if (i >= b->first.n || !mail_eq(o->name, f->name)) {
+            t_drift(b, o->line, i < b->first.n ? f->line : 0,
+                    "another chapter", o->name, f->name);
+            t_add(fixed, mail_sn(head, (size_t)(last.p + last.n - head)));
+            return b->drift;
+        }
+        if (i) t_add(fixed, mail_sn(head, (size_t)(o->text.p - head)));
+        t_same_fences(b, o, f, fixed);
+        head = o->text.p + o->text.n;
+    }
+    if (i < b->first.n && !b->drift)
+        t_drift(b, 0, b->first.chapter[i].line, "a chapter is missing",
+                mail_s(""), b->first.chapter[i].name);
+    return b->drift;
+}
+
+static t_books t_both;
+
+static int t_books_of(const char *first, const char *other, t_text *fixed) {
+    memset(fixed, 0, sizeof *fixed);
+    memset(&t_both, 0, sizeof t_both);
+    t_both.silent = 1;
+    t_book_read(&t_both.first, "a", first);
+    t_book_read(&t_both.other, "b", other);
+    return t_books_compare(&t_both, fixed);
+}
+
+#define T_BOOK_A "# Mail\n## 0. One\na\n```c\n1\n2\n```\nb\n```\n3\n```\n"
+#define T_BOOK_B "## 1. Two\n```\n4\n```\n"
+
+/* Each way to be out of step is seen, named by its lines, and mended. */
+static void test_lockstep_books(void) {
+    static const struct { const char *other, *said, *fixed; } rows[] = {
+        { T_BOOK_A T_BOOK_B, "", T_BOOK_A T_BOOK_B },
+        { T_BOOK_A, "b:0, a:12: a chapter is missing", T_BOOK_A },
+        { "## 0. One\n```c\n1\n1\n```\nx\n```\n3\n```\n" T_BOOK_B,
+          "b:4, a:6: not the same line",
+          "## 0. One\n```c\n1\n2\n```\nx\n```\n3\n```\n" T_BOOK_B },
+        { "## 0. One\n```c\n1\n2\n```\nx\n" T_BOOK_B,
+          "b:2, a:9: a fence is missing",
+          "## 0. One\n```c\n1\n2\n```\n\n```\n3\n```\nx\n" T_BOOK_B },
+        { "## 0. One\nx\n```\n3\n```\n" T_BOOK_B,
+          "b:1, a:4: a fence is missing",
+          "## 0. One\n\n```c\n1\n2\n```\nx\n```\n3\n```\n" T_BOOK_B },
+        { T_BOOK_A "```\n3\n```\n" T_BOOK_B,
+          "b:12, a:2: a fence that is not in the first", T_BOOK_A T_BOOK_B },
+        { T_BOOK_A "## 2. Two\n", "b:12, a:12: another chapter",
+          T_BOOK_A "## 2. Two\n" },
+        { T_BOOK_A T_BOOK_B T_BOOK_B, "b:16, a:0: another chapter",
+          T_BOOK_A T_BOOK_B T_BOOK_B },
+    };
+    t_text fixed;
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        int n = t_books_of(T_BOOK_A T_BOOK_B, rows[i].other, &fixed);
+        CHECK(n == (i > 0));
+        CHECK_STR(mail_s(t_both.said), rows[i].said);
+        CHECK_STR(t_str(&fixed), rows[i].fixed);
+        t_free(&fixed);
+    }
+}
+
+/* As long as chapters are missing, the others' fences may be behind. */
+static void test_lockstep_korean(void) {
+    static const char name[] = "TUTORIAL.ko.md";
+    char *first = t_read_file("TUTORIAL.md"), *other = t_read_file(name);
+    t_text fixed = { 0 };
+    FILE *f;
+    CHECK(first && other);
+    if (first && other) {
+        memset(&t_both, 0, sizeof t_both);
+        t_book_read(&t_both.first, "TUTORIAL.md", first);
+        t_book_read(&t_both.other, name, other);
+        t_both.silent = t_both.other.n < t_both.first.n;
+        t_books_compare(&t_both, &fixed);
+        if (t_both.silent)
+            printf("%s: %d of %d chapters; %d out of step: %s\n", name,
+                   (int)t_both.other.n - 1, (int)t_both.first.n - 1,
+                   t_both.drift, t_both.said);
+        if (getenv("FIX") && !mail_eq(t_str(&fixed), mail_s(other)) &&
+            (f = fopen(name, "wb")) != NULL) {
+            fwrite(fixed.p, 1, fixed.n, f);
+            fclose(f);
+            printf("%s: fences put right; run this again\n", name);
+        }
+        t_document(name, 0);
+    }
+    t_free(&fixed);
+    free(first);
+    free(other);
+}
 
 /* The program in mail.h's top comment is whole: it compiles and runs. */
 static void test_lockstep_first_program(void) {
@@ -22326,6 +22598,8 @@ static const t_test t_tests[] = {
     T(test_steps_are_explained),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
+    T(test_lockstep_books),
+    T(test_lockstep_korean),
     T(test_lockstep_first_program),
     T(test_lockstep_sections),
     T(test_machine_without_memory),
