@@ -3,6 +3,7 @@
 # make demo      one message through four programs, no network
 # make test      every test, in seconds; without network or root
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
+# make ch1 ch5   the exercises of chapters 1 and 5; the others are labs
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
 # make fuzz      octets nobody would send, FUZZ_SECONDS=60 for each target, or
@@ -50,6 +51,16 @@ test: mail build/test
 tutorial: mail build/test
 	@CC="$(CC)" $(if $(FIX),FIX=1) ./build/test lockstep
 
+ch1: mail
+	@./mail demo --plain | awk -f labs/ch1.awk - labs/ch1.txt
+
+ch5: build/ch5
+	@./build/ch5
+
+build/ch5: labs/ch5.c mail.h
+	@mkdir -p build
+	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ labs/ch5.c
+
 check: mail build/test
 	@CC="$(CC)" sh .ci/check
 
@@ -74,5 +85,5 @@ bench: mail build/test
 clean:
 	rm -rf build mail
 
-.PHONY: FORCE all demo test tutorial check interop fuzz soak mutants crash \
-        bench clean
+.PHONY: FORCE all demo test tutorial ch1 ch5 check interop fuzz soak mutants \
+        crash bench clean
