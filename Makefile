@@ -1,6 +1,7 @@
 # make           the program: ./mail; with TLS where OpenSSL is found, without
 #                it with make TLS=0
 # make demo      one message through four programs, no network
+# make octets    every octet of it, and what it is
 # make test      every test, in seconds; without network or root
 # make tutorial  does the text still say what the code does? (FIX=1: mends it)
 # make ch1 ch5   the exercises of chapters 1 and 5; the others are labs
@@ -44,6 +45,10 @@ build/with: FORCE
 
 demo: mail
 	@./mail demo
+
+octets: mail
+	@./mail octets
+.PHONY: octets
 
 test: mail build/test
 	@CC="$(CC)" ./build/test

@@ -5891,6 +5891,11 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "옥텟들, 그리고 응답마다 서버의 상태") \
     X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
     X(RECORD, "record", "레코드") \
+    X(OCTETS, "%lu octets", "%lu 옥텟") \
+    X(FIELD, "a field", "필드") \
+    X(FOLDED, "folded: goes on", "접힌 줄: 이어짐") \
+    X(EMPTY, "the header ends", "헤더의 끝") \
+    X(BODY, "body", "본문") \
     X(CHAPTER, ", chapter %d\n", ", %d장\n") \
     X(KEYS, "[Enter] ", "[Enter] ") \
     X(KEYS_HELP, "Enter: on, b: back, ?: explain, o: octets, q: quit\n", \
@@ -6668,8 +6673,9 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_PSH = 8, TCP_ACK = 16 };
 
 typedef struct pcap_flow {          /* one connection: [0] who called it */
     int      part[2], open;
-    unsigned port[2];
+    unsigned port[2], number;
     uint32_t seq[2];
+    int      over;                  /* the empty line behind a header    */
 } pcap_flow;
 
 typedef struct pcap {
@@ -6679,6 +6685,9 @@ typedef struct pcap {
     char    words[PCAP_WORDS];      /* of the next packet's comment     */
     pcap_flow *flow; int who;       /* whose text is held               */
     char    held[PCAP_SEGMENT]; size_t n;
+    int     text;                   /* it is of a message               */
+    unsigned frame, flows;          /* packets and connections so far   */
+    const struct octets_view *octets; /* to be read by a person; or NULL  */
 } pcap;
 
 static void put_le(unsigned char *p, uint64_t v, int n) {
@@ -6756,6 +6765,9 @@ static void pcap_ip(unsigned char *ip, size_t n) {
     put_be(tcp + 16, ~pcap_sum(sum, tcp, n - PCAP_IP) & 0xFFFF, 2);
 }
 
+static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
+                          mail_str data);
+
 /* One packet of a flow, from its end who; the comment goes with it. */
 static void pcap_packet(pcap *c, pcap_flow *w, int who, int flags,
                         mail_str data) {
@@ -6763,6 +6775,12 @@ static void pcap_packet(pcap *c, pcap_flow *w, int who, int flags,
                            PCAP_WORDS + 16];
     unsigned char *ip = p + 20, *tcp = ip + PCAP_IP;
     size_t n = PCAP_IP + PCAP_TCP + data.n, at, words = strlen(c->words);
+    c->frame++;
+    if (c->octets) {
+        octets_packet(c, w, who, flags, data);
+        c->us++;
+        return;
+    }
     memset(p, 0, sizeof p);
     put_le(p + 4, (uint64_t)c->us >> 32, 4);
     put_le(p + 8, (uint64_t)c->us, 4);
@@ -6827,6 +6845,7 @@ static void pcap_open(pcap *c, pcap_flow *w, const step *p, size_t number) {
     w->port[1] = p->pop3 ? 110 : 25;
     w->seq[0] = 1000;
     w->seq[1] = 2000;
+    w->number = c->flows++;
     w->open = 1;
     pcap_packet(c, w, 0, TCP_SYN, mail_s(""));
     pcap_packet(c, w, 1, TCP_SYN | TCP_ACK, mail_s(""));
@@ -6857,6 +6876,7 @@ static void pcap_note(pcap *c, pcap_flow *w, const trace_note *n) {
         return;
     }
     if (!w->open) return;
+    c->text = n->kind == MAIL_NOTE_TEXT;
     if (n->kind == MAIL_NOTE_COMMAND) pcap_line(c, w, 0, n);
     if (n->kind == MAIL_NOTE_REPLY) {
         snprintf(state, sizeof state, "[%s]", n->state);
@@ -6870,11 +6890,10 @@ static void pcap_note(pcap *c, pcap_flow *w, const trace_note *n) {
 }
 
 /* The notes in the order of time; each to the flow of its session. */
-static void view_pcapng(FILE *f, const steps *s) {
+static void pcap_write(pcap *c, const steps *s) {
     size_t *of = calloc(s->t->n + 1, sizeof *of), i, k, n;
     const step **opens;
     pcap_flow *flows;
-    pcap c;
     if (of == NULL) exit(1);
     n = trace_sessions(s->t, of);
     flows = calloc(n, sizeof *flows);
@@ -6883,24 +6902,123 @@ static void view_pcapng(FILE *f, const steps *s) {
     for (i = 0; i < s->n; i++)
         if (s->p[i].kind == STEP_SESSION)
             opens[of[s->order[s->p[i].first]]] = &s->p[i];
-    memset(&c, 0, sizeof c);
-    c.f = f;
-    c.s = s;
-    pcap_begin(f, s);
+    c->s = s;
     for (i = 0; i < s->t->n; i++) {
         const trace_note *e = &s->t->p[i];
         int64_t us = (s->t->epoch * 1000 + e->ms) * 1000;
         k = of[i];
-        if (c.us < us) c.us = us;
+        if (c->us < us) c->us = us;
         if (e->conn && e->kind == MAIL_NOTE_OPEN && opens[k])
-            pcap_open(&c, &flows[k], opens[k], k);
-        else pcap_note(&c, &flows[k], e);
+            pcap_open(c, &flows[k], opens[k], k);
+        else pcap_note(c, &flows[k], e);
     }
-    pcap_flush(&c);
-    for (k = 0; k < n; k++) pcap_close(&c, &flows[k]);
+    pcap_flush(c);
+    for (k = 0; k < n; k++) pcap_close(c, &flows[k]);
     free(of);
     free(flows);
     free(opens);
+}
+
+static void view_pcapng(FILE *f, const steps *s) {
+    pcap c;
+    memset(&c, 0, sizeof c);
+    c.f = f;
+    pcap_begin(f, s);
+    pcap_write(&c, s);
+}
+
+/* --- the same packets, for whoever has no Wireshark ----------------------- */
+
+enum { OCTETS_ROW = 12 };
+
+typedef struct octets_view {        /* which of them: -1 is all */
+    FILE *f;
+    int64_t frame, stream;
+    int lang;
+} octets_view;
+
+/* What a line of message text is. */
+static view_word octets_what(pcap_flow *w, mail_str line) {
+    char first = line.p[0];
+    int empty = mail_eq(line, mail_s("\r\n"));
+    if (mail_eq(line, mail_s(".\r\n"))) return W_END;
+    if (first == '.' && line.n > 3) return W_ADDED;
+    if (w->over) return W_BODY;
+    w->over = empty;
+    return empty ? W_EMPTY : first == ' ' || first == '\t' ? W_FOLDED
+                                                          : W_FIELD;
+}
+
+/* A line of the wire, in rows: where it is, the octets, the characters. */
+static void octets_line(const octets_view *o, size_t at, mail_str line,
+                        const char *what) {
+    size_t i, k;
+    for (i = 0; i < line.n; i += OCTETS_ROW) {
+        int n = 0;
+        fprintf(o->f, "%4lu ", (unsigned long)(at + i));
+        for (k = i; k < i + OCTETS_ROW; k++)
+            if (k < line.n)
+                fprintf(o->f, " %02X", (unsigned)(unsigned char)line.p[k]);
+            else fputs("   ", o->f);
+        fputs("  ", o->f);
+        for (k = i; k < i + OCTETS_ROW && k < line.n; k++) {
+            char c = line.p[k];
+            n += c == '\r' ? fprintf(o->f, "<CR>") :
+                 c == '\n' ? fprintf(o->f, "<LF>") :
+                 fprintf(o->f, "%c", c == '\t' ? ' ' :
+                                     c < ' ' || c > '~' ? '?' : c);
+        }
+        if (i == 0 && *what) fprintf(o->f, "%*s%s", 19 - n, "", what);
+        putc('\n', o->f);
+    }
+}
+
+static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
+                          mail_str data) {
+    const octets_view *o = c->octets;
+    const trace_part *parts_ = c->s->t->parts;
+    size_t at = 0;
+    int shown = (o->frame < 0 || (unsigned)o->frame == c->frame) &&
+                (o->stream < 0 || (unsigned)o->stream == w->number);
+    if (shown) {
+        fprintf(o->f, "frame %u  stream %u  %s -> %s  port %u", c->frame,
+                w->number, parts_[w->part[who]].name,
+                parts_[w->part[1 - who]].name, w->port[1]);
+        if (data.n) fprintf(o->f, "  ");
+        if (data.n) fprintf(o->f, word(o->lang, W_OCTETS),
+                            (unsigned long)data.n);
+        else fprintf(o->f, " %s%s", flags & TCP_SYN ? " SYN" :
+                     flags & TCP_FIN ? " FIN" : "", flags & TCP_ACK ? " ACK"
+                                                                    : "");
+        putc('\n', o->f);
+    }
+    if (data.n && !c->text) w->over = 0;
+    while (data.n) {
+        mail_str rest = data, line = mail_cut(&rest, '\n');
+        const char *what = "";
+        line = mail_sn(data.p, data.n - rest.n);
+        if (c->text) what = word(o->lang, octets_what(w, line));
+        if (shown) octets_line(o, at, line, what);
+        at += line.n;
+        data = rest;
+    }
+}
+
+static void octets_show(FILE *f, const steps *s, int64_t stream,
+                        int64_t frame) {
+    pcap c;
+    octets_view o;
+    o.f = f;
+    o.lang = s->lang;
+    o.stream = stream;
+    o.frame = frame;
+    memset(&c, 0, sizeof c);
+    c.octets = &o;
+    pcap_write(&c, s);
+}
+
+static void view_octets(FILE *f, const steps *s) {
+    octets_show(f, s, -1, -1);
 }
 
 /* --- step by step --------------------------------------------------------- */
@@ -6974,6 +7092,8 @@ static const struct view {
       0 },
     { "json", ": the list itself, a line each; see mail view", view_json, 1,
       0, 0 },
+    { "octets", ": each packet of the capture, in hex and text",
+      view_octets, 1, 0, 0 },
     { "pcapng", "FILE: a capture, for Wireshark", view_pcapng, 1, 0, 1 }
 };
 
@@ -8307,15 +8427,29 @@ static int cmd_demo(int argc, char **argv) {
     return e;
 }
 
-/* What `mail serve --trace` or `mail demo --json` has written, as any view. */
+/* Reads what `mail serve --trace` or `mail demo --json` has written, "-" for
+   standard input. 0, or 1 with a line said. */
+static int view_read(trace *t, const char *name, const char *command) {
+    const char *why = NULL;
+    FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "r");
+    int line;
+    if (f == NULL) {
+        fprintf(stderr, "mail %s: %s: %s\n", command, name, strerror(errno));
+        return 1;
+    }
+    line = trace_read(t, f, &why);
+    if (f != stdin) fclose(f);
+    if (line) fprintf(stderr, "mail %s: %s, line %d: %s\n", command, name,
+                      line, why);
+    return line != 0;
+}
+
 static int cmd_view(int argc, char **argv) {
     static trace t;
     static view_line v;
     text_list files = { { NULL }, 0 };
     steps s;
-    const char *why = NULL;
-    FILE *f;
-    int chosen, lang, line, e;
+    int chosen, lang, e;
     opt opts[VIEWS + 2] = { { NULL, OPT_FLAG, NULL, NULL } };
     view_opts(opts, &v);
     e = opts_read("view", opts, argc, argv, &files);
@@ -8330,23 +8464,48 @@ static int cmd_view(int argc, char **argv) {
     if (chosen < 0) return view_usage("view", chosen);
     if (files.n != 1) return usage_error("view", "one FILE is wanted,",
                                          "or - for standard input");
-    f = strcmp(files.p[0], "-") == 0 ? stdin : fopen(files.p[0], "r");
-    if (f == NULL) {
-        fprintf(stderr, "mail view: %s: %s\n", files.p[0], strerror(errno));
-        return 1;
-    }
-    line = trace_read(&t, f, &why);
-    if (f != stdin) fclose(f);
-    if (line) fprintf(stderr, "mail view: %s, line %d: %s\n", files.p[0],
-                      line, why);
-    else {
+    e = view_read(&t, files.p[0], "view");
+    if (e == 0) {
         steps_make(&s, &t, lang);
         views[chosen].show(stdout, &s);
         e = !view_files(&v, &s, "view");
         steps_free(&s);
     }
     trace_free(&t);
-    return e || line != 0;
+    return e;
+}
+
+/* The view --octets, and only what of it is asked for. */
+static int cmd_octets(int argc, char **argv) {
+    static demo d;
+    trace t;
+    text_list files = { { NULL }, 0 };
+    steps s;
+    int64_t stream = -1, frame = -1;
+    const opt opts[] = {
+        { "stream", OPT_NUMBER, &stream, "N: one connection, from 0" },
+        { "frame", OPT_NUMBER, &frame, "N: one packet, from 1" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    int e = opts_read("octets", opts, argc, argv, &files);
+    if (e < 0) {
+        printf("mail octets [FILE]: each packet of a trace, or of the demo, in "
+               "hex and text\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    if (files.n > 1) return usage_error("octets", "one FILE at most,",
+                                        "or - for standard input");
+    memset(&t, 0, sizeof t);
+    if (files.n && view_read(&t, files.p[0], "octets")) return 1;
+    if (files.n == 0) demo_run(&d, 1, 0, 0);
+    steps_make(&s, files.n ? &t : &d.t, LANG_EN);
+    octets_show(stdout, &s, stream, frame);
+    steps_free(&s);
+    trace_free(&t);
+    if (files.n == 0) demo_free(&d);
+    return 0;
 }
 
 /* --- mail serve ---------------------------------------------------------- */
@@ -11203,6 +11362,7 @@ static const struct command {
 } commands[] = {
     { "demo",   cmd_demo,   "one message, four programs, no network" },
     { "view",   cmd_view,   "look at a trace of mail serve" },
+    { "octets", cmd_octets, "every octet of it, or of the demo" },
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },
     { "send",   cmd_send,   "send a message" },
     { "sendmail", cmd_sendmail, "the same, as other programs call it" },

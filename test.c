@@ -13205,6 +13205,45 @@ static void test_trace_pcapng(void) {
     demo_free(&d);
 }
 
+/* The same packets in hex: as many frames, and the octets of the trace. */
+static void test_trace_octets(void) {
+    static demo d;
+    static char hex[16384], said[16384];
+    char row[120];
+    FILE *f = tmpfile();
+    steps s;
+    size_t i, n = 0, m = 0, at = 0, frames = 0;
+    demo_run(&d, 1, 0, 0);
+    steps_make(&s, &d.t, LANG_EN);
+    CHECK(f != NULL);
+    if (f) view_octets(f, &s);
+    if (f) rewind(f);
+    while (f && fgets(row, sizeof row, f)) {
+        CHECK(strlen(row) <= 81);
+        if (strncmp(row, "frame ", 6) == 0) {
+            frames++;
+            at = 0;
+            continue;
+        }
+        CHECK((size_t)strtoul(row, NULL, 10) == at);
+        for (i = 0; i < OCTETS_ROW && row[6 + 3 * i] != ' '; i++, at++)
+            hex[n++] = (char)strtoul(row + 6 + 3 * i, NULL, 16);
+    }
+    CHECK(frames == 60);
+    for (i = 0; i < d.t.n; i++) {
+        const trace_note *e = &d.t.p[i];
+        int line = e->kind == MAIL_NOTE_COMMAND || e->kind == MAIL_NOTE_REPLY;
+        if (!e->conn || (!line && e->kind != MAIL_NOTE_TEXT)) continue;
+        memcpy(said + m, e->text, e->n);
+        m += e->n;
+        if (line) memcpy(said + m, "\r\n", 2), m += 2;
+    }
+    CHECK(n == m && memcmp(hex, said, n) == 0);
+    if (f) fclose(f);
+    steps_free(&s);
+    demo_free(&d);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -20277,7 +20316,7 @@ static void test_cli_demo_is_the_same_twice(void) {
           "0\n");
     t_cli("./mail states | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail help | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
-    t_cli("for c in demo view serve send fetch user queue bench; do "
+    t_cli("for c in demo view octets serve send fetch user queue bench; do "
           "./mail help $c; "
           "done | awk 'length > 80' | wc -l | tr -d ' '", 0, "0\n");
     t_cli("./mail demo | LC_ALL=C grep -c '[^ -~]'", 1, "0\n");
@@ -22595,6 +22634,7 @@ static const t_test t_tests[] = {
     T(test_trace_json),
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
+    T(test_trace_octets),
     T(test_steps_are_explained),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
