@@ -5605,10 +5605,13 @@ typedef struct trace {
 } trace;
 
 /* The part of that name or address; made if need be. With too many the last
-   place stands for all the others. */
-static int trace_part_of(trace *t, const char *name, const char *address) {
+   place stands for all the others. Names come from peers and from files:
+   what a view shows of one is printable. */
+static int trace_part_of(trace *t, const char *said, const char *address) {
     trace_part *p;
+    char name[64];
     int i;
+    mail_printable_utf8(name, sizeof name, mail_s(said));
     for (i = 0; i < t->nparts; i++) {
         p = &t->parts[i];
         if ((*address && strcmp(p->address, address) == 0) ||
@@ -5793,7 +5796,7 @@ static const char *trace_read_note(trace *t, const json_field *f, int n) {
            !mail_eq(kind, mail_s(mail_note_name(note.kind))))
         note.kind = (mail_note)(note.kind + 1);
     if (note.kind == MAIL_NOTE_COUNT) return "an unknown kind";
-    mail_copy(note.state, sizeof note.state, json_get(f, n, "state"));
+    mail_printable(note.state, sizeof note.state, json_get(f, n, "state"));
     trace_add(t, &note, json_get(f, n, "text"));
     return NULL;
 }
@@ -6112,7 +6115,7 @@ static void steps_reply(steps *s, const trace_note *n) {
     p->end = s->at + 1;
     memcpy(p->key, s->key, sizeof p->key);
     mail_copy(p->text, sizeof p->text, mail_s(s->command));
-    mail_copy(p->reply, sizeof p->reply, code);
+    mail_printable(p->reply, sizeof p->reply, code);
     second = mail_cut(&rest, ' ');
     if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
         mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
@@ -6131,6 +6134,7 @@ static void steps_reply(steps *s, const trace_note *n) {
 
 static void steps_command(steps *s, const trace_note *n) {
     const char *more = "";
+    char text[84];
     mail_str rest = mail_s(n->text);
     steps_phase(s, steps_phase_of(s, n->state, 0));
     mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
@@ -6139,7 +6143,8 @@ static void steps_command(steps *s, const trace_note *n) {
         s->marked = 1;
         more = word(s->lang, W_DELETE_MODE);
     }
-    snprintf(s->command, sizeof s->command, "%.80s%s", n->text, more);
+    snprintf(s->command, sizeof s->command, "%s%s",
+             mail_printable_utf8(text, sizeof text, mail_s(n->text)), more);
     s->first = s->at;
 }
 
@@ -6167,7 +6172,7 @@ static void steps_star(steps *s, const trace_note *n, view_word w,
     char who[64];
     int held = later && s->stars < 8;
     step *p = held ? &s->star[s->stars++] : steps_add(s, STEP_STAR);
-    mail_copy(who, sizeof who, name);
+    mail_printable_utf8(who, sizeof who, name);
     p->host = n->host;
     snprintf(p->text, sizeof p->text, word(s->lang, w), who);
     snprintf(p->key, sizeof p->key, "%s", w == W_QUEUED ? "queued" :
@@ -6590,7 +6595,9 @@ static void full_text(full *v, int to_right, const char *who, mail_str text) {
 }
 
 static void full_disk(full *v, const trace_note *n) {
-    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    char text[2 * MAIL_NAME_SIZE];
+    mail_str rest = mail_s(mail_printable(text, sizeof text, mail_s(n->text)));
+    mail_str verb = mail_cut(&rest, ' ');
     mail_str name = mail_cut(&rest, ' ');
     fprintf(v->f, "     *  %s: %.*s %.*s%s\n", v->s->t->parts[n->host].name,
             MAIL_ARG(verb), (int)(name.n > 56 ? 53 : name.n), name.p,

@@ -13244,6 +13244,75 @@ static void test_trace_octets(void) {
     demo_free(&d);
 }
 
+/* What a peer can say, and what a file that is called a trace can. */
+static const char t_evil_trace[] =
+    "{\"mail.trace\":1,\"seed\":1,\"time\":0}\n"
+    "{\"part\":\"<b>x\\u001b[31m</b>\",\"address\":\"\\u001b'\\\"<i>\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"OPEN\",\"state\":\"\",\"text\":\"<a\\u001b> "
+    "(</title>\\u0007)\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"REPLY\",\"state\":\"\\u001b<\",\"text\":\"220\\u001b<s> "
+    "<script>x\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"COMMAND\",\"state\":\"\",\"text\":\"HELO\\u001b "
+    "</svg><script>alert(1)</script>\\u0000\\u00ff\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"REPLY\",\"state\":\"\\u001b\",\"text\":\"250-<img src=x "
+    "onerror='x'>\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"REPLY\",\"state\":\"\\u001b\","
+    "\"text\":\"250 \\u00e2\\u0080\\u00aex\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"TEXT\",\"state\":\"\",\"text\":\"<style>*{}\\u001b: "
+    "-->]]>\\r\\nX: \\\"&lt;\\r\\n.\\r\\n\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":0,\"role\":\"-\","
+    "\"kind\":\"DISK\",\"state\":\"\",\"text\":\"append <\\u001bq> F <i>\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":0,\"role\":\"-\","
+    "\"kind\":\"FATE\",\"state\":\"\",\"text\":\"mailbox <b\\u001b>: 1\"}\n"
+    "{\"ms\":0,\"host\":\"h\\u001b]0;\",\"conn\":1,\"role\":\"s\","
+    "\"kind\":\"REPLY\",\"state\":\"END\",\"text\":\"221\\u001b\"}\n";
+
+/* That trace as a view shows it, into to. */
+static size_t t_evil_view(int view, char *to, size_t cap) {
+    static trace t;
+    const char *why = NULL;
+    FILE *in = tmpfile(), *out = tmpfile();
+    steps s;
+    size_t n = 0;
+    CHECK(in != NULL && out != NULL);
+    if (in && out) {
+        fputs(t_evil_trace, in);
+        rewind(in);
+        CHECK(trace_read(&t, in, &why) == 0);
+        steps_make(&s, &t, LANG_EN);
+        CHECK(s.number == 3);
+        views[view].show(out, &s);
+        rewind(out);
+        n = fread(to, 1, cap, out);
+        CHECK(n > 0 && n < cap);
+        steps_free(&s);
+    }
+    if (in) fclose(in);
+    if (out) fclose(out);
+    trace_free(&t);
+    return n;
+}
+
+/* Nothing in it moves a terminal's cursor, by any view that goes there. */
+static void test_views_of_evil(void) {
+    static char text[65536];
+    size_t i, n;
+    int k;
+    for (k = 0; k < VIEWS; k++) {
+        if (views[k].file) continue;
+        n = t_evil_view(k, text, sizeof text);
+        for (i = 0; i < n; i++)
+            if (text[i] != '\n' && (text[i] < 32 || text[i] > 126)) break;
+        if (i < n) t_fail(__LINE__, views[k].name);
+    }
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -22635,6 +22704,7 @@ static const t_test t_tests[] = {
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
     T(test_trace_octets),
+    T(test_views_of_evil),
     T(test_steps_are_explained),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
