@@ -10688,7 +10688,7 @@ static void mail__timer_end(mail_server *v, mail__timer *t) {
 }
 
 /* ======================================================================
-   [SERVER PEERS] who is it from?                                   ch.14
+   [SERVER PEERS] who is it from?                                   ch.13
    One table for all that is counted by address, and not by connection. It
    has no more rows than there are connections.
    ====================================================================== */
