@@ -104,7 +104,8 @@
    MAIL_STATIC           all functions static, for one file that holds all
    MAIL_LINE_SIZE        longest command or reply line: 2048
    MAIL_OUT_SIZE         output a session holds: 2048
-   MAIL_DECODE_WORD      your function in place of mail__decode_word (lab 12)
+   MAIL_DOT_READ ...     your function in place of mail_dot_read: a seam, one
+                         for each lab (search for "seam")
 
    It needs C99 and libc (memory, string, vsnprintf, qsort). No POSIX, no
    clock, no errno, no locale, no global that can be written.
@@ -2245,6 +2246,31 @@ void mail_serve_stop(mail_serve *s);
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Seams: where a function of yours goes in place of one of these, of the same
+   form. The labs use them, one each. Declare yours behind the declarations of
+   mail.h, and define the name before its implementation. */
+#ifndef MAIL_DECODE_WORD
+#define MAIL_DECODE_WORD mail__decode_word                  /* lab 12 */
+#endif
+#ifndef MAIL_PATH_READ
+#define MAIL_PATH_READ mail_path_read          /* lab 2, the server MTA's */
+#endif
+#ifndef MAIL_LINE_FEED
+#define MAIL_LINE_FEED mail_line_feed                       /* lab 1 */
+#endif
+#ifndef MAIL_DOT_READ
+#define MAIL_DOT_READ mail_dot_read                         /* lab 5 */
+#endif
+#ifndef MAIL_DOT_WRITE
+#define MAIL_DOT_WRITE mail_dot_write
+#endif
+#ifndef MAIL_DOT_CLOSE
+#define MAIL_DOT_CLOSE mail_dot_close
+#endif
+#ifndef MAIL_REPLY_LINE
+#define MAIL_REPLY_LINE mail_reply_line                     /* lab 3 */
+#endif
 
 /* ======================================================================
    [ERROR]
@@ -4528,10 +4554,6 @@ static size_t mail__decode_word(mail_str s, mail_str *charset, mail_buf *b) {
     return ok ? (size_t)(rest.p + 1 - s.p) : 0;
 }
 
-#ifndef MAIL_DECODE_WORD
-#define MAIL_DECODE_WORD mail__decode_word
-#endif
-
 /* Text that was added from at on: no control octet of it reaches a screen. */
 static void mail__tame(mail_buf *b, size_t at) {
     for (; at < b->n; at++)
@@ -6363,7 +6385,7 @@ static const char *mail__smtpd_path(mail_smtpd *s, mail_str arg,
     arg.p += strlen(key);
     arg.n -= strlen(key);
     arg = mail_trim(arg);
-    e = mail_path_read(arg, &s->path, params);
+    e = MAIL_PATH_READ(arg, &s->path, params);
     if (e == MAIL_ERR_TOOLONG) return "501 5.1.3 address too long";
     if (e || (params->n && params->p[0] != ' '))
         return "501 5.1.3 not an address: write <user@domain>";
@@ -6631,7 +6653,7 @@ static void mail__smtpd_data_end(mail_smtpd *s) {
 
 static size_t mail__smtpd_text(mail_smtpd *s, const char *in, size_t n) {
     mail_str text;
-    size_t used = mail_dot_read(&s->dot, in, n, &text);
+    size_t used = MAIL_DOT_READ(&s->dot, in, n, &text);
     mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
     if (s->opts.reject_bare) mail__near_end(&s->near_end, in, used);
     mail__smtpd_give(s, text);
@@ -6675,7 +6697,7 @@ static void mail__smtpd_chunk_end(mail_smtpd *s) {
 static size_t mail__smtpd_chunk(mail_smtpd *s, const char *in, size_t n) {
     mail_str text = mail_sn(in, 0);
     if ((int64_t)n > s->left) n = (size_t)s->left;
-    if (s->state == MAIL_SMTPD_BDAT) n = mail_dot_read(&s->dot, in, n, &text);
+    if (s->state == MAIL_SMTPD_BDAT) n = MAIL_DOT_READ(&s->dot, in, n, &text);
     else s->size += (int64_t)n;                   /* for its rate, no more */
     mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, n));
     s->left -= (int64_t)n;
@@ -6890,7 +6912,7 @@ MAIL_DEF size_t mail_smtpd_feed(mail_smtpd *s, const char *in, size_t n) {
                              : mail__smtpd_text(s, in + used, n - used);
             continue;
         }
-        used += mail_line_feed(&s->line, in + used, n - used,
+        used += MAIL_LINE_FEED(&s->line, in + used, n - used,
                                !s->opts.reject_bare);
         if (!s->line.done) break;
         s->active = 1;        /* a whole line: an octet now and then is none */
@@ -7503,7 +7525,7 @@ static int mail__smtpc_verdict(const mail_smtpc *s) {
 static void mail__smtpc_line(mail_smtpc *s) {
     mail_str line = mail_line_text(&s->line), text;
     int code, more;
-    mail_err e = mail_reply_line(line, &code, &more, &text);
+    mail_err e = MAIL_REPLY_LINE(line, &code, &more, &text);
     s->active = 1;
     mail__smtpc_note(s, MAIL_NOTE_REPLY,
                      mail__saslc_shown(&s->sasl, line, "334 "));
@@ -7552,7 +7574,7 @@ MAIL_DEF size_t mail_smtpc_feed(mail_smtpc *s, const char *in, size_t n) {
     if (s->state == MAIL_SMTPC_TLS && n) mail__smtpc_early(s);
     while (used < n && !s->pending && s->state != MAIL_SMTPC_END &&
            s->out.n - s->out.at + 512 <= sizeof s->out.p) {
-        used += mail_line_feed(&s->line, in + used, n - used, 1);
+        used += MAIL_LINE_FEED(&s->line, in + used, n - used, 1);
         if (s->line.longer) mail__smtpc_over(s, MAIL_ERR_PROTOCOL);
         else if (s->line.done) mail__smtpc_line(s);
         else break;
@@ -7731,7 +7753,7 @@ static size_t mail__smtpc_chunk(mail_smtpc *s, const char *p, size_t n,
         s->dot.state = MAIL__BOL;               /* its CRLF is out already */
         return 1;
     }
-    used = mail_dot_write(&s->dot, p, n, out, room, made);
+    used = MAIL_DOT_WRITE(&s->dot, p, n, out, room, made);
     s->left -= (int64_t)*made;
     if (used < n && s->left < 2 &&
         !(p[used] == '\n' && s->dot.state == MAIL__MID_CR))
@@ -7745,7 +7767,7 @@ static size_t mail__smtpc_text(mail_smtpc *s, const char *p, size_t n,
     *made = 0;
     if (s->state != MAIL_SMTPC_TEXT) return 0;
     used = s->bdat ? mail__smtpc_chunk(s, p, n, out, cap, made)
-                   : mail_dot_write(&s->dot, p, n, out, cap, made);
+                   : MAIL_DOT_WRITE(&s->dot, p, n, out, cap, made);
     s->text_size += (int64_t)*made;
     mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(out, *made));
     return used;
@@ -7788,7 +7810,7 @@ MAIL_DEF mail_err mail_smtpc_end(mail_smtpc *s) {
     room = mail__out_room(&s->out);              /* first: it moves out.n */
     out = s->out.p + s->out.n;
     if (s->bdat) e = mail__smtpc_chunk_end(s, out, room, &made);
-    else if ((made = mail_dot_close(&s->dot, out, room)) == 0)
+    else if ((made = MAIL_DOT_CLOSE(&s->dot, out, room)) == 0)
         e = MAIL_ERR_MORE;
     if (e) return e;
     mail__smtpc_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
@@ -8318,7 +8340,7 @@ MAIL_DEF size_t mail_pop3d_feed(mail_pop3d *s, const char *in, size_t n) {
     size_t used = 0;
     if (s->state == MAIL_POP3D_TLS) return n;    /* see mail_smtpd_feed */
     while (used < n && mail__pop3d_open(s)) {
-        used += mail_line_feed(&s->line, in + used, n - used,
+        used += MAIL_LINE_FEED(&s->line, in + used, n - used,
                                !s->opts.reject_bare);
         if (!s->line.done) break;
         s->active = 1;
@@ -8472,7 +8494,7 @@ static size_t mail__pop3d_text(mail_pop3d *s, const char *p, size_t n,
         if (n > cap / 2) n = cap / 2;
         n = mail__pop3d_top_part(s, p, n);
     }
-    used = mail_dot_write(&s->dot, p, n, out, cap, made);
+    used = MAIL_DOT_WRITE(&s->dot, p, n, out, cap, made);
     mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(out, *made));
     return used;
 }
@@ -8497,7 +8519,7 @@ MAIL_DEF mail_err mail_pop3d_end(mail_pop3d *s) {
     size_t made, room;
     if (s->state != MAIL_POP3D_SEND) return MAIL_ERR_MISUSE;
     room = mail__out_room(&s->out);              /* first: it moves out.n */
-    made = mail_dot_close(&s->dot, s->out.p + s->out.n, room);
+    made = MAIL_DOT_CLOSE(&s->dot, s->out.p + s->out.n, room);
     if (made == 0) return MAIL_ERR_MORE;
     mail__pop3d_note(s, MAIL_NOTE_TEXT, mail_sn(s->out.p + s->out.n, made));
     s->out.n += made;
@@ -8912,7 +8934,7 @@ MAIL_DEF mail_err mail_pop3c_init(mail_pop3c *s, mail_pop3c_opts opts) {
 
 static size_t mail__pop3c_text(mail_pop3c *s, const char *in, size_t n) {
     mail_str text;
-    size_t used = mail_dot_read(&s->dot, in, n, &text);
+    size_t used = MAIL_DOT_READ(&s->dot, in, n, &text);
     s->active = 1;
     mail__pop3c_note(s, MAIL_NOTE_TEXT, mail_sn(in, used));
     if (text.n) {
@@ -8950,7 +8972,7 @@ MAIL_DEF size_t mail_pop3c_feed(mail_pop3c *s, const char *in, size_t n) {
             used += mail__pop3c_text(s, in + used, n - used);
         else {
             if (s->line.done) mail_line_reset(&s->line);
-            used += mail_line_feed(&s->line, in + used, n - used, 1);
+            used += MAIL_LINE_FEED(&s->line, in + used, n - used, 1);
             if (s->line.longer) mail__pop3c_over(s, MAIL_ERR_PROTOCOL);
             if (!s->line.done || s->line.longer) break;
             mail__pop3c_line(s);

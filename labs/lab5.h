@@ -1,0 +1,473 @@
+/* lab5.h - lab 5, dots: the cases. */
+
+/* ---- the student's functions inside mail.h ----------------------------- */
+
+/* Slices of what was made live until the next octets are read. mail_dot_read
+   tells text and end one after the other: an end that came with text is told
+   when its last octet is read again. */
+enum { LAB5_HELD = 2 };                 /* in bare: the end was seen already */
+
+static size_t lab5_read(mail_dot_in *d, const char *in, size_t n,
+                        mail_str *text) {
+    static char out[1024 + 4];
+    size_t made = 0, used;
+    dots mine;
+    if (lab_inside == NULL || d->plain) return mail_dot_read(d, in, n, text);
+    *text = mail_sn(in, 0);
+    if (n == 0 || d->end) return 0;
+    if (d->bare == LAB5_HELD) {
+        d->bare = 0;
+        d->end = 1;
+        return 1;
+    }
+    if (n > 1024) n = 1024;
+    mine.state = d->state;
+    mine.end = 0;
+    used = lab_inside->unstuff(&mine, in, n, out, &made);
+    if (used > n) used = n;
+    d->state = mine.state;
+    *text = mail_sn(out, made < sizeof out ? made : sizeof out);
+    if (mine.end && text->n && used) {
+        d->bare = LAB5_HELD;
+        return used - 1;
+    }
+    d->end = mine.end;
+    return used;
+}
+
+static size_t lab5_write(mail_dot_out *d, const char *in, size_t n,
+                         char *out, size_t cap, size_t *made) {
+    dots mine;
+    if (lab_inside == NULL || d->plain)
+        return mail_dot_write(d, in, n, out, cap, made);
+    *made = 0;
+    if (cap < 4) return 0;
+    if (n > (cap - 2) / 2) n = (cap - 2) / 2;
+    mine.state = d->state;
+    mine.end = 0;
+    *made = lab_inside->stuff(&mine, in, n, out);
+    if (*made > cap) *made = cap;
+    d->state = mine.state;
+    return n;
+}
+
+static size_t lab5_close(mail_dot_out *d, char *out, size_t cap) {
+    dots mine;
+    size_t made;
+    if (lab_inside == NULL || d->plain) return mail_dot_close(d, out, cap);
+    if (cap < 5) return 0;
+    mine.state = d->state;
+    mine.end = 0;
+    made = lab_inside->stuff_end(&mine, out);
+    d->state = mine.state;
+    if (made == 0) memcpy(out, "\r\n.\r\n", made = 5); /* else it waits on */
+    return made <= 5 ? made : 5;
+}
+
+/* ---- mail.h's functions in the student's form --------------------------- */
+
+static size_t lab5_unstuff(dots *d, const char *in, size_t n, char *out,
+                           size_t *made) {
+    mail_dot_in x;
+    mail_str text;
+    size_t used = 0;
+    memset(&x, 0, sizeof x);
+    x.state = d->state;
+    *made = 0;
+    while (used < n && !x.end) {
+        used += mail_dot_read(&x, in + used, n - used, &text);
+        memcpy(out + *made, text.p, text.n);
+        *made += text.n;
+    }
+    d->state = x.state;
+    d->end = x.end;
+    return used;
+}
+
+static size_t lab5_stuff(dots *d, const char *in, size_t n, char *out) {
+    mail_dot_out x = { 0, 0 };
+    size_t used = 0, made, all = 0;
+    x.state = d->state;
+    while (used < n) {
+        used += mail_dot_write(&x, in + used, n - used, out + all,
+                               2 * n + 2 - all, &made);
+        all += made;
+    }
+    d->state = x.state;
+    return all;
+}
+
+static size_t lab5_stuff_end(dots *d, char *out) {
+    mail_dot_out x = { 0, 0 };
+    x.state = d->state;
+    return mail_dot_close(&x, out, 5);
+}
+
+static const lab_functions lab5_reference = {
+    .unstuff = lab5_unstuff, .stuff = lab5_stuff, .stuff_end = lab5_stuff_end
+};
+
+/* ---- impostors ------------------------------------------------------- */
+
+/* B5: leading dots are never removed. */
+static size_t lab5_b5(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t i;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++) {
+        dots was = *d;
+        size_t k, used;
+        used = lab5_unstuff(d, in + i, 1, out + *made, &k);
+        (void)used;
+        if (was.state == MAIL__BOL_DOT && d->state != MAIL__BOL_DOT_CR) {
+            out[*made + k] = out[*made + k - 1];
+            out[*made + k - 1] = '.';
+            k++;
+        }
+        *made += k;
+    }
+    return i;
+}
+
+/* B4: the text ends where a piece ends in ".", CR, LF, whatever is before. */
+static size_t lab5_b4(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t used = lab5_unstuff(d, in, n, out, made);
+    if (used == n && n >= 3 && memcmp(in + n - 3, ".\r\n", 3) == 0)
+        d->end = 1;
+    return used;
+}
+
+/* B11: a line "RSET" ends it. (state: how much of it has been seen, and
+   beside it what the reference knows) */
+static size_t lab5_b11(dots *d, const char *in, size_t n, char *out,
+                       size_t *made) {
+    static const char rset[] = "RSET\r\n";
+    size_t i, seen = d->state >> 3;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++) {
+        dots x = { 0, 0 };
+        size_t k;
+        int bol = (d->state & 7) == MAIL__BOL;
+        x.state = d->state & 7;
+        lab5_unstuff(&x, in + i, 1, out + *made, &k);
+        *made += k;
+        if (bol) seen = 0;
+        seen = seen < 6 && in[i] == rset[seen] ? seen + 1 : 7;
+        d->end = x.end || seen == 6;
+        d->state = (unsigned char)(x.state | seen << 3);
+    }
+    return i;
+}
+
+/* B18: LF . LF ends it, too (smuggling). */
+static size_t lab5_b18(dots *d, const char *in, size_t n, char *out,
+                       size_t *made) {
+    size_t i, seen = d->state >> 3;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++) {
+        dots x = { 0, 0 };
+        size_t k;
+        x.state = d->state & 7;
+        lab5_unstuff(&x, in + i, 1, out + *made, &k);
+        *made += k;
+        seen = in[i] != '\n' ? (seen == 1 && in[i] == '.' ? 2 : 0)
+                             : seen == 2 ? 3 : 1;
+        d->end = x.end || seen == 3;
+        d->state = (unsigned char)(x.state | seen << 3);
+    }
+    return i;
+}
+
+/* B23: a text without a final line end: the dot is glued to its last line. */
+static size_t lab5_b23(dots *d, char *out) {
+    (void)d;
+    memcpy(out, ".\r\n", 3);
+    return 3;
+}
+
+/* M1: removes every dot. */
+static size_t lab5_m1(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t used = lab5_unstuff(d, in, n, out, made), i, k = 0;
+    for (i = 0; i < *made; i++)
+        if (out[i] != '.') out[k++] = out[i];
+    *made = k;
+    return used;
+}
+
+/* M2: each piece is a text of its own. */
+static size_t lab5_m2(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    d->state = 0;
+    return lab5_unstuff(d, in, n, out, made);
+}
+
+static size_t lab5_m2_stuff(dots *d, const char *in, size_t n, char *out) {
+    d->state = 0;
+    return lab5_stuff(d, in, n, out);
+}
+
+/* M3: the first line is never stuffed: no line end stands before it. */
+static size_t lab5_m3(dots *d, const char *in, size_t n, char *out) {
+    if (d->state == 0 && !d->end) d->state = MAIL__MID;
+    d->end = 1;
+    return lab5_stuff(d, in, n, out);
+}
+
+/* M4: only a line that is a dot and nothing else is stuffed. One octet behind
+   it must be known, so it looks no further than its piece. */
+static size_t lab5_m4(dots *d, const char *in, size_t n, char *out) {
+    size_t i, made = 0;
+    for (i = 0; i < n; i++) {
+        dots was = *d;
+        size_t k = lab5_stuff(d, in + i, 1, out + made);
+        if (k == 2 && in[i] == '.' && was.state != MAIL__MID &&
+            i + 1 < n && in[i + 1] != '\r' && in[i + 1] != '\n') k = 1;
+        made += k;
+    }
+    return made;
+}
+
+static const lab_impostor lab5_impostors[] = {
+    { "B4", "ends whenever a piece ends in \".\" CR LF",
+      { .unstuff = lab5_b4 } },
+    { "B5", "leading dots are never removed", { .unstuff = lab5_b5 } },
+    { "B11", "a line \"RSET\" ends the message", { .unstuff = lab5_b11 } },
+    { "B18", "LF . LF ends the message", { .unstuff = lab5_b18 } },
+    { "B23", "the final dot is glued to a last line that is open",
+      { .stuff_end = lab5_b23 } },
+    { "M1", "removes every dot", { .unstuff = lab5_m1 } },
+    { "M2", "forgets what it knew between pieces",
+      { .unstuff = lab5_m2, .stuff = lab5_m2_stuff } },
+    { "M3", "does not stuff the first line", { .stuff = lab5_m3 } },
+    { "M4", "stuffs a lone dot only", { .stuff = lab5_m4 } }
+};
+
+/* ---- cases -------------------------------------------------------------- */
+
+static const lab_group lab5_groups[] = {
+    { "plain lines", "lines without a dot, both ways", 20 },
+    { "dots, leading or not",
+      "first, second, alone on a line, inside a line, at its end", 20 },
+    { "every way to cut it",
+      "two texts of some 60 octets, cut at every place, or octet by octet; "
+      "and texts drawn by chance", 30 },
+    { "bare CR or LF", "what ends no text, and what is made CRLF", 20 },
+    { "empty message", "no octet at all", 10 }
+};
+
+/* What stands there is unstuffed, or stuffed and ended. Expected is what comes
+   out; "[end]" is where the end was seen, and behind it is what was left. */
+typedef struct lab5_row {
+    int group;
+    char way;                     /* '<' unstuff, '>' stuff */
+    const char *in, *out, *rule;
+} lab5_row;
+
+static const lab5_row lab5_rows[] = {
+    { 0, '<', "Hi Bob,\r\n.\r\n", "Hi Bob,\r\n[end]",
+      "the end is CRLF.CRLF; that first CRLF belongs to the text" },
+    { 0, '<', "Hi\r\n\r\nBob\r\n.\r\n", "Hi\r\n\r\nBob\r\n[end]",
+      "an empty line ends nothing" },
+    { 0, '<', "Hi\r\n.\r\nQUIT\r\n", "Hi\r\n[end]QUIT\r\n",
+      "what follows the end is not yours to take: the next command" },
+    { 0, '<', "Hi\r\n", "Hi\r\n", "the text is not over" },
+    { 0, '>', "Hi Bob,\r\nbye\r\n", "Hi Bob,\r\nbye\r\n.\r\n",
+      "a dot on a line of its own ends it" },
+    { 0, '>', "Hi\r\n\r\nBob", "Hi\r\n\r\nBob\r\n.\r\n",
+      "a last line that is open is ended first" },
+
+    { 1, '<', "..plan\r\n.\r\n", ".plan\r\n[end]",
+      "a dot that begins a line was added: away with it" },
+    { 1, '<', "...\r\n..\r\n.\r\n", "..\r\n.\r\n[end]",
+      "one dot is taken away, and no more" },
+    { 1, '<', "a.b\r\nc.\r\n.\r\n", "a.b\r\nc.\r\n[end]",
+      "a dot inside a line is an ordinary octet" },
+    { 1, '<', "RSET\r\n.x\r\nQUIT\r\n.\r\n", "RSET\r\nx\r\nQUIT\r\n[end]",
+      "in the text no line is a command" },
+    { 1, '>', ".plan\r\na.b.\r\n", "..plan\r\na.b.\r\n.\r\n",
+      "the first line has no line end before it, and is a line all the same" },
+    { 1, '>', "a\r\n.\r\n..\r\n", "a\r\n..\r\n...\r\n.\r\n",
+      "each line that begins with a dot has one more" },
+
+    { 3, '<', "a\n.\nb\r\n.\r\n", "a\n.\nb\r\n[end]",
+      "LF . LF ends nothing: who takes it for the end can be sent mail "
+      "inside mail" },
+    { 3, '<', "a\n.\r\nb\r.\r\nc\r\n.\r\n", "a\n.\r\nb\r.\r\nc\r\n[end]",
+      "LF . CRLF ends nothing, CR . CRLF neither: a line begins behind CRLF "
+      "only" },
+    { 3, '<', "a\r\n.\rb\r\n.\nc\r\n.\r\n", "a\r\n\rb\r\n\nc\r\n[end]",
+      "a dot, and then a bare CR or LF, is no end; that dot was added" },
+    { 3, '>', "a\n.b\nc\n", "a\r\n..b\r\nc\r\n.\r\n",
+      "LF alone ends a line, too: on the wire it is CRLF" },
+    { 3, '>', "a\r.b\r\r\nc\r", "a\r\n..b\r\n\r\nc\r\n.\r\n",
+      "CR alone ends a line, too; CR and LF are one end" },
+
+    { 4, '<', ".\r\n", "[end]", "the end, and no text before it" },
+    { 4, '>', "", ".\r\n", "the end, and no text before it" }
+};
+
+/* Two texts for the cuts. */
+static const char lab5_wire[] =
+    "Subject: cut\r\n\r\n..plan is at 3.\r\n...\r\na\n.\nb\r\n.\r\nQUIT\r\n";
+static const char lab5_file[] =
+    "Subject: cut\r\n\r\n.plan is at 3.\r\n..\r\nc\n.\r.d\r\n\r\n.";
+
+/* in, in pieces of the given lengths (the last one again and again), through
+   unstuff. */
+static void lab5_run_unstuff(const lab_functions *f, const char *in, size_t n,
+                             const size_t *cuts, size_t ncuts, lab_case *c) {
+    size_t at = 0, k = 0, made, used;
+    dots d = { 0, 0 };
+    while (at < n && !d.end) {
+        size_t piece = cuts[k < ncuts ? k : ncuts - 1];
+        char *p, *out;
+        if (k < ncuts) k++;
+        if (piece > n - at) piece = n - at;
+        p = lab_room(piece);
+        out = lab_room(piece + 4);
+        memcpy(p, in + at, piece);
+        made = 0;
+        used = f->unstuff(&d, p, piece, out, &made);
+        if (!lab_room_ok(out, piece + 4) || made > piece + 4) {
+            snprintf(c->note, sizeof c->note, "it made more than the %lu "
+                     "octets that there is room for",
+                     (unsigned long)piece + 4);
+            return;
+        }
+        lab_put(&c->yours, out, made);
+        if (used > piece || (used < piece && !d.end)) {
+            snprintf(c->note, sizeof c->note, "it was given %lu octets, and "
+                     "says that it took %lu", (unsigned long)piece,
+                     (unsigned long)used);
+            return;
+        }
+        at += used;
+    }
+    if (d.end) lab_say(&c->yours, "[end]");
+    lab_put(&c->yours, in + at, n - at);
+}
+
+static void lab5_run_stuff(const lab_functions *f, const char *in, size_t n,
+                           const size_t *cuts, size_t ncuts, lab_case *c) {
+    size_t at = 0, k = 0, made;
+    dots d = { 0, 0 };
+    char *out;
+    while (at < n) {
+        size_t piece = cuts[k < ncuts ? k : ncuts - 1];
+        char *p;
+        if (k < ncuts) k++;
+        if (piece > n - at) piece = n - at;
+        p = lab_room(piece);
+        out = lab_room(2 * piece + 2);
+        memcpy(p, in + at, piece);
+        made = f->stuff(&d, p, piece, out);
+        if (!lab_room_ok(out, 2 * piece + 2) || made > 2 * piece + 2) {
+            snprintf(c->note, sizeof c->note, "it made more than the %lu "
+                     "octets that there is room for",
+                     (unsigned long)(2 * piece + 2));
+            return;
+        }
+        lab_put(&c->yours, out, made);
+        at += piece;
+    }
+    out = lab_room(5);
+    made = f->stuff_end(&d, out);
+    if (!lab_room_ok(out, 5) || made > 5)
+        mail_copy(c->note, sizeof c->note,
+                  mail_s("stuff_end made more than 5 octets"));
+    else lab_put(&c->yours, out, made);
+}
+
+/* Who does nothing leaves all that it was given: that is no answer. */
+static void lab5_answer(const lab_functions *f, char way, const char *in,
+                        size_t n, const size_t *cuts, size_t ncuts,
+                        lab_case *c) {
+    lab_put(&c->given, in, n);
+    if (f == NULL) return;
+    if (way == '<') lab5_run_unstuff(f, in, n, cuts, ncuts, c);
+    else lab5_run_stuff(f, in, n, cuts, ncuts, c);
+}
+
+/* What the reference makes of it, in one piece. */
+static void lab5_expect(char way, const char *in, size_t n, lab_case *c) {
+    static lab_case r;
+    size_t whole = n ? n : 1;
+    memset(&r, 0, sizeof r);
+    r.yours.hash = c->expected.hash;
+    lab5_answer(&lab5_reference, way, in, n, &whole, 1, &r);
+    c->expected = r.yours;
+}
+
+enum { LAB5_ROWS = sizeof lab5_rows / sizeof lab5_rows[0],
+       LAB5_DRAWN = 20 };
+
+/* A text drawn by chance, of octets that matter, in pieces of 1 to 4. */
+static void lab5_drawn(const lab_functions *f, char way, lab_case *c) {
+    static const char octets[] = "\r\n..ab";
+    char in[48];
+    size_t cuts[48], n = 0, i;
+    while (n < 30) {
+        if (lab_random(3) == 0) in[n++] = '\r', in[n++] = '\n';
+        else in[n++] = octets[lab_random(6)];
+    }
+    if (way == '<') memcpy(in + n, "a\r\n.\r\nx", 7), n += 7;
+    for (i = 0; i < 48; i++) cuts[i] = 1 + lab_random(4);
+    snprintf(c->rule, sizeof c->rule, "%s, drawn by chance, in pieces of %d, "
+             "%d, %d ... octets", way == '<' ? "unstuff" : "stuff",
+             (int)cuts[0], (int)cuts[1], (int)cuts[2]);
+    lab5_expect(way, in, n, c);
+    lab5_answer(f, way, in, n, cuts, 48, c);
+}
+
+/* The text of that way, cut once, or octet by octet. */
+static void lab5_cut(const lab_functions *f, char way, size_t at,
+                     lab_case *c) {
+    const char *in = way == '<' ? lab5_wire : lab5_file;
+    size_t cuts[2];
+    cuts[0] = at ? at : 1;
+    cuts[1] = at ? strlen(in) : 1;
+    if (at) snprintf(c->rule, sizeof c->rule, "%s, cut behind octet %d",
+                     way == '<' ? "unstuff" : "stuff", (int)at);
+    else snprintf(c->rule, sizeof c->rule, "%s, octet by octet",
+                  way == '<' ? "unstuff" : "stuff");
+    lab5_expect(way, in, strlen(in), c);
+    lab5_answer(f, way, in, strlen(in), cuts, 2, c);
+}
+
+static int lab5_run(const lab_functions *f, size_t i, lab_case *c) {
+    size_t in = sizeof lab5_wire - 1, out = sizeof lab5_file - 1;
+    if (i < LAB5_ROWS) {
+        const lab5_row *r = &lab5_rows[i];
+        size_t whole = strlen(r->in) + 1;
+        c->group = r->group;
+        snprintf(c->rule, sizeof c->rule, "%s", r->rule);
+        lab_say(&c->expected, r->out);
+        lab5_answer(f, r->way, r->in, strlen(r->in), &whole, 1, c);
+        return 1;
+    }
+    i -= LAB5_ROWS;
+    c->group = 2;
+    if (i < in) lab5_cut(f, '<', i, c);
+    else if ((i -= in) < out) lab5_cut(f, '>', i, c);
+    else if ((i -= out) < LAB5_DRAWN) lab5_drawn(f, i % 2 ? '<' : '>', c);
+    else return 0;
+    return 1;
+}
+
+static const lab lab5 = {
+    .number = 5, .title = "dots", .stars = 2, .minutes = 45, .chapter = 6,
+    .rfc = "RFC 5321 4.5.2",
+    .task =
+        "The end of a mail's text is a line with a dot: CRLF.CRLF, and nothing "
+        "else. A\nline of the text that begins with a dot must not be taken "
+        "for it. So the sender\nadds a dot to each such line (stuff, and at "
+        "the end stuff_end), and the receiver\ntakes it away (unstuff). The "
+        "octets come in pieces, cut anywhere: what has to be\nknown later "
+        "goes into `d->state`.\n",
+    .carries = "it stuffs and unstuffs the mail of the demo",
+    .groups = lab5_groups, .ngroups = LAB_COUNT(lab5_groups),
+    .impostors = lab5_impostors, .nimpostors = LAB_COUNT(lab5_impostors),
+    .reference = &lab5_reference, .run = lab5_run
+};
