@@ -12974,6 +12974,7 @@ static mail_err mail__check_undo(mail_server *v, mail__item *m) {
     if (m->tmp) mail__remove(v, mail__name(m, "queue/tmp/", "", name));
     if (m->tmp_state)
         mail__remove(v, mail__name(m, "queue/tmp/", ".state", name));
+    if (m->check) m->changed = 1;      /* its state may say what is not so */
     m->check = m->tmp = m->tmp_state = m->aside = 0;
     mail__item_settle(v, m);           /* what it had to wait with */
     return MAIL_ERR_OK;
