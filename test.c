@@ -16012,6 +16012,14 @@ static int sim_many(uint64_t from, uint64_t n, long minutes) {
     return bad != 0;
 }
 
+/* Worlds that failed once, of more than a hundred thousand: a state file that
+   had its name when a flush failed was read again, and believed. */
+static void test_sim_once_failed(void) {
+    static const uint64_t seeds[] = { 50065361 };
+    size_t i;
+    for (i = 0; i < T_COUNT(seeds); i++) CHECK(sim_seed(seeds[i]));
+}
+
 /* A small world in which the power goes at a step of one host's disk, and
    again at a step of its recovery. Returns 0 when something is wrong, and -1
    when that step was never reached. */
@@ -22694,6 +22702,7 @@ static const t_test t_tests[] = {
     T(test_disk_failed_flush),
     T(test_disk_many_names),
     T_OF(test_sim_power_cut_at_every_step, "5321-77 5321-143"),
+    T(test_sim_once_failed),
     T(test_sim_some_hundred_worlds),
     T(test_hostile_numbers),
     T(test_hostile_silence),
