@@ -8,6 +8,8 @@
 # make lab1      ... lab12: how far is labs/lab1.c? CASE=9: one case; VIEW=full:
 #                the demo with your function inside (labs/run has the rest)
 # make handout   the sheet of LAB=5
+# make pcapng    a capture for STUDENT=20231234; make inv1 ... inv4: how far are
+#                the answers in labs/inv1.md?
 # make check     compilers, standards, sanitizers, the header alone
 # make interop   real programs on loopback, as far as they are installed
 # make fuzz      octets nobody would send, FUZZ_SECONDS=60 for each target, or
@@ -105,6 +107,25 @@ build/labs/grade: build/labs/grade.o labs/hand.c labs/lab.h
 
 handout: build/labs/grade
 	@build/labs/grade handout "$(LAB)"
+
+# The investigations: a capture for one student, and what he found in it.
+build/labs/inv.o: mail.c mail.h labs/inv.c labs/inv.h
+	@mkdir -p build/labs
+	$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/inv.c
+
+build/labs/inv: build/labs/inv.o labs/inv2.c labs/inv3.c
+	@$(CC) $(STD) -pthread -Wall -Wextra -Ilabs -o $@ labs/inv2.c labs/inv3.c \
+	    build/labs/inv.o $(LDFLAGS) $(RESOLV)
+
+pcapng: build/labs/inv
+	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv pcapng
+
+inv1 inv2 inv3 inv4: build/labs/inv
+	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv $(@:inv%=%)
+
+inv-answers: build/labs/inv
+	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv answers
+.PHONY: pcapng inv1 inv2 inv3 inv4 inv-answers
 
 clean:
 	rm -rf build mail
