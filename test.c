@@ -19035,7 +19035,7 @@ static void t_same_fence(t_books *b, const t_chapter *o, size_t k,
         mail_str g = t_line(&got), w = t_line(&want);
         if (mail_eq(g, w)) continue;
         t_drift(b, o->fence[k].line + line, f->fence[i].line + line,
-                "not the same line", g, w);
+                "not the same line: FIX=1 copies it", g, w);
         return;
     }
 }
@@ -19072,7 +19072,8 @@ static void t_same_fences(t_books *b, const t_chapter *o, const t_chapter *f,
                     "first", t_fence_head(o, k), mail_s(""));
         else
             t_drift(b, k ? o->fence[k - 1].line : o->line, f->fence[i].line,
-                    "a fence is missing", mail_s(""), t_fence_head(f, i));
+                    "a fence is missing: FIX=1 copies it", mail_s(""),
+                    t_fence_head(f, i));
         i += (size_t)has;
         k += (size_t)had;
     }
@@ -19123,13 +19124,13 @@ static void test_lockstep_books(void) {
         { T_BOOK_A T_BOOK_B, "", T_BOOK_A T_BOOK_B },
         { T_BOOK_A, "b:0, a:12: a chapter is missing", T_BOOK_A },
         { "## 0. One\n```c\n1\n1\n```\nx\n```\n3\n```\n" T_BOOK_B,
-          "b:4, a:6: not the same line",
+          "b:4, a:6: not the same line: FIX=1 copies it",
           "## 0. One\n```c\n1\n2\n```\nx\n```\n3\n```\n" T_BOOK_B },
         { "## 0. One\n```c\n1\n2\n```\nx\n" T_BOOK_B,
-          "b:2, a:9: a fence is missing",
+          "b:2, a:9: a fence is missing: FIX=1 copies it",
           "## 0. One\n```c\n1\n2\n```\n\n```\n3\n```\nx\n" T_BOOK_B },
         { "## 0. One\nx\n```\n3\n```\n" T_BOOK_B,
-          "b:1, a:4: a fence is missing",
+          "b:1, a:4: a fence is missing: FIX=1 copies it",
           "## 0. One\n\n```c\n1\n2\n```\nx\n```\n3\n```\n" T_BOOK_B },
         { T_BOOK_A "```\n3\n```\n" T_BOOK_B,
           "b:12, a:2: a fence that is not in the first", T_BOOK_A T_BOOK_B },
