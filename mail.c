@@ -5591,7 +5591,8 @@ typedef struct trace_note {
     int64_t   ms;                   /* since the beginning               */
     int       host;                 /* index of the part that tells it   */
     unsigned  conn;                 /* its connection; 0: the host itself */
-    char      role;                 /* as mail_server_opts.watch has it  */
+    char      role;                 /* as mail_server_opts.watch has it; w:
+                                       what befalls the host, see befalls */
     mail_note kind;
     char      state[10];            /* of the session, after it          */
     char     *text; size_t n;
@@ -5602,6 +5603,7 @@ typedef struct trace {
     trace_part parts[TRACE_PARTS]; int nparts;
     uint64_t seed;
     int64_t  epoch;                 /* s since 1970 when ms was 0        */
+    char     scenario[12];          /* "": the demo's own, or none       */
 } trace;
 
 /* The part of that name or address; made if need be. With too many the last
@@ -5626,8 +5628,27 @@ static int trace_part_of(trace *t, const char *said, const char *address) {
     return t->nparts++;
 }
 
+/* Text that goes on where the last note ended is a part of that note: into
+   how many pieces the wire cut it is nobody's business. */
+static int trace_join(trace *t, const trace_note *note, mail_str text) {
+    trace_note *e = t->n ? &t->p[t->n - 1] : NULL;
+    char *p;
+    if (e == NULL || note->kind != MAIL_NOTE_TEXT || e->kind != note->kind ||
+        e->host != note->host || e->conn != note->conn ||
+        e->role != note->role || e->ms != note->ms ||
+        strcmp(e->state, note->state) != 0) return 0;
+    p = realloc(e->text, e->n + text.n + 1);
+    if (p == NULL) return 0;
+    memcpy(p + e->n, text.p, text.n);
+    e->n += text.n;
+    p[e->n] = 0;
+    e->text = p;
+    return 1;
+}
+
 static void trace_add(trace *t, const trace_note *note, mail_str text) {
     trace_note *e;
+    if (trace_join(t, note, text)) return;
     if (t->n == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 64;
         e = realloc(t->p, cap * sizeof *e);
@@ -5665,7 +5686,7 @@ static void show_safe(FILE *f, mail_str s, size_t cap) {
 /* --- as lines of JSON ----------------------------------------------------
    A first line names the format, then a line for each part, when it is first
    met, and one for each note:
-     {"mail.trace":1,"seed":1,"time":1767225600}
+     {"mail.trace":1,"seed":1,"time":1767225600,"scenario":"down"}
      {"part":"mail.a","address":"192.0.2.25"}
      {"ms":0,"host":"mail.a","conn":1,"role":"s","kind":"COMMAND",
       "state":"READY","text":"HELO alice.a.example"}       (on one line)
@@ -5685,9 +5706,13 @@ static void json_text(FILE *f, mail_str s) {
     putc('"', f);
 }
 
-static void json_begin(FILE *f, uint64_t seed, int64_t epoch) {
-    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu,\"time\":%lld}\n",
+static void json_begin(FILE *f, uint64_t seed, int64_t epoch,
+                       const char *scenario) {
+    fprintf(f, "{\"mail.trace\":1,\"seed\":%llu,\"time\":%lld",
             (unsigned long long)seed, (long long)epoch);
+    if (*scenario) fputs(",\"scenario\":", f);
+    if (*scenario) json_text(f, mail_s(scenario));
+    fputs("}\n", f);
 }
 
 static void json_part(FILE *f, const trace_part *p) {
@@ -5789,8 +5814,8 @@ static const char *trace_read_note(trace *t, const json_field *f, int n) {
     if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
         return "conn is no number";
     note.conn = (unsigned)conn;
-    if (role.n != 1 || role.p == NULL || strchr("spc-", role.p[0]) == NULL)
-        return "role is none of s, p, c, -";
+    if (role.n != 1 || role.p == NULL || strchr("spc-w", role.p[0]) == NULL)
+        return "role is none of s, p, c, -, w";
     note.role = role.p[0];
     while (note.kind < MAIL_NOTE_COUNT &&
            !mail_eq(kind, mail_s(mail_note_name(note.kind))))
@@ -5815,6 +5840,8 @@ static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
             t->seed = (uint64_t)k;
         if (mail_number(json_get(f, n, "time"), INT64_MAX, &k) == MAIL_ERR_OK)
             t->epoch = k;
+        mail_copy(t->scenario, sizeof t->scenario,
+                  json_get(f, n, "scenario"));
         return NULL;
     }
     if (json_get(f, n, "part").p == NULL) return trace_read_note(t, f, n);
@@ -5877,8 +5904,13 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(DELETE_MODE, " (delete mode)", " (삭제 모드)") \
     X(QUEUED, "queue: on disk before that 250", \
       "큐: 그 250보다 먼저 디스크에") \
-    X(SENT, "queue: done for Bob, after that 250", \
-      "큐: 그 250을 받고 Bob 몫은 끝") \
+    X(SENT, "queue: done for %s, after that 250", \
+      "큐: 그 250을 받고 %s 몫은 끝") \
+    X(WAITS, "queue: %s's waits for a next try", \
+      "큐: %s 몫은 다음 시도를 기다린다") \
+    X(FAILED, "queue: given up for %s", "큐: %s 몫은 포기했다") \
+    X(REPORT, "queue: a report to the sender", \
+      "큐: 보낸 사람에게 갈 보고서") \
     X(BOXED, "mailbox %s: there; queue: empty", "메일함 %s: 도착, 큐: 비움") \
     X(REMOVED, "mailbox %s: empty (deleted now)", \
       "메일함 %s: 비었음 (지금 삭제됨)") \
@@ -5890,10 +5922,24 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(STEP_LINE, "Step %s. %s to %s: %s. Reply: %s.\n", \
       "%s번. %s -> %s: %s. 응답: %s.\n") \
     X(DISK_LINE, "Disk of %s: %s.\n", "%s의 디스크: %s.\n") \
+    X(TIME_LINE, "TIME. %s.\n", "시간. %s.\n") \
+    X(ACT_LINE, "ACT. %s.\n", "막. %s.\n") \
+    X(EVENT_LINE, "At %s: %s.\n", "%s: %s.\n") \
+    X(LATER, "%s later", "%s 뒤") \
+    X(DAYS, "%ld days", "%ld일") X(DAY, "%ld day", "%ld일") \
+    X(HOURS, "%ld hours", "%ld시간") X(HOUR, "%ld hour", "%ld시간") \
+    X(MINUTES, "%ld minutes", "%ld분") X(MINUTE, "%ld minute", "%ld분") \
+    X(NO_ANSWER, "no answer", "응답 없음") \
+    X(DOWN, "its server is down", "서버가 멈췄다") \
+    X(UP, "its server is up again", "서버가 다시 돈다") \
     X(FULL_HEAD, "octets, and the state of the server after each reply", \
       "옥텟들, 그리고 응답마다 서버의 상태") \
     X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
-    X(RECORD, "record", "레코드") \
+    X(RECORD, "record", "레코드") X(TO, "to", "새 이름") \
+    X(WRITE, "write", "쓰기") X(APPEND, "append", "덧붙이기") \
+    X(FLUSH, "flush", "확실히 쓰기") X(RENAME, "rename", "이름 바꾸기") \
+    X(LINK, "link", "이름 더하기") X(REMOVE, "remove", "지우기") \
+    X(MAKE_EMPTY, "clear", "비우기") X(EVERYTHING, "everything", "모두") \
     X(OCTETS, "%lu octets", "%lu 옥텟") \
     X(FIELD, "a field", "필드") \
     X(FOLDED, "folded: goes on", "접힌 줄: 이어짐") \
@@ -5905,12 +5951,12 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "Enter: 다음, b: 뒤로, ?: 설명, o: 옥텟, q: 그만\n") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
       "(%s octets in all).\n", \
-      "Bob은 Alice가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
+      "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
       "모두 %s 옥텟을 가졌다.\n") \
     X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
       "it is still there.\n", \
-      "SMTP를 두 번 썼다. Bob은 두 번 들여다보고 메일은 " \
-      "한 번 가져갔고, 메일은 그대로 있다.\n") \
+      "SMTP를 두 번 썼다. 밥은 두 번 들여다보고 메일은 " \
+      "한 번 가져갔고,\n메일은 그대로 있다.\n") \
     X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
       "SMTP를 두 번, POP3를 한 번 썼다.\n") \
     X(DEMO_MORE, "See also: --step --keep --full --plain\n", \
@@ -5946,6 +5992,20 @@ static int width(const char *s) {
     return n;
 }
 
+/* The first octets of s, whole characters, that take so many columns. */
+static int width_fits(const char *s, int columns) {
+    int n = 0, i = 0;
+    while (s[i] && n <= columns) {
+        char one[5] = "";
+        int k = 1;
+        while (k < 4 && ((unsigned char)s[i + k] & 0xC0) == 0x80) k++;
+        memcpy(one, s + i, (size_t)k);
+        n += width(one);
+        if (n <= columns) i += k;
+    }
+    return i;
+}
+
 /* At least that many columns. */
 static int put_width(FILE *f, const char *s, int columns) {
     int n = width(s), k;
@@ -5954,11 +6014,27 @@ static int put_width(FILE *f, const char *s, int columns) {
     return k;
 }
 
+/* The people of the demo. Whoever is none of them keeps his name. */
+static const char *person(int lang, const char *name) {
+    static const char *const people[][2] = {
+        { "Alice", "앨리스" }, { "Bob", "밥" }, { "Carol", "캐롤" },
+        { "Mallory", "맬러리" }
+    };
+    size_t i;
+    for (i = 0; i < sizeof people / sizeof people[0]; i++)
+        if (mail_ieq(mail_s(name), mail_s(people[i][0])))
+            return people[i][lang];
+    return name;
+}
+
 typedef enum step_kind {
     STEP_SESSION,                   /* a connection begins: text is a title */
     STEP_PHASE,                     /* one of its phases                    */
     STEP_TALK,                      /* a command and its reply              */
-    STEP_STAR                       /* something on the disk of host        */
+    STEP_STAR,                      /* something on the disk of host        */
+    STEP_EVENT,                     /* something befalls host: see befalls  */
+    STEP_ACT,                       /* the next act of a play: a title      */
+    STEP_TIME                       /* time has passed: how much            */
 } step_kind;
 
 typedef struct step {
@@ -5979,6 +6055,7 @@ typedef struct steps {
     int     number, session, from, to, phase, pop3, smtps;
     int     in_mail, marked;
     size_t  at, first;              /* this note, that of the command       */
+    int64_t ms;                     /* the latest time that was shown       */
     char    state[10], key[12], command[120];
     char   *data; size_t data_n;    /* text on the wire, so far             */
     size_t  stars;                  /* held back until their row is shown   */
@@ -5992,7 +6069,11 @@ static void steps_free(steps *s) {
     memset(s, 0, sizeof *s);
 }
 
-static step *steps_add(steps *s, step_kind kind) {
+static const char *part_name(const steps *s, int part) {
+    return person(s->lang, s->t->parts[part].name);
+}
+
+static step *steps_new(steps *s, step_kind kind) {
     step *p;
     if (s->n == s->cap) {
         size_t cap = s->cap ? s->cap * 2 : 64;
@@ -6011,6 +6092,40 @@ static step *steps_add(steps *s, step_kind kind) {
     p->first = p->end = s->at;
     p->ms = s->t->p[s->order[s->at]].ms;
     return p;
+}
+
+/* "2 days 4 hours", as precisely as it matters. */
+static void span(char *to, size_t cap, int lang, int64_t ms) {
+    static const struct { long s; view_word one, many; } units[] = {
+        { 86400, W_DAY, W_DAYS }, { 3600, W_HOUR, W_HOURS },
+        { 60, W_MINUTE, W_MINUTES }
+    };
+    mail_buf b = mail_buf_on(to, cap - 1);
+    long left = (long)((ms + 30000) / 60000 * 60);
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        long k = left / units[i].s;
+        char text[40];
+        left %= units[i].s;
+        if (k == 0) continue;
+        snprintf(text, sizeof text,
+                 word(lang, k == 1 ? units[i].one : units[i].many), k);
+        mail_buf_fmt(&b, "%s%s", b.n ? " " : "", text);
+    }
+    to[b.n] = 0;
+}
+
+/* Where a minute or more has passed that is said first. */
+static step *steps_add(steps *s, step_kind kind) {
+    int64_t ms = s->t->p[s->order[s->at]].ms, gone = ms - s->ms;
+    char text[64];
+    if (gone >= 60000 && s->n) {
+        step *p = steps_new(s, STEP_TIME);
+        span(text, sizeof text, s->lang, gone);
+        snprintf(p->text, sizeof p->text, word(s->lang, W_LATER), text);
+    }
+    if (gone > 0) s->ms = ms;
+    return steps_new(s, kind);
 }
 
 static void steps_phase(steps *s, int phase) {
@@ -6035,6 +6150,29 @@ static int steps_peer(steps *s, const trace_note *n) {
     return trace_part_of(s->t, name, at);
 }
 
+/* Has anybody answered this call? A server that is there speaks first. */
+static int steps_answered(const steps *s) {
+    size_t i;
+    for (i = s->at + 1; i < s->t->n; i++) {
+        const trace_note *n = &s->t->p[s->order[i]];
+        if (n->role == '-' || n->role == 'w') continue;
+        if (n->kind == MAIL_NOTE_OPEN) return 0;
+        if (n->kind == MAIL_NOTE_REPLY) return 1;
+    }
+    return 0;
+}
+
+/* A call that nobody answered is one row. */
+static void steps_refused(steps *s) {
+    step *p = steps_add(s, STEP_TALK);
+    p->number = ++s->number;
+    p->end = s->at + 1;
+    snprintf(p->text, sizeof p->text, "%s", s->command);
+    snprintf(p->reply, sizeof p->reply, "%s", word(s->lang, W_NO_ANSWER));
+    snprintf(p->key, sizeof p->key, "no answer");
+    s->command[0] = 0;
+}
+
 static void steps_open(steps *s, const trace_note *n) {
     static const view_word use[] = { W_FIRST_USE, W_SECOND_USE, W_NEXT_USE };
     int peer = steps_peer(s, n), calls = n->role == 'c';
@@ -6046,15 +6184,19 @@ static void steps_open(steps *s, const trace_note *n) {
     s->phase = s->in_mail = s->marked = 0;
     s->state[0] = 0;
     s->first = s->at;
+    snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
+             s->pop3 ? "110" : "25");
+    mail_copy(s->key, sizeof s->key, mail_s("connect"));
+    if (!steps_answered(s)) {
+        steps_refused(s);
+        return;
+    }
     p = steps_add(s, STEP_SESSION);
     snprintf(p->text, sizeof p->text, "%s: %s -> %s",
              word(s->lang, s->pop3 ? W_PULL : use[s->smtps > 1 ? 2 :
                                                   s->smtps]),
-             s->t->parts[s->from].name, s->t->parts[s->to].name);
+             part_name(s, s->from), part_name(s, s->to));
     if (!s->pop3) s->smtps++;
-    snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
-             s->pop3 ? "110" : "25");
-    mail_copy(s->key, sizeof s->key, mail_s("connect"));
 }
 
 /* The phase follows from the session's state, not from the words. */
@@ -6165,33 +6307,80 @@ static void steps_data(steps *s, const trace_note *n) {
     s->data_n += n->n;
 }
 
+/* What becomes of messages, as a server tells it: a word, the name that
+   follows it, up to the octet end. */
+static const struct fate {
+    const char *says, *key;
+    view_word w;
+    char end;
+    int names;                      /* a person, not a mailbox */
+} fate_words[] = {
+    { "is sent to <",           "sent",   W_SENT,   '@', 1 },
+    { "waits for <",            "waits",  W_WAITS,  '@', 1 },
+    { "has failed for <",       "failed", W_FAILED, '@', 1 },
+    { "a report goes to ",      "report", W_REPORT, ',', 0 },
+    { "is in the mailbox of <", "boxed",  W_BOXED,  '@', 0 },
+    { "is accepted from <>",    NULL,     W_COUNT,  0,   0 },
+    { "is accepted",            "queued", W_QUEUED, 0,   0 }
+};
+
 /* Something happens on a disk. Before the 250 it is held back until that row
    is shown, because it stands under it. */
-static void steps_star(steps *s, const trace_note *n, view_word w,
+static void steps_star(steps *s, const trace_note *n, const struct fate *f,
                        mail_str name, int later) {
     char who[64];
     int held = later && s->stars < 8;
     step *p = held ? &s->star[s->stars++] : steps_add(s, STEP_STAR);
     mail_printable_utf8(who, sizeof who, name);
     p->host = n->host;
-    snprintf(p->text, sizeof p->text, word(s->lang, w), who);
-    snprintf(p->key, sizeof p->key, "%s", w == W_QUEUED ? "queued" :
-             w == W_SENT ? "sent" : w == W_BOXED ? "boxed" : "removed");
+    snprintf(p->text, sizeof p->text, word(s->lang, f->w),
+             f->names ? person(s->lang, who) : who);
+    snprintf(p->key, sizeof p->key, "%s", f->key);
 }
 
 static void steps_disk(steps *s, const trace_note *n) {
+    static const struct fate removed = { "", "removed", W_REMOVED, ':', 0 };
     mail_str t = mail_s(n->text), first = mail_cut(&t, ' ');
     int held = s->data != NULL && !s->pop3 && n->host == s->to;
-    if (n->kind != MAIL_NOTE_FATE) {
-        if (mail_eq(first, mail_s("append")) && strstr(n->text, " F "))
-            steps_star(s, n, W_SENT, mail_s(""), held);
-    } else if (mail_starts(t, "is accepted"))
-        steps_star(s, n, W_QUEUED, mail_s(""), held);
-    else if (mail_starts(t, "is in the mailbox of <")) {
-        t = mail_sn(t.p + 22, t.n - 22);
-        steps_star(s, n, W_BOXED, mail_cut(&t, '@'), held);
-    } else if (mail_eq(first, mail_s("mailbox")) && t.n)
-        steps_star(s, n, W_REMOVED, mail_cut(&t, ':'), s->pop3);
+    size_t i;
+    if (n->kind != MAIL_NOTE_FATE) return;
+    if (mail_eq(first, mail_s("mailbox")) && t.n)
+        steps_star(s, n, &removed, mail_cut(&t, ':'), s->pop3);
+    else for (i = 0; i < sizeof fate_words / sizeof fate_words[0]; i++) {
+        const struct fate *f = &fate_words[i];
+        if (!mail_starts(t, f->says)) continue;
+        /* A report that nobody sent here has been told of already. */
+        if (f->key == NULL && !held) return;
+        if (f->key == NULL) f++;
+        t = mail_sn(t.p + strlen(f->says), t.n - strlen(f->says));
+        steps_star(s, n, f, f->end ? mail_cut(&t, f->end) : t, held);
+        return;
+    }
+}
+
+/* What befalls a host, other than its server's work. An act is a title; %s
+   is what stands behind the key. */
+static const struct befall {
+    const char *key;
+    view_word w;
+    int act;
+} befalls[] = {
+    { "down", W_DOWN, 0 }, { "up", W_UP, 0 }
+};
+
+static void steps_event(steps *s, const trace_note *n) {
+    mail_str rest = mail_s(n->text), key = mail_cut(&rest, ' ');
+    char text[100];
+    size_t i;
+    step *p;
+    for (i = 0; i < sizeof befalls / sizeof befalls[0]; i++)
+        if (mail_eq(key, mail_s(befalls[i].key))) break;
+    if (i == sizeof befalls / sizeof befalls[0]) return;
+    p = steps_add(s, befalls[i].act ? STEP_ACT : STEP_EVENT);
+    p->host = n->host;
+    snprintf(p->text, sizeof p->text, word(s->lang, befalls[i].w),
+             mail_printable_utf8(text, sizeof text, rest));
+    snprintf(p->key, sizeof p->key, "%s", befalls[i].key);
 }
 
 /* --- the order of the notes ---------------------------------------------- */
@@ -6257,6 +6446,7 @@ static void steps_make(steps *s, trace *t, int lang) {
     for (s->at = 0; s->at < t->n; s->at++) {
         const trace_note *n = &t->p[s->order[s->at]];
         if (n->role == '-') steps_disk(s, n);
+        else if (n->role == 'w') steps_event(s, n);
         else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
         else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
         else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
@@ -6313,7 +6503,7 @@ static const explain explains[] = {
         "더 보낼 메일이 없다. 221이 오고 연결이 끝난다." } },
     { "connect", "mail__pop3d_greet", "RFC 1939 4", 1, 10,
       { "Bob's program calls when he likes: POP3 pulls, SMTP pushes.",
-        "Bob의 프로그램이 원할 때 건다. POP3는 끌어오고 SMTP는 밀어넣는다." } },
+        "밥의 프로그램이 원할 때 건다. POP3는 끌어오고 SMTP는 밀어넣는다." } },
     { "USER", "mail__pop3d_user", "RFC 1939 7", 1, 10,
       { "The name; +OK for unknown names, too, so that it tells nothing.",
         "사용자 이름. 없는 이름에도 +OK라고 해서 아무것도 알리지 않는다." } },
@@ -6400,6 +6590,14 @@ static void ladder_lines(const steps *s, char *line) {
     line[ladder_words(s) - 3] = 0;
 }
 
+/* A text and blanks, exactly that many columns. */
+static void put_fit(FILE *f, const char *s, int columns) {
+    int k = width_fits(s, columns);
+    char text[200];
+    snprintf(text, sizeof text, "%.*s", k, s);
+    put_width(f, text, columns);
+}
+
 static void ladder_talk(FILE *f, const steps *s, const step *p) {
     char line[101], number[12];
     int from = ladder_place(s, p, p->from), to = ladder_place(s, p, p->to);
@@ -6409,12 +6607,13 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     for (i = left + 1; i < right; i++) line[i] = '-';
     if (from < to) line[right - 1] = '>';
     else line[left + 1] = '<';
+    if (strcmp(p->key, "no answer") == 0)          /* it does not come there */
+        line[from < to ? right - 1 : left + 1] = 'x';
     snprintf(number, sizeof number, "%3d", p->number);
     memcpy(line, number, 3);
     fprintf(f, "%s   ", line);
-    if (width(p->text) < room) put_width(f, p->text, room - 1);
-    else fprintf(f, "%.*s", room - 1, p->text);
-    fprintf(f, " %s\n", p->reply);
+    put_fit(f, p->text, room - 1);
+    fprintf(f, " %.*s\n", width_fits(p->reply, 80 - CODES), p->reply);
 }
 
 static void ladder_names(FILE *f, const steps *s) {
@@ -6424,7 +6623,7 @@ static void ladder_names(FILE *f, const steps *s) {
     for (row = 0; row < 3; row++) {
         int at = 0;
         for (i = 0; i < s->t->nparts; i++) {
-            const char *text = s->t->parts[i].name;
+            const char *text = part_name(s, i);
             int has[4] = { 0, 0, 0, 0 }, nth = 0;
             size_t n;
             for (n = 0; n < s->n; n++) {
@@ -6473,10 +6672,18 @@ static void ladder_row(FILE *f, const steps *s, const step *p) {
     case STEP_TALK:
         ladder_talk(f, s, p);
         break;
+    case STEP_ACT:
+        rule(f, p->text);
+        break;
+    case STEP_TIME:
+        ladder_lines(s, line);
+        fprintf(f, "%s   ... %s ...\n", line, p->text);
+        break;
     default:
         ladder_lines(s, line);
-        line[ladder_place(s, p, p->host)] = '*';
-        fprintf(f, "%s   * %s\n", line, p->text);
+        line[ladder_place(s, p, p->host)] = p->kind == STEP_STAR ? '*' : '!';
+        fprintf(f, "%s   %c %s\n", line, p->kind == STEP_STAR ? '*' : '!',
+                p->text);
         break;
     }
 }
@@ -6490,12 +6697,11 @@ static void view_ladder(FILE *f, const steps *s) {
 /* --- the same as sentences, and as a picture for TUTORIAL.md ------------- */
 
 static void view_plain(FILE *f, const steps *s) {
-    const trace_part *who = s->t->parts;
     size_t i;
     char number[12];
     for (i = 0; i < s->n; i++) {
         const step *p = &s->p[i];
-        const char *from = who[p->from].name, *to = who[p->to].name;
+        const char *from = part_name(s, p->from), *to = part_name(s, p->to);
         switch (p->kind) {
         case STEP_SESSION:
             fprintf(f, word(s->lang, W_SESSION_LINE), p->text, from, to);
@@ -6508,9 +6714,16 @@ static void view_plain(FILE *f, const steps *s) {
             fprintf(f, word(s->lang, W_STEP_LINE), number, from, to, p->text,
                     p->reply);
             break;
+        case STEP_ACT:
+            fprintf(f, word(s->lang, W_ACT_LINE), p->text);
+            break;
+        case STEP_TIME:
+            fprintf(f, word(s->lang, W_TIME_LINE), p->text);
+            break;
         default:
-            fprintf(f, word(s->lang, W_DISK_LINE), who[p->host].name,
-                    p->text);
+            fprintf(f, word(s->lang, p->kind == STEP_STAR ? W_DISK_LINE
+                                                          : W_EVENT_LINE),
+                    part_name(s, p->host), p->text);
             break;
         }
     }
@@ -6541,17 +6754,24 @@ static void view_mermaid(FILE *f, const steps *s) {
             word(s->lang, W_TITLE));
     for (i = 0; i < s->t->nparts; i++) {
         fprintf(f, "    participant P%d as ", i);
-        mermaid_text(f, s->t->parts[i].name);
+        mermaid_text(f, part_name(s, i));
         putc('\n', f);
     }
     for (n = 0; n < s->n; n++) {
         const step *p = &s->p[n];
+        if (p->kind == STEP_TALK && strcmp(p->key, "no answer") == 0) {
+            mermaid_arrow(f, p->from, "-x", p->to, p->text);
+            continue;
+        }
         if (p->kind == STEP_TALK) {
             mermaid_arrow(f, p->from, "->>", p->to, p->text);
             mermaid_arrow(f, p->to, "-->>", p->from, p->reply);
             continue;
         }
-        if (p->kind == STEP_STAR) fprintf(f, "    Note over P%d: ", p->host);
+        if (p->kind == STEP_STAR || p->kind == STEP_EVENT)
+            fprintf(f, "    Note over P%d: ", p->host);
+        else if (p->kind == STEP_ACT || p->kind == STEP_TIME)
+            fprintf(f, "    Note over P0,P%d: ", s->t->nparts - 1);
         else fprintf(f, "    Note over P%d,P%d: ", p->from, p->to);
         mermaid_text(f, p->text);
         putc('\n', f);
@@ -6569,29 +6789,49 @@ typedef struct full {
 /* One line of text with its line end drawn, and what is said of it. */
 static void full_line(full *v, int to_right, const char *who, mail_str text,
                       const char *end, const char *remark) {
+    char safe[1024];
     int n = fprintf(v->f, "%3d  %s  %s: ", ++v->number,
                     to_right ? "|------->|" : "|<-------|", who);
     if (text.n && text.p[0] == '\t') {            /* a folded field */
         n += fprintf(v->f, "<HT>");
         text = mail_sn(text.p + 1, text.n - 1);
     }
-    show_safe(v->f, text, 200);
-    n += (int)text.n;
-    n += fprintf(v->f, "%s", end);
+    mail_printable_utf8(safe, sizeof safe, text);
+    fprintf(v->f, "%s%s", safe, end);
+    n += width(safe) + (int)strlen(end);
     if (*remark) fprintf(v->f, "%*s%s", n < 56 ? 56 - n : 2, "", remark);
     putc('\n', v->f);
 }
 
+/* A line end is drawn as it came: a bare LF is none. */
 static void full_text(full *v, int to_right, const char *who, mail_str text) {
     int lang = v->s->lang;
     while (text.n) {
+        const char *lf = memchr(text.p, '\n', text.n);
         mail_str line = mail_cut(&text, '\n');
-        const char *remark = "";
-        if (line.n && line.p[line.n - 1] == '\r') line.n--;
+        const char *remark = "", *end = lf ? "<LF>" : "";
+        if (lf && line.n && line.p[line.n - 1] == '\r') {
+            end = "<CR><LF>";
+            line.n--;
+        }
         if (line.n > 1 && line.p[0] == '.') remark = word(lang, W_ADDED);
         if (line.n == 1 && line.p[0] == '.') remark = word(lang, W_END);
-        full_line(v, to_right, who, line, "<CR><LF>", remark);
+        full_line(v, to_right, who, line, end, remark);
     }
+}
+
+/* What is done on a disk, in the reader's language. */
+static const char *disk_word(int lang, mail_str verb) {
+    static const struct { const char *says; view_word w; } verbs[] = {
+        { "write", W_WRITE }, { "append", W_APPEND }, { "flush", W_FLUSH },
+        { "rename", W_RENAME }, { "link", W_LINK }, { "remove", W_REMOVE },
+        { "clear", W_MAKE_EMPTY }, { "everything", W_EVERYTHING }
+    };
+    size_t i;
+    for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (mail_eq(verb, mail_s(verbs[i].says)))
+            return word(lang, verbs[i].w);
+    return NULL;
 }
 
 static void full_disk(full *v, const trace_note *n) {
@@ -6599,26 +6839,52 @@ static void full_disk(full *v, const trace_note *n) {
     mail_str rest = mail_s(mail_printable(text, sizeof text, mail_s(n->text)));
     mail_str verb = mail_cut(&rest, ' ');
     mail_str name = mail_cut(&rest, ' ');
-    fprintf(v->f, "     *  %s: %.*s %.*s%s\n", v->s->t->parts[n->host].name,
-            MAIL_ARG(verb), (int)(name.n > 56 ? 53 : name.n), name.p,
+    const char *does = disk_word(v->s->lang, verb);
+    const char *all = disk_word(v->s->lang, name);
+    if (does == NULL) return;
+    if (all) name = mail_s(all);
+    fprintf(v->f, "     *  %s: %s %.*s%s\n", part_name(v->s, n->host),
+            does, (int)(name.n > 56 ? 53 : name.n), name.p,
             name.n > 56 ? "..." : "");
     if (mail_eq(verb, mail_s("append")))
         fprintf(v->f, "     *    %s %.*s\n", word(v->s->lang, W_RECORD),
                 MAIL_ARG(rest));
     else if (rest.n)
-        fprintf(v->f, "     *    to %.*s%s\n", (int)(rest.n > 66 ? 63
-                : rest.n), rest.p, rest.n > 66 ? "..." : "");
+        fprintf(v->f, "     *    %s %.*s%s\n", word(v->s->lang, W_TO),
+                (int)(rest.n > 66 ? 63 : rest.n), rest.p,
+                rest.n > 66 ? "..." : "");
 }
 
 static void full_open(full *v, const step *p) {
-    char text[60];
-    const trace_part *from = &v->s->t->parts[p->from];
+    char text[60], names[40];
     rule(v->f, p->text);
-    fprintf(v->f, "     %-6s %6s  %s\n", from->name,
-            v->s->t->parts[p->to].name, word(v->s->lang, W_FULL_HEAD));
+    fputs("     ", v->f);
+    snprintf(names, sizeof names, "%.18s", part_name(v->s, p->from));
+    put_width(v->f, names, 6);
+    snprintf(names, sizeof names, "%.18s", part_name(v->s, p->to));
+    fprintf(v->f, " %*s%s  %s\n", 6 - width(names) > 0 ? 6 - width(names) : 0,
+            "", names, word(v->s->lang, W_FULL_HEAD));
     snprintf(text, sizeof text, word(v->s->lang, W_CONNECTS),
              p->pop3 ? "110" : "25");
     full_line(v, 1, "C", mail_s(text), "", "");
+}
+
+/* What is no note of a session: titles, time, what befalls a host. */
+static void full_step(full *v, const step *p) {
+    if (p->kind == STEP_SESSION) full_open(v, p);
+    else if (p->kind == STEP_ACT) rule(v->f, p->text);
+    else if (p->kind == STEP_TIME) fprintf(v->f, "     ... %s ...\n", p->text);
+    else if (p->kind == STEP_EVENT)
+        fprintf(v->f, "     !  %s: %s\n", part_name(v->s, p->host), p->text);
+    else
+        fprintf(v->f, "%3d  |-------x|  %s -> %s %s: %s\n", ++v->number,
+                part_name(v->s, p->from), part_name(v->s, p->to), p->text,
+                p->reply);
+}
+
+static int full_shows(const step *p) {
+    return p->kind == STEP_SESSION || p->kind >= STEP_EVENT ||
+           strcmp(p->key, "no answer") == 0;
 }
 
 static void full_note(full *v, const trace_note *n) {
@@ -6651,11 +6917,9 @@ static void view_full(FILE *f, const steps *s) {
     size_t i, k = 0;
     for (i = 0; i < s->t->n; i++) {
         const trace_note *n = &s->t->p[s->order[i]];
+        for (; k < s->n && (!full_shows(&s->p[k]) || s->p[k].first <= i); k++)
+            if (full_shows(&s->p[k])) full_step(&v, &s->p[k]);
         full_note(&v, n);
-        if (n->kind != MAIL_NOTE_OPEN) continue;
-        while (k < s->n && (s->p[k].kind != STEP_SESSION ||
-                            s->p[k].first != i)) k++;
-        if (k < s->n) full_open(&v, &s->p[k]);
     }
 }
 
@@ -6663,7 +6927,7 @@ static void view_json(FILE *f, const steps *s) {
     const trace *t = s->t;
     size_t i;
     int k;
-    json_begin(f, t->seed, t->epoch);
+    json_begin(f, t->seed, t->epoch, t->scenario);
     for (k = 0; k < t->nparts; k++) json_part(f, &t->parts[k]);
     for (i = 0; i < t->n; i++)
         json_note(f, &t->parts[t->p[i].host], &t->p[i],
@@ -6676,7 +6940,7 @@ static void view_json(FILE *f, const steps *s) {
    are masked here, too. All numbers are little-endian. */
 
 enum { PCAP_SEGMENT = 1460, PCAP_IP = 20, PCAP_TCP = 20, PCAP_WORDS = 400 };
-enum { TCP_FIN = 1, TCP_SYN = 2, TCP_PSH = 8, TCP_ACK = 16 };
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
 
 typedef struct pcap_flow {          /* one connection: [0] who called it */
     int      part[2], open;
@@ -6845,6 +7109,13 @@ static void pcap_line(pcap *c, pcap_flow *w, int who, const trace_note *n) {
     pcap_say(c, w, who, mail_buf_str(&b));
 }
 
+/* Where nobody listens, the call is turned away. */
+static void pcap_refuse(pcap *c, pcap_flow *w) {
+    pcap_packet(c, w, 0, TCP_SYN, mail_s(""));
+    pcap_packet(c, w, 1, TCP_RST | TCP_ACK, mail_s(""));
+    w->open = 0;
+}
+
 static void pcap_open(pcap *c, pcap_flow *w, const step *p, size_t number) {
     w->part[0] = p->from;
     w->part[1] = p->to;
@@ -6854,6 +7125,10 @@ static void pcap_open(pcap *c, pcap_flow *w, const step *p, size_t number) {
     w->seq[1] = 2000;
     w->number = c->flows++;
     w->open = 1;
+    if (p->kind != STEP_SESSION) {
+        pcap_refuse(c, w);
+        return;
+    }
     pcap_packet(c, w, 0, TCP_SYN, mail_s(""));
     pcap_packet(c, w, 1, TCP_SYN | TCP_ACK, mail_s(""));
     pcap_packet(c, w, 0, TCP_ACK, mail_s(""));
@@ -6878,7 +7153,7 @@ static void pcap_note(pcap *c, pcap_flow *w, const trace_note *n) {
     int caller = n->role == 's' || n->role == 'c' ? 0 : 1;  /* of a text */
     char state[20];
     if (n->kind != MAIL_NOTE_TEXT) pcap_flush(c);
-    if (n->role == '-') {
+    if (n->role == '-' || n->role == 'w') {
         pcap_remark(c, c->s->t->parts[n->host].name, n->text);
         return;
     }
@@ -6907,7 +7182,8 @@ static void pcap_write(pcap *c, const steps *s) {
     opens = calloc(n, sizeof *opens);
     if (flows == NULL || opens == NULL) exit(1);
     for (i = 0; i < s->n; i++)
-        if (s->p[i].kind == STEP_SESSION)
+        if (s->p[i].kind == STEP_SESSION ||
+            strcmp(s->p[i].key, "no answer") == 0)
             opens[of[s->order[s->p[i].first]]] = &s->p[i];
     c->s = s;
     for (i = 0; i < s->t->n; i++) {
@@ -6983,20 +7259,19 @@ static void octets_line(const octets_view *o, size_t at, mail_str line,
 static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
                           mail_str data) {
     const octets_view *o = c->octets;
-    const trace_part *parts_ = c->s->t->parts;
     size_t at = 0;
     int shown = (o->frame < 0 || (unsigned)o->frame == c->frame) &&
                 (o->stream < 0 || (unsigned)o->stream == w->number);
     if (shown) {
         fprintf(o->f, "frame %u  stream %u  %s -> %s  port %u", c->frame,
-                w->number, parts_[w->part[who]].name,
-                parts_[w->part[1 - who]].name, w->port[1]);
+                w->number, part_name(c->s, w->part[who]),
+                part_name(c->s, w->part[1 - who]), w->port[1]);
         if (data.n) fprintf(o->f, "  ");
         if (data.n) fprintf(o->f, word(o->lang, W_OCTETS),
                             (unsigned long)data.n);
         else fprintf(o->f, " %s%s", flags & TCP_SYN ? " SYN" :
-                     flags & TCP_FIN ? " FIN" : "", flags & TCP_ACK ? " ACK"
-                                                                    : "");
+                     flags & TCP_RST ? " RST" : flags & TCP_FIN ? " FIN" : "",
+                     flags & TCP_ACK ? " ACK" : "");
         putc('\n', o->f);
     }
     if (data.n && !c->text) w->over = 0;
@@ -7030,10 +7305,15 @@ static void view_octets(FILE *f, const steps *s) {
 
 /* --- step by step --------------------------------------------------------- */
 
+/* Does --step stop there? */
+static int step_stops(const step *p) {
+    return p->kind == STEP_TALK || p->kind == STEP_STAR ||
+           p->kind == STEP_EVENT;
+}
+
 /* The step before row i, or at it; -1: there is none. */
 static long step_before(const steps *s, long i) {
-    while (i >= 0 && s->p[i].kind != STEP_TALK && s->p[i].kind != STEP_STAR)
-        i--;
+    while (i >= 0 && !step_stops(&s->p[i])) i--;
     return i;
 }
 
@@ -8964,7 +9244,7 @@ static int serve_trace_open(void) {
     serve_traced.since = sys_clock(NULL);
     mail_copy(serve_traced.host.name, sizeof serve_traced.host.name,
               mail_s(serve_host()));
-    json_begin(serve_traced.f, 0, sys_time(NULL, &zone));
+    json_begin(serve_traced.f, 0, sys_time(NULL, &zone), "");
     json_part(serve_traced.f, &serve_traced.host);
     return 1;
 }
