@@ -55,7 +55,7 @@ octets: mail
 	@./mail octets
 .PHONY: octets
 
-test: mail build/test
+test: mail build/test labs
 	@CC="$(CC)" ./build/test
 
 tutorial: mail build/test
@@ -93,7 +93,7 @@ bench: mail build/test
 	@python3 .ci/bench
 
 # The grader has all of the mail system in it: once a while to compile.
-LABS    = lab5
+LABS    = lab1 lab2 lab3 lab5
 build/labs/grade.o: mail.c mail.h labs/grade.c $(wildcard labs/*.h)
 	@mkdir -p build/labs
 	$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/grade.c
@@ -104,6 +104,15 @@ $(LABS): build/labs/grade.o
 build/labs/grade: build/labs/grade.o labs/hand.c labs/lab.h
 	@$(CC) $(STD) -pthread -o $@ labs/hand.c build/labs/grade.o $(LDFLAGS) \
 	    $(RESOLV)
+
+# With all stubs: the reference scores full, each impostor does not, the stubs
+# score nothing.
+build/labs/check: build/labs/grade.o $(LABS:%=labs/%.c) labs/hand.c labs/lab.h
+	@$(BUILD) -Wno-shadow -Ilabs -DLAB_ALL -o $@ labs/hand.c \
+	    $(LABS:%=labs/%.c) build/labs/grade.o $(LDFLAGS) $(RESOLV)
+
+labs: build/labs/check
+	@build/labs/check check
 
 handout: build/labs/grade
 	@build/labs/grade handout "$(LAB)"
@@ -131,4 +140,4 @@ clean:
 	rm -rf build mail
 
 .PHONY: FORCE all demo test tutorial ch1 ch5 check interop fuzz soak mutants \
-        crash bench clean handout $(LABS)
+        crash bench clean labs handout $(LABS)

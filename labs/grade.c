@@ -11,7 +11,8 @@
                 what will be tested; it compiles without a warning, scores 0
                 and cannot crash. A pure function: no sockets, no allocation.
    3. seams.h   (if mail.h has a seam for it) the name of the seam, defined to
-                the adaptor in labN.h.
+                the adaptor in labN.h, which calls what is LAB_INSIDE, or
+                mail.h's own function.
    4. labN.h    the adaptors (from mail.h's form of the function to the
                 student's, and back for the reference), the impostors, the
                 cases, and a `static const lab labN`.
@@ -90,6 +91,7 @@ typedef struct lab {
 
 /* The solution that is inside mail.h now; NULL: mail.h's own functions. */
 static const lab_functions *lab_inside;
+#define LAB_INSIDE(name) (lab_inside && lab_inside->name)
 
 static uint64_t lab_seed = 1;
 
@@ -150,6 +152,13 @@ static int lab_room_ok(const char *p, size_t n) {
     return 1;
 }
 
+static void lab_begin(lab_case *c) {
+    memset(c, 0, sizeof *c);
+    c->group = -1;
+    c->given.hash = c->expected.hash = c->yours.hash =
+        UINT64_C(0xcbf29ce484222325);
+}
+
 static int lab_passed(const lab_case *c) {
     return !c->skip && !c->note[0] && c->expected.n &&
            c->yours.n == c->expected.n && c->yours.hash == c->expected.hash &&
@@ -165,18 +174,14 @@ static lab_functions lab_whole(const lab *l, const lab_functions *f) {
     return w;
 }
 
+#include "lab1.h"
+#include "lab2.h"
+#include "lab3.h"
 #include "lab5.h"
 
-static const lab *const all_labs[] = { &lab5 };
+static const lab *const all_labs[] = { &lab1, &lab2, &lab3, &lab5 };
 
 /* ==== running a case ===================================================== */
-
-static void lab_begin(lab_case *c) {
-    memset(c, 0, sizeof *c);
-    c->group = -1;
-    c->given.hash = c->expected.hash = c->yours.hash =
-        UINT64_C(0xcbf29ce484222325);
-}
 
 static int lab_run(const lab *l, const lab_functions *f, size_t i,
                    lab_case *c) {
@@ -433,7 +438,7 @@ static void lab_title(FILE *f, const lab *l) {
             l->rfc);
     col = fprintf(f, "will test:");
     for (g = 0; g < l->ngroups; g++) {
-        if (col + strlen(l->groups[g].name) > 76)
+        if (col + (int)strlen(l->groups[g].name) > 76)
             col = fprintf(f, "\n%10s", "") - 1;
         col += fprintf(f, " %s%s", l->groups[g].name,
                        g + 1 < l->ngroups ? "," : "");
@@ -588,8 +593,8 @@ static void lab_print(lab_report *r, const lab_functions *f,
     if (!o->as[0]) lab_save(r, o);
     printf("\n");
     if (r->l->carries)
-        printf("your function carried real mail: %s  (%s)\n",
-               r->carried ? "yes" : "no", r->l->carries);
+        printf("your function carried real mail: %s\n",
+               r->carried ? "yes" : "no");
     if (r->first == (size_t)-1) return;
     snprintf(first, sizeof first, "first failure: %s, case %d",
              r->l->groups[r->c.group].name,
@@ -690,7 +695,72 @@ static int lab_handout(const lab *l) {
     return 0;
 }
 
-/* grade N: the lab that is linked in. grade handout N. The rest is said in
+/* ==== the grader is graded =============================================== */
+
+static int lab_checks, lab_wrongs;
+
+static void lab_must(int is, const lab *l, const char *who,
+                     const char *what) {
+    lab_checks++;
+    if (is) return;
+    lab_wrongs++;
+    printf("lab %d: %s %s\n", l->number, who, what);
+}
+
+/* All cases in this process. */
+static void lab_try_here(lab_report *r, const lab_functions *f) {
+    static lab_case c;
+    memset(r->right, 0, sizeof r->right);
+    memset(r->all, 0, sizeof r->all);
+    for (r->n = 0; lab_run(r->l, f, r->n, &c); r->n++) {
+        r->all[c.group]++;
+        r->right[c.group] += lab_passed(&c);
+        r->answers[r->n] = lab_answer(&c);
+    }
+}
+
+/* The reference scores all; each impostor less, and is known again. */
+static void lab_check_one(const lab *l) {
+    static lab_report r;
+    lab_functions f = *l->reference;
+    size_t k;
+    memset(&r, 0, sizeof r);
+    r.l = l;
+    lab_try_here(&r, &f);
+    lab_must(lab_sum(&r) == 100, l, "the reference", "does not score 10");
+    lab_must(!l->carries || lab_carries(&f), l, "the reference",
+             "carries no mail");
+    for (k = 0; k < l->nimpostors; k++) {
+        f = lab_whole(l, &l->impostors[k].f);
+        lab_try_here(&r, &f);
+        lab_must(lab_sum(&r) < 100, l, l->impostors[k].id, "scores 10");
+        lab_must(lab_match(&r) == &l->impostors[k], l, l->impostors[k].id,
+                 "is taken for another");
+    }
+}
+
+/* And what was handed in, the stubs, scores nothing and does not crash. */
+static int lab_check(void) {
+    static lab_report r;
+    size_t i;
+    for (i = 0; i < LAB_COUNT(all_labs); i++) {
+        const lab *l = all_labs[i];
+        lab_functions f = lab_who(l, "");
+        lab_check_one(l);
+        memset(&r, 0, sizeof r);
+        r.l = l;
+        lab_try(&r, &f);
+        lab_must(lab_sum(&r) == 0, l, "the stub", "scores");
+        lab_must(!r.c.note[0], l, "the stub:", r.c.note);
+        lab_must(!l->carries || !lab_carries(&f), l, "the stub",
+                 "carries mail");
+    }
+    printf("labs: %d passed, %d failed\n", lab_checks, lab_wrongs);
+    return lab_wrongs != 0;
+}
+
+/* grade N: the lab that is linked in. grade handout N. grade check: with
+   all stubs linked in, is the grader right? The rest is said in
    the environment, as make hands it on: CASE AS VIEW SEED STUDENT HERE. */
 int main(int argc, char **argv) {
     lab_line o;
@@ -706,6 +776,7 @@ int main(int argc, char **argv) {
                         strlen(o.student));
     if (argc == 3 && strcmp(argv[1], "handout") == 0)
         return lab_handout(lab_find(argv[2]));
+    if (argc == 2 && strcmp(argv[1], "check") == 0) return lab_check();
     if (argc == 2) return lab_grade(lab_find(argv[1]), &o);
     fprintf(stderr, "grade: make lab5, make handout LAB=5\n");
     return 2;

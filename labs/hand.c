@@ -8,7 +8,9 @@
 #define LAB_LIST(n) LAB_PASTE(LAB, n)
 
 void lab_hand(lab_functions *f) {
-#ifdef LAB
+#if defined(LAB_ALL)                       /* the stubs, all together */
+    LABS(LAB_HAND)
+#elif defined(LAB)
     LAB_LIST(LAB)(LAB_HAND)
 #else
     (void)f;

@@ -14,6 +14,36 @@
    never a right one. */
 #define LAB_TODO (-1)
 
+/* --- lab 1: line reader --------------------------------------------------- */
+
+#define LINE_MAX_OCTETS 512              /* of a line, with its CRLF          */
+#define LINE_TOO_LONG   ((size_t)-1)     /* in place of its length            */
+
+#define LAB1(X) \
+    X(size_t, next_line, (const char *buf, size_t n, size_t *len))
+
+/* --- lab 2: command parser ------------------------------------------------ */
+
+typedef struct command_parts {
+    const char *verb; size_t nverb;      /* point into the line               */
+    const char *arg;  size_t narg;
+} command_parts;
+
+typedef struct path_parts {
+    char local[65];                      /* C strings: 64 and 255 octets,     */
+    char domain[256];                    /* and their zero                    */
+} path_parts;
+
+#define LAB2(X) \
+    X(int, parse_command, (const char *line, size_t n, command_parts *c)) \
+    X(int, same_word, (const char *p, size_t n, const char *word)) \
+    X(int, parse_path, (const char *s, size_t n, path_parts *p, size_t *used))
+
+/* --- lab 3: reply parser -------------------------------------------------- */
+
+#define LAB3(X) \
+    X(int, parse_reply, (const char *line, size_t n, int *code, int *more))
+
 /* --- lab 5: dots ---------------------------------------------------------- */
 
 typedef struct dots {
@@ -29,7 +59,7 @@ typedef struct dots {
 
 /* --- all of them ---------------------------------------------------------- */
 
-#define LABS(X) LAB5(X)
+#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB5(X)
 
 #define LAB_DECLARE(type, name, takes) type name takes;
 LABS(LAB_DECLARE)

@@ -12,7 +12,7 @@ static size_t lab5_read(mail_dot_in *d, const char *in, size_t n,
     static char out[1024 + 4];
     size_t made = 0, used;
     dots mine;
-    if (lab_inside == NULL || d->plain) return mail_dot_read(d, in, n, text);
+    if (!LAB_INSIDE(unstuff) || d->plain) return mail_dot_read(d, in, n, text);
     *text = mail_sn(in, 0);
     if (n == 0 || d->end) return 0;
     if (d->bare == LAB5_HELD) {
@@ -38,7 +38,7 @@ static size_t lab5_read(mail_dot_in *d, const char *in, size_t n,
 static size_t lab5_write(mail_dot_out *d, const char *in, size_t n,
                          char *out, size_t cap, size_t *made) {
     dots mine;
-    if (lab_inside == NULL || d->plain)
+    if (!LAB_INSIDE(stuff) || d->plain)
         return mail_dot_write(d, in, n, out, cap, made);
     *made = 0;
     if (cap < 4) return 0;
@@ -54,7 +54,8 @@ static size_t lab5_write(mail_dot_out *d, const char *in, size_t n,
 static size_t lab5_close(mail_dot_out *d, char *out, size_t cap) {
     dots mine;
     size_t made;
-    if (lab_inside == NULL || d->plain) return mail_dot_close(d, out, cap);
+    if (!LAB_INSIDE(stuff_end) || d->plain)
+        return mail_dot_close(d, out, cap);
     if (cap < 5) return 0;
     mine.state = d->state;
     mine.end = 0;
