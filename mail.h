@@ -2253,14 +2253,8 @@ void mail_serve_stop(mail_serve *s);
 #ifndef MAIL_DECODE_WORD
 #define MAIL_DECODE_WORD mail__decode_word                  /* lab 12 */
 #endif
-#ifndef MAIL_VERB_CUT
-#define MAIL_VERB_CUT(rest) mail_cut(rest, ' ')        /* lab 2, servers */
-#endif
-#ifndef MAIL_VERB_IS
-#define MAIL_VERB_IS mail_ieq
-#endif
 #ifndef MAIL_PATH_READ
-#define MAIL_PATH_READ mail_path_read
+#define MAIL_PATH_READ mail_path_read          /* lab 2, the server MTA's */
 #endif
 #ifndef MAIL_LINE_FEED
 #define MAIL_LINE_FEED mail_line_feed                       /* lab 1 */
@@ -6841,9 +6835,9 @@ static void mail__smtpd_command(mail_smtpd *s) {
     while (rest.n && (rest.p[rest.n - 1] == ' ' ||         /* 5321-24 */
                       rest.p[rest.n - 1] == '\t')) rest.n--;
     whole = rest;
-    verb = MAIL_VERB_CUT(&rest);
+    verb = mail_cut(&rest, ' ');
     for (i = 0; i < MAIL__SMTPD_VERBS; i++)
-        if (MAIL_VERB_IS(verb, mail_s(mail__smtpd_verbs[i].verb)))
+        if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
             v = &mail__smtpd_verbs[i];
     s->hide = (unsigned char)mail_starts(whole, "AUTH");
     mail__smtpd_note(s, MAIL_NOTE_COMMAND, s->hide ? mail__auth_shown(whole)
@@ -8284,9 +8278,9 @@ static void mail__pop3d_command(mail_pop3d *s) {
     /* What follows USER is PASS at once, or the name is said again: a command
        that is refused counts, too (1939-19). */
     if (s->state == MAIL_POP3D_USER) s->state = MAIL_POP3D_AUTH;
-    verb = MAIL_VERB_CUT(&rest);
+    verb = mail_cut(&rest, ' ');
     for (i = 0; i < MAIL__POP3D_VERBS; i++)
-        if (MAIL_VERB_IS(verb, mail_s(mail__pop3d_verbs[i].verb)))
+        if (mail_ieq(verb, mail_s(mail__pop3d_verbs[i].verb)))
             v = &mail__pop3d_verbs[i];
     pass = v && v->run == mail__pop3d_pass;
     if (!pass) rest = mail_trim(rest);

@@ -1,21 +1,6 @@
 /* lab2.h - lab 2, the command parser: the cases. */
 
-/* ---- the student's functions inside mail.h ------------------------------- */
-
-static mail_str lab2_cut(mail_str *rest) {
-    command_parts c;
-    memset(&c, 0, sizeof c);
-    if (!LAB_INSIDE(parse_command) || rest->n == 0 ||
-        lab_inside->parse_command(rest->p, rest->n, &c) != 1)
-        return mail_cut(rest, ' ');
-    *rest = mail_sn(c.arg, c.arg ? c.narg : 0);
-    return mail_sn(c.verb, c.verb ? c.nverb : 0);
-}
-
-static int lab2_is(mail_str a, mail_str b) {
-    if (!LAB_INSIDE(same_word)) return mail_ieq(a, b);
-    return lab_inside->same_word(a.p, a.n, b.p) == 1;
-}
+/* ---- the student's function inside mail.h -------------------------------- */
 
 /* What is not asked for in the lab, <postmaster> and literals, mail.h reads. */
 static mail_err lab2_path(mail_str s, mail_path *out, mail_str *rest) {
@@ -294,7 +279,7 @@ static const lab lab2 = {
         "`parse_command` takes the\nline apart, `same_word` compares words "
         "whatever their case, and `parse_path`\nreads a path. None of them "
         "repairs anything: what is malformed is refused.\n",
-    .carries = "the demo's servers read their commands with them",
+    .carries = "parse_path reads the demo's envelopes",
     .groups = lab2_groups, .ngroups = LAB_COUNT(lab2_groups),
     .impostors = lab2_impostors, .nimpostors = LAB_COUNT(lab2_impostors),
     .reference = &lab2_reference, .run = lab2_run

@@ -7,11 +7,7 @@ static size_t lab1_feed(mail_line *l, const char *in, size_t n, int lf_ends);
 #define MAIL_LINE_FEED lab1_feed
 
 /* lab 2 */
-static mail_str lab2_cut(mail_str *rest);
-static int lab2_is(mail_str a, mail_str b);
 static mail_err lab2_path(mail_str s, mail_path *out, mail_str *rest);
-#define MAIL_VERB_CUT  lab2_cut
-#define MAIL_VERB_IS   lab2_is
 #define MAIL_PATH_READ lab2_path
 
 /* lab 3 */
