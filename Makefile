@@ -3,7 +3,8 @@
 # make demo      one message through four programs, no network
 # make octets    every octet of it, and what it is
 # make test      every test, in seconds; without network or root
-# make tutorial  does the text still say what the code does? (FIX=1: mends it)
+# make tutorial  does the text still say what the code does, in both languages?
+#                (FIX=1: mends it)
 # make ch1 ch5   the exercises of chapters 1 and 5; the others are labs
 # make lab1      ... lab12: how far is labs/lab1.c? CASE=9: one case; VIEW=full:
 #                the demo with your function inside (labs/run has the rest)
