@@ -5949,6 +5949,35 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(KEYS, "[Enter] ", "[Enter] ") \
     X(KEYS_HELP, "Enter: on, b: back, ?: explain, o: octets, q: quit\n", \
       "Enter: 다음, b: 뒤로, ?: 설명, o: 옥텟, q: 그만\n") \
+    X(DEADLOCK, "DEADLOCK. Nobody has anything left to do.\n", \
+      "교착 상태(deadlock). 아무도 더 할 일이 없다.\n") \
+    X(YOUR_CLIENT, "your client", "당신의 클라이언트") \
+    X(YOUR_SERVER, "your server", "당신의 서버") \
+    X(THE_CLIENT, "the client", "클라이언트") \
+    X(THE_SERVER, "the server", "서버") \
+    X(WAITS_FOR, "%s waits for:", "%s: 무엇을 기다리나?") \
+    X(LAST_OCTETS, "last octets on the wire:", "선 위의 마지막 옥텟:") \
+    X(WAITS_COMMAND, "a command, ended by <CR><LF>", \
+      "<CR><LF>로 끝나는 명령") \
+    X(WAITS_LINE_END, "<CR><LF>: it has half a line", \
+      "<CR><LF>: 줄이 아직 반뿐이다") \
+    X(WAITS_DOT, "<CR><LF>.<CR><LF>", "<CR><LF>.<CR><LF>") \
+    X(WAITS_CHUNK, "the rest of a chunk, or the next one", \
+      "조각의 나머지, 또는 다음 조각") \
+    X(WAITS_ANSWER, "an answer to its challenge", "제 물음에 대한 답") \
+    X(WAITS_TLS, "a TLS handshake", "TLS 핸드셰이크") \
+    X(WAITS_DECISION, "a decision of its owner", "주인의 결정") \
+    X(WAITS_REPLY, "a reply", "응답") \
+    X(WAITS_REPLY_END, "the last line of a reply", "응답의 마지막 줄") \
+    X(WAITS_WORK, "work: it has nothing to say", \
+      "할 일: 스스로는 할 말이 없다") \
+    X(WAITS_NOTHING, "nothing: it is over", "아무것도: 끝났다") \
+    X(ENDS_NOTHING, "there are none", "없다") \
+    X(ENDS_LF, "this is no CR LF (chapter 2)", "CR LF가 아니다 (2장)") \
+    X(ENDS_CR, "CR, and no LF (chapter 2)", "CR뿐, LF가 없다 (2장)") \
+    X(ENDS_OPEN, "no line end (chapter 2)", "줄 끝이 없다 (2장)") \
+    X(ENDS_NO_DOT, "no line that is a dot (chapter 6)", \
+      "점 하나뿐인 줄이 없다 (6장)") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
       "(%s octets in all).\n", \
       "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
@@ -7301,6 +7330,115 @@ static void octets_show(FILE *f, const steps *s, int64_t stream,
 
 static void view_octets(FILE *f, const steps *s) {
     octets_show(f, s, -1, -1);
+}
+
+/* --- when nothing moves ---------------------------------------------------
+   Two programs, each waiting for the other: the commonest bug of a beginner,
+   and it says nothing. Here it is named: for `mail play`, and for the labs. */
+
+typedef struct deadlock {
+    const char *client, *server;    /* what they are called                */
+    const char *client_waits, *server_waits;       /* see waits_smtpd, ... */
+    mail_str said;                  /* the last octets on the wire         */
+    int text;                       /* they were of a message              */
+} deadlock;
+
+/* A line of which the end has not come yet? */
+static view_word waits_line(const mail_line *l, view_word whole) {
+    return l->n || l->cr ? W_WAITS_LINE_END : whole;
+}
+
+/* What a session waits for, once it has taken all that there was. */
+static const char *waits_smtpd(const mail_smtpd *s, int lang) {
+    view_word w = s->wait ? W_WAITS_DECISION :
+        s->state == MAIL_SMTPD_END  ? W_WAITS_NOTHING :
+        s->state == MAIL_SMTPD_TLS  ? W_WAITS_TLS :
+        s->state == MAIL_SMTPD_DATA ? W_WAITS_DOT :
+        s->chunk ? W_WAITS_CHUNK : waits_line(&s->line,
+        s->state == MAIL_SMTPD_AUTH ? W_WAITS_ANSWER : W_WAITS_COMMAND);
+    return word(lang, w);
+}
+
+static const char *waits_pop3d(const mail_pop3d *s, int lang) {
+    view_word w = s->wait ? W_WAITS_DECISION :
+        s->state == MAIL_POP3D_END  ? W_WAITS_NOTHING :
+        s->state == MAIL_POP3D_TLS  ? W_WAITS_TLS : waits_line(&s->line,
+        s->state == MAIL_POP3D_SASL ? W_WAITS_ANSWER : W_WAITS_COMMAND);
+    return word(lang, w);
+}
+
+static const char *waits_smtpc(const mail_smtpc *s, int lang) {
+    view_word w = s->state == MAIL_SMTPC_END ? W_WAITS_NOTHING :
+        s->state == MAIL_SMTPC_TLS   ? W_WAITS_TLS :
+        s->state == MAIL_SMTPC_READY || s->state == MAIL_SMTPC_TEXT ?
+        W_WAITS_WORK : waits_line(&s->line, s->lines ? W_WAITS_REPLY_END
+                                                     : W_WAITS_REPLY);
+    return word(lang, w);
+}
+
+static const char *waits_pop3c(const mail_pop3c *s, int lang) {
+    view_word w = s->state == MAIL_POP3C_END ? W_WAITS_NOTHING :
+        s->state == MAIL_POP3C_TLS   ? W_WAITS_TLS :
+        s->state == MAIL_POP3C_READY ? W_WAITS_WORK :
+        s->state == MAIL_POP3C_TEXT || s->state == MAIL_POP3C_LIST ||
+        s->state == MAIL_POP3C_OFFER ? W_WAITS_DOT :
+        waits_line(&s->line, W_WAITS_REPLY);
+    return word(lang, w);
+}
+
+/* What is wrong with the end of what was said? */
+static const char *deadlock_end(const deadlock *d, int lang) {
+    size_t n = d->said.n;
+    char last = n ? d->said.p[n - 1] : 0, before = n > 1 ? d->said.p[n - 2]
+                                                         : 0;
+    view_word w = n == 0 ? W_ENDS_NOTHING :
+                  last == '\r' ? W_ENDS_CR :
+                  last != '\n' ? W_ENDS_OPEN :
+                  before != '\r' ? W_ENDS_LF : W_ENDS_NO_DOT;
+    return w == W_ENDS_NO_DOT && !d->text ? "" : word(lang, w);
+}
+
+/* Octets as one can read them: line ends are drawn. */
+static void octets_add(mail_buf *to, mail_str s) {
+    size_t i;
+    char text[8];
+    for (i = 0; i < s.n; i++) {
+        if (s.p[i] == '\r') mail_buf_add(to, mail_s("<CR>"));
+        else if (s.p[i] == '\n') mail_buf_add(to, mail_s("<LF>"));
+        else mail_buf_add(to, mail_s(mail_printable(
+                          text, sizeof text, mail_sn(s.p + i, 1))));
+    }
+}
+
+static void deadlock_line(FILE *f, const char *label, const char *text,
+                          const char *remark) {
+    int n;
+    fputs("    ", f);
+    n = 4 + put_width(f, label, 25) + width(text);
+    fputs(text, f);
+    if (*remark && n + width(remark) < 77) fprintf(f, "   %s", remark);
+    else if (*remark) fprintf(f, "\n%29s%s", "", remark);
+    putc('\n', f);
+}
+
+/* Who waits for what, and the end of the octets that are to blame. */
+static void deadlock_show(FILE *f, const deadlock *d, int lang) {
+    enum { SHOWN = 8 };
+    char text[6 * SHOWN + 8];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    mail_str end = d->said;
+    fputs(word(lang, W_DEADLOCK), f);
+    snprintf(text, sizeof text, word(lang, W_WAITS_FOR), d->client);
+    deadlock_line(f, text, d->client_waits, "");
+    snprintf(text, sizeof text, word(lang, W_WAITS_FOR), d->server);
+    deadlock_line(f, text, d->server_waits, "");
+    if (end.n > SHOWN) {
+        mail_buf_add(&b, mail_s("..."));
+        end = mail_sn(end.p + end.n - SHOWN, SHOWN);
+    }
+    octets_add(&b, end);
+    text[b.n] = 0;
+    deadlock_line(f, word(lang, W_LAST_OCTETS), text, deadlock_end(d, lang));
 }
 
 /* --- step by step --------------------------------------------------------- */

@@ -18888,6 +18888,99 @@ static void t_document_fixed(const t_doc *d) {
     printf("%s: outputs put right; run this again\n", d->name);
 }
 
+/* What a view writes, as one string. */
+static void t_deadlock(t_text *to, const deadlock *d, int lang) {
+    FILE *f = tmpfile();
+    int c;
+    char octet;
+    to->n = 0;
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    deadlock_show(f, d, lang);
+    rewind(f);
+    while ((c = getc(f)) != EOF) {
+        octet = (char)c;
+        t_add(to, mail_sn(&octet, 1));
+    }
+    fclose(f);
+}
+
+/* A server that has taken what was said and has no answer: what it waits for,
+   and what is wrong with the octets. */
+static void test_deadlock_of_servers(void) {
+    static const struct { const char *said, *waits, *shown; } cases[] = {
+        { "", "a command, ended by <CR><LF>", "there are none" },
+        { "HELO me", "<CR><LF>: it has half a line", "no line end (ch" },
+        { "HELO me\r", "<CR><LF>: it has half a line", "CR, and no LF" },
+        { "DATA\r\nbye\n.\n", "<CR><LF>.<CR><LF>",
+          "...<LF>bye<LF>.<LF>   this is no CR LF (chapter 2)\n" },
+        { "DATA\r\nbye\r\n", "<CR><LF>.<CR><LF>", "no line that is a dot" },
+        { "DATA\r\nbye\r\n.", "<CR><LF>.<CR><LF>", "no line end" }
+    };
+    static mail_smtpd s;
+    mail_smtpd_opts o;
+    mail_event ev;
+    deadlock d;
+    t_text out;
+    size_t i;
+    memset(&o, 0, sizeof o);
+    memset(&out, 0, sizeof out);
+    o.host = "mx.example";
+    for (i = 0; i < T_COUNT(cases); i++) {
+        mail_str said = mail_s(cases[i].said), left = said;
+        mail_smtpd_init(&s, o);
+        if (mail_starts(said, "DATA")) s.state = MAIL_SMTPD_RCPT;
+        while (left.n) {
+            size_t k = mail_smtpd_feed(&s, left.p, left.n);
+            left = mail_sn(left.p + k, left.n - k);
+            while (mail_smtpd_next(&s, &ev))
+                if (ev.kind == MAIL_EV_DATA) mail_smtpd_reply(&s, 354, NULL);
+        }
+        memset(&d, 0, sizeof d);
+        d.client = word(LANG_EN, W_YOUR_CLIENT);
+        d.server = word(LANG_EN, W_THE_SERVER);
+        d.client_waits = word(LANG_EN, W_WAITS_REPLY);
+        d.server_waits = waits_smtpd(&s, LANG_EN);
+        d.said = said;
+        d.text = s.state == MAIL_SMTPD_DATA;
+        CHECK(strcmp(d.server_waits, cases[i].waits) == 0);
+        t_deadlock(&out, &d, LANG_EN);
+        if (!t_contains(t_str(&out), cases[i].shown))
+            t_fail(__LINE__, cases[i].said);
+        CHECK(t_contains(t_str(&out), "    your client waits for:   a reply"));
+        t_deadlock(&out, &d, LANG_KO);
+        CHECK(t_contains(t_str(&out), "교착 상태"));
+    }
+    t_free(&out);
+}
+
+/* The same at the other end: a client that waits for the rest of a reply. */
+static void test_deadlock_of_clients(void) {
+    static mail_smtpc c;
+    static mail_pop3c p;
+    mail_smtpc_opts o;
+    mail_pop3c_opts po;
+    memset(&o, 0, sizeof o);
+    memset(&po, 0, sizeof po);
+    o.helo = "me.example";
+    po.user = po.password = "u";
+    po.basic = po.plaintext_ok = 1;
+    mail_smtpc_init(&c, o);
+    CHECK(strcmp(waits_smtpc(&c, LANG_EN), "a reply") == 0);
+    mail_smtpc_feed(&c, "220-hello\r\n", 11);
+    CHECK(strcmp(waits_smtpc(&c, LANG_EN), "the last line of a reply") == 0);
+    mail_smtpc_feed(&c, "220", 3);
+    CHECK(strcmp(waits_smtpc(&c, LANG_EN), "<CR><LF>: it has half a line") ==
+          0);
+    mail_pop3c_init(&p, po);
+    CHECK(strcmp(waits_pop3c(&p, LANG_EN), "a reply") == 0);
+    mail_pop3c_feed(&p, "+OK", 3);
+    CHECK(strcmp(waits_pop3c(&p, LANG_EN), "<CR><LF>: it has half a line") ==
+          0);
+    p.state = MAIL_POP3C_LIST;
+    CHECK(strcmp(waits_pop3c(&p, LANG_EN), "<CR><LF>.<CR><LF>") == 0);
+}
+
 /* Every step of the demo is explained, in both languages; what the
    explanations name as functions of mail.h are such. */
 static void test_steps_are_explained(void) {
@@ -22715,6 +22808,8 @@ static const t_test t_tests[] = {
     T(test_trace_pcapng),
     T(test_trace_octets),
     T(test_views_of_evil),
+    T(test_deadlock_of_servers),
+    T(test_deadlock_of_clients),
     T(test_steps_are_explained),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
