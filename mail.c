@@ -15,7 +15,8 @@
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    SERVE   a server for tests of others    TRACE  one list of events
    VIEWS   what is shown of it             DEMO   one message, four programs
-   BENCH   a load generator, and a sink    CLI    the program; main is last
+   PLAY    be one of the programs          BENCH  a load generator, a sink
+   CLI     the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
 
@@ -3005,7 +3006,6 @@ static mail_err vdisk_flush_now(vdisk *d, const flush_ask *a) {
     return e ? e : names;
 }
 
-#ifdef MAIL_TEST
 /* --- the disk: the power goes ------------------------------------------- */
 
 static int vdisk_chance(vdisk *d, unsigned below) {
@@ -3119,7 +3119,6 @@ static void vdisk_power_cut(vdisk *d) {
     d->dead = 0;
     d->cut_at = 0;
 }
-#endif
 
 static void vdisk_free(vdisk *d) {
     size_t i;
@@ -3593,7 +3592,6 @@ static mail_err world_boot(world_host *h) {
     return e;
 }
 
-#ifdef MAIL_TEST     /* what only the tests do to a world, for now */
 /* The server ends; what it asked for is forgotten. */
 static void world_stop(world_host *h) {
     mail_server *v = h->server;
@@ -3609,7 +3607,6 @@ static void world_crash(world_host *h) {
     world_stop(h);
     vdisk_power_cut(&h->disk);
 }
-#endif
 
 static void world_free(world *w) {
     size_t i;
@@ -6290,7 +6287,7 @@ static void steps_reply(steps *s, const trace_note *n) {
     second = mail_cut(&rest, ' ');
     if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
         mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
-        mail_copy(p->reply, sizeof p->reply, mail_s(n->text));
+        mail_printable(p->reply, sizeof p->reply, mail_s(n->text));
     if (text && mail_starts(code, "250"))
         mail_copy(p->reply, sizeof p->reply, mail_s(word(s->lang, W_MINE)));
     mail_copy(p->before, sizeof p->before, mail_s(s->state));
@@ -7386,16 +7383,18 @@ static const char *waits_pop3c(const mail_pop3c *s, int lang) {
     return word(lang, w);
 }
 
-/* What is wrong with the end of what was said? */
+/* What is wrong with the end of what was said? A dot is one in a line of its
+   own, and lines end with CR LF. */
 static const char *deadlock_end(const deadlock *d, int lang) {
     size_t n = d->said.n;
-    char last = n ? d->said.p[n - 1] : 0, before = n > 1 ? d->said.p[n - 2]
-                                                         : 0;
-    view_word w = n == 0 ? W_ENDS_NOTHING :
-                  last == '\r' ? W_ENDS_CR :
-                  last != '\n' ? W_ENDS_OPEN :
-                  before != '\r' ? W_ENDS_LF : W_ENDS_NO_DOT;
-    return w == W_ENDS_NO_DOT && !d->text ? "" : word(lang, w);
+    const char *end = d->said.p + n;
+    view_word w = n == 0 ? W_ENDS_NOTHING : end[-1] == '\r' ? W_ENDS_CR :
+                  end[-1] != '\n' ? W_ENDS_OPEN :
+                  n < 2 || end[-2] != '\r' ? W_ENDS_LF : W_ENDS_NO_DOT;
+    if (w != W_ENDS_NO_DOT) return word(lang, w);
+    if (!d->text) return "";
+    return word(lang, n > 3 && end[-3] == '.' &&
+                (end[-4] == '\n' || end[-4] == '\r') ? W_ENDS_LF : w);
 }
 
 /* Octets as one can read them: line ends are drawn. */
@@ -7423,7 +7422,7 @@ static void deadlock_line(FILE *f, const char *label, const char *text,
 
 /* Who waits for what, and the end of the octets that are to blame. */
 static void deadlock_show(FILE *f, const deadlock *d, int lang) {
-    enum { SHOWN = 8 };
+    enum { SHOWN = 7 };
     char text[6 * SHOWN + 8];
     mail_buf b = mail_buf_on(text, sizeof text - 1);
     mail_str end = d->said;
@@ -7707,6 +7706,1375 @@ static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
     if (sentences) return;
     fprintf(f, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
     fprintf(f, "%s", word(lang, W_DEMO_MORE));
+}
+
+/* ======================================================================
+   [PLAY] be one of the programs                              ch.4, ch.10
+   Whoever types is one end of a wire: a client before the demo's servers, or
+   a server before their client MTA, or before Bob's client MAA. The other end
+   is what runs everywhere else, and the program tells what moves.
+   ====================================================================== */
+
+/* What mail play says; %s is a name or a number. */
+#define PLAY_WORDS(X) \
+    X(TITLE, "be one of the programs; no network, no file", \
+      "프로그램 하나가 되어 본다. 네트워크도 파일도 없다") \
+    X(SMTP_CLIENT, "You are Alice's client MTA. mail.a, a server MTA, " \
+      "answers.\n", \
+      "당신은 Alice의 클라이언트 MTA다. 서버 MTA mail.a가 대답한다.\n") \
+    X(POP3_CLIENT, "You are Bob's client MAA (name bob, password secret). " \
+      "mail.b, a server MAA,\nanswers.\n", \
+      "당신은 Bob의 클라이언트 MAA다 (이름 bob, 암호 secret). " \
+      "서버 MAA mail.b가\n대답한다.\n") \
+    X(SMTP_SERVER, "You are mail.b, a server MTA. mail.a has a mail for " \
+      "bob@b.example and calls you.\n", \
+      "당신은 서버 MTA mail.b다. mail.a가 bob@b.example에게 갈 메일을 " \
+      "들고 연결한다.\n") \
+    X(POP3_SERVER, "You are mail.b, a server MAA. Bob's client MAA calls " \
+      "you.\n", \
+      "당신은 서버 MAA mail.b다. Bob의 클라이언트 MAA가 연결한다.\n") \
+    X(HINT, "Type a line. ? explains, :list has experiments, :help the " \
+      "words, :quit ends.\n", \
+      "한 줄을 입력하라. ? 설명, :list 실험, :help 쓸 수 있는 말, " \
+      ":quit 끝.\n") \
+    X(HEAD_CLIENT, "octets, and the state of the server after each reply", \
+      "옥텟들, 그리고 응답마다 서버의 상태") \
+    X(HEAD_SERVER, "octets; below each answer, what the client does with it", \
+      "옥텟들, 그리고 답마다 클라이언트가 하는 일") \
+    X(NO_REPLY, "(no reply: %s waits for %s)", \
+      "(응답 없음: %s, 기다리는 것은 %s)") \
+    X(NOT_OPEN, "There is no wire. :smtp or :pop3 calls, :again begins " \
+      "anew.\n", \
+      "선이 없다. :smtp나 :pop3으로 연결하고, :again으로 새로 시작한다.\n") \
+    X(HUNG_UP, "(%s has hung up)", "(%s: 연결을 끊었다)") \
+    X(THROWN, "(all at once, and you hang up: nobody hears the replies)", \
+      "(한꺼번에 보내고 끊는다. 응답을 들을 이가 없다)") \
+    X(YOU_HANG_UP, "(you hang up)", "(당신이 연결을 끊는다)") \
+    X(WIRE_CUT, "(the wire is cut: both ends see only that it is gone)", \
+      "(선이 끊겼다. 양쪽 모두 없어진 줄만 안다)") \
+    X(NOBODY, "Nobody answers there.\n", "거기서는 아무도 대답하지 않는다.\n") \
+    X(LATER, "%s later", "%s 뒤") \
+    X(MEANWHILE, "meanwhile:\n", "그 사이에:\n") \
+    X(DISK, "disk of %s: queue %s", "%s의 디스크: 큐 %s") \
+    X(LOSES_NOTHING, "a power cut loses nothing", \
+      "전원이 끊겨도 잃을 것 없음") \
+    X(LOSES_MAIL, "a power cut loses this mail", \
+      "전원이 끊기면 이 메일을 잃음") \
+    X(LOSES_MARKS, "a power cut loses the marks", \
+      "전원이 끊기면 표시를 잃음") \
+    X(LOSES_FILES, "a power cut loses some of it", \
+      "전원이 끊기면 일부를 잃음") \
+    X(A_MAIL, "a mail", "한 통") \
+    X(DISK_HEAD, "disk of %s", "%s의 디스크") \
+    X(OCTETS, "octets", "옥텟") \
+    X(SURVIVES, "survives a power cut now?", "지금 전원이 끊겨도 남나?") \
+    X(YES, "yes", "예") X(NO, "no", "아니오") \
+    X(POWER_GONE, "power of %s is gone, and back: it has what was flushed", \
+      "%s의 전원이 나갔다가 돌아왔다. 다 쓴 것만 남아 있다") \
+    X(POWER_SET, "(%s loses its power at disk step %s from now)", \
+      "(%s: 지금부터 디스크 걸음 %s에서 전원이 나간다)") \
+    X(DOWN, "is without power", "전원이 없다") \
+    X(WAITED, "(that was all)", "(그게 다다)") \
+    X(NOTHING_DUE, "(nothing will happen by itself)", \
+      "(저절로 일어날 일이 없다)") \
+    X(TOO_LONG, "(only the first %s octets of that line are taken)", \
+      "(그 줄의 처음 %s 옥텟만 받는다)") \
+    X(WHAT, "There is no word :%s; see :help.\n", \
+      ":%s라는 말은 없다. :help를 보라.\n") \
+    X(WHICH, "Which? See :list.\n", "몇 번? :list를 보라.\n") \
+    X(NO_MAIL, "(no mail in a mailbox)\n", "(메일함에 메일이 없다)\n") \
+    X(EXPERIMENT, "Experiment %s: %s\n", "실험 %s: %s\n") \
+    X(WATCH, "Watch: %s\n", "볼 것: %s\n") \
+    X(TYPE, "Type this, or let it be typed with :run %s:\n", \
+      "이렇게 입력하라. 또는 :run %s 하면 대신 입력한다:\n") \
+    X(SHOWS, "So: %s\n", "그래서: %s\n") \
+    X(LIST_END, ":try N tells what to type, :run N types it, in a new " \
+      "world.\n", \
+      ":try N은 무엇을 입력할지 알려 주고, :run N은 새 세계에서 대신 " \
+      "입력한다.\n") \
+    X(NOW, "now: %s\n", "지금 되는 것: %s\n") \
+    X(BYE, "The end.\n", "끝.\n")
+
+typedef enum play_text {
+#define PLAY_X(name, en, ko) P_##name,
+    PLAY_WORDS(PLAY_X)
+#undef PLAY_X
+    P_COUNT
+} play_text;
+
+static const char *play_help[2] = {
+    "What you type goes to the other end, with <CR><LF> behind it. But:\n"
+    "  ?             what was the last step? what is possible now?\n"
+    "  ? WORD        what is that command?\n"
+    "  :list :try N :run N   experiments\n"
+    "  :raw TEXT     these octets and no line end; \\r \\n \\t \\\\ \\0 "
+    "\\x41 in it\n"
+    "  ::TEXT        a line that begins with \":\"\n"
+    "  :next         do nothing until something happens by itself\n"
+    "  :wait N       do nothing for N minutes (1)\n"
+    "  :hangup :cut  end the connection; cut the wire\n"
+    "  :throw TEXT   as :raw, and hang up at once, without listening\n"
+    "  :power [N]    power cut at the other machine, now or at its disk step "
+    "N\n"
+    "  :smtp :pop3   be the other agent; :call HOST:PORT calls another server\n"
+    "  :client :server   change sides\n"
+    "  :disk :mail   what is on the disks; the mail in the mailboxes\n"
+    "  :ladder :full :plain  all that was said, as mail demo shows it\n"
+    "  :again :quit  a new world; the end\n",
+    "입력한 것은 뒤에 <CR><LF>를 붙여 상대에게 보낸다. 다만:\n"
+    "  ?             방금 무슨 일이었나? 지금 무엇을 할 수 있나?\n"
+    "  ? WORD        그 명령은 무엇인가?\n"
+    "  :list :try N :run N   실험\n"
+    "  :raw TEXT     이 옥텟만, 줄 끝 없이. \\r \\n \\t \\\\ \\0 \\x41을 "
+    "쓸 수 있다\n"
+    "  ::TEXT        \":\"로 시작하는 줄\n"
+    "  :next         무슨 일이 저절로 일어날 때까지 가만히 있는다\n"
+    "  :wait N       N분 동안 가만히 있는다 (1)\n"
+    "  :hangup :cut  연결을 끝낸다. 선을 끊는다\n"
+    "  :throw TEXT   :raw처럼 보내고, 듣지 않고 바로 끊는다\n"
+    "  :power [N]    상대 기계의 전원을 끊는다. 지금, 또는 N번째 디스크 "
+    "걸음에\n"
+    "  :smtp :pop3   다른 에이전트가 된다. :call HOST:PORT 다른 서버에 연결\n"
+    "  :client :server   편을 바꾼다\n"
+    "  :disk :mail   디스크에 있는 것. 메일함의 메일\n"
+    "  :ladder :full :plain  오간 것 모두, mail demo가 보여 주는 대로\n"
+    "  :again :quit  새 세계. 끝\n"
+};
+
+enum { PLAY_LINE = 8192, PLAY_SAID = 16, PLAY_SHOWN = 48 };
+
+typedef struct play {
+    demo   d;                       /* first: see demo_watch                */
+    agent  me;
+    fetcher bob;
+    FILE  *in, *f;
+    int    lang, prompt;            /* prompt: the terminal echoes          */
+    int    as_server, pop3;
+    vwire *x;                       /* NULL: there is none                  */
+    int    end, called, gone;       /* ours; it is new; it has just ended   */
+    int    host; unsigned conn;     /* whose notes are about our wire       */
+    int    number;                  /* of the last line of the picture      */
+    int    owed, over;              /* a reply; the game                    */
+    int    silent;                  /* "no reply" was said                  */
+    int    experiment, running;
+    int64_t ms;                     /* the time that was shown last         */
+    size_t seen;                    /* notes that were shown                */
+    char   said[PLAY_SAID]; size_t said_n;     /* our last octets           */
+    char   disk[200];               /* as it was shown last                 */
+    char   line[PLAY_LINE]; size_t line_n;
+} play;
+
+static const char *say(const play *p, play_text t) {
+    static const char *const words[][2] = {
+#define PLAY_X(name, en, ko) { en, ko },
+        PLAY_WORDS(PLAY_X)
+#undef PLAY_X
+    };
+    return words[t][p->lang];
+}
+
+static void say_line(const play *p, play_text t, const char *name) {
+    fputs("     ", p->f);
+    fprintf(p->f, say(p, t), name);
+    putc('\n', p->f);
+}
+
+/* --- the world ------------------------------------------------------------ */
+
+static void play_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                       mail_str text, const char *state) {
+    world_host *h = ((mail_sys *)ctx)->ctx;
+    play *p = (play *)((char *)h->w - offsetof(play, d.w));
+    trace_note n;
+    if (h->disk.dead) return;                     /* it says nothing more */
+    memset(&n, 0, sizeof n);
+    n.ms = p->d.w.ms;
+    n.host = h == p->d.a ? MAIL_A : MAIL_B;
+    n.conn = conn;
+    n.role = role;
+    n.kind = kind;
+    mail_copy(n.state, sizeof n.state, mail_s(state));
+    /* Each end once is enough: the server's, but of a server that is played
+       there are no notes. */
+    if (role == '-' || (role == 'c') == p->as_server)
+        trace_add(&p->d.t, &n, text);
+}
+
+/* Of Bob's client MAA, which no mail server looks after. */
+static void play_watch_bob(void *ctx, mail_note kind, mail_str text,
+                           const char *state) {
+    play *p = ctx;
+    trace_note n;
+    memset(&n, 0, sizeof n);
+    n.ms = p->d.w.ms;
+    n.host = MAIL_B;
+    n.conn = p->conn;
+    n.role = 'p';
+    n.kind = kind;
+    mail_copy(n.state, sizeof n.state, mail_s(state));
+    trace_add(&p->d.t, &n, text);
+}
+
+static size_t me_feed(agent *a, const char *in, size_t n) {
+    (void)a;
+    (void)in;
+    return n;                       /* the notes tell what it was */
+}
+
+static mail_str me_out(agent *a) {
+    (void)a;
+    return mail_sn("", 0);          /* see play_put */
+}
+
+static void me_sent(agent *a, size_t n) {
+    (void)a;
+    (void)n;
+}
+
+static int64_t me_tick(agent *a, int64_t now) {
+    (void)a;
+    (void)now;
+    return INT64_MAX;
+}
+
+/* The other end has hung up, and takes nothing more. */
+static void me_eof(agent *a) {
+    play *p = (play *)((char *)a - offsetof(play, me));
+    a->over = 1;
+    p->x = NULL;
+    p->gone = 1;
+}
+
+/* The wire is there: these are its notes. */
+static void play_open(play *p, vwire *x, int end, int host, unsigned conn) {
+    p->x = x;
+    p->end = end;
+    p->host = host;
+    p->conn = conn;
+    p->called = 1;
+    p->owed = p->silent = 0;
+    p->said_n = 0;
+}
+
+/* mail.a calls mail.b, which is played. */
+static agent *play_serve(void *ctx, vwire *x) {
+    play *p = ctx;
+    if (!p->as_server || p->x) return NULL;
+    p->me.over = 0;
+    play_open(p, x, 1, MAIL_A, x->conn[0]->number);
+    return &p->me;
+}
+
+static const char welcome[] =
+    "From: Carol <carol@a.example>\nTo: Bob <bob@b.example>\n"
+    "Subject: welcome\nDate: Thu, 01 Jan 2026 08:00:00 +0900\n"
+    "Message-ID: <0@a.example>\n\nHello Bob!\n";
+
+static world_host *play_host(play *p, int part, size_t domain,
+                             const char *users) {
+    world_host *h = demo_host(&p->d, part, domain);
+    h->opts.basic = 0;
+    h->opts.watch = play_watch;
+    vdisk_put(&h->disk, "users", mail_s(users));
+    return h;
+}
+
+static void play_world(play *p) {
+    demo *d = &p->d;
+    world_init(&d->w, 1);
+    d->w.serve = play_serve;
+    d->w.watch_ctx = p;
+    d->t.seed = 1;
+    d->t.epoch = d->w.epoch;
+    memcpy(d->t.parts, parts, sizeof parts);
+    d->t.nparts = PARTS;
+    d->a = play_host(p, MAIL_A, 0, "alice:{PLAIN}secret\n"
+                                   "carol:{PLAIN}secret\n");
+    d->b = play_host(p, MAIL_B, 1, "bob:{PLAIN}secret\n");
+    d->a->opts.relay_from = parts[ALICE].address;
+    vdisk_put(&d->b->disk, "mail/bob/new/1767222000.1.mail.b",
+              mail_s(welcome));
+    world_boot(d->a);
+    if (!p->as_server) world_boot(d->b);
+    p->me.feed = me_feed;
+    p->me.out = me_out;
+    p->me.sent = me_sent;
+    p->me.tick = me_tick;
+    p->me.eof = me_eof;
+}
+
+/* The machine at the other end, or where the client is one of ours. */
+static world_host *play_other(play *p) {
+    if (p->as_server) return p->pop3 ? NULL : p->d.a;
+    return p->pop3 ? p->d.b : p->d.a;
+}
+
+/* --- calls ---------------------------------------------------------------- */
+
+static void play_moved(play *p, mail_str mine);
+
+static void play_hang_up(play *p) {
+    vwire *x = p->x;
+    p->x = NULL;
+    if (x == NULL) return;
+    if (x->agent == &p->me) x->agent = NULL;
+    vwire_end(&p->d.w, (int)(x - p->d.w.wires) * 2 + p->end);
+}
+
+static void play_call(play *p, const char *host_port) {
+    int port, part = p->pop3 ? BOB : ALICE;
+    world_host *h = world_find(&p->d.w, host_port, &port);
+    vwire *x;
+    p->me.over = 0;
+    x = world_call(&p->d.w, &p->me, host_port, parts[part].address);
+    if (x == NULL || h == NULL) {
+        fputs(say(p, P_NOBODY), p->f);
+        return;
+    }
+    p->pop3 = world_port(port) == MAIL_PORT_POP3;
+    play_open(p, x, 0, h == p->d.a ? MAIL_A : MAIL_B, x->conn[1]->number);
+    play_moved(p, mail_sn("", 0));
+}
+
+/* Bob's client MAA on a wire whose other end is typed. */
+static void play_bob(play *p) {
+    mail_fetcher_opts o;
+    vwire *x = world_wire(&p->d.w);
+    memset(&p->bob, 0, sizeof p->bob);
+    memset(&o, 0, sizeof o);
+    o.pop3.user = "bob";
+    o.pop3.password = "secret";
+    o.pop3.basic = o.pop3.plaintext_ok = 1;
+    o.pop3.watch = play_watch_bob;
+    o.pop3.watch_ctx = p;
+    fetcher_init(&p->bob, o);
+    p->bob.have = demo_have;
+    p->bob.text = demo_text_in;
+    p->bob.store = demo_store;
+    p->bob.ctx = &p->d;
+    p->d.mail_n = 0;
+    if (x == NULL) return;
+    x->agent = &p->bob.a;
+    x->port = 110;
+    play_open(p, x, 1, MAIL_B, p->conn + 1);
+    play_watch_bob(p, MAIL_NOTE_OPEN, mail_s(parts[BOB].address), "");
+    play_moved(p, mail_sn("", 0));
+}
+
+/* --- what is on the disks ------------------------------------------------- */
+
+/* Would it be there after a power cut? */
+static int vname_survives(const vname *e) {
+    return e->node == e->safe && e->node->lo >= e->node->hi &&
+           e->node->nsafe >= e->node->n;
+}
+
+/* The next file of the mail system, from place *i on; NULL: no more. */
+static const vname *disk_next(const vdisk *d, size_t *i) {
+    while (*i < d->n) {
+        const vname *e = &d->names[(*i)++];
+        if (e->node && (strncmp(e->path, "queue/", 6) == 0 ||
+                        strncmp(e->path, "mail/", 5) == 0)) return e;
+    }
+    return NULL;
+}
+
+/* The files of a mailbox; tmp: those that are being written. */
+static int disk_count(const vdisk *d, const char *user, int tmp) {
+    char dir[80];
+    size_t i = 0, n;
+    int k = 0;
+    const vname *e;
+    snprintf(dir, sizeof dir, "mail/%s/", user);
+    n = strlen(dir);
+    while ((e = disk_next(d, &i)) != NULL)
+        if (strncmp(e->path, dir, n) == 0)
+            k += (strncmp(e->path + n, "tmp/", 4) == 0) == tmp;
+    return k;
+}
+
+/* What of the session at the other end would a power cut take? */
+static play_text play_loses(const play *p, world_host *h) {
+    const mail_conn *c = p->x && !p->as_server ? p->x->conn[1] : NULL;
+    size_t i = 0;
+    const vname *e;
+    while ((e = disk_next(&h->disk, &i)) != NULL)
+        if (!vname_survives(e)) return P_LOSES_FILES;
+    if (c == NULL || p->x->host[1] != h) return P_LOSES_NOTHING;
+    for (i = 0; c->role == 'p' && i < c->u.pop3d.count; i++)
+        if (c->u.pop3d.drops[i].deleted) return P_LOSES_MARKS;
+    if (c->role != 's') return P_LOSES_NOTHING;
+    return c->u.smtpd.state >= MAIL_SMTPD_MAIL &&
+           c->u.smtpd.state <= MAIL_SMTPD_DATA ? P_LOSES_MAIL
+                                               : P_LOSES_NOTHING;
+}
+
+/* The disk in a line, if it is another line than before. */
+static void play_disk(play *p, world_host *h) {
+    static const char *const users[] = { "alice", "carol", "bob" };
+    char text[sizeof p->disk], number[24];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    size_t i;
+    if (h == NULL || h->server == NULL) return;
+    snprintf(number, sizeof number, "%lu",
+             (unsigned long)mail_server_queued(h->server));
+    mail_buf_fmt(&b, say(p, P_DISK), h->name, number);
+    for (i = 0; i < 3; i++) {
+        int n = disk_count(&h->disk, users[i], 0);
+        int tmp = disk_count(&h->disk, users[i], 1);
+        if ((h == p->d.b) != (i == 2)) continue;
+        if (n || i == 2) mail_buf_fmt(&b, ", %s %d", users[i], n);
+        if (tmp) mail_buf_fmt(&b, ", %s/tmp %d", users[i], tmp);
+    }
+    mail_buf_fmt(&b, "; %s", say(p, play_loses(p, h)));
+    text[b.n] = 0;
+    if (strcmp(text, p->disk) == 0) return;
+    memcpy(p->disk, text, b.n + 1);
+    fprintf(p->f, "     *  %s\n", text);
+}
+
+/* File by file. */
+static void play_files(const play *p, world_host *h) {
+    size_t i = 0;
+    const vname *e;
+    char head[80];
+    snprintf(head, sizeof head, say(p, P_DISK_HEAD), h->name);
+    put_width(p->f, head, 44);
+    put_width(p->f, say(p, P_OCTETS), 8);
+    fprintf(p->f, "%s\n", say(p, P_SURVIVES));
+    while ((e = disk_next(&h->disk, &i)) != NULL)
+        fprintf(p->f, "  %-40.40s  %6lu  %s\n", e->path,
+                (unsigned long)e->node->n,
+                say(p, vname_survives(e) ? P_YES : P_NO));
+}
+
+/* The letters in the mailboxes of a host. */
+static int play_letters(const play *p, world_host *h) {
+    size_t i = 0;
+    int n = 0;
+    const vname *e;
+    while ((e = disk_next(&h->disk, &i)) != NULL) {
+        mail_str text = mail_sn(e->node->data, e->node->n);
+        if (strncmp(e->path, "mail/", 5) != 0) continue;
+        n++;
+        fprintf(p->f, "%s: %.60s\n", h->name, e->path);
+        while (text.n) {
+            mail_str line = mail_cut(&text, '\n');
+            char shown[72];
+            int folded = mail_starts(line, "\t");
+            if (folded) line = mail_sn(line.p + 1, line.n - 1);
+            fprintf(p->f, "  | %s%s\n", folded ? "    " : "",
+                    mail_printable(shown, sizeof shown, line));
+        }
+    }
+    return n;
+}
+
+/* --- what has moved ------------------------------------------------------- */
+
+/* Octets that we sent, line by line as they were cut; secrets as the notes
+   have them. */
+static mail_str play_masked(const play *p, mail_str line) {
+    size_t i;
+    mail_str found = line;
+    for (i = p->seen; i < p->d.t.n; i++) {
+        const trace_note *n = &p->d.t.p[i];
+        if (n->kind != MAIL_NOTE_COMMAND || n->conn != p->conn) continue;
+        if (mail_eq(mail_trim(line), mail_s(n->text))) return line;
+        if (strstr(n->text, "****")) found = mail_s(n->text);
+    }
+    return found;
+}
+
+/* One line on the wire, its end drawn, and what is said of it. */
+static void play_line(play *p, int to_right, mail_str text, const char *end,
+                      const char *remark) {
+    char shown[48];
+    int n = fprintf(p->f, "%3d  %s  %s: ", ++p->number,
+                    to_right ? "|------->|" : "|<-------|",
+                    to_right ? "C" : "S");
+    if (mail_starts(text, "\t")) {                /* a folded field */
+        n += fprintf(p->f, "<HT>");
+        text = mail_sn(text.p + 1, text.n - 1);
+    }
+    n += fprintf(p->f, "%s%s", mail_printable(shown, sizeof shown, text),
+                 end);
+    if (*remark && n + width(remark) < 79)
+        fprintf(p->f, "%*s%s", n < 54 ? 56 - n : 2, "", remark);
+    putc('\n', p->f);
+}
+
+/* Octets line by line, as they were cut. */
+static void play_octets(play *p, int to_right, mail_str s, int ours) {
+    while (s.n) {
+        const char *lf = memchr(s.p, '\n', s.n), *end = "", *remark = "";
+        size_t n = lf ? (size_t)(lf - s.p) + 1 : s.n;
+        mail_str line = mail_sn(s.p, lf ? n - 1 : n);
+        s = mail_sn(s.p + n, s.n - n);
+        if (lf) end = "<LF>";
+        if (line.n && line.p[line.n - 1] == '\r')
+            line.n--, end = lf ? "<CR><LF>" : "<CR>";
+        if (!ours && line.n && line.p[0] == '.')
+            remark = word(p->lang, line.n > 1 ? W_ADDED : W_END);
+        if (ours && !p->as_server) line = play_masked(p, line);
+        play_line(p, to_right, line, end, remark);
+    }
+}
+
+/* Ten seconds or more have passed since the last thing that was shown. */
+static void play_time(play *p, int64_t ms) {
+    int64_t gone = ms - p->ms;
+    char text[40];
+    if (gone < 10000) return;
+    p->ms = ms;
+    if (gone < 60000) snprintf(text, sizeof text, "%d s", (int)(gone / 1000));
+    else if (gone < 7200000) snprintf(text, sizeof text, "%d min",
+                                      (int)((gone + 30000) / 60000));
+    else snprintf(text, sizeof text, "%d h", (int)(gone / 3600000));
+    fputs("     -- ", p->f);
+    fprintf(p->f, say(p, P_LATER), text);
+    putc('\n', p->f);
+}
+
+/* A note of our wire. What we said stands there already. */
+static void play_note(play *p, const trace_note *n) {
+    char state[20];
+    int theirs = n->kind == (p->as_server ? MAIL_NOTE_COMMAND
+                                          : MAIL_NOTE_REPLY);
+    snprintf(state, sizeof state, "[%s]", n->state);
+    if (theirs) {
+        play_time(p, n->ms);
+        play_line(p, p->as_server, mail_sn(n->text, n->n), "",
+                  p->as_server ? "" : state);
+    }
+    if (n->kind == MAIL_NOTE_TEXT &&
+        (p->as_server ? n->role == 'c' : n->role == 'p'))
+        play_octets(p, p->as_server, mail_sn(n->text, n->n), 0);
+}
+
+/* Of the machine at the other end: a server's disk, a client's mail. */
+static void play_deed(play *p, const trace_note *n) {
+    char text[56];
+    full v = { NULL, NULL, 0 };
+    steps s;
+    mail_str rest = mail_s(n->text), id = mail_cut(&rest, ' ');
+    memset(&s, 0, sizeof s);
+    s.t = &p->d.t;
+    s.lang = p->lang;
+    v.f = p->f;
+    v.s = &s;
+    play_time(p, n->ms);
+    if (n->kind == MAIL_NOTE_DISK && !p->as_server) full_disk(&v, n);
+    if (n->kind == MAIL_NOTE_FATE && p->as_server && id.n > 20)
+        fprintf(p->f, "     *  %s: %s %s\n", parts[n->host].name,
+                say(p, P_A_MAIL), mail_printable(text, sizeof text, rest));
+}
+
+/* How many of the new notes belong to what we said: up to the last one of our
+   wire. */
+static size_t play_ours(const play *p) {
+    size_t i, k = p->seen;
+    for (i = p->seen; i < p->d.t.n; i++)
+        if (p->d.t.p[i].conn == p->conn && p->d.t.p[i].host == p->host)
+            k = i + 1;
+    return k;
+}
+
+/* Sessions that are not ours, and what they left on disks, as mail demo shows
+   them. */
+static void play_others(play *p) {
+    steps s;
+    size_t i;
+    int ours = 0, said = 0;
+    steps_make(&s, &p->d.t, p->lang);
+    for (i = 0; i < s.n; i++) {
+        step *q = &s.p[i];
+        size_t at = s.order[q->end > q->first ? q->end - 1 : q->first];
+        const trace_note *n = &p->d.t.p[at];
+        if (q->kind == STEP_SESSION)
+            ours = n->conn == p->conn && n->host == p->host;
+        if (at < p->seen || (ours && q->kind != STEP_STAR)) continue;
+        if (ours) {
+            fprintf(p->f, "     *  %s\n", q->text);
+            continue;
+        }
+        if (!said++) fputs(say(p, P_MEANWHILE), p->f);
+        if (q->kind == STEP_TALK) q->number = ++p->number;
+        ladder_row(p->f, &s, q);
+    }
+    steps_free(&s);
+}
+
+static void play_head(play *p) {
+    step q;
+    int from = p->pop3 ? BOB : p->as_server ? MAIL_A : ALICE;
+    int to = p->as_server ? MAIL_B : p->host;
+    memset(&q, 0, sizeof q);
+    snprintf(q.text, sizeof q.text, "%s: %s -> %s", p->pop3 ? "POP3" : "SMTP",
+             parts[from].name, parts[to].name);
+    rule(p->f, q.text);
+    fprintf(p->f, "     %-6s %6s  %s\n", parts[from].name, parts[to].name,
+            say(p, p->as_server ? P_HEAD_SERVER : P_HEAD_CLIENT));
+    fprintf(p->f, "%3d  |------->|  C: ", ++p->number);
+    fprintf(p->f, word(p->lang, W_CONNECTS), p->pop3 ? "110" : "25");
+    putc('\n', p->f);
+    p->called = 0;
+}
+
+/* What does the one at the other end wait for? "" if it has gone. */
+static const char *play_waits(const play *p) {
+    const mail_conn *c;
+    if (p->x == NULL) return "";
+    if (p->as_server && p->pop3)
+        return waits_pop3c(&p->bob.f.pop3, p->lang);
+    c = p->x->conn[1 - p->end];
+    if (c == NULL) return "";
+    return c->role == 's' ? waits_smtpd(&c->u.smtpd, p->lang) :
+           c->role == 'p' ? waits_pop3d(&c->u.pop3d, p->lang)
+                          : waits_smtpc(&c->u.smtpc, p->lang);
+}
+
+static void play_deadlock(const play *p) {
+    deadlock d;
+    const mail_conn *c = p->x ? p->x->conn[1] : NULL;
+    memset(&d, 0, sizeof d);
+    d.client = word(p->lang, p->as_server ? W_THE_CLIENT : W_YOUR_CLIENT);
+    d.server = word(p->lang, p->as_server ? W_YOUR_SERVER : W_THE_SERVER);
+    d.client_waits = p->as_server ? play_waits(p)
+                                  : word(p->lang, W_WAITS_REPLY);
+    d.server_waits = p->as_server ? word(p->lang, W_WAITS_COMMAND)
+                                  : play_waits(p);
+    d.said = mail_sn(p->said, p->said_n);
+    d.text = c && c->role == 's' && c->u.smtpd.state == MAIL_SMTPD_DATA;
+    deadlock_show(p->f, &d, p->lang);
+}
+
+/* Did that look like the end of a text to who sent it? Only CRLF.CRLF is. */
+static int play_dot(const play *p) {
+    size_t n = p->said_n;
+    while (n && (p->said[n - 1] == '\r' || p->said[n - 1] == '\n')) n--;
+    return n > 1 && p->said_n > n && p->said[n - 1] == '.' &&
+           (p->said[n - 2] == '\n' || p->said[n - 2] == '\r');
+}
+
+/* The other end has said nothing. In a text that is the rule: once is
+   enough. */
+static void play_silence(play *p) {
+    const mail_conn *c = p->x->conn[1];
+    mail_pop3c_state bob = p->bob.f.pop3.state;
+    int text = p->as_server ? p->pop3 && (bob == MAIL_POP3C_LIST ||
+                                          bob == MAIL_POP3C_TEXT)
+               : c && c->role == 's' && c->u.smtpd.state == MAIL_SMTPD_DATA;
+    p->owed = 1;
+    if (text && play_dot(p)) play_deadlock(p);
+    else if (!text || !p->silent) {
+        fputs("     ", p->f);
+        fprintf(p->f, say(p, P_NO_REPLY), p->as_server && p->pop3 ? "Bob" :
+                p->as_server ? "mail.a" : parts[p->host].name,
+                play_waits(p));
+        putc('\n', p->f);
+    }
+    p->silent = text;
+}
+
+/* A client's state, and where an answer takes it. */
+static void play_client(const play *p) {
+    const mail_conn *c = p->x->conn[0];
+    int (*rows)(size_t i, mail_row *row) = p->pop3 ? mail_pop3c_row
+                                                   : mail_smtpc_row;
+    const char *name, *text;
+    mail_row r;
+    size_t i;
+    if (p->pop3) {
+        name = mail_pop3c_state_name(p->bob.f.pop3.state);
+        text = mail_pop3c_state_text(p->bob.f.pop3.state);
+    } else if (c) {
+        name = mail_smtpc_state_name(c->u.smtpc.state);
+        text = mail_smtpc_state_text(c->u.smtpc.state);
+    } else return;
+    fprintf(p->f, "     [%s] %s\n", name, text);
+    for (i = 0; rows(i, &r); i++)
+        if (strcmp(r.from, name) == 0 && *r.says)
+            fprintf(p->f, "       %s\n", r.says);
+}
+
+/* Everything new, in order: what we said, what came of it. */
+static void play_show(play *p, mail_str mine) {
+    world_host *h = play_other(p);
+    size_t ours = play_ours(p), i, heard = 0;
+    int others = 0;
+    if (p->called) {
+        play_time(p, p->d.w.ms);
+        play_head(p);
+    }
+    play_octets(p, !p->as_server, mine, 1);
+    for (i = p->seen; i < p->d.t.n; i++) {
+        const trace_note *n = &p->d.t.p[i];
+        int on_wire = n->conn == p->conn && n->host == p->host;
+        if (on_wire) play_note(p, n);
+        else if (n->role == '-' && (i < ours || p->as_server))
+            play_deed(p, n);
+        heard += on_wire && n->kind != MAIL_NOTE_OPEN &&
+                 (p->as_server ? n->role == 'c' || n->kind ==
+                  MAIL_NOTE_COMMAND : n->kind == MAIL_NOTE_REPLY) &&
+                 !(p->as_server && n->kind == MAIL_NOTE_REPLY);
+        others |= !on_wire;
+    }
+    if (others && !p->as_server) play_others(p);
+    p->seen = p->d.t.n;
+    if (heard) p->owed = p->silent = 0;
+    p->ms = p->d.w.ms;
+    if (h && h->disk.dead) return;                /* see play_moved */
+    if (p->gone) say_line(p, P_HUNG_UP, p->as_server ? p->pop3 ? "Bob" :
+                          "mail.a" : parts[p->host].name);
+    p->gone = 0;
+    if (p->x && mine.n && !heard) play_silence(p);
+    if (p->x && p->as_server) play_client(p);
+    play_disk(p, h);
+}
+
+/* --- what is typed -------------------------------------------------------- */
+
+static void play_tail(play *p, mail_str s) {
+    char both[2 * PLAY_SAID];
+    size_t n = s.n < PLAY_SAID ? s.n : PLAY_SAID;
+    memcpy(both, p->said, p->said_n);
+    memcpy(both + p->said_n, s.p + s.n - n, n);
+    n += p->said_n;
+    p->said_n = n < PLAY_SAID ? n : PLAY_SAID;
+    memcpy(p->said, both + n - p->said_n, p->said_n);
+}
+
+/* A second passes: what a server does by itself comes to its end. */
+static void play_settle(play *p) {
+    world_run(&p->d.w, p->d.w.ms + 1000);
+    if (p->x && p->as_server && p->pop3 && p->x->agent == NULL) {
+        play_hang_up(p);
+        p->gone = 1;
+    }
+}
+
+/* What has moved, and whether the power has gone at a step of the disk. */
+static void play_moved(play *p, mail_str mine) {
+    world_host *h = play_other(p);
+    play_settle(p);
+    play_show(p, mine);
+    if (h == NULL || !h->disk.dead) return;
+    world_crash(h);
+    say_line(p, P_POWER_GONE, h->name);
+    world_boot(h);
+    play_settle(p);
+    play_show(p, mail_sn("", 0));
+}
+
+/* Our octets onto the wire; the world takes them as they come. */
+static void play_put(play *p, mail_str s) {
+    mail_str left = s;
+    if (p->x == NULL) {
+        fputs(say(p, P_NOT_OPEN), p->f);
+        return;
+    }
+    play_tail(p, s);
+    while (left.n && p->x) {
+        int number = (int)(p->x - p->d.w.wires) * 2 + p->end;
+        int64_t k = vwire_put(&p->d.w, number, left.p, left.n);
+        if (k <= 0) break;
+        left = mail_sn(left.p + k, left.n - (size_t)k);
+        world_settle(&p->d.w);
+    }
+    play_moved(p, s);
+}
+
+/* The octets that "\r\n" and the like stand for; what is none stays. */
+static size_t play_unescape(char *to, mail_str s) {
+    size_t i, n = 0;
+    for (i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        int a, b;
+        if (c == '\\' && i + 1 < s.n) {
+            c = s.p[++i];
+            if (c == 'n') c = '\n';
+            else if (c == 'r') c = '\r';
+            else if (c == 't') c = '\t';
+            else if (c == '0') c = 0;
+            else if (c == 'x' && i + 2 < s.n &&
+                     (a = mail__hex_value(s.p[i + 1])) >= 0 && a < 16 &&
+                     (b = mail__hex_value(s.p[i + 2])) >= 0 && b < 16) {
+                c = (char)(unsigned char)(a * 16 + b);
+                i += 2;
+            } else if (c != '\\') to[n++] = '\\';
+        }
+        to[n++] = c;
+    }
+    return n;
+}
+
+static void play_raw(play *p, mail_str arg) {
+    char octets[PLAY_LINE];
+    play_put(p, mail_sn(octets, play_unescape(octets, arg)));
+}
+
+/* A whole line: with its end. */
+static void play_typed(play *p, mail_str line) {
+    char octets[PLAY_LINE + 2];
+    memcpy(octets, line.p, line.n);
+    memcpy(octets + line.n, "\r\n", 2);
+    play_put(p, mail_sn(octets, line.n + 2));
+}
+
+static void play_run_until(play *p, int64_t ms) {
+    world_run(&p->d.w, ms);
+    play_moved(p, mail_sn("", 0));
+}
+
+static void play_wait(play *p, mail_str arg) {
+    int64_t minutes = 1;
+    if (arg.n && mail_number(arg, 100000, &minutes)) {
+        fputs(say(p, P_WHICH), p->f);
+        return;
+    }
+    if (p->x && p->owed) play_deadlock(p);
+    play_run_until(p, p->d.w.ms + minutes * 60000);
+    say_line(p, P_WAITED, "");
+}
+
+/* From one deadline to the next, until one of them is worth a note; a week at
+   most. */
+static void play_next(play *p, mail_str arg) {
+    int64_t next, end = p->d.w.ms + INT64_C(7) * 86400000;
+    size_t n = p->d.t.n;
+    (void)arg;
+    if (p->x && p->owed) play_deadlock(p);
+    while (p->d.t.n == n && !p->gone) {
+        world_settle(&p->d.w);
+        next = world_next(&p->d.w);
+        if (next > end) {
+            say_line(p, P_NOTHING_DUE, "");
+            return;
+        }
+        world_run(&p->d.w, next);
+    }
+    play_moved(p, mail_sn("", 0));
+}
+
+static void play_hangup(play *p, mail_str arg) {
+    (void)arg;
+    if (p->x == NULL) return;
+    say_line(p, P_YOU_HANG_UP, "");
+    play_hang_up(p);
+    play_moved(p, mail_sn("", 0));
+}
+
+/* All at once, and nobody waits for what comes back. */
+static void play_throw(play *p, mail_str arg) {
+    char octets[PLAY_LINE];
+    mail_str s = mail_sn(octets, play_unescape(octets, arg));
+    if (p->x == NULL) return;
+    say_line(p, P_THROWN, "");
+    vwire_put(&p->d.w, (int)(p->x - p->d.w.wires) * 2 + p->end, s.p, s.n);
+    play_hang_up(p);
+    play_moved(p, s);
+}
+
+static void play_cut(play *p, mail_str arg) {
+    (void)arg;
+    if (p->x == NULL) return;
+    say_line(p, P_WIRE_CUT, "");
+    vwire_break(p->x);
+    play_hang_up(p);
+    play_moved(p, mail_sn("", 0));
+}
+
+static void play_power(play *p, mail_str arg) {
+    world_host *h = play_other(p);
+    int64_t after = 0;
+    char number[24];
+    if (h == NULL) return;
+    if (arg.n && (mail_number(arg, 1000, &after) || after == 0)) {
+        fputs(say(p, P_WHICH), p->f);
+        return;
+    }
+    if (after) {
+        h->disk.cut_at = h->disk.steps + (unsigned long)after;
+        snprintf(number, sizeof number, "%d", (int)after);
+        fputs("     ", p->f);
+        fprintf(p->f, say(p, P_POWER_SET), h->name, number);
+        putc('\n', p->f);
+        return;
+    }
+    h->disk.dead = 1;
+    play_moved(p, mail_sn("", 0));
+}
+
+/* --- another world, another part ------------------------------------------ */
+
+static void play_end(play *p) {
+    world_free(&p->d.w);
+    trace_free(&p->d.t);
+    memset(&p->d, 0, sizeof p->d);
+    memset(&p->me, 0, sizeof p->me);
+    p->x = NULL;
+    p->conn = 0;
+    p->seen = 0;
+    p->ms = 0;
+    p->gone = p->called = p->owed = p->silent = p->number = 0;
+    p->disk[0] = 0;
+}
+
+static void play_begin(play *p, int as_server, int pop3) {
+    play_end(p);
+    p->as_server = as_server;
+    p->pop3 = pop3;
+    play_world(p);
+    fputs(say(p, as_server ? pop3 ? P_POP3_SERVER : P_SMTP_SERVER
+                           : pop3 ? P_POP3_CLIENT : P_SMTP_CLIENT), p->f);
+    if (!as_server) play_call(p, pop3 ? "mail.b:110" : "mail.a:25");
+    else if (pop3) play_bob(p);
+    else {
+        demo_alice(&p->d);
+        p->ms = p->d.w.ms;
+        p->seen = p->d.t.n;
+        play_moved(p, mail_sn("", 0));
+    }
+}
+
+static void play_again(play *p, mail_str arg) {
+    (void)arg;
+    play_begin(p, p->as_server, p->pop3);
+}
+
+static void play_side_client(play *p, mail_str arg) {
+    (void)arg;
+    play_begin(p, 0, p->pop3);
+}
+
+static void play_side_server(play *p, mail_str arg) {
+    (void)arg;
+    play_begin(p, 1, p->pop3);
+}
+
+/* The other agent; a client stays in its world. */
+static void play_agent(play *p, int pop3) {
+    if (p->as_server) {
+        play_begin(p, 1, pop3);
+        return;
+    }
+    play_hangup(p, mail_s(""));
+    p->pop3 = pop3;
+    play_call(p, pop3 ? "mail.b:110" : "mail.a:25");
+}
+
+static void play_smtp(play *p, mail_str arg) {
+    (void)arg;
+    play_agent(p, 0);
+}
+
+static void play_pop3(play *p, mail_str arg) {
+    (void)arg;
+    play_agent(p, 1);
+}
+
+static void play_call_to(play *p, mail_str arg) {
+    char name[64];
+    if (p->as_server || !mail_copy(name, sizeof name, arg)) {
+        fputs(say(p, P_NOBODY), p->f);
+        return;
+    }
+    play_hangup(p, mail_s(""));
+    play_call(p, name);
+}
+
+/* --- what can be looked at ------------------------------------------------ */
+
+static void play_all_disks(play *p, mail_str arg) {
+    (void)arg;
+    play_files(p, p->d.a);
+    if (!p->as_server) play_files(p, p->d.b);
+}
+
+static void play_mails(play *p, mail_str arg) {
+    (void)arg;
+    if (play_letters(p, p->d.a) + play_letters(p, p->d.b) == 0)
+        fputs(say(p, P_NO_MAIL), p->f);
+}
+
+static void play_view(play *p, mail_str name) {
+    steps s;
+    int i;
+    steps_make(&s, &p->d.t, p->lang);
+    for (i = 0; i < VIEWS; i++)
+        if (mail_eq(name, mail_s(views[i].name))) views[i].show(p->f, &s);
+    steps_free(&s);
+}
+
+static void play_view_ladder(play *p, mail_str arg) {
+    (void)arg;
+    play_view(p, mail_s("ladder"));
+}
+
+static void play_view_full(play *p, mail_str arg) {
+    (void)arg;
+    play_view(p, mail_s("full"));
+}
+
+static void play_view_plain(play *p, mail_str arg) {
+    (void)arg;
+    play_view(p, mail_s("plain"));
+}
+
+/* The verbs that the table of the server's session allows in its state. */
+static void play_possible(const play *p) {
+    const mail_conn *c = p->x ? p->x->conn[1] : NULL;
+    char text[200];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    size_t i;
+    if (c == NULL || p->as_server) return;
+    fprintf(p->f, "     [%s] %s\n", c->role == 's' ?
+            mail_smtpd_state_name(c->u.smtpd.state) :
+            mail_pop3d_state_name(c->u.pop3d.state), c->role == 's' ?
+            mail_smtpd_state_text(c->u.smtpd.state) :
+            mail_pop3d_state_text(c->u.pop3d.state));
+    for (i = 0; c->role == 's' && i < MAIL__SMTPD_VERBS; i++)
+        if (mail__smtpd_verbs[i].states >> c->u.smtpd.state & 1)
+            mail_buf_fmt(&b, " %s", mail__smtpd_verbs[i].verb);
+    for (i = 0; c->role == 'p' && i < MAIL__POP3D_VERBS; i++)
+        if (mail__pop3d_verbs[i].states >> c->u.pop3d.state & 1)
+            mail_buf_fmt(&b, " %s", mail__pop3d_verbs[i].verb);
+    text[b.n] = 0;
+    fputs("     ", p->f);
+    fprintf(p->f, say(p, P_NOW), b.n ? text + 1 : play_waits(p));
+}
+
+/* What is known of a command: its row of the table, and its explanation. */
+static void play_explain_verb(const play *p, mail_str verb) {
+    mail_row r;
+    step q;
+    size_t i;
+    steps s;
+    for (i = 0; (p->pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
+        if (!mail_ieq(verb, mail_s(r.name))) continue;
+        fprintf(p->f, "     %s: %s\n", r.name, r.says);
+        memset(&q, 0, sizeof q);
+        memset(&s, 0, sizeof s);
+        s.lang = p->lang;
+        q.pop3 = p->pop3;
+        q.kind = STEP_STAR;
+        mail_copy(q.key, sizeof q.key, mail_s(r.name));
+        step_explain(p->f, &s, &q);
+    }
+}
+
+/* The last step of our own wire, and what may follow. */
+static void play_explain(play *p, mail_str arg) {
+    steps s;
+    size_t i;
+    long last = -1;
+    int ours = 0;
+    if (arg.n) {
+        play_explain_verb(p, arg);
+        return;
+    }
+    steps_make(&s, &p->d.t, p->lang);
+    for (i = 0; i < s.n; i++) {
+        const trace_note *n = &p->d.t.p[s.order[s.p[i].first]];
+        if (s.p[i].kind == STEP_SESSION)
+            ours = n->conn == p->conn && n->host == p->host;
+        if (ours && s.p[i].kind == STEP_TALK) last = (long)i;
+    }
+    if (last >= 0) {
+        fprintf(p->f, "     %s\n", s.p[last].text);
+        step_explain(p->f, &s, &s.p[last]);
+    }
+    steps_free(&s);
+    play_possible(p);
+    if (p->x && p->as_server) play_client(p);
+}
+
+/* --- experiments ---------------------------------------------------------- */
+
+typedef struct experiment {
+    int as_server, pop3, chapter;
+    const char *title[2], *watch[2], *type, *shows[2];
+} experiment;
+
+#define PLAY_HELLO "HELO me.example\n"
+#define PLAY_MAIL  PLAY_HELLO "MAIL FROM:<alice@a.example>\n" \
+                   "RCPT TO:<carol@a.example>\n"
+#define PLAY_LOGIN "USER bob\nPASS secret\n"
+
+static const experiment experiments[] = {
+    { 0, 0, 4,
+      { "send RCPT before MAIL", "MAIL보다 먼저 RCPT를 보낸다" },
+      { "which reply? and is the session still of use after it?",
+        "어떤 응답이 오나? 그 뒤에도 세션을 쓸 수 있나?" },
+      PLAY_HELLO "RCPT TO:<carol@a.example>\nMAIL FROM:<alice@a.example>\n",
+      { "503, and nothing changes: a table of states and commands decides.",
+        "503이고 아무것도 바뀌지 않는다. 상태와 명령의 표가 정한다." } },
+    { 0, 0, 6,
+      { "never send the dot", "점을 영영 보내지 않는다" },
+      { "who waits for whom, and for how long?",
+        "누가 누구를, 얼마나 오래 기다리나?" },
+      PLAY_MAIL "DATA\nbye\n:next\n",
+      { "both wait; the server gives up after 5 minutes. No mail is left.",
+        "둘 다 기다린다. 서버는 5분 뒤 포기하고, 메일은 남지 않는다." } },
+    { 0, 0, 6,
+      { "end the text with a lone LF", "LF만으로 본문을 끝낸다" },
+      { "does the server see the end?", "서버가 끝을 알아보나?" },
+      PLAY_MAIL "DATA\n:raw bye\\n.\\n\n:raw \\r\\n.\\r\\n\n",
+      { "no: only <CR><LF>.<CR><LF> ends a text. All else would let mail be "
+        "smuggled.",
+        "아니다. <CR><LF>.<CR><LF>만이 끝이다. 아니면 메일을 몰래 끼워 넣게 "
+        "된다." } },
+    { 0, 0, 8,
+      { "QUIT without waiting", "기다리지 않고 QUIT" },
+      { "all in one segment, and nobody hears the replies: is there a mail?",
+        "모두 한 조각으로 보내고 응답을 듣지 않는다. 메일은 갔나?" },
+      PLAY_HELLO "MAIL FROM:<alice@a.example>\n"
+      ":throw RCPT TO:<carol@a.example>\\r\\nDATA\\r\\nhi\\r\\n.\\r\\nQUIT"
+      "\\r\\n\n:mail\n",
+      { "there is; but who has read no 250 does not know it, and sends it "
+        "again.",
+        "갔다. 하지만 250을 읽지 않으면 모르고, 또 보내게 된다." } },
+    { 0, 0, 2,
+      { "two commands in one segment", "한 조각에 명령 둘" },
+      { "how many replies?", "응답은 몇 개인가?" },
+      PLAY_HELLO ":raw NOOP\\r\\nRSET\\r\\n\n",
+      { "two. A line is not a packet: TCP knows octets only.",
+        "둘이다. 줄은 패킷이 아니다. TCP는 옥텟만 안다." } },
+    { 0, 0, 2,
+      { "half a command", "명령 반쪽" },
+      { "when does the reply come?", "응답은 언제 오나?" },
+      ":raw HELO me.ex\n:raw ample\n:raw \\r\n:raw \\n\n",
+      { "with the <LF>, and not one octet before it.",
+        "<LF>가 올 때. 그보다 한 옥텟도 먼저 오지 않는다." } },
+    { 0, 0, 5,
+      { "the envelope and the letter disagree", "봉투와 편지가 다르다" },
+      { "who gets it: Dora of the To: field, or Carol of RCPT?",
+        "누가 받나? To: 필드의 Dora인가, RCPT의 Carol인가?" },
+      PLAY_MAIL "DATA\nTo: Dora <dora@d.example>\nSubject: who?\n\nhi\n.\n"
+      ":mail\n",
+      { "Carol. Nobody reads the letter to find out where it goes.",
+        "Carol이다. 어디로 갈지 알려고 편지를 읽는 이는 없다." } },
+    { 0, 0, 6,
+      { "a line that begins with a dot", "점으로 시작하는 줄" },
+      { "what does Carol read?", "Carol은 무엇을 읽나?" },
+      PLAY_MAIL "DATA\n.plan\n..plan\nRSET\n.\n:mail\n",
+      { "the first dot of a line is the wire's. And RSET in a text is text.",
+        "줄 첫머리의 점 하나는 선의 것이다. 본문의 RSET은 본문이다." } },
+    { 0, 0, 8,
+      { "a power cut before the dot, and after the 250",
+        "점 앞의 정전과 250 뒤의 정전" },
+      { "which of the two mails is there afterwards?",
+        "두 메일 가운데 무엇이 남나?" },
+      PLAY_MAIL "DATA\nfirst\n:power\n:smtp\n" PLAY_MAIL
+      "DATA\nsecond\n.\n:power\n:mail\n",
+      { "the one with a 250. The other was never the server's.",
+        "250을 받은 것. 다른 하나는 서버 것이었던 적이 없다." } },
+    { 0, 0, 8,
+      { "a power cut at the server's second disk step",
+        "서버의 두 번째 디스크 걸음에서 정전" },
+      { "was there a 250? is there a mail?",
+        "250이 왔나? 메일이 있나?" },
+      PLAY_MAIL "DATA\nhi\n:power 2\n.\n:disk\n",
+      { "neither: what is written and not flushed is nothing. Try other steps.",
+        "둘 다 없다. flush하지 않은 것은 없는 것이다. 다른 걸음도 해 보라."
+        } },
+    { 0, 1, 10,
+      { "log in twice", "두 번 로그인한다" },
+      { "may who is inside give another name?",
+        "안에 들어온 이가 다른 이름을 댈 수 있나?" },
+      PLAY_LOGIN PLAY_LOGIN,
+      { "no: USER is for AUTHORIZATION, and that state is left.",
+        "아니다. USER는 AUTHORIZATION 상태의 것이고, 그 상태는 지났다." } },
+    { 0, 1, 11,
+      { "pull the plug before QUIT", "QUIT 전에 선을 뽑는다" },
+      { "is the mail that DELE named gone?", "DELE로 부른 메일은 없어졌나?" },
+      PLAY_LOGIN "DELE 1\nSTAT\n:cut\n:pop3\n" PLAY_LOGIN "STAT\n",
+      { "it is there again: DELE is a mark, QUIT makes it true.",
+        "다시 있다. DELE는 표시이고 QUIT이 그것을 실제로 만든다." } },
+    { 1, 0, 9,
+      { "be the server: 451, try again later",
+        "서버가 되어: 451, 나중에 다시" },
+      { "what does the client MTA do with the mail? when does it come back?",
+        "클라이언트 MTA는 메일을 어떻게 하나? 언제 다시 오나?" },
+      "220 hello\n250 mail.b\n250 ok\n451 not now\n250 ok\n221 bye\n:disk\n"
+      ":next\n",
+      { "it keeps the mail in its queue and calls again.",
+        "메일을 큐에 두었다가 다시 연결한다." } },
+    { 1, 0, 9,
+      { "be the server: 550, no such user",
+        "서버가 되어: 550, 그런 사용자 없음" },
+      { "who hears of it?", "누가 그것을 알게 되나?" },
+      "220 hello\n250 mail.b\n250 ok\n550 no such user\n250 ok\n221 bye\n"
+      ":mail\n",
+      { "the sender: a report comes into her mailbox, from nobody (<>).",
+        "보낸 사람. 보고서가 아무도 아닌 이(<>)로부터 메일함에 온다." } },
+    { 1, 0, 9,
+      { "be the server: cut the wire before the last 250",
+        "서버가 되어: 마지막 250 앞에서 선을 끊는다" },
+      { "you have the mail. Does the client know?",
+        "메일은 당신에게 있다. 클라이언트도 아나?" },
+      "220 hello\n250 mail.b\n250 ok\n250 ok\n354 go on\n:cut\n:next\n",
+      { "no, so it sends it again: twice is better than never.",
+        "모른다. 그래서 또 보낸다. 두 번이 없는 것보다 낫다." } },
+    { 1, 0, 3,
+      { "be the server: a reply that does not end",
+        "서버가 되어: 끝나지 않는 응답" },
+      { "what does the client wait for?", "클라이언트는 무엇을 기다리나?" },
+      "220-hello\n220-are you still there?\n:raw 220 \n:raw yes\\r\\n\n",
+      { "for a line with a space behind the code, and its <CR><LF>.",
+        "코드 뒤가 빈칸인 줄, 그리고 그 <CR><LF>." } },
+    { 1, 1, 11,
+      { "be the server MAA: one message, and the wire is cut at DELE",
+        "서버 MAA가 되어: 메일 한 통, DELE에서 선이 끊긴다" },
+      { "in which order does the client take and delete?",
+        "클라이언트는 어떤 순서로 가져가고 지우나?" },
+      "+OK hello\n+OK\n+OK\n+OK 1 12\n+OK\nSubject: x\n\nhi\n.\n:cut\n",
+      { "first it has the mail, then it says DELE: nothing can be lost.",
+        "먼저 메일을 손에 넣고 나서 DELE라고 한다. 잃을 것이 없다." } }
+};
+
+enum { EXPERIMENTS = sizeof experiments / sizeof experiments[0] };
+
+static void play_list(play *p, mail_str arg) {
+    size_t i;
+    (void)arg;
+    for (i = 0; i < EXPERIMENTS; i++)
+        fprintf(p->f, "%3d  %s\n", (int)i + 1, experiments[i].title[p->lang]);
+    fputs(say(p, P_LIST_END), p->f);
+}
+
+/* The one that is named; or, if none is, the one before. NULL: none. */
+static const experiment *play_which(play *p, mail_str arg) {
+    int64_t k = p->experiment;
+    if ((arg.n && mail_number(arg, EXPERIMENTS, &k)) || k == 0) {
+        fputs(say(p, P_WHICH), p->f);
+        return NULL;
+    }
+    p->experiment = (int)k;
+    return &experiments[k - 1];
+}
+
+static void play_announce(const play *p, const experiment *e, char *number) {
+    snprintf(number, 12, "%d", p->experiment);
+    fprintf(p->f, say(p, P_EXPERIMENT), number, e->title[p->lang]);
+    fprintf(p->f, say(p, P_WATCH), e->watch[p->lang]);
+}
+
+static void play_try(play *p, mail_str arg) {
+    const experiment *e = play_which(p, arg);
+    char number[12];
+    mail_str left;
+    if (e == NULL) return;
+    play_announce(p, e, number);
+    fprintf(p->f, say(p, P_TYPE), number);
+    for (left = mail_s(e->type); left.n; ) {
+        mail_str line = mail_cut(&left, '\n');
+        fprintf(p->f, "  %.*s\n", MAIL_ARG(line));
+    }
+    play_begin(p, e->as_server, e->pop3);
+}
+
+static void play_input(play *p, mail_str line);
+
+/* What a terminal would show of what is typed. */
+static void play_echo(const play *p, mail_str line) {
+    char shown[78];
+    fprintf(p->f, "> %s\n", mail_printable(shown, sizeof shown, line));
+}
+
+static void play_run(play *p, mail_str arg) {
+    const experiment *e = play_which(p, arg);
+    char number[12];
+    mail_str left;
+    if (e == NULL) return;
+    play_announce(p, e, number);
+    play_begin(p, e->as_server, e->pop3);
+    for (left = mail_s(e->type); left.n; ) {
+        mail_str line = mail_cut(&left, '\n');
+        play_echo(p, line);
+        play_input(p, line);
+    }
+    fprintf(p->f, say(p, P_SHOWS), e->shows[p->lang]);
+}
+
+/* --- the keyboard --------------------------------------------------------- */
+
+static void play_quit(play *p, mail_str arg) {
+    (void)arg;
+    p->over = 1;
+}
+
+static void play_words(play *p, mail_str arg) {
+    (void)arg;
+    fputs(play_help[p->lang], p->f);
+}
+
+static const struct play_word {
+    const char *name;
+    void (*run)(play *p, mail_str arg);
+} play_table[] = {
+    { "help", play_words }, { "list", play_list }, { "try", play_try },
+    { "run", play_run }, { "raw", play_raw }, { "next", play_next },
+    { "wait", play_wait }, { "throw", play_throw }, { "hangup", play_hangup }, { "cut", play_cut },
+    { "power", play_power }, { "smtp", play_smtp }, { "pop3", play_pop3 },
+    { "call", play_call_to }, { "client", play_side_client },
+    { "server", play_side_server }, { "disk", play_all_disks },
+    { "mail", play_mails }, { "ladder", play_view_ladder },
+    { "full", play_view_full }, { "plain", play_view_plain },
+    { "again", play_again }, { "quit", play_quit }
+};
+
+/* A line that begins with ":" is for this program. */
+static void play_word(play *p, mail_str line) {
+    mail_str rest = line, name = mail_cut(&rest, ' ');
+    char shown[24];
+    size_t i;
+    for (i = 0; i < sizeof play_table / sizeof play_table[0]; i++)
+        if (mail_ieq(name, mail_s(play_table[i].name))) {
+            play_table[i].run(p, rest);
+            return;
+        }
+    fprintf(p->f, say(p, P_WHAT), mail_printable(shown, sizeof shown, name));
+}
+
+static void play_input(play *p, mail_str line) {
+    mail_str behind = line.n ? mail_sn(line.p + 1, line.n - 1) : line;
+    if (mail_starts(line, "::")) play_typed(p, behind);
+    else if (mail_starts(line, ":")) play_word(p, behind);
+    else if (mail_starts(line, "?")) play_explain(p, mail_trim(behind));
+    else play_typed(p, line);
+}
+
+/* A line of any length and any octets; what is too long is dropped, and said.
+   0: there are no more. */
+static int play_read(play *p) {
+    int c;
+    size_t n = 0;
+    while ((c = getc(p->in)) != EOF && c != '\n')
+        if (n++ < PLAY_LINE) p->line[n - 1] = (char)c;
+    if (c == EOF && n == 0) return 0;
+    p->line_n = n < PLAY_LINE ? n : PLAY_LINE;
+    if (n > PLAY_LINE) {
+        char number[24];
+        snprintf(number, sizeof number, "%d", (int)PLAY_LINE);
+        say_line(p, P_TOO_LONG, number);
+    }
+    if (p->line_n && p->line[p->line_n - 1] == '\r') p->line_n--;
+    return 1;
+}
+
+/* From a file what is typed is shown, too, as a terminal would. */
+static void play_loop(play *p) {
+    while (!p->over) {
+        if (p->prompt) fputs("> ", p->f);
+        fflush(p->f);
+        if (!play_read(p)) break;
+        if (!p->prompt) play_echo(p, mail_sn(p->line, p->line_n));
+        play_input(p, mail_sn(p->line, p->line_n));
+    }
+    if (p->x && p->owed) play_deadlock(p);
+    fputs(say(p, P_BYE), p->f);
 }
 
 /* ======================================================================
@@ -8850,6 +10218,41 @@ static int cmd_demo(int argc, char **argv) {
     steps_free(&s);
     demo_free(&d);
     return e;
+}
+
+static int cmd_play(int argc, char **argv) {
+    static play p;
+    const char *as = NULL, *lang = NULL;
+    int pop3 = 0, e;
+    const opt opts[] = {
+        { "as", OPT_TEXT, (void *)&as,
+          "client|server: which end of the wire you are (client)" },
+        { "pop3", OPT_FLAG, &pop3, ": mail access, not mail transfer" },
+        { "lang", OPT_TEXT, (void *)&lang,
+          "en|ko: the language it is told in" },
+        { NULL, OPT_FLAG, NULL, NULL }
+    };
+    e = opts_read("play", opts, argc, argv, NULL);
+    if (e < 0) {
+        printf("mail play: type commands to a server, or be the server\n");
+        opts_help(opts);
+        return 0;
+    }
+    if (e) return e;
+    if (as && strcmp(as, "client") != 0 && strcmp(as, "server") != 0)
+        return usage_error("play", "--as is", "client or server");
+    if (lang && strcmp(lang, "en") != 0 && strcmp(lang, "ko") != 0)
+        return usage_error("play", "--lang is", "en or ko");
+    p.lang = lang && strcmp(lang, "ko") == 0 ? LANG_KO : LANG_EN;
+    p.in = stdin;
+    p.f = stdout;
+    p.prompt = isatty(0);
+    printf("mail.h play  %s\n", say(&p, P_TITLE));
+    fputs(say(&p, P_HINT), stdout);
+    play_begin(&p, as && strcmp(as, "server") == 0, pop3);
+    play_loop(&p);
+    play_end(&p);
+    return 0;
 }
 
 /* Reads what `mail serve --trace` or `mail demo --json` has written, "-" for
@@ -11786,6 +13189,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     { "demo",   cmd_demo,   "one message, four programs, no network" },
+    { "play",   cmd_play,   "type to a server, or be the server" },
     { "view",   cmd_view,   "look at a trace of mail serve" },
     { "octets", cmd_octets, "every octet of it, or of the demo" },
     { "serve",  cmd_serve,  "a mail server: SMTP and POP3" },

@@ -18915,7 +18915,8 @@ static void test_deadlock_of_servers(void) {
         { "DATA\r\nbye\n.\n", "<CR><LF>.<CR><LF>",
           "...<LF>bye<LF>.<LF>   this is no CR LF (chapter 2)\n" },
         { "DATA\r\nbye\r\n", "<CR><LF>.<CR><LF>", "no line that is a dot" },
-        { "DATA\r\nbye\r\n.", "<CR><LF>.<CR><LF>", "no line end" }
+        { "DATA\r\nbye\r\n.", "<CR><LF>.<CR><LF>", "no line end" },
+        { "DATA\r\nbye\n.\r\n", "<CR><LF>.<CR><LF>", "this is no CR LF" }
     };
     static mail_smtpd s;
     mail_smtpd_opts o;
@@ -18979,6 +18980,161 @@ static void test_deadlock_of_clients(void) {
           0);
     p.state = MAIL_POP3C_LIST;
     CHECK(strcmp(waits_pop3c(&p, LANG_EN), "<CR><LF>.<CR><LF>") == 0);
+}
+
+/* --- mail play ------------------------------------------------------------ */
+
+/* What `mail play` prints when that is typed. */
+static void t_play(t_text *to, mail_str typed, int as_server, int pop3,
+                   int lang) {
+    static play p;
+    FILE *in = tmpfile(), *out = tmpfile();
+    int c;
+    char octet;
+    to->n = 0;
+    CHECK(in && out);
+    if (in == NULL || out == NULL) return;
+    fwrite(typed.p, 1, typed.n, in);
+    rewind(in);
+    memset(&p, 0, sizeof p);
+    p.lang = lang;
+    p.in = in;
+    p.f = out;
+    play_begin(&p, as_server, pop3);
+    play_loop(&p);
+    play_end(&p);
+    rewind(out);
+    while ((c = getc(out)) != EOF) {
+        octet = (char)c;
+        t_add(to, mail_sn(&octet, 1));
+    }
+    fclose(in);
+    fclose(out);
+}
+
+/* Every line fits on a terminal, and nothing on it is a control octet. */
+static void t_play_lines(const t_text *out, const char *what) {
+    mail_str rest = t_str(out);
+    while (rest.n) {
+        char line[600];
+        mail_str l = mail_cut(&rest, '\n');
+        size_t i;
+        mail_copy(line, sizeof line, l);
+        for (i = 0; i < l.n; i++)
+            if ((unsigned char)l.p[i] < 32 || l.p[i] == 127)
+                t_fail(__LINE__, what);
+        if (l.n >= sizeof line || width(line) > 80) t_fail(__LINE__, line);
+    }
+}
+
+/* The experiments show what they say they show. */
+static void test_play_experiments(void) {
+    static const char *const shows[EXPERIMENTS][3] = {
+        { "S: 503 5.5.1 say MAIL first", "[MAIL]" },
+        { "DEADLOCK", "5 min later", "421 4.4.2" },
+        { "...<LF>bye<LF>.<LF>   this is no CR LF", "250 2.0.0 mine" },
+        { "nobody hears", "record A ", "  | hi\n" },
+        { "  7  |<-------|  S: 250 2.0.0 ok ", " 8  |<-------|  S: 250 2.0.0 f" },
+        { "waits for <CR><LF>: it has half a line", "C: <CR>\n",
+          "S: 250 mail.a  " },
+        { "mail.a: mail/carol/new/", "  | To: Dora <dora@d.example>" },
+        { "  | plan\n  | .plan\n  | RSET\n" },
+        { "loses this mail\n", "power of mail.a is gone", "  | second\n" },
+        { "power of mail.a is gone", "  queue/journal.0             " },
+        { "-ERR you are logged in already" },
+        { "+OK 0 0", "a power cut loses the marks", "+OK 1 154" },
+        { "a mail waits for <bob@b.example>", "5 min later",
+          "queue/6955B900-6DBF0680-000001 " },
+        { "a mail has failed for", "  |     mail.b said: 550 no such user" },
+        { "a mail waits for", "5 min later\n== SMTP: mail.a -> mail.b" },
+        { "mail.a waits for the last line of a reply", "half a line",
+          "C: EHLO mail.a" },
+        { "C: PASS ****", "C: DELE 1" }
+    };
+    t_text out;
+    char typed[24];
+    int i, k, lang;
+    memset(&out, 0, sizeof out);
+    for (lang = 0; lang < 2; lang++)
+        for (i = 0; i < EXPERIMENTS; i++) {
+            snprintf(typed, sizeof typed, ":try %d\n:run\n", i + 1);
+            t_play(&out, mail_s(typed), 0, 0, lang);
+            t_play_lines(&out, typed);
+            if (!t_contains(t_str(&out), experiments[i].shows[lang]))
+                t_fail(__LINE__, typed);
+            for (k = 0; k < 3 && shows[i][k] && lang == LANG_EN; k++)
+                if (!t_contains(t_str(&out), shows[i][k]))
+                    t_fail(__LINE__, shows[i][k]);
+        }
+    t_free(&out);
+}
+
+/* Whatever is typed: it ends, it stays in its lines, and says so. */
+static void test_play_hostile(void) {
+    static const char *const pieces[] = {
+        ":", "::", "?", ":raw ", "\\r\\n", "\\n", "\\0", "\\x", "\\x4", "\\",
+        ":run 3\n", ":run 99", ":try", ":run", ":power", ":power 1", ":cut",
+        ":next", ":wait 9", ":wait -1", ":hangup", ":pop3", ":smtp",
+        ":client", ":server", ":call mail.b:25", ":call x", ":call mail.a:1",
+        ":disk", ":mail", ":ladder", ":plain", ":throw x\\n", ":again", ":list",
+        "EHLO x", "HELO x", "MAIL FROM:<alice@a.example>", "DATA", ".",
+        "RCPT TO:<bob@b.example>", "RCPT TO:<carol@a.example>", "QUIT",
+        "USER bob", "PASS secret", "STAT", "RETR 1", "DELE 1", "AUTH PLAIN",
+        "220 x", "250 x", "250-x", "354 x", "451 x", "+OK", "+OK 1 1", "-ERR",
+        "\n", "\n", "\n", "\n", "\n", "\n", "\n", "\n", "\r", "\t", " ",
+        "\x1b[2J", "\xff", "\xec\x95\x88", "? MAIL", "? x", "BDAT 3 LAST"
+    };
+    t_text typed, out;
+    uint64_t luck = 7;
+    int round, i;
+    memset(&typed, 0, sizeof typed);
+    memset(&out, 0, sizeof out);
+    for (round = 0; round < 60; round++) {
+        typed.n = 0;
+        for (i = 0; i < 60; i++) {
+            t_add(&typed, mail_s(pieces[luck_next(&luck) %
+                                        T_COUNT(pieces)]));
+            if (luck_next(&luck) % 3) t_add(&typed, mail_s("\n"));
+            if (luck_next(&luck) % 16 == 0) t_add(&typed, mail_sn("\0", 1));
+        }
+        t_play(&out, t_str(&typed), round & 1, round & 2, round % 5 == 0);
+        t_play_lines(&out, "what was typed by chance");
+        CHECK(t_contains(t_str(&out), round % 5 ? "The end." : "끝."));
+    }
+    typed.n = 0;                    /* a line that never ends, and no end */
+    for (i = 0; i < 30000; i++) t_add(&typed, mail_s("x"));
+    t_play(&out, t_str(&typed), 0, 0, LANG_EN);
+    CHECK(t_contains(t_str(&out), "only the first 8192 octets"));
+    CHECK(t_contains(t_str(&out), "S: 500 5.5.2 line too long"));
+    t_play_lines(&out, "a long line");
+    t_play(&out, mail_sn("HE\0LO\n", 6), 0, 0, LANG_EN);
+    CHECK(t_contains(t_str(&out), "C: HE\\x00LO<CR><LF>"));
+    t_free(&typed);
+    t_free(&out);
+}
+
+/* The whole way by hand: two uses of SMTP and one of POP3. Nothing but an echo
+   of what was typed has the password. */
+static void test_play_the_whole_way(void) {
+    static const char typed[] =
+        "HELO me\nMAIL FROM:<alice@a.example>\nRCPT TO:<bob@b.example>\nDATA\n"
+        "hi\n.\n?\nQUIT\n:pop3\nUSER bob\nPASS secret\nRETR 2\nDELE 2\n? DELE\n"
+        "QUIT\n:mail\n:ladder\n:plain\n";
+    t_text out;
+    mail_str rest;
+    memset(&out, 0, sizeof out);
+    t_play(&out, mail_s(typed), 0, 0, LANG_EN);
+    t_play_lines(&out, "the whole way");
+    CHECK(t_contains(t_str(&out), "== SMTP, second use: push: mail.a -> "));
+    CHECK(t_contains(t_str(&out), "queue: on disk before that 250"));
+    CHECK(t_contains(t_str(&out), "S: hi<CR><LF>"));
+    CHECK(t_contains(t_str(&out), "mail.h: mail__pop3d_dele(), chapter 11"));
+    CHECK(t_contains(t_str(&out), "mailbox bob: empty (deleted now)"));
+    for (rest = t_str(&out); rest.n; ) {
+        mail_str line = mail_cut(&rest, '\n');
+        if (!mail_starts(line, "> ")) CHECK(!t_contains(line, "PASS secret"));
+    }
+    t_free(&out);
 }
 
 /* Every step of the demo is explained, in both languages; what the
@@ -20257,6 +20413,10 @@ static void test_cli_usage(void) {
     t_cli("./mail demo --chunk=x", 2, "a number is wanted for chunk");
     t_cli("./mail demo --keep --delete", 2, "choose one");
     t_cli("./mail demo extra", 2, "what is extra");
+    t_cli("./mail play --as x </dev/null", 2, "--as is client or server");
+    t_cli("./mail play --lang x </dev/null", 2, "--lang is en or ko");
+    t_cli("./mail play --lang ko </dev/null | tail -1", 0, "끝.");
+    t_cli("./mail play --as server --pop3 </dev/null | tail -1", 0, "The end");
     t_cli("./mail states", 0, "MAIL     READY");
     t_cli("./mail serve --route nonsense", 2, "DOMAIN=HOST:PORT");
     t_cli("./mail serve --bare-lf maybe", 2, "normalise or reject");
@@ -22810,6 +22970,9 @@ static const t_test t_tests[] = {
     T(test_views_of_evil),
     T(test_deadlock_of_servers),
     T(test_deadlock_of_clients),
+    T(test_play_experiments),
+    T(test_play_hostile),
+    T(test_play_the_whole_way),
     T(test_steps_are_explained),
     T(test_lockstep_tutorial),
     T(test_lockstep_readme),
