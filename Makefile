@@ -5,6 +5,7 @@
 # make test      every test, in seconds; without network or root
 # make tutorial  does the text still say what the code does, in both languages?
 #                (FIX=1: mends it)
+# make map       section of an RFC, function of mail.h, test, chapter
 # make ch1 ch5   the exercises of chapters 1 and 5; the others are labs
 # make lab1      ... lab12: how far is labs/lab1.c? CASE=9: one case; VIEW=full:
 #                the demo with your function inside (labs/run has the rest)
@@ -61,6 +62,9 @@ test: mail build/test labs
 
 tutorial: mail build/test
 	@CC="$(CC)" $(if $(FIX),FIX=1) ./build/test lockstep
+
+map: build/test
+	@./build/test --map
 
 ch1: mail
 	@./mail demo --plain | awk -f labs/ch1.awk - labs/ch1.txt
@@ -140,5 +144,5 @@ inv-answers: build/labs/inv
 clean:
 	rm -rf build mail
 
-.PHONY: FORCE all demo test tutorial ch1 ch5 check interop fuzz soak mutants \
-        crash bench clean labs handout $(LABS)
+.PHONY: FORCE all demo test tutorial map ch1 ch5 check interop fuzz soak \
+        mutants crash bench clean labs handout $(LABS)

@@ -3,6 +3,7 @@
        ./test            all of them; the last line is "N passed, N failed"
        ./test dot        those with "dot" in their names
        ./test --clauses  what the RFCs ask for, and which test sees to it
+       ./test --map      section of an RFC, function, test, chapter
        ./test --fuzz     see [FUZZ]; --sim, --sims, --torture: see [SIM]
 
    MAIL_TEST_ALL=1 in the environment: without memory, every allocation.
@@ -22685,6 +22686,7 @@ typedef struct t_test {
 
 #ifndef MAIL_H_ONLY
 static void test_clauses(void);
+static void test_map(void);
 #endif
 
 static const t_test t_tests[] = {
@@ -23021,7 +23023,8 @@ static const t_test t_tests[] = {
 #endif
     T(test_cli_tls_usage),
     T(test_cli_tls),
-    T(test_clauses)
+    T(test_clauses),
+    T(test_map)
 #endif
 };
 
@@ -23484,6 +23487,342 @@ static int t_clauses_print(void) {
     printf("%d clauses: %d tested, %d do not apply\n", (int)i, tested, off);
     return tested + off != (int)i;
 }
+
+/* ==== [MAP] section of an RFC, code, test, chapter =======================
+
+   `make map`. The functions are those whose comments in mail.h name the
+   section, or that the table here names; the chapter is that of their part
+   of mail.h; the tests are those of the clauses that were found there. Where
+   a clause was found stands here, for the RFCs that have many; a clause of
+   another belongs to the whole of it. */
+
+typedef struct t_place {
+    int rfc, from, to;
+    const char *at, *function;   /* NULL: comments of mail.h name some */
+} t_place;
+
+static const t_place t_places[] = {
+    { 5321, 1, 1, "3.1", "mail__smtpd_greet" },
+    { 5321, 2, 2, "4.3.1", "mail__smtpd_greet" },
+    { 5321, 3, 4, "3.1", "mail__smtpd_greet" },
+    { 5321, 5, 5, "4.3.1", "mail__smtpc_early" },
+    { 5321, 6, 8, "4.5.3.2", NULL },
+    { 5321, 9, 9, "4.5.3.2.7", "mail__smtpd_patience" },
+    { 5321, 10, 13, "3.8", NULL },
+    { 5321, 14, 14, "4.5.4.2", "mail_server_accept" },
+    { 5321, 15, 15, "2.3.8", NULL },
+    { 5321, 16, 19, "4.1.1.4", NULL },
+    { 5321, 20, 20, "2.3.8", NULL },
+    { 5321, 21, 23, "2.4", "mail__smtpd_command" },
+    { 5321, 24, 24, "4.1.1", "mail__smtpd_wrong" },
+    { 5321, 25, 25, "2.4", "mail__smtpd_wrong" },
+    { 5321, 26, 31, "4.1.2", NULL },
+    { 5321, 32, 32, "4.1.3", NULL },
+    { 5321, 33, 33, "2.3.5", "mail_domain_ok" },
+    { 5321, 34, 34, "4.1.4", "mail__smtpd_hello" },
+    { 5321, 35, 36, "4.3.2", "mail__smtpd_wrong" },
+    { 5321, 37, 44, "4.2", NULL },
+    { 5321, 45, 46, "4.2.4", "mail__smtpd_off" },
+    { 5321, 47, 49, "4.2.1", "mail__smtpc_answer" },
+    { 5321, 50, 50, "4.5.3.1", NULL },
+    { 5321, 51, 55, "3.2", "mail__smtpd_ehlo" },
+    { 5321, 56, 63, "4.1.4", "mail__smtpd_order" },
+    { 5321, 64, 65, "4.1.1.11", "mail_param_read" },
+    { 5321, 66, 66, "2.2.2", "mail__smtpd_ehlo" },
+    { 5321, 67, 68, "4.1.1.10", "mail__smtpd_quit" },
+    { 5321, 69, 69, "4.1.1.2", "mail__smtpd_mail" },
+    { 5321, 70, 70, "4.5.5", "mail__smtpd_mail" },
+    { 5321, 71, 72, "3.3", "mail__smtpd_rcpt" },
+    { 5321, 73, 73, "4.5.1", NULL },
+    { 5321, 74, 75, "3.3", "mail__smtpc_proceed" },
+    { 5321, 76, 76, "4.1.1.4", NULL },
+    { 5321, 77, 80, "6.1", NULL },
+    { 5321, 81, 85, "4.5.2", NULL },
+    { 5321, 86, 86, "2.4", "mail__smtpc_misfit" },
+    { 5321, 87, 88, "6.4", "mail_head_feed" },
+    { 5321, 89, 95, "3.5", "mail__smtpd_vrfy" },
+    { 5321, 96, 97, "4.1.1.9", "mail__smtpd_noop" },
+    { 5321, 98, 108, "4.5.3.1", "mail__line_keep" },
+    { 5321, 109, 116, "4.4", NULL },
+    { 5321, 117, 117, "6.3", NULL },
+    { 5321, 118, 118, "7.2", "mail_received_write" },
+    { 5321, 119, 128, "5.1", NULL },
+    { 5321, 129, 136, "4.5.4.1", NULL },
+    { 5321, 137, 143, "6.1", NULL },
+    { 5321, 144, 144, "3.6", NULL },
+    { 5321, 145, 146, "3.9", "mail__letter_alias" },
+    { 5321, 147, 147, "6.4", "mail_head_feed" },
+    { 1939, 1, 11, "3", NULL },
+    { 1939, 12, 21, "4", "mail__pop3d_pass" },
+    { 1939, 22, 25, "7", NULL },
+    { 1939, 26, 26, "4", "mail__pop3d_enter" },
+    { 1939, 27, 40, "5", "mail__pop3d_retr" },
+    { 1939, 41, 49, "7", NULL },
+    { 1939, 50, 54, "6", "mail__pop3d_quit" },
+    { 1939, 55, 61, "8", "mail_fetcher_answer" },
+    { 1870, 1, 6, "", "mail__smtpd_limit" },
+    { 3461, 1, 6, "", "mail_param_read" },
+    { 5034, 1, 6, "", "mail__pop3d_auth" },
+    { 6152, 1, 2, "", "mail__smtpc_misfit" },
+    { 7504, 0, 0, "", "mail__smtpc_greeted" },
+    { 7505, 1, 2, "", "mail_hosts_find" }
+};
+
+/* A comment of mail.h that names a section, and whose it is. */
+typedef struct t_cite {
+    int  rfc;
+    char at[16], tag[24], chapters[24], name[48];   /* name "": the part's */
+} t_cite;
+
+typedef struct t_part { char tag[24], chapters[24]; } t_part;
+
+typedef struct t_map {
+    t_cite *p;
+    size_t n, cap, open;         /* from open on: no function yet */
+    t_part parts[80];            /* of mail.h                     */
+    size_t nparts;
+    char tag[24], chapters[24], name[48];
+} t_map;
+
+static void t_map_cite(t_map *m, int64_t rfc, mail_str at) {
+    t_cite *c;
+    size_t i;
+    if (m->n == m->cap) {
+        m->cap = m->cap ? 2 * m->cap : 256;
+        m->p = (t_cite *)realloc(m->p, m->cap * sizeof *m->p);
+        if (m->p == NULL) exit(1);
+    }
+    c = &m->p[m->n];
+    memset(c, 0, sizeof *c);
+    c->rfc = (int)rfc;
+    while (at.n && at.p[at.n - 1] == '.') at.n--;
+    mail_copy(c->at, sizeof c->at, at);
+    memcpy(c->tag, m->tag, sizeof c->tag);
+    memcpy(c->chapters, m->chapters, sizeof c->chapters);
+    memcpy(c->name, m->name, sizeof c->name);
+    for (i = 0; i < m->n; i++)
+        if (memcmp(&m->p[i], c, sizeof *c) == 0 && i < m->open) return;
+    m->n++;
+}
+
+/* "RFC 5322 3.3, 5321 4.4": each section of each. What has four digits and
+   no dot is an RFC. */
+static void t_map_line(t_map *m, mail_str s) {
+    while (s.n) {
+        int64_t rfc = 0, k;
+        int bare = 0;
+        while (s.n && !mail_starts(s, "RFC ")) s.p++, s.n--;
+        if (s.n == 0) return;
+        s = mail_sn(s.p + 4, s.n - 4);
+        while (s.n && mail__digit(s.p[0])) {
+            mail_str word = s;
+            word.n = 0;
+            while (word.n < s.n && (mail__digit(s.p[word.n]) ||
+                                    s.p[word.n] == '.')) word.n++;
+            s = mail_sn(s.p + word.n, s.n - word.n);
+            if (word.n == 4 && !mail_number(word, 9999, &k)) {
+                if (bare) t_map_cite(m, rfc, mail_s(""));
+                rfc = k;
+                bare = 1;
+            } else if (rfc) {
+                t_map_cite(m, rfc, word);
+                bare = 0;
+            }
+            while (s.n && (s.p[0] == ' ' || s.p[0] == ',')) s.p++, s.n--;
+            if (mail_starts(s, "and ")) s = mail_sn(s.p + 4, s.n - 4);
+        }
+        if (bare) t_map_cite(m, rfc, mail_s(""));
+    }
+}
+
+/* "   [DOT] dot-stuffing      RFC 5321 4.5.2 | ch.6, lab 5". The chapter may
+   stand at the declarations alone. */
+static void t_map_part(t_map *m, mail_str line) {
+    mail_str tag = mail_sn(line.p + 4, line.n - 4), rest = line;
+    size_t n = 0, i;
+    mail_copy(m->tag, sizeof m->tag, mail_cut(&tag, ']'));
+    while (rest.n && !mail_starts(rest, "ch.")) rest.p++, rest.n--;
+    while (n < rest.n && !mail_starts(mail_sn(rest.p + n, rest.n - n), ", lab"))
+        n++;
+    mail_copy(m->chapters, sizeof m->chapters, mail_sn(rest.p, n));
+    for (i = 0; i < m->nparts && strcmp(m->parts[i].tag, m->tag) != 0;) i++;
+    if (n == 0 && i < m->nparts)
+        memcpy(m->chapters, m->parts[i].chapters, sizeof m->chapters);
+    if (i == T_COUNT(m->parts) || i < m->nparts) return;
+    memcpy(m->parts[i].tag, m->tag, sizeof m->tag);
+    memcpy(m->parts[i].chapters, m->chapters, sizeof m->chapters);
+    m->nparts++;
+}
+
+/* The name that a line at the left margin begins to define; or not. */
+static int t_map_name(mail_str line, char name[48]) {
+    size_t i, n;
+    if (line.n == 0 || line.p[0] == ' ' || line.p[0] == '}') return 0;
+    for (i = 0; i < line.n; i++) {
+        mail_str s = mail_sn(line.p + i, line.n - i);
+        if (!mail_starts(s, "mail_") || (i && (mail__alnum(line.p[i - 1]) ||
+                                               line.p[i - 1] == '_')))
+            continue;
+        for (n = 0; n < s.n && (mail__alnum(s.p[n]) || s.p[n] == '_');) n++;
+        if ((n < s.n && (s.p[n] == '(' || s.p[n] == '[')) ||
+            mail_starts(line, "typedef"))
+            return mail_copy(name, 48, mail_sn(s.p, n));
+        i += n - 1;
+    }
+    return 0;
+}
+
+/* A definition begins: it is cited by what stands above it, and by us. */
+static void t_map_defines(t_map *m) {
+    size_t i;
+    for (; m->open < m->n; m->open++)
+        memcpy(m->p[m->open].name, m->name, sizeof m->name);
+    for (i = 0; i < T_COUNT(t_places); i++)
+        if (t_places[i].function && strcmp(t_places[i].function, m->name) == 0)
+            t_map_cite(m, t_places[i].rfc, mail_s(t_places[i].at));
+    m->open = m->n;
+}
+
+/* Reads mail.h: a comment at the left margin belongs to what comes next. */
+static void t_map_read(t_map *m, mail_str rest) {
+    int comment = 0;
+    while (rest.n) {
+        mail_str line = t_line(&rest);
+        int part = mail_starts(line, "   [") && line.n > 4 &&
+                   line.p[4] >= 'A' && line.p[4] <= 'Z';
+        if (part) {
+            t_map_part(m, line);
+            snprintf(m->name, sizeof m->name, "all of it");
+        } else if (mail_starts(line, "/* ")) comment = 1, m->name[0] = 0;
+        if (line.n == 0) m->open = m->n;
+        if (!comment && t_map_name(line, m->name)) t_map_defines(m);
+        t_map_line(m, line);
+        if (!comment || part) m->open = m->n;
+        if (line.n > 1 && memcmp(line.p + line.n - 2, "*/", 2) == 0)
+            comment = 0;
+        if (line.n && line.p[0] == '}') m->name[0] = 0;
+    }
+}
+
+/* 4.5.3.1 comes behind 4.5.2, and 4.10 behind 4.9. */
+static int t_map_order(int rfc, const char *at, int rfc2, const char *at2) {
+    if (rfc != rfc2) return rfc < rfc2 ? -1 : 1;
+    while (*at || *at2) {
+        long a = strtol(at, (char **)&at, 10), b = strtol(at2, (char **)&at2,
+                                                          10);
+        if (a != b) return a < b ? -1 : 1;
+        at += *at == '.';
+        at2 += *at2 == '.';
+    }
+    return 0;
+}
+
+static int t_cite_order(const void *a, const void *b) {
+    const t_cite *x = (const t_cite *)a, *y = (const t_cite *)b;
+    int o = t_map_order(x->rfc, x->at, y->rfc, y->at);
+    if (o == 0) o = strcmp(x->chapters, y->chapters);
+    if (o == 0) o = strcmp(x->tag, y->tag);
+    return o ? o : strcmp(x->name, y->name);
+}
+
+/* Where is that clause? */
+static const char *t_clause_place(const t_clause *c, int64_t *rfc) {
+    int64_t n;
+    size_t i;
+    t_clause_read(mail_s(c->id), rfc, &n);
+    for (i = 0; i < T_COUNT(t_places); i++)
+        if (t_places[i].rfc == *rfc && t_places[i].from <= n &&
+            n <= t_places[i].to) return t_places[i].at;
+    return "";
+}
+
+/* The clauses of a section, with the first test of each. */
+static void t_map_clauses(int rfc, const char *at) {
+    char name[200];
+    mail_str clauses;
+    int64_t r;
+    size_t i, k;
+    for (i = 0; i < T_COUNT(t_clauses); i++) {
+        const t_clause *c = &t_clauses[i];
+        const char *of = t_clause_place(c, &r);
+        int n = 0;
+        if (r != rfc || strcmp(of, at) != 0) continue;
+        printf("    %-8s  %s\n", c->id, c->asks);
+        for (k = 0; t_test_at(k, name, sizeof name, &clauses); k++)
+            if ((t_title_names(clauses, c) || t_title_names(t_title(name), c))
+                && n++ == 0) printf("        test  %.66s\n", name);
+        if (n > 1) printf("        and   %d more\n", n - 1);
+        if (n == 0) printf("        none: %.66s\n", c->why_not);
+    }
+}
+
+static void t_map_head(int rfc, const char *at) {
+    printf("RFC %d%s%s\n", rfc, *at ? " " : "", at);
+}
+
+static void t_map_print(t_map *m) {
+    size_t i, k;
+    for (k = 0; k < T_COUNT(t_clauses); k++) {    /* those that no comment  */
+        int64_t rfc;                              /* names                  */
+        const char *at = t_clause_place(&t_clauses[k], &rfc);
+        for (i = 0; i < m->n; i++)
+            if (t_map_order(m->p[i].rfc, m->p[i].at, (int)rfc, at) == 0) break;
+        m->tag[0] = m->chapters[0] = m->name[0] = 0;
+        if (i == m->n) t_map_cite(m, rfc, mail_s(at));
+    }
+    qsort(m->p, m->n, sizeof *m->p, t_cite_order);
+    for (i = 0; i < m->n; i++) {
+        const t_cite *c = &m->p[i];
+        int last = i + 1 == m->n || t_map_order(c->rfc, c->at, c[1].rfc,
+                                                c[1].at) != 0;
+        int new_section = i == 0 || t_map_order(c->rfc, c->at, c[-1].rfc,
+                                                c[-1].at) != 0;
+        if (new_section) t_map_head(c->rfc, c->at);
+        if (c->tag[0] && (new_section || t_cite_order(c, c - 1) != 0))
+            printf("    %-12s  [%s] %s\n", c->chapters, c->tag, c->name);
+        if (last) t_map_clauses(c->rfc, c->at);
+    }
+}
+
+static int t_map_of(t_map *m) {
+    char *h = t_read_file("mail.h");
+    char *at = h ? strstr(h, "\n#ifndef MAIL_H\n") : NULL;
+    memset(m, 0, sizeof *m);
+    if (at) t_map_read(m, mail_s(at));
+    free(h);
+    return at != NULL;
+}
+
+static int t_map_main(void) {
+    t_map m;
+    if (!t_map_of(&m)) return 1;
+    t_map_print(&m);
+    free(m.p);
+    return 0;
+}
+
+/* Each section that has clauses has code: a comment, or the table, says so,
+   and what the table names is in mail.h. */
+static void test_map(void) {
+    char line[100];
+    t_map m;
+    size_t i, k;
+    if (!t_map_of(&m)) {
+        t_fail(__LINE__, "no mail.h");
+        return;
+    }
+    for (i = 0; i < T_COUNT(t_places); i++) {
+        const t_place *p = &t_places[i];
+        for (k = 0; k < m.n; k++)
+            if (t_map_order(m.p[k].rfc, m.p[k].at, p->rfc, p->at) == 0 &&
+                (p->function == NULL || !strcmp(p->function, m.p[k].name)))
+                break;
+        snprintf(line, sizeof line, "RFC %d %s has no code: %s", p->rfc, p->at,
+                 p->function ? p->function : "no comment names it");
+        if (k == m.n) t_fail(__LINE__, line);
+    }
+    free(m.p);
+}
 #endif
 
 static int t_wanted(const char *name, int argc, char **argv) {
@@ -23578,6 +23917,7 @@ int main(int argc, char **argv) {
                      strcmp(argv[1], "--soak") == 0))
         return sim_main(argc, argv);
     if (argc == 2 && strcmp(argv[1], "--rows") == 0) return t_rows_print();
+    if (argc == 2 && strcmp(argv[1], "--map") == 0) return t_map_main();
     if (argc == 2 && strcmp(argv[1], "--clauses") == 0)
         return t_clauses_print();
 #endif
