@@ -5892,12 +5892,12 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(POP3_1, "user name and password", "사용자 이름과 암호") \
     X(POP3_2, "retrieval", "메일 가져오기") \
     X(POP3_3, "end", "끝") \
-    X(POP3_DELETES, "end: deletions happen now", "끝: 이제 삭제가 일어난다") \
+    X(POP3_DELETES, "end: deletions happen now", "끝: 표시한 메일을 이제 지운다") \
     X(CONNECT, "(connect, TCP port %s)", "(연결, TCP 포트 %s)") \
     X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
     X(MINE, "250 mine", "250 맡음") \
     X(MAIL, "+OK mail", "+OK 메일") \
-    X(CLEAR, " (clear on wire!)", " (선 위에 그대로!)") \
+    X(CLEAR, " (clear on wire!)", " (평문 그대로!)") \
     X(DELETE_MODE, " (delete mode)", " (삭제 모드)") \
     X(QUEUED, "queue: on disk before that 250", \
       "큐: 그 250보다 먼저 디스크에") \
@@ -5907,15 +5907,15 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "큐: %s 몫은 다음 시도를 기다린다") \
     X(FAILED, "queue: given up for %s", "큐: %s 몫은 포기했다") \
     X(REPORT, "queue: a report to the sender", \
-      "큐: 보낸 사람에게 갈 보고서") \
+      "큐: 보낸 사람에게 보내는 보고") \
     X(BOXED, "mailbox %s: there; queue: empty", "메일함 %s: 도착, 큐: 비움") \
     X(REMOVED, "mailbox %s: empty (deleted now)", \
       "메일함 %s: 비었음 (지금 삭제됨)") \
-    X(ADDED, "<- a dot was added", "<- 점 하나가 더해졌다") \
+    X(ADDED, "<- a dot was added", "<- 점 하나를 채웠다") \
     X(END, "<- end of the data", "<- 데이터의 끝") \
     X(SESSION_LINE, "SESSION. %s. Client %s, server %s.\n", \
       "세션. %s. 클라이언트 %s, 서버 %s.\n") \
-    X(PHASE_LINE, "PHASE %s.\n", "단계 %s.\n") \
+    X(PHASE_LINE, "PHASE %s.\n", "단계: %s.\n") \
     X(STEP_LINE, "Step %s. %s to %s: %s. Reply: %s.\n", \
       "%s번. %s -> %s: %s. 응답: %s.\n") \
     X(DISK_LINE, "Disk of %s: %s.\n", "%s의 디스크: %s.\n") \
@@ -5930,13 +5930,13 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(DOWN, "its server is down", "서버가 멈췄다") \
     X(UP, "its server is up again", "서버가 다시 돈다") \
     X(FULL_HEAD, "octets, and the state of the server after each reply", \
-      "옥텟들, 그리고 응답마다 서버의 상태") \
+      "옥텟, 그리고 응답마다 서버의 상태") \
     X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
     X(RECORD, "record", "레코드") X(TO, "to", "새 이름") \
     X(WRITE, "write", "쓰기") X(APPEND, "append", "덧붙이기") \
-    X(FLUSH, "flush", "확실히 쓰기") X(RENAME, "rename", "이름 바꾸기") \
+    X(FLUSH, "flush", "플러시") X(RENAME, "rename", "이름 바꾸기") \
     X(LINK, "link", "이름 더하기") X(REMOVE, "remove", "지우기") \
-    X(MAKE_EMPTY, "clear", "비우기") X(EVERYTHING, "everything", "모두") \
+    X(MAKE_EMPTY, "clear", "비우기") X(EVERYTHING, "everything", "전체") \
     X(OCTETS, "%lu octets", "%lu 옥텟") \
     X(FIELD, "a field", "필드") \
     X(FOLDED, "folded: goes on", "접힌 줄: 이어짐") \
@@ -5977,12 +5977,12 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "점 하나뿐인 줄이 없다 (6장)") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
       "(%s octets in all).\n", \
-      "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋을 더해 " \
-      "모두 %s 옥텟을 가졌다.\n") \
+      "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋이 붙은, " \
+      "모두 %s 옥텟을 받았다.\n") \
     X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
       "it is still there.\n", \
-      "SMTP를 두 번 썼다. 밥은 두 번 들여다보고 메일은 " \
-      "한 번 가져갔고,\n메일은 그대로 있다.\n") \
+      "SMTP를 두 번 썼다. 밥은 두 번 들여다보고 메일을 " \
+      "한 번 가져갔으며,\n메일은 서버에 그대로 있다.\n") \
     X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
       "SMTP를 두 번, POP3를 한 번 썼다.\n") \
     X(DEMO_MORE, "See also: --step --keep --full --plain\n", \
@@ -6043,7 +6043,7 @@ static int put_width(FILE *f, const char *s, int columns) {
 /* The people of the demo. Whoever is none of them keeps his name. */
 static const char *person(int lang, const char *name) {
     static const char *const people[][2] = {
-        { "Alice", "앨리스" }, { "Bob", "밥" }, { "Carol", "캐롤" },
+        { "Alice", "앨리스" }, { "Bob", "밥" }, { "Carol", "캐럴" },
         { "Mallory", "맬러리" }
     };
     size_t i;
