@@ -2259,6 +2259,9 @@ void mail_serve_stop(mail_serve *s);
 #ifndef MAIL_LINE_FEED
 #define MAIL_LINE_FEED mail_line_feed                       /* lab 1 */
 #endif
+#ifndef MAIL_SMTPD_MAY
+#define MAIL_SMTPD_MAY(state, verb) 1      /* lab 4: a table before the table */
+#endif
 #ifndef MAIL_DOT_READ
 #define MAIL_DOT_READ mail_dot_read                         /* lab 5 */
 #endif
@@ -6817,6 +6820,7 @@ static const char *mail__smtpd_wrong(const mail_smtpd *s,
     if (mail_has_control(whole) ||
         (mail__is_8bit(whole) && !mail__smtpd_utf8(s, v, whole)))
         return "501 5.5.2 only printable ASCII, please";
+    if (!MAIL_SMTPD_MAY(s->state, v->verb)) return mail__smtpd_order(s);
     if (!(v->states & 1u << s->state) && v->run != mail__smtpd_bdat)
         return mail__smtpd_order(s);
     if (v->arg == MAIL__NO_ARG && arg.n)

@@ -44,6 +44,27 @@ typedef struct path_parts {
 #define LAB3(X) \
     X(int, parse_reply, (const char *line, size_t n, int *code, int *more))
 
+/* --- lab 4: SMTP server table --------------------------------------------- */
+
+typedef enum smtp_state {
+    SMTP_START,              /* connected; neither HELO nor EHLO yet          */
+    SMTP_READY,              /* greeted: a mail transaction may begin         */
+    SMTP_MAIL,               /* the reverse-path is known                     */
+    SMTP_RCPT,               /* at least one forward-path is accepted         */
+    SMTP_DATA,               /* message text, until CRLF.CRLF                 */
+    SMTP_END                 /* 221 is said                                   */
+} smtp_state;
+
+typedef enum smtp_verb {
+    VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA,
+    VERB_DOT,                /* a line that is a dot                          */
+    VERB_RSET, VERB_NOOP, VERB_VRFY, VERB_QUIT,
+    VERB_OTHER               /* a line that begins with no verb you know      */
+} smtp_verb;
+
+#define LAB4(X) \
+    X(int, smtp_step, (smtp_state *state, smtp_verb verb, int ok))
+
 /* --- lab 5: dots ---------------------------------------------------------- */
 
 typedef struct dots {
@@ -59,7 +80,7 @@ typedef struct dots {
 
 /* --- all of them ---------------------------------------------------------- */
 
-#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB5(X)
+#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB4(X) LAB5(X)
 
 #define LAB_DECLARE(type, name, takes) type name takes;
 LABS(LAB_DECLARE)

@@ -15,6 +15,10 @@ static mail_err lab3_line(mail_str line, int *code, int *more,
                           mail_str *text);
 #define MAIL_REPLY_LINE lab3_line
 
+/* lab 4 */
+static int lab4_may(mail_smtpd_state s, const char *verb);
+#define MAIL_SMTPD_MAY lab4_may
+
 /* lab 5 */
 static size_t lab5_read(mail_dot_in *d, const char *in, size_t n,
                         mail_str *text);
