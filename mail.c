@@ -14,9 +14,9 @@
    NET     sockets, and the loop           CLIENT a client program's socket
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    SERVE   a server for tests of others    TRACE  one list of events
-   VIEWS   what is shown of it             DEMO   one message, four programs
-   PLAY    be one of the programs          BENCH  a load generator, a sink
-   CLI     the program; main is last
+   VIEWS   what is shown of it             HTML   the same, as a page
+   DEMO    one message, four programs      PLAY   be one of the programs
+   BENCH   a load generator, a sink        CLI    the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
 
@@ -5601,6 +5601,7 @@ typedef struct trace {
     uint64_t seed;
     int64_t  epoch;                 /* s since 1970 when ms was 0        */
     char     scenario[12];          /* "": the demo's own, or none       */
+    char     made[300];             /* the command that made it; or ""   */
 } trace;
 
 /* The part of that name or address; made if need be. With too many the last
@@ -5975,6 +5976,62 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(ENDS_OPEN, "no line end (chapter 2)", "줄 끝이 없다 (2장)") \
     X(ENDS_NO_DOT, "no line that is a dot (chapter 6)", \
       "점 하나뿐인 줄이 없다 (6장)") \
+    X(PAGE_COUNTS, "%s participants, %s connections, %s steps", \
+      "참여자 %s, 연결 %s, 단계 %s") \
+    X(PAGE_HOW, "Time runs down. An arrow is a command, from the client to " \
+      "the server; the dashed arrow back is the reply, with the state of " \
+      "the server beside it. A cylinder is something on a disk.", \
+      "시간은 아래로 흐른다. 화살표는 클라이언트가 서버에 보내는 명령, " \
+      "점선 화살표는 응답이고 그 옆은 서버의 상태다. " \
+      "원통은 디스크에서 일어난 일이다.") \
+    X(PAGE_OCTETS, "on the wire, octet by octet", "선 위의 옥텟들") \
+    X(PAGE_EVENTS, "what happens, in this order", "일어난 일, 순서대로") \
+    X(PAGE_STATE, "state of the session", "세션의 상태") \
+    X(PAGE_DISK, "disks, before and after", "디스크, 앞과 뒤") \
+    X(PAGE_SAME, "disks: as they were", "디스크: 그대로") \
+    X(PAGE_HOST, "host", "호스트") \
+    X(PAGE_PLACE, "where", "어디") \
+    X(PAGE_THING, "what", "무엇") \
+    X(PAGE_SURVIVED, "survived a crash before", "앞에서 고장나면 남았나") \
+    X(PAGE_SURVIVES, "would survive a crash now", "지금 고장나도 남는가") \
+    X(PAGE_YES, "yes", "예") \
+    X(PAGE_NO, "no", "아니요") \
+    X(PAGE_BACK, "may come back", "되살아날 수 있음") \
+    X(PAGE_GONE, " (removed)", " (지움)") \
+    X(PAGE_QUEUE, "queue", "큐") \
+    X(PAGE_MAILBOX, "mailbox", "메일함") \
+    X(PAGE_A, "accepted", "맡음") \
+    X(PAGE_F, "what became of it", "어떻게 되었는지") \
+    X(PAGE_D, "done", "끝남") \
+    X(PAGE_R, "refused", "거절함") \
+    X(PAGE_SAFE, "safe from here on", "이제 안전") \
+    X(PAGE_UNSAFE, "not safe yet", "아직 안전하지 않음") \
+    X(PAGE_MORE, "... and %s octets more", "... 그리고 %s 옥텟 더") \
+    X(PAGE_ITEMS, "... and %s more", "... 그리고 %s개 더") \
+    X(PAGE_OPEN, "(the connection is there; no octet yet)", \
+      "(연결되었다. 아직 아무 옥텟도 없다)") \
+    X(PAGE_CLOSE, "(the connection is closed)", "(연결이 닫혔다)") \
+    X(PAGE_CODE, "the code", "코드") \
+    X(PAGE_ROW, "its row in the server's table", "서버 표의 줄") \
+    X(PAGE_ASK, "What will the server answer?", "서버는 무엇이라 답할까?") \
+    X(PAGE_RIGHT, "Right:", "맞다:") \
+    X(PAGE_WRONG, "No, it is:", "아니다. 답은:") \
+    X(PAGE_REPLY, "Reply:", "응답:") \
+    X(PAGE_RANGE, "Octets %1 to %2 of %3.", "%3 옥텟 중 %1~%2.") \
+    X(PAGE_FIRST, "first step", "처음") \
+    X(PAGE_BACKWARD, "a step back", "뒤로") \
+    X(PAGE_NEXT, "a step on", "다음") \
+    X(PAGE_LAST, "last step", "마지막") \
+    X(PAGE_STEP, "step", "단계") \
+    X(PAGE_PLAY, "play", "재생") \
+    X(PAGE_STOP, "stop", "멈춤") \
+    X(PAGE_PREDICT, "predict", "예측") \
+    X(PAGE_ALL, "open all", "모두 펼치기") \
+    X(PAGE_TERMS, "words", "용어") \
+    X(PAGE_FIELDS, "what the octets of a line are", "한 줄의 옥텟들") \
+    X(PAGE_MADE, "how this page was made", "이 쪽을 만든 방법") \
+    X(PAGE_CAPTURE, "SHA-256 of the capture (--pcapng FILE):", \
+      "캡처(--pcapng FILE)의 SHA-256:") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
       "(%s octets in all).\n", \
       "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋이 붙은, " \
@@ -6305,6 +6362,8 @@ static void steps_command(steps *s, const trace_note *n) {
     char text[84];
     mail_str rest = mail_s(n->text);
     steps_phase(s, steps_phase_of(s, n->state, 0));
+    if (strcmp(s->state, "SEND") == 0)     /* what was sent is through */
+        mail_copy(s->state, sizeof s->state, mail_s(n->state));
     mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
     if (strcmp(n->text, "PASS ****") == 0) more = word(s->lang, W_CLEAR);
     if (strncmp(n->text, "DELE ", 5) == 0) {
@@ -6722,36 +6781,42 @@ static void view_ladder(FILE *f, const steps *s) {
 
 /* --- the same as sentences, and as a picture for TUTORIAL.md ------------- */
 
-static void view_plain(FILE *f, const steps *s) {
-    size_t i;
+/* A row as a sentence, with its line end. */
+static void plain_row(const steps *s, const step *p, char *to, size_t cap) {
+    const char *from = part_name(s, p->from), *dest = part_name(s, p->to);
     char number[12];
+    switch (p->kind) {
+    case STEP_SESSION:
+        snprintf(to, cap, word(s->lang, W_SESSION_LINE), p->text, from, dest);
+        break;
+    case STEP_PHASE:
+        snprintf(to, cap, word(s->lang, W_PHASE_LINE), p->text);
+        break;
+    case STEP_TALK:
+        snprintf(number, sizeof number, "%d", p->number);
+        snprintf(to, cap, word(s->lang, W_STEP_LINE), number, from, dest,
+                 p->text, p->reply);
+        break;
+    case STEP_ACT:
+        snprintf(to, cap, word(s->lang, W_ACT_LINE), p->text);
+        break;
+    case STEP_TIME:
+        snprintf(to, cap, word(s->lang, W_TIME_LINE), p->text);
+        break;
+    default:
+        snprintf(to, cap, word(s->lang, p->kind == STEP_STAR ? W_DISK_LINE
+                                                             : W_EVENT_LINE),
+                 part_name(s, p->host), p->text);
+        break;
+    }
+}
+
+static void view_plain(FILE *f, const steps *s) {
+    char text[512];
+    size_t i;
     for (i = 0; i < s->n; i++) {
-        const step *p = &s->p[i];
-        const char *from = part_name(s, p->from), *to = part_name(s, p->to);
-        switch (p->kind) {
-        case STEP_SESSION:
-            fprintf(f, word(s->lang, W_SESSION_LINE), p->text, from, to);
-            break;
-        case STEP_PHASE:
-            fprintf(f, word(s->lang, W_PHASE_LINE), p->text);
-            break;
-        case STEP_TALK:
-            snprintf(number, sizeof number, "%d", p->number);
-            fprintf(f, word(s->lang, W_STEP_LINE), number, from, to, p->text,
-                    p->reply);
-            break;
-        case STEP_ACT:
-            fprintf(f, word(s->lang, W_ACT_LINE), p->text);
-            break;
-        case STEP_TIME:
-            fprintf(f, word(s->lang, W_TIME_LINE), p->text);
-            break;
-        default:
-            fprintf(f, word(s->lang, p->kind == STEP_STAR ? W_DISK_LINE
-                                                          : W_EVENT_LINE),
-                    part_name(s, p->host), p->text);
-            break;
-        }
+        plain_row(s, &s->p[i], text, sizeof text);
+        fputs(text, f);
     }
 }
 
@@ -7500,6 +7565,1696 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
     }
 }
 
+/* ======================================================================
+   [HTML] the same as a page                                         ch.0
+   One file that asks nothing of a network. It is complete as it stands: the
+   ladder is drawn, and below it each step has a section. The script at its
+   end only makes of that something to walk through.
+
+   The walls first. What was on a wire or in a file comes into the page
+   through html_text and no other way; and the page itself says, by its
+   Content-Security-Policy, that no script runs but the one whose SHA-256
+   stands there, that nothing is loaded, and nothing sent.
+   ====================================================================== */
+
+/* Words of the trade: a name in both languages, and what it is. The first
+   time one is met the page gives its name in the other language, too. */
+#define HTML_TERMS(X) \
+    X("client MTA", "클라이언트 MTA", \
+      "the program that has a mail and hands it on: it connects", \
+      "메일을 가지고 있다가 넘겨주는 프로그램. 먼저 연결한다") \
+    X("server MTA", "서버 MTA", \
+      "the program that waits for mail and takes it", \
+      "기다리고 있다가 메일을 받아 주는 프로그램") \
+    X("client MAA", "클라이언트 MAA", \
+      "the program of the reader: it fetches mail out of a mailbox", \
+      "읽는 사람의 프로그램. 메일함에서 메일을 꺼내 온다") \
+    X("server MAA", "서버 MAA", \
+      "the program that gives mail out of a mailbox to its owner", \
+      "메일함의 주인에게 메일을 내주는 프로그램") \
+    X("push", "밀어넣기", "who has the mail connects: SMTP", \
+      "메일을 가진 쪽이 연결한다: SMTP") \
+    X("pull", "끌어오기", "who wants the mail connects: POP3", \
+      "메일을 원하는 쪽이 연결한다: POP3") \
+    X("command", "명령", "a line from the client to the server", \
+      "클라이언트가 서버에 보내는 한 줄") \
+    X("reply", "응답", "what the server says to a command; a response", \
+      "명령에 대해 서버가 하는 말") \
+    X("greeting", "인사", "the first line of a server", "서버의 첫 줄") \
+    X("extension", "확장", \
+      "what a server can do more than the oldest SMTP", \
+      "처음의 SMTP보다 더 할 수 있는 일") \
+    X("reverse-path", "되돌릴 경로", \
+      "who sends it, and is told if it fails; the envelope has it", \
+      "보낸 이. 실패하면 알릴 주소. 봉투에 있다") \
+    X("forward-path", "보낼 경로", \
+      "who gets it; the envelope has one or more", \
+      "받는 이. 봉투에 하나 이상 있다") \
+    X("recipient", "받는 사람", "one who gets the mail, by RCPT", \
+      "RCPT로 말한, 메일을 받는 사람") \
+    X("envelope", "봉투", \
+      "what MAIL and RCPT said; the letter itself is another thing", \
+      "MAIL과 RCPT가 말한 것. 편지 자체와는 다르다") \
+    X("relay", "중계", "to take a mail and send it on", \
+      "메일을 받아 다시 보내는 일") \
+    X("queue", "큐", "mail that a server has taken and must still send on", \
+      "서버가 맡았고 아직 더 보내야 하는 메일") \
+    X("mailbox", "메일함", "where mail waits for its reader", \
+      "메일이 읽을 사람을 기다리는 곳") \
+    X("octet", "옥텟", "a byte of eight bits", "8비트로 된 바이트") \
+    X("keep mode", "유지 모드", \
+      "mail that was fetched stays on the server", \
+      "가져간 메일이 서버에 남는다") \
+    X("delete mode", "삭제 모드", \
+      "mail that was fetched is removed from the server", \
+      "가져간 메일을 서버에서 지운다") \
+    X("crash", "고장", "the power goes: what was not flushed is gone", \
+      "전원이 끊긴다. 디스크에 확실히 쓰지 않은 것은 사라진다") \
+    X("TLS", "TLS", "a layer that nobody on the way can read or change", \
+      "중간에서 아무도 읽거나 바꿀 수 없는 층")
+
+/* What the octets of a line are. */
+#define HTML_FIELDS(X) \
+    X(VERB, "verb", "명령어", \
+      "what is wanted; capitals and small letters are the same", \
+      "무엇을 원하는지. 대문자와 소문자는 같다") \
+    X(KEY, "keyword", "예약어", "a fixed word, up to the colon", \
+      "콜론까지 정해진 말") \
+    X(HOST, "name", "이름", "who the client says it is", \
+      "클라이언트가 말하는 자기 이름") \
+    X(FROM, "reverse-path", "되돌릴 경로", \
+      "who sends it, and is told if it fails", \
+      "보낸 이. 실패하면 알릴 주소") \
+    X(TO, "forward-path", "보낼 경로", "who gets it", "받는 이") \
+    X(PARAM, "parameter", "매개변수", "what an extension adds", \
+      "확장이 더하는 것") \
+    X(USER, "user name", "사용자 이름", "whose mailbox it is", \
+      "메일함의 주인") \
+    X(SECRET, "masked", "가림", \
+      "a secret stood here; a trace does not hold it, nor its length", \
+      "비밀이 있던 자리. 추적은 비밀도 그 길이도 담지 않는다") \
+    X(NUMBER, "number", "번호", \
+      "of a message, counted from 1, or of its octets or lines", \
+      "1부터 센 메일 번호, 또는 옥텟이나 줄의 수") \
+    X(ARG, "argument", "인수", "what the verb needs", "명령어에 딸린 것") \
+    X(CODE, "reply code", "응답 코드", \
+      "2 done, 3 go on, 4 not now, 5 never; only this decides", \
+      "2 되었다, 3 계속, 4 지금은 안 됨, 5 안 됨. 이것만이 결정한다") \
+    X(MORE, "more", "더 있음", "a hyphen: this reply has another line", \
+      "하이픈: 이 응답은 다음 줄로 이어진다") \
+    X(ENHANCED, "enhanced code", "확장 코드", \
+      "class, subject, detail: the reason, for programs (RFC 3463)", \
+      "종류, 주제, 상세: 프로그램이 읽을 이유 (RFC 3463)") \
+    X(STATUS, "status", "상태", "POP3 has these two: +OK and -ERR", \
+      "POP3에는 +OK와 -ERR 둘뿐이다") \
+    X(WORDS, "words", "말", "for people; programs do not read them", \
+      "사람을 위한 말. 프로그램은 읽지 않는다") \
+    X(NAME, "field name", "필드 이름", \
+      "of the header; the server does not care", \
+      "헤더의 필드. 서버는 신경 쓰지 않는다") \
+    X(TRACE, "trace field", "추적 필드", \
+      "put on top by a server that took the letter", \
+      "편지를 맡은 서버가 맨 위에 붙인 것") \
+    X(VALUE, "value", "값", "of the header field", "헤더 필드의 값") \
+    X(FOLD, "folded", "접힘", \
+      "a line that begins with a space goes on with the field before", \
+      "공백으로 시작하는 줄은 앞 필드의 이어짐이다") \
+    X(BODY, "body", "본문", "what the letter says", "편지의 내용") \
+    X(DOT, "added dot", "더한 점", \
+      "a line that begins with a dot gets another; who reads takes it off", \
+      "점으로 시작하는 줄에는 점을 하나 더한다. 받는 쪽이 뗀다") \
+    X(LAST, "the end", "끝", "a line with one dot: the text ends here", \
+      "점 하나뿐인 줄: 글은 여기서 끝난다") \
+    X(EMPTY, "empty line", "빈 줄", "the header ends here, the body begins", \
+      "헤더가 끝나고 본문이 시작된다") \
+    X(CRLF, "line end", "줄 끝", "carriage return, line feed: 13 and 10", \
+      "캐리지 리턴과 라인 피드: 13과 10") \
+    X(SP, "", "", "a space", "공백")
+
+enum {
+#define HTML_X(name, en, ko, says, says_ko) HTML_##name,
+    HTML_FIELDS(HTML_X)
+#undef HTML_X
+    HTML_FIELD_COUNT
+};
+
+typedef struct html_word { const char *name[2], *says[2]; } html_word;
+
+static const html_word html_terms[] = {
+#define HTML_X(en, ko, says, says_ko) { { en, ko }, { says, says_ko } },
+    HTML_TERMS(HTML_X)
+#undef HTML_X
+};
+
+static const html_word html_fields[] = {
+#define HTML_X(name, en, ko, says, says_ko) { { en, ko }, { says, says_ko } },
+    HTML_FIELDS(HTML_X)
+#undef HTML_X
+};
+
+enum { HTML_TERM_COUNT = sizeof html_terms / sizeof html_terms[0] };
+
+/* What the states of a server mean; mail.h says it in English. */
+static const char *const html_smtpd_ko[] = {
+    "연결됨. 아직 HELO도 EHLO도 없음", "인사 끝. 메일을 시작해도 됨",
+    "되돌릴 경로를 앎", "받는 사람이 적어도 한 명 받아들여짐",
+    "조각으로 오는 본문, LAST까지", "본문, CRLF.CRLF까지", "로그인 중",
+    "TLS를 만드는 중", "221이나 421을 말함"
+};
+static const char *const html_pop3d_ko[] = {
+    "인증: 누구인가?", "인증: 이름을 받았고 암호를 기다림", "인증: AUTH 중",
+    "처리: 메일함이 열리고 잠김", "처리: 메일이 나가는 중",
+    "갱신: 표시된 것을 지우는 중", "TLS를 만드는 중", "끝"
+};
+
+/* --- what is on the disks -------------------------------------------------
+   Of the notes of a disk: a name or a record is there, and safe once it was
+   flushed; it is gone, and may come back until that was flushed, too. */
+
+typedef struct vault_item {
+    int  host;
+    char safe, gone, kind;          /* kind: of a record, see QUEUE; or 0 */
+    char path[200], id[48];
+} vault_item;
+
+typedef struct vault {
+    vault_item *p; size_t n, cap;
+    size_t at;                      /* notes of the trace it has seen */
+    unsigned changes;
+} vault;
+
+static vault_item *vault_add(vault *v, int host, mail_str path) {
+    vault_item *p;
+    if (v->n == v->cap) {
+        size_t cap = v->cap ? v->cap * 2 : 16;
+        p = realloc(v->p, cap * sizeof *p);
+        if (p == NULL) exit(1);
+        v->p = p;
+        v->cap = cap;
+    }
+    p = &v->p[v->n++];
+    memset(p, 0, sizeof *p);
+    p->host = host;
+    mail_copy(p->path, sizeof p->path, path);
+    return p;
+}
+
+/* The file of that name, if it is known. */
+static vault_item *vault_find(vault *v, int host, mail_str path) {
+    size_t i;
+    for (i = v->n; i-- > 0; )
+        if (v->p[i].host == host && !v->p[i].kind && !v->p[i].gone &&
+            mail_eq(mail_s(v->p[i].path), path)) return &v->p[i];
+    return NULL;
+}
+
+/* What has that name, or all, is flushed, or is cleared. */
+static void vault_each(vault *v, int host, mail_str path, int clear) {
+    int all = mail_eq(path, mail_s("everything"));
+    size_t i, k = 0;
+    for (i = 0; i < v->n; i++) {
+        vault_item *p = &v->p[i];
+        int mine = p->host == host && (all || mail_eq(path, mail_s(p->path)));
+        if (mine && clear) p->safe = 0, p->gone = 1;
+        else if (mine) p->safe = 1;
+        if (!(p->safe && p->gone)) v->p[k++] = *p;
+    }
+    v->n = k;
+}
+
+static void vault_note(vault *v, const trace_note *n) {
+    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    mail_str path = mail_cut(&rest, ' ');
+    vault_item *p;
+    if (n->kind != MAIL_NOTE_DISK) return;
+    v->changes++;
+    if (mail_eq(verb, mail_s("append"))) {
+        p = vault_add(v, n->host, path);
+        p->kind = (char)(rest.n ? rest.p[0] : '?');
+        mail_cut(&rest, ' ');
+        mail_copy(p->id, sizeof p->id, rest);
+    } else if (mail_eq(verb, mail_s("flush")) ||
+               mail_eq(verb, mail_s("clear"))) {
+        vault_each(v, n->host, path, verb.p[0] == 'c');
+    } else if (mail_eq(verb, mail_s("write"))) {
+        p = vault_find(v, n->host, path);
+        if (p == NULL) p = vault_add(v, n->host, path);
+        p->safe = 0;
+    } else if (mail_eq(verb, mail_s("link"))) {
+        vault_add(v, n->host, rest);
+    } else if (mail_eq(verb, mail_s("rename"))) {
+        p = vault_find(v, n->host, path);
+        if (p == NULL) p = vault_add(v, n->host, path);
+        mail_copy(p->path, sizeof p->path, rest);
+        p->safe = 0;
+    } else if (mail_eq(verb, mail_s("remove"))) {
+        p = vault_find(v, n->host, path);
+        if (p == NULL) p = vault_add(v, n->host, path);
+        p->safe = 0;
+        p->gone = 1;
+    }
+}
+
+/* On, until it has seen that many notes: in the order of time, which is not
+   that of the ladder where connections overlap. */
+static void vault_go(vault *v, const trace *t, size_t to) {
+    for (; v->at < to; v->at++) vault_note(v, &t->p[v->at]);
+}
+
+/* Octets of one step that are shown; of a longer letter the rest is only
+   counted. */
+enum { HTML_SHOWN = 4096 };
+
+typedef struct webpage {
+    FILE *f;
+    const steps *s;
+    int lang, disks;                /* disk events so far                   */
+    char seen[HTML_TERM_COUNT];     /* was given in the other language, too */
+    int header;                     /* a letter's header is not over yet    */
+    size_t at;                      /* notes that are told, in s->order     */
+    const step *session, *phase;    /* where we are */
+    vault disk;
+} webpage;
+
+/* --- what is let in ------------------------------------------------------ */
+
+static void html_text(FILE *f, mail_str s) {
+    char safe[4 * 400 + 8];
+    while (s.n) {
+        size_t n = s.n < 400 ? s.n : 400;
+        const char *c;
+        while (n < s.n && n > 396 && (s.p[n] & 0xC0) == 0x80) n--;
+        c = mail_printable_utf8(safe, sizeof safe, mail_sn(s.p, n));
+        for (; *c; c++)
+            if (*c == '&') fputs("&amp;", f);
+            else if (*c == '<') fputs("&lt;", f);
+            else if (*c == '>') fputs("&gt;", f);
+            else if (*c == '"') fputs("&quot;", f);
+            else if (*c == '\'') fputs("&#39;", f);
+            else putc(*c, f);
+        s = mail_sn(s.p + n, s.n - n);
+    }
+}
+
+static void html_say(const webpage *h, view_word w) {
+    html_text(h->f, mail_s(word(h->lang, w)));
+}
+
+/* Does a term begin here? One that is met in English is a whole word, or the
+   plural of one. */
+static size_t html_term_at(const char *all, const char *s, const char *term) {
+    size_t n = strlen(term);
+    if (mail_starts(mail_s(s), term) == 0) return 0;
+    if ((unsigned char)term[0] >= 128) return n;
+    if (s > all && mail__alnum(s[-1])) return 0;
+    return mail__alnum(s[n]) && s[n] != 's' ? 0 : n;
+}
+
+/* A sentence of ours, with the words of the trade marked in it. */
+static void html_sentence(webpage *h, const char *text) {
+    const char *s = text, *plain = text;
+    char now[HTML_TERM_COUNT];
+    int other = !h->lang;
+    memset(now, 0, sizeof now);
+    while (*s) {
+        size_t n = 0;
+        int i;
+        for (i = 0; i < HTML_TERM_COUNT && !n; i++)
+            n = now[i] ? 0 : html_term_at(text, s, html_terms[i].name[h->lang]);
+        if (n == 0) {
+            s++;
+            continue;
+        }
+        now[--i] = 1;
+        html_text(h->f, mail_sn(plain, (size_t)(s - plain)));
+        fprintf(h->f, "<a class=w href=\"#w%d\" title=\"%s: %s\">", i,
+                html_terms[i].name[other], html_terms[i].says[h->lang]);
+        html_text(h->f, mail_sn(s, n));
+        fputs("</a>", h->f);
+        if (!h->seen[i]++ && strcmp(html_terms[i].name[0],
+                                    html_terms[i].name[1]) != 0)
+            fprintf(h->f, " <small lang=%s>(%s)</small>",
+                    other ? "ko" : "en", html_terms[i].name[other]);
+        plain = s += n;
+    }
+    html_text(h->f, mail_s(plain));
+}
+
+/* --- the octets of a line, cut into fields -------------------------------- */
+
+static void html_hex(FILE *f, mail_str s) {
+    size_t i;
+    for (i = 0; i < s.n; i++)
+        fprintf(f, "%s%02X", i ? " " : "", (unsigned)(unsigned char)s.p[i]);
+}
+
+/* A field: its text, its octets, its name. What an encoded-word says stands
+   beside the name. */
+static void html_field(const webpage *h, int field, mail_str s) {
+    char room[400];
+    mail_buf b = mail_buf_on(room, sizeof room);
+    int wide = s.n > 12;
+    const char *sign = mail_eq(s, mail_s("\r\n")) ? "CR LF" :
+                       mail_eq(s, mail_s("\n")) ? "LF" :
+                       mail_eq(s, mail_s("\t")) ? "HT" : NULL;
+    if (s.n == 0) return;
+    fprintf(h->f, "<a class=%s href=\"#f%d\"><b%s>", wide ? "\"f v\"" : "f",
+            field, sign ? " class=z" : "");
+    if (sign) fputs(sign, h->f);
+    else html_text(h->f, s);
+    fputs("</b><i>", h->f);
+    html_hex(h->f, s);
+    fprintf(h->f, "</i><u>%s", html_fields[field].name[h->lang]);
+    if (field == HTML_VALUE) mail_text_decode(&b, s, NULL, NULL);
+    if (b.n && !b.full && !mail_eq(mail_buf_str(&b), s)) {
+        fputs(" = ", h->f);
+        html_text(h->f, mail_buf_str(&b));
+    }
+    fputs("</u></a>", h->f);
+}
+
+/* Cuts n octets off. */
+static mail_str html_cut(mail_str *s, size_t n) {
+    mail_str cut = mail_sn(s->p, n < s->n ? n : s->n);
+    *s = mail_sn(s->p + cut.n, s->n - cut.n);
+    return cut;
+}
+
+/* Octets up to c and with it, or all. */
+static size_t html_upto(mail_str s, char c) {
+    size_t i;
+    for (i = 0; i < s.n; i++) if (s.p[i] == c) return i + 1;
+    return s.n;
+}
+
+static void html_space(const webpage *h, mail_str *s) {
+    if (s->n && s->p[0] == ' ') html_field(h, HTML_SP, html_cut(s, 1));
+}
+
+/* MAIL FROM:<a@b> SIZE=5; the verb is off already. */
+static void html_path(const webpage *h, mail_str s, int field) {
+    html_field(h, HTML_KEY, html_cut(&s, html_upto(s, ':')));
+    html_field(h, field, html_cut(&s, html_upto(s, '>')));
+    while (s.n) {
+        size_t n;
+        html_space(h, &s);
+        n = html_upto(s, ' ');
+        html_field(h, HTML_PARAM, html_cut(&s, n - (n && s.p[n - 1] == ' ')));
+    }
+}
+
+static void html_command(const webpage *h, mail_str s) {
+    static const struct { const char *verb; int field; } verbs[] = {
+        { "HELO", HTML_HOST }, { "EHLO", HTML_HOST }, { "LHLO", HTML_HOST },
+        { "MAIL", HTML_FROM }, { "RCPT", HTML_TO }, { "USER", HTML_USER },
+        { "RETR", HTML_NUMBER }, { "DELE", HTML_NUMBER },
+        { "TOP", HTML_NUMBER }, { "LIST", HTML_NUMBER },
+        { "UIDL", HTML_NUMBER }, { "BDAT", HTML_NUMBER }
+    };
+    int field = HTML_ARG;
+    mail_str rest = s, verb = mail_cut(&rest, ' ');
+    size_t i;
+    for (i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (mail_ieq(verb, mail_s(verbs[i].verb))) field = verbs[i].field;
+    if (mail_eq(rest, mail_s("****"))) field = HTML_SECRET;
+    html_field(h, HTML_VERB, html_cut(&s, verb.n));
+    html_space(h, &s);
+    if (field == HTML_FROM || field == HTML_TO) html_path(h, s, field);
+    else html_field(h, field, s);
+}
+
+/* "2.1.5" at the front: how many octets. */
+static size_t html_enhanced(mail_str s) {
+    size_t i, dots = 0;
+    for (i = 0; i < s.n && (mail__digit(s.p[i]) || s.p[i] == '.'); i++)
+        dots += s.p[i] == '.';
+    return dots == 2 && i >= 5 ? i : 0;
+}
+
+static void html_reply(const webpage *h, mail_str s, int pop3) {
+    if (pop3) {
+        int status = s.n && (s.p[0] == '+' || s.p[0] == '-');
+        size_t n = html_upto(s, ' ');
+        if (status) html_field(h, HTML_STATUS,
+                               html_cut(&s, n - (s.p[n - 1] == ' ')));
+        html_space(h, &s);
+        html_field(h, status ? HTML_WORDS : HTML_ARG, s);
+        return;
+    }
+    html_field(h, HTML_CODE, html_cut(&s, 3));
+    if (s.n && s.p[0] == '-') html_field(h, HTML_MORE, html_cut(&s, 1));
+    html_space(h, &s);
+    html_field(h, HTML_ENHANCED, html_cut(&s, html_enhanced(s)));
+    html_space(h, &s);
+    html_field(h, HTML_WORDS, s);
+}
+
+/* A line of a letter, without its end. */
+static void html_letter_line(const webpage *h, mail_str s, int dots) {
+    size_t colon = html_upto(s, ':');
+    if (dots && s.n == 1 && s.p[0] == '.') {
+        html_field(h, HTML_LAST, s);
+        return;
+    }
+    if (dots && s.n && s.p[0] == '.') html_field(h, HTML_DOT, html_cut(&s, 1));
+    if (!h->header) html_field(h, HTML_BODY, s);
+    else if (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        html_field(h, HTML_FOLD, html_cut(&s, 1));
+        html_field(h, HTML_VALUE, s);
+    } else {
+        int stamp = mail_starts(s, "Received:") ||
+                    mail_starts(s, "Return-Path:");
+        html_field(h, stamp ? HTML_TRACE : HTML_NAME, html_cut(&s, colon));
+        html_space(h, &s);
+        html_field(h, HTML_VALUE, s);
+    }
+}
+
+static void html_line_begin(const webpage *h, int asks) {
+    fprintf(h->f, "<li%s><b>%s</b><div>", asks ? "" : " class=s",
+            asks ? "C:" : "S:");
+}
+
+static void html_line_end(const webpage *h, size_t octets) {
+    fprintf(h->f, "</div><span class=len>%lu</span>\n",
+            (unsigned long)octets);
+}
+
+/* A line of a list, with a number in it. */
+static void html_number(const webpage *h, view_word w, size_t number) {
+    char n[24];
+    snprintf(n, sizeof n, "%lu", (unsigned long)number);
+    fputs("<li class=o>", h->f);
+    fprintf(h->f, word(h->lang, w), n);
+    putc('\n', h->f);
+}
+
+/* What this step has of a letter, and which of the two sends it. */
+static void html_letter(webpage *h, mail_str s, int asks, int dots) {
+    size_t more = s.n > HTML_SHOWN ? s.n - HTML_SHOWN : 0;
+    s.n -= more;
+    while (s.n) {
+        mail_str line = html_cut(&s, html_upto(s, '\n'));
+        size_t n = line.n, end = line.p[n - 1] == '\n';
+        end += end && n > 1 && line.p[n - 2] == '\r';
+        line.n -= end;
+        html_line_begin(h, asks);
+        html_letter_line(h, line, dots);
+        if (end) html_field(h, n > 2 ? HTML_CRLF : h->header ? HTML_EMPTY :
+                            HTML_CRLF, mail_sn(line.p + line.n, end));
+        if (n == 2 && end == 2) h->header = 0;
+        html_line_end(h, n);
+    }
+    if (more) html_number(h, W_PAGE_MORE, more);
+}
+
+/* --- a step's section ----------------------------------------------------- */
+
+/* That many of the last things are shown of disks. */
+enum { HTML_ITEMS = 10 };
+
+typedef struct html_disk { vault_item p[HTML_ITEMS]; size_t n, all; } html_disk;
+
+static void html_disk_now(const vault *v, html_disk *d) {
+    d->all = v->n;
+    d->n = v->n < HTML_ITEMS ? v->n : HTML_ITEMS;
+    memcpy(d->p, v->p + v->n - d->n, d->n * sizeof *d->p);
+}
+
+/* Where it is: queue, tmp, or whose mailbox. */
+static void html_place(const webpage *h, const char *path) {
+    mail_str rest = mail_s(path), top = mail_cut(&rest, '/');
+    mail_str name = mail_cut(&rest, '/');
+    if (!mail_eq(top, mail_s("mail"))) html_say(h, W_PAGE_QUEUE);
+    else if (mail_starts(rest, "tmp/")) fputs("tmp", h->f);
+    else {
+        html_say(h, W_PAGE_MAILBOX);
+        putc(' ', h->f);
+        html_text(h->f, name);
+    }
+}
+
+static void html_survives(const webpage *h, const vault_item *p) {
+    fprintf(h->f, "<td class=%s>", p == NULL ? "none" : p->safe ? "safe"
+            : "risk");
+    if (p) html_say(h, p->safe ? W_PAGE_YES : p->gone ? W_PAGE_BACK
+                    : W_PAGE_NO);
+    else fputs("-", h->f);
+}
+
+/* A row: what it was before, and is now; one of them may be NULL. */
+static void html_item(const webpage *h, const vault_item *was,
+                      const vault_item *now, int both) {
+    static const char kinds[] = "AFDR";
+    static const view_word says[] = { W_PAGE_A, W_PAGE_F, W_PAGE_D, W_PAGE_R };
+    const vault_item *p = now ? now : was;
+    const char *k = p->kind ? strchr(kinds, p->kind) : NULL;
+    fputs("<tr><td>", h->f);
+    html_text(h->f, mail_s(part_name(h->s, p->host)));
+    fputs("<td>", h->f);
+    html_place(h, p->path);
+    fputs("<td>", h->f);
+    html_text(h->f, mail_s(p->kind ? p->id : p->path));
+    if (k) {
+        fputs(": <b>", h->f);
+        html_say(h, says[k - kinds]);
+        fputs("</b>", h->f);
+    }
+    if (now == NULL || p->gone) html_say(h, W_PAGE_GONE);
+    if (both) html_survives(h, was);
+    html_survives(h, now);
+    putc('\n', h->f);
+}
+
+/* The same thing in the other list; or NULL. */
+static const vault_item *html_same(const html_disk *d, const vault_item *p) {
+    size_t i;
+    for (i = 0; i < d->n; i++)
+        if (d->p[i].host == p->host && d->p[i].kind == p->kind &&
+            strcmp(d->p[i].path, p->path) == 0 &&
+            strcmp(d->p[i].id, p->id) == 0) return &d->p[i];
+    return NULL;
+}
+
+static void html_columns(const webpage *h, const view_word *w, int n) {
+    int i;
+    fputs("<table><tr>", h->f);
+    for (i = 0; i < n; i++) {
+        fputs("<th>", h->f);
+        html_say(h, w[i]);
+    }
+    putc('\n', h->f);
+}
+
+/* The disks before and after, or only now. */
+static void html_disks(const webpage *h, const html_disk *was, int changed) {
+    static const view_word columns[] = { W_PAGE_HOST, W_PAGE_PLACE,
+        W_PAGE_THING, W_PAGE_SURVIVED, W_PAGE_SURVIVES };
+    static const view_word same[] = { W_PAGE_HOST, W_PAGE_PLACE,
+        W_PAGE_THING, W_PAGE_SURVIVES };
+    html_disk now;
+    size_t i;
+    html_disk_now(&h->disk, &now);
+    if (was->n + now.n == 0) return;
+    fputs("<div class=h><h4>", h->f);
+    html_say(h, changed ? W_PAGE_DISK : W_PAGE_SAME);
+    fputs("</h4>\n", h->f);
+    html_columns(h, changed ? columns : same, changed ? 5 : 4);
+    for (i = 0; i < was->n; i++)
+        if (html_same(&now, &was->p[i]) == NULL)
+            html_item(h, &was->p[i], NULL, changed);
+    for (i = 0; i < now.n; i++)
+        html_item(h, html_same(was, &now.p[i]), &now.p[i], changed);
+    fputs("</table>\n", h->f);
+    if (now.all > now.n) {
+        fputs("<ul class=wire>", h->f);
+        html_number(h, W_PAGE_ITEMS, now.all - now.n);
+        fputs("</ul>\n", h->f);
+    }
+    fputs("</div>\n", h->f);
+}
+
+/* What happened on a host, between lines. */
+static void html_event(const webpage *h, const trace_note *n) {
+    int disk = n->kind == MAIL_NOTE_DISK;
+    int flush = disk && mail_starts(mail_s(n->text), "flush ");
+    if (n->role == 'w') return;             /* a heading has said it */
+    fputs("<li class=k><b>*</b><span>", h->f);
+    html_text(h->f, mail_s(part_name(h->s, n->host)));
+    fputs(": ", h->f);
+    html_text(h->f, mail_sn(n->text, n->n < 500 ? n->n : 500));
+    if (disk) {
+        fprintf(h->f, " <b class=%s>", flush ? "safe" : "risk");
+        html_say(h, flush ? W_PAGE_SAFE : W_PAGE_UNSAFE);
+        fputs("</b>", h->f);
+    }
+    fputs("</span>\n", h->f);
+}
+
+static void html_note(webpage *h, const trace_note *n) {
+    int command = n->kind == MAIL_NOTE_COMMAND;
+    int open = n->kind == MAIL_NOTE_OPEN;
+    if (command || n->kind == MAIL_NOTE_REPLY) {
+        html_line_begin(h, command);
+        if (command) html_command(h, mail_sn(n->text, n->n));
+        else html_reply(h, mail_sn(n->text, n->n), n->role == 'p');
+        html_field(h, HTML_CRLF, mail_s("\r\n"));
+        html_line_end(h, n->n + 2);
+        if (command && !mail_starts(mail_s(n->text), "BDAT")) h->header = 1;
+    } else if (open || n->kind == MAIL_NOTE_CLOSE) {
+        fputs("<li class=o>", h->f);
+        html_say(h, open ? W_PAGE_OPEN : W_PAGE_CLOSE);
+        putc('\n', h->f);
+    } else html_event(h, n);
+}
+
+/* The notes from that place on, up to end; message text that was noted in
+   pieces is put together. */
+static void html_octets(webpage *h, const step *p, size_t end) {
+    const trace *t = h->s->t;
+    int dots = strcmp(p->key, "BDAT") != 0, asks = 0;
+    char *text = NULL;
+    size_t n = 0, i;
+    if (h->at == end) return;
+    fputs("<h4>", h->f);
+    html_say(h, p->kind == STEP_TALK ? W_PAGE_OCTETS : W_PAGE_EVENTS);
+    fputs("</h4>\n<ul class=wire>\n", h->f);
+    for (i = h->at; i <= end; i++) {
+        const trace_note *e = i < end ? &t->p[h->s->order[i]] : NULL;
+        if (e && e->kind == MAIL_NOTE_TEXT) {
+            text = realloc(text, n + e->n + 1);
+            if (text == NULL) exit(1);
+            memcpy(text + n, e->text, e->n);
+            n += e->n;
+            asks = e->role != 'p';
+        }
+        if (e && e->kind == MAIL_NOTE_TEXT) continue;
+        if (n) html_letter(h, mail_sn(text, n), asks, dots);
+        n = 0;
+        if (e) html_note(h, e);
+    }
+    free(text);
+    fputs("</ul>\n", h->f);
+}
+
+/* Where the notes of row i end: it has what follows its reply, too, as far as
+   the next command, and the last row has all the rest. */
+static size_t html_end(const webpage *h, size_t i) {
+    const steps *s = h->s;
+    size_t end = s->p[i].end, next = i + 1;
+    if (s->p[i].kind != STEP_TALK) end = s->p[i].first + 1;
+    while (next < s->n && s->p[next].kind != STEP_TALK) next++;
+    next = next < s->n ? s->p[next].first : s->t->n;
+    if (i + 1 == s->n) end = next;
+    while (end < next) {
+        mail_note kind = s->t->p[s->order[end]].kind;
+        if (kind != MAIL_NOTE_REPLY && kind != MAIL_NOTE_TEXT &&
+            kind != MAIL_NOTE_CLOSE) break;
+        end++;
+    }
+    return end > h->at ? end : h->at;
+}
+
+/* Notes of the trace that have happened when those in order are told. */
+static size_t html_seen(const webpage *h, size_t end) {
+    size_t i, to = 0;
+    for (i = h->at; i < end; i++)
+        if (h->s->order[i] + 1 > to) to = h->s->order[i] + 1;
+    return to;
+}
+
+static void html_party(const webpage *h, int part, int term) {
+    const trace_part *p = &h->s->t->parts[part];
+    fprintf(h->f, "%s <b>", html_terms[term].name[h->lang]);
+    html_text(h->f, mail_s(part_name(h->s, part)));
+    fputs("</b>", h->f);
+    if (p->address[0] && strcmp(p->address, p->name) != 0) {
+        fputs(" (", h->f);
+        html_text(h->f, mail_s(p->address));
+        putc(')', h->f);
+    }
+}
+
+static void html_who(const webpage *h, const step *p) {
+    int talk = p->kind == STEP_TALK;
+    fputs("<p class=who>", h->f);
+    if (talk) html_party(h, p->from, p->pop3 ? 2 : 0);
+    if (talk) fputs(" → ", h->f);
+    if (talk) html_party(h, p->to, p->pop3 ? 3 : 1);
+    if (talk && h->phase) {
+        fputs(" · ", h->f);
+        html_text(h->f, mail_s(h->phase->text));
+    }
+    fprintf(h->f, "%s%lld&nbsp;ms</p>\n", talk ? " · " : "",
+            (long long)p->ms);
+}
+
+/* What a state of a session means; "": who knows. */
+static const char *html_state(const webpage *h, const step *p,
+                              const char *name) {
+    char role = h->s->t->n ? h->s->t->p[h->s->order[p->first]].role : '-';
+    int i;
+    for (i = 0; role == 's' && i < MAIL_SMTPD_COUNT; i++)
+        if (strcmp(mail_smtpd_state_name((mail_smtpd_state)i), name) == 0)
+            return h->lang ? html_smtpd_ko[i]
+                           : mail_smtpd_state_text((mail_smtpd_state)i);
+    for (i = 0; role == 'p' && i < MAIL_POP3D_COUNT; i++)
+        if (strcmp(mail_pop3d_state_name((mail_pop3d_state)i), name) == 0)
+            return h->lang ? html_pop3d_ko[i]
+                           : mail_pop3d_state_text((mail_pop3d_state)i);
+    return "";
+}
+
+static void html_states(const webpage *h, const step *p) {
+    if (p->kind != STEP_TALK || p->after[0] == 0) return;
+    fputs("<div class=h><h4>", h->f);
+    html_say(h, W_PAGE_STATE);
+    fputs("</h4><p class=st>", h->f);
+    if (p->before[0] && strcmp(p->before, p->after) != 0) {
+        fputs("<span>", h->f);
+        html_text(h->f, mail_s(p->before));
+        fputs("</span> → ", h->f);
+    }
+    fputs("<b>", h->f);
+    html_text(h->f, mail_s(p->after));
+    fputs("</b> ", h->f);
+    html_text(h->f, mail_s(html_state(h, p, p->after)));
+    fputs("</p></div>\n", h->f);
+}
+
+/* The code that answers, and its row of the table that runs the server. */
+static void html_code(const webpage *h, const step *p) {
+    static const char *const rooms[] = { "SMTPD", "POP3D", "SERVER" };
+    const explain *e = explain_of(p);
+    mail_row row;
+    size_t i;
+    if (e == NULL) return;
+    fprintf(h->f, "<p class=src>%s: <code>mail.h</code> [%s] <code>%s()"
+            "</code> · %s · TUTORIAL.md",
+            word(h->lang, W_PAGE_CODE), rooms[e->pop3], e->function,
+            e->clause);
+    fprintf(h->f, word(h->lang, W_CHAPTER), e->chapter);
+    for (i = 0; e->pop3 < 2 && (e->pop3 ? mail_pop3d_row(i, &row)
+                                        : mail_smtpd_row(i, &row)); i++) {
+        if (strcmp(row.name, e->key) != 0) continue;
+        fprintf(h->f, "<br>%s: <code>%s", word(h->lang, W_PAGE_ROW),
+                row.name);
+        fputs(" | ", h->f);
+        html_text(h->f, mail_s(row.from));
+        fputs(" | -&gt; ", h->f);
+        html_text(h->f, mail_s(row.then));
+        fputs(" | ", h->f);
+        html_text(h->f, mail_s(row.says));
+        fputs("</code>", h->f);
+    }
+    fputs("</p>\n", h->f);
+}
+
+/* The name of row i: in the address of the page, and of its section. */
+static void html_id(const step *p, int disks, char *to, size_t cap) {
+    if (p->kind == STEP_TALK) snprintf(to, cap, "step-%d", p->number);
+    else snprintf(to, cap, p->kind == STEP_STAR ? "disk-%d" : "event-%d",
+                  disks);
+}
+
+static void html_heading(const webpage *h, const step *p, const char *id) {
+    fprintf(h->f, "<h3><a class=num href=\"#%s\">", id);
+    if (p->kind != STEP_TALK) {
+        fprintf(h->f, "%c</a> ", p->kind == STEP_STAR ? '*' : '!');
+        html_text(h->f, mail_s(part_name(h->s, p->host)));
+        fputs(": ", h->f);
+        html_text(h->f, mail_s(p->text));
+        fputs("</h3>\n", h->f);
+        return;
+    }
+    fprintf(h->f, "%d</a> ", p->number);
+    html_text(h->f, mail_s(part_name(h->s, p->from)));
+    fputs(" → ", h->f);
+    html_text(h->f, mail_s(part_name(h->s, p->to)));
+    fputs(": <code>", h->f);
+    html_text(h->f, mail_s(p->text));
+    fputs("</code> <span class=r>⇠ ", h->f);
+    html_text(h->f, mail_s(p->reply));
+    fputs("</span></h3>\n", h->f);
+}
+
+/* What the script asks for: the first line of the reply, whose it is. */
+static void html_data(const webpage *h, const step *p, size_t end) {
+    size_t i;
+    if (p->kind != STEP_TALK) return;
+    fprintf(h->f, " data-to=\"%d\" data-state=\"", p->to);
+    html_text(h->f, mail_s(p->after));
+    fprintf(h->f, "\"%s", p->pop3 ? " data-pop3=1" : "");
+    for (i = h->at; i < end; i++) {
+        const trace_note *n = &h->s->t->p[h->s->order[i]];
+        if (n->kind != MAIL_NOTE_REPLY) continue;
+        fputs(" data-r=\"", h->f);
+        html_text(h->f, mail_sn(n->text, n->n < 200 ? n->n : 200));
+        putc('"', h->f);
+        return;
+    }
+}
+
+static void html_stop(webpage *h, size_t i) {
+    const step *p = &h->s->p[i];
+    size_t end = html_end(h, i);
+    unsigned changes = h->disk.changes;
+    const explain *e = explain_of(p);
+    html_disk was;
+    char id[24];
+    html_id(p, ++h->disks, id, sizeof id);
+    if (p->kind == STEP_TALK) h->disks--;
+    fprintf(h->f, "<section class=stop id=%s", id);
+    html_data(h, p, end);
+    fputs(">\n", h->f);
+    html_heading(h, p, id);
+    html_who(h, p);
+    if (e) {
+        fputs("<p class=says>", h->f);
+        html_sentence(h, e->says[h->lang]);
+        fputs("</p>\n", h->f);
+    }
+    html_disk_now(&h->disk, &was);
+    vault_go(&h->disk, h->s->t, html_seen(h, end));
+    html_octets(h, p, end);
+    h->at = end;
+    html_states(h, p);
+    html_disks(h, &was, changes != h->disk.changes);
+    html_code(h, p);
+    fputs("</section>\n", h->f);
+}
+
+static void html_stops(webpage *h) {
+    size_t i;
+    h->disks = 0;
+    for (i = 0; i < h->s->n; i++) {
+        const step *p = &h->s->p[i];
+        if (step_stops(p)) html_stop(h, i);
+        else if (p->kind == STEP_PHASE) h->phase = p;
+        else {
+            fputs(p->kind == STEP_TIME ? "<h2 class=\"run at\">" :
+                  "<h2 class=run>", h->f);
+            html_text(h->f, mail_s(p->text));
+            fputs("</h2>\n", h->f);
+        }
+        if (p->kind == STEP_SESSION) h->phase = NULL;
+    }
+}
+
+/* --- the ladder, drawn ----------------------------------------------------
+   One drawing for each connection, 500 wide, so that a page of paper can hold
+   it whole; lifelines go on from one to the next. */
+
+enum { SVG_WIDE = 500, SVG_LEFT = 56, SVG_RIGHT = 440, SVG_SESSION = 58,
+       SVG_PHASE = 26, SVG_TALK = 46, SVG_STAR = 30, SVG_ACT = 38,
+       SVG_LETTER = 9 };
+
+static int svg_x(const webpage *h, const step *p, int part) {
+    int n = ladder_parts(h->s);
+    int nth = h->s->t->nparts <= LADDER_PARTS ? part : part == p->to;
+    return n < 2 ? SVG_LEFT : SVG_LEFT + nth * (SVG_RIGHT - SVG_LEFT) /
+                                         (n - 1);
+}
+
+static int svg_height(const step *p) {
+    static const int heights[] = { SVG_SESSION, SVG_PHASE, SVG_TALK, SVG_STAR,
+                                   SVG_STAR, SVG_ACT, SVG_PHASE };
+    return heights[p->kind];
+}
+
+/* A text of at most that many columns; the class says how it is set. */
+static void svg_text(const webpage *h, const char *look, int x, int y,
+                     const char *text, int columns) {
+    mail_str s = mail_s(text);
+    char part[200];
+    while (s.n) {
+        mail_copy(part, sizeof part, s);
+        if (s.n < sizeof part && width(part) <= columns) break;
+        do s.n--; while (s.n && (s.p[s.n] & 0xC0) == 0x80);
+    }
+    fprintf(h->f, "<text class=\"%s\" x=%d y=%d>", look, x, y);
+    html_text(h->f, s);
+    if (s.n < strlen(text)) fputs("...", h->f);
+    fputs("</text>", h->f);
+}
+
+static void svg_title(const webpage *h, const step *p, int y) {
+    fprintf(h->f, "<rect class=band x=0 y=%d width=%d height=24 />", y,
+            SVG_WIDE);
+    svg_text(h, "ttl", 8, y + 17, p->text, 62);
+}
+
+static void svg_session(const webpage *h, const step *p, int y) {
+    int ends[2], i;
+    ends[0] = p->from;
+    ends[1] = p->to;
+    svg_title(h, p, y);
+    for (i = 0; i < 2; i++) {
+        int x = svg_x(h, p, ends[i]);
+        svg_text(h, "halo ct", x, y + 39, part_name(h->s, ends[i]), 16);
+        svg_text(h, "halo ct dm", x, y + 54,
+                 html_terms[(p->pop3 ? 2 : 0) + i].name[h->lang], 20);
+    }
+}
+
+/* A phase spans its two lifelines; time passes on all of them. */
+static void svg_phase(const webpage *h, const step *p, int y) {
+    int time = p->kind == STEP_TIME;
+    int a = time ? SVG_LEFT : svg_x(h, p, p->from);
+    int b = time ? SVG_RIGHT : svg_x(h, p, p->to);
+    fprintf(h->f, "<path class=\"life dash\" d=\"M%d %dH%d\" />", a, y + 14,
+            b);
+    svg_text(h, "ph ct", (a + b) / 2, y + 18, p->text, 60);
+}
+
+/* An arrow: command and reply are told apart by line and head, too. */
+static void svg_arrow(const webpage *h, int from, int to, int y, int reply,
+                      int big) {
+    int d = to > from ? -1 : 1;
+    fprintf(h->f, "<path class=\"%s%s\" d=\"M%d %dH%d\" />",
+            reply ? "rep dash" : "cmd", big ? " big" : "", from, y,
+            to + 9 * d);
+    if (reply) fprintf(h->f, "<path class=rep d=\"M%d %dl%d -5m%d 5l%d 5\" />",
+                       to + 2 * d, y, 9 * d, -9 * d, 9 * d);
+    else fprintf(h->f, "<path class=tip d=\"M%d %dl%d -6v12z\" />",
+                 to + d, y, 12 * d);
+}
+
+static void svg_talk(const webpage *h, const step *p, int y) {
+    int a = svg_x(h, p, p->from), b = svg_x(h, p, p->to);
+    int left = a <= b, end = left ? a + 6 : a - 6, big;
+    char number[12];
+    big = strcmp(p->key, "message") == 0;
+    snprintf(number, sizeof number, "%d", p->number);
+    fprintf(h->f, "<circle class=no cx=17 cy=%d r=12 />", y + 21);
+    svg_text(h, "n ct", 17, y + 26, number, 6);
+    svg_text(h, left ? "lab" : "lab rt", end, y + 14, p->text,
+             (left ? SVG_WIDE - end : end - 30) / SVG_LETTER);
+    svg_arrow(h, a, b, y + 21, 0, big);
+    if (strcmp(p->key, "no answer") == 0)
+        svg_text(h, "lost ct", b, y + 27, "x", 1);
+    else svg_arrow(h, b, a, y + 37, 1, strcmp(p->key, "RETR") == 0);
+    svg_text(h, "rl ct", (a + b) / 2, y + 42, p->reply, 16);
+    svg_text(h, left ? "tag" : "tag rt", left ? b + 7 : b - 7, y + 41,
+             p->after, 9);
+}
+
+/* A thing on a disk is a cylinder on the lifeline of its host; what befalls
+   the host a triangle with an exclamation mark. */
+static void svg_star(const webpage *h, const step *p, int y) {
+    int x = svg_x(h, p, p->host), left = x <= SVG_WIDE / 2;
+    if (p->kind == STEP_STAR)
+        fprintf(h->f, "<path class=cyl d=\"M%d %dv14a9 4 0 0 0 18 0v-14"
+                "a9 4 0 0 0 -18 0a9 4 0 0 0 18 0\" />", x - 9, y + 7);
+    else {
+        fprintf(h->f, "<path class=evt d=\"M%d %dl11 20h-22z\" />", x, y + 4);
+        svg_text(h, "n ct", x, y + 22, "!", 1);
+    }
+    svg_text(h, left ? "halo" : "halo rt", left ? x + 15 : x - 15, y + 19,
+             p->text, 48);
+}
+
+/* A step is a link to its section; what it is called is what --plain says. */
+static void svg_link(webpage *h, const step *p, int y) {
+    char id[24], text[512];
+    html_id(p, ++h->disks, id, sizeof id);
+    if (p->kind == STEP_TALK) h->disks--;
+    plain_row(h->s, p, text, sizeof text);
+    fprintf(h->f, "<a id=l-%s href=\"#%s\"><title>", id, id);
+    html_text(h->f, mail_sn(text, strlen(text) - 1));
+    fprintf(h->f, "</title><rect class=hit x=2 y=%d width=%d height=%d />", y,
+            SVG_WIDE - 4, svg_height(p) - 1);
+    if (p->kind == STEP_TALK) svg_talk(h, p, y);
+    else svg_star(h, p, y);
+    fputs("</a>\n", h->f);
+}
+
+static void svg_run(webpage *h, size_t from, size_t to, int number) {
+    int y = 0, i;
+    size_t k;
+    for (k = from; k < to; k++) y += svg_height(&h->s->p[k]);
+    fprintf(h->f, "<svg viewBox=\"0 0 %d %d\" role=group "
+            "aria-labelledby=\"t%d d%d\"><title id=t%d>", SVG_WIDE, y, number,
+            number, number);
+    html_text(h->f, mail_s(h->s->p[from].text));
+    fprintf(h->f, "</title><desc id=d%d>", number);
+    html_say(h, W_PAGE_HOW);
+    fputs("</desc>\n", h->f);
+    for (i = 0; i < ladder_parts(h->s); i++)
+        fprintf(h->f, "<path class=life d=\"M%d 24V%d\" />", SVG_LEFT +
+                (ladder_parts(h->s) < 2 ? 0 : i * (SVG_RIGHT - SVG_LEFT) /
+                (ladder_parts(h->s) - 1)), y);
+    for (y = 0, k = from; k < to; y += svg_height(&h->s->p[k++])) {
+        const step *p = &h->s->p[k];
+        if (step_stops(p)) {
+            svg_link(h, p, y);
+            continue;
+        }
+        fputs("<g>", h->f);
+        if (p->kind == STEP_SESSION) svg_session(h, p, y);
+        else if (p->kind == STEP_ACT) svg_title(h, p, y);
+        else svg_phase(h, p, y);
+        fputs("</g>\n", h->f);
+    }
+    fputs("</svg>\n", h->f);
+}
+
+/* The names, which stay while the ladder is scrolled; the script puts the
+   states under them. */
+static void svg_heads(const webpage *h) {
+    const trace *t = h->s->t;
+    int i, x;
+    if (t->nparts > LADDER_PARTS) return;
+    fprintf(h->f, "<svg class=heads viewBox=\"0 0 %d 42\" aria-hidden=true>",
+            SVG_WIDE);
+    for (i = 0; i < t->nparts; i++) {
+        x = svg_x(h, NULL, i);
+        svg_text(h, "nm ct", x, 19, part_name(h->s, i), 12);
+        fprintf(h->f, "<text id=p%d class=\"tag ct\" x=%d y=36></text>", i,
+                x);
+    }
+    fputs("</svg>\n", h->f);
+}
+
+static void html_ladder(webpage *h) {
+    size_t i, to;
+    int number = 0;
+    svg_heads(h);
+    h->disks = 0;
+    for (i = 0; i < h->s->n; i = to) {
+        for (to = i + 1; to < h->s->n; to++)
+            if (h->s->p[to].kind == STEP_SESSION ||
+                h->s->p[to].kind == STEP_ACT) break;
+        svg_run(h, i, to, ++number);
+    }
+}
+
+/* --- the whole ------------------------------------------------------------ */
+
+/* The style, and the script: what stands between their tags, to the octet,
+   has the hash that the page allows. */
+static const char *const html_style[] = {
+    ":root { --bg: #fbfaf7; --ink: #1c1d20; --dim: #5a5d64;",
+    "  --line: #c4c1b8; --card: #fff; --now: #fff1c2; --edge: #8a6a00;",
+    "  --cmd: #0b4f8a; --rep: #8a3a06; --disk: #1f6b35;",
+    "  --mono: ui-monospace, Menlo, Consolas, \"DejaVu Sans Mono\", monospace;",
+    "  color-scheme: light dark; }",
+    "@media (prefers-color-scheme: dark) { :root { --bg: #14161a;",
+    "  --ink: #e9e7e2; --dim: #a7abb3; --line: #454a53; --card: #1d2025;",
+    "  --now: #3a3115; --edge: #e3bd4f; --cmd: #8cc0ff; --rep: #ffb27a;",
+    "  --disk: #8bd79a; } }",
+    "* { box-sizing: border-box; }",
+    "body { margin: 0; background: var(--bg); color: var(--ink);",
+    "  font: 1.0625rem/1.5 system-ui, \"Segoe UI\", Roboto, \"Noto Sans KR\",",
+    "    \"Noto Sans CJK KR\", sans-serif; }",
+    "a { color: inherit; }",
+    ":focus-visible { outline: 3px solid var(--cmd); outline-offset: 1px; }",
+    "h1 { font-size: 1.1rem; margin: 0; display: inline; }",
+    "h2 { font-size: 1.15rem; margin: 2.5rem 0 0; }",
+    "h3 { font-size: 1.2rem; margin: 0 0 .4rem; line-height: 1.35; }",
+    "h4 { font-size: .8rem; margin: 1.1rem 0 .3rem; color: var(--dim);",
+    "  font-weight: 700; }",
+    "header { padding: .5rem 1rem; border-bottom: 1px solid var(--line); }",
+    "header p { display: inline; margin: 0 0 0 .8rem; color: var(--dim); }",
+    ".how { font-size: .9rem; color: var(--dim); margin: .5rem .6rem; }",
+    "",
+    "/* the ladder */",
+    "#ladder { max-width: 40rem; margin: 0 auto; }",
+    "svg { display: block; width: 100%; height: auto; }",
+    ".heads { position: sticky; top: 0; background: var(--bg); z-index: 1;",
+    "  border-bottom: 1px solid var(--line); }",
+    "text { fill: var(--ink); font: 13px system-ui, sans-serif; }",
+    ".halo, .lab, .rl, .ph, .tag { paint-order: stroke; stroke: var(--bg);",
+    "  stroke-width: 5px; stroke-linejoin: round; }",
+    ".nm { font-weight: 700; font-size: 15px; }",
+    ".dm, .tag { fill: var(--dim); font-size: 12px; }",
+    ".ttl { font-weight: 700; font-size: 15px; }",
+    ".ph { font-style: italic; }",
+    ".lab { font: 15px var(--mono); }",
+    ".rl { font: 700 14px var(--mono); fill: var(--rep); }",
+    ".ct { text-anchor: middle; }",
+    ".rt { text-anchor: end; }",
+    ".band { fill: var(--line); opacity: .35; }",
+    ".life { stroke: var(--line); stroke-width: 2; }",
+    ".cmd { stroke: var(--cmd); stroke-width: 2; fill: none; }",
+    ".tip { fill: var(--cmd); }",
+    ".rep { stroke: var(--rep); stroke-width: 1.6; fill: none; }",
+    ".big { stroke-width: 5; }",
+    ".dash { stroke-dasharray: 6 4; }",
+    ".evt { fill: var(--bg); stroke: var(--rep); stroke-width: 2; }",
+    ".lost { font: 700 20px var(--mono); fill: var(--rep); }",
+    ".cyl { fill: var(--bg); stroke: var(--disk); stroke-width: 2; }",
+    ".no { fill: var(--bg); stroke: var(--line); }",
+    ".hit { fill: transparent; stroke: none; }",
+    "#ladder a { text-decoration: none; }",
+    "#ladder a:hover .hit { fill: var(--line); fill-opacity: .25; }",
+    "#ladder .now .hit { fill: var(--now); stroke: var(--edge);",
+    "  stroke-width: 2; }",
+    "#ladder .now .halo, #ladder .now .lab, #ladder .now .rl,",
+    "#ladder .now .tag { stroke: var(--now); }",
+    "#ladder .now .no { fill: var(--edge); stroke: none; }",
+    "#ladder .now .n { fill: var(--bg); }",
+    ".later { visibility: hidden; }",
+    ".ask .rl, .ask .tag { visibility: hidden; }",
+    "",
+    "/* a step */",
+    "#steps, footer { max-width: 56rem; margin: 0 auto;",
+    "  padding: .2rem 1rem 1rem; }",
+    ".stop { margin: .8rem 0; padding: .9rem 1rem; background: var(--card);",
+    "  border: 1px solid var(--line); border-radius: 8px; }",
+    ".stop:target { border: 2px solid var(--edge); }",
+    "h3 code { overflow-wrap: anywhere; }",
+    ".num { display: inline-block; min-width: 1.7em; padding: 0 .3em;",
+    "  text-align: center; border-radius: 1em; background: var(--ink);",
+    "  color: var(--bg); text-decoration: none; }",
+    "code { font-family: var(--mono); font-size: .95em; }",
+    ".r { color: var(--rep); white-space: nowrap; }",
+    ".who { margin: 0; color: var(--dim); font-size: .95rem; }",
+    ".says { font-size: 1.15rem; margin: .5rem 0; }",
+    ".w { text-decoration: underline dotted; text-underline-offset: .2em; }",
+    ".says small, dd small { color: var(--dim); }",
+    ".wire { list-style: none; margin: 0; padding: 0; }",
+    ".wire li { display: flex; gap: .5rem; padding: .15rem 0 .15rem .5rem;",
+    "  border-left: 4px solid var(--cmd); }",
+    ".wire .s { border-left: 4px double var(--rep); }",
+    ".wire .k { border-left: 4px dotted var(--disk); color: var(--disk);",
+    "  font: .88rem/1.4 var(--mono); overflow-wrap: anywhere; }",
+    ".wire .k b { white-space: nowrap; }",
+    ".wire .o { border-left-color: transparent; color: var(--dim);",
+    "  font-size: .9rem; }",
+    ".wire > li > b { flex: 0 0 1.4em; font-family: var(--mono); }",
+    ".wire div { flex: 1; min-width: 0; display: flex; gap: 3px; }",
+    ".len { flex: none; color: var(--dim); font-size: .75rem;",
+    "  padding-top: .2rem; min-width: 2.2em; text-align: right; }",
+    ".f { flex: none; max-width: 100%; padding: 0 5px; text-decoration: none;",
+    "  background: var(--bg); border: 1px solid var(--line);",
+    "  border-radius: 4px; line-height: 1.3; }",
+    ".v { flex: 0 1 auto; min-width: 0; }",
+    ".f:not(.v) b, .f:not(.v) i { white-space: pre; }",
+    ".f.on { border-color: var(--edge); background: var(--now);",
+    "  box-shadow: 0 0 0 1px var(--edge); }",
+    ".f b, .f i, .f u { display: block; font-style: normal;",
+    "  text-decoration: none; overflow-wrap: anywhere; }",
+    ".f b { font: 600 .95rem/1.4 var(--mono); white-space: pre-wrap;",
+    "  min-height: 1.4em; }",
+    ".f i { font: .68rem/1.3 var(--mono); color: var(--dim); }",
+    ".f u { font-size: .72rem; color: var(--cmd); }",
+    ".f .z { font-size: .75rem; line-height: 1.8; color: var(--dim); }",
+    ".note { margin: .2rem 0 .4rem 2rem; padding: .4rem .7rem;",
+    "  border: 2px solid var(--edge); border-radius: 6px;",
+    "  background: var(--now); font-size: .98rem; }",
+    ".st b, .st span { display: inline-block; font: 600 .95rem var(--mono);",
+    "  border: 2px solid var(--line); border-radius: 5px; padding: 0 .5em; }",
+    ".st b { border-color: var(--ink); }",
+    ".st { margin: 0; }",
+    "table { border-collapse: collapse; width: 100%; font-size: .88rem; }",
+    "td, th { text-align: left; padding: .15rem .7rem .15rem 0;",
+    "  border-top: 1px solid var(--line); vertical-align: top; }",
+    "th { color: var(--dim); font-weight: 400; border: 0; }",
+    "td:nth-child(3) { font-family: var(--mono); overflow-wrap: anywhere;",
+    "  font-size: .92em; }",
+    ".safe { font-weight: 700; color: var(--disk); }",
+    ".risk { font-weight: 700; color: var(--rep); }",
+    ".src { margin: 1rem 0 0; padding-top: .5rem; font-size: .9rem;",
+    "  border-top: 1px solid var(--line); color: var(--dim); }",
+    "dt { font-weight: 700; margin-top: .5rem; }",
+    "dd { margin: 0; }",
+    "dl { columns: 22rem; }",
+    "dl div { break-inside: avoid; padding-bottom: .1rem; }",
+    "dl div:target { background: var(--now); }",
+    "footer { color: var(--ink); font-size: .92rem; }",
+    "footer code { overflow-wrap: anywhere; }",
+    "",
+    "/* with the script: two panes and a bar */",
+    "#bar { display: none; }",
+    "@media screen {",
+    ".js body { height: 100vh; height: 100dvh; display: flex;",
+    "  flex-direction: column; }",
+    ".js main { flex: 1; min-height: 0; display: flex; }",
+    ".js #ladder { flex: 0 0 min(36rem, 44vw); overflow-y: auto; margin: 0;",
+    "  border-right: 1px solid var(--line); }",
+    ".js #right { flex: 1; min-width: 0; overflow-y: auto; }",
+    ".one .stop:not(.now), .one h2.run, .one .how { display: none; }",
+    ".one .stop { margin-top: .5rem; }",
+    ".js #bar { display: block; padding: .3rem .8rem .5rem;",
+    "  border-top: 1px solid var(--line); background: var(--card); }",
+    "#say { margin: 0; min-height: 1.5em; overflow: hidden;",
+    "  text-overflow: ellipsis; }",
+    "#bar div { display: flex; flex-wrap: wrap; align-items: center;",
+    "  gap: .3rem .6rem; }",
+    "#bar button { font: inherit; min-width: 2.7rem; min-height: 2.5rem;",
+    "  padding: 0 .6rem; border: 1px solid var(--dim); border-radius: 6px;",
+    "  background: var(--bg); color: inherit; cursor: pointer; }",
+    "#bar input[type=range] { flex: 1 1 9rem; min-width: 6rem;",
+    "  accent-color: var(--edge); }",
+    "#bar label { min-height: 2.5rem; display: flex; align-items: center;",
+    "  gap: .35rem; }",
+    "#bar output { min-width: 4.2em; text-align: center; }",
+    ".quiz { margin: .8rem 0; padding: .6rem .9rem; border-radius: 8px;",
+    "  border: 2px solid var(--edge); background: var(--now); }",
+    ".quiz button { display: block; width: 100%; margin: .35rem 0;",
+    "  padding: .5rem .7rem; text-align: left; cursor: pointer;",
+    "  font: 1rem var(--mono); color: var(--ink); background: var(--card);",
+    "  border: 1px solid var(--dim); border-radius: 6px; }",
+    ".quiz p { margin: .3rem 0 0; font-weight: 700; }",
+    ".ask .r, .ask .says, .ask .s, .ask .k, .ask .h, .ask .src {",
+    "  display: none; }",
+    "@media (prefers-reduced-motion: no-preference) {",
+    "  #ladder { scroll-behavior: smooth; } }",
+    "}",
+    "@media screen and (max-width: 52rem) {",
+    "body { font-size: 1rem; }",
+    "h1 { font-size: .95rem; }",
+    ".js header { padding: .2rem .6rem; }",
+    ".js header p { display: none; }",
+    ".js main { flex-direction: column; }",
+    ".js #ladder { flex: 0 1 36%; max-width: none; border-right: 0;",
+    "  border-bottom: 2px solid var(--line); }",
+    "#steps, footer { padding: .1rem .5rem .6rem; }",
+    ".stop { padding: .6rem .6rem; }",
+    ".len { display: none; }",
+    ".wire div { flex-wrap: wrap; }",
+    "#bar { padding: .2rem .5rem .3rem; }",
+    "#bar button { min-width: 2.5rem; }",
+    "table { font-size: .8rem; }",
+    "#say { font-size: .9rem; } }",
+    "",
+    "@media print {",
+    ":root { --bg: #fff; --ink: #000; --dim: #444; --line: #999;",
+    "  --card: #fff; --now: #fff; --edge: #000; --cmd: #003a70;",
+    "  --rep: #7a2e00; --disk: #0d4d20; color-scheme: light;",
+    "  font-size: 12px; }",
+    "@page { margin: 14mm; }",
+    ".heads, .note, .quiz { display: none; }",
+    "svg { break-inside: avoid; }",
+    "#ladder { max-width: 13cm; }",
+    "#ladder .now .hit { stroke: none; }",
+    "#ladder .now .no { fill: #fff; stroke: #000; }",
+    "#ladder .now .n { fill: #000; }",
+    ".num { color: #000; border: 1px solid #000; }",
+    ".stop { border: 0; border-top: 1px solid #999; border-radius: 0;",
+    "  padding: .5rem 0; margin: 0; }",
+    "h2, h3, h4 { break-after: avoid; }",
+    ".wire li, .src, tr { break-inside: avoid; }",
+    ".f { border-color: #bbb; } }",
+    NULL
+};
+static const char *const html_script[] = {
+    "'use strict';",
+    "(function () {",
+    "var d = document, root = d.documentElement, bar = id('bar');",
+    "var stops = [].slice.call(d.querySelectorAll('.stop'));",
+    "var at = -1, timer = 0, told = [], right = 0, asked = 0;",
+    "function id(name) { return d.getElementById(name); }",
+    "function row(i) { return id('l-' + stops[i].id); }",
+    "function mark(e, name, on) { if (e) e.classList.toggle(name, on); }",
+    "function make(tag, text, name) {",
+    "  var e = d.createElement(tag);",
+    "  e.textContent = text;",
+    "  if (name) e.className = name;",
+    "  return e;",
+    "}",
+    "",
+    "/* Is its answer still a secret? */",
+    "function secret(i) {",
+    "  return id('predict').checked && stops[i].dataset.r && !told[i];",
+    "}",
+    "",
+    "/* Puts e where it can be seen in its pane, and moves nothing else. */",
+    "function into_view(pane, e, top) {",
+    "  var a = pane.getBoundingClientRect(), b = e.getBoundingClientRect();",
+    "  if (top) pane.scrollTop += b.top - a.top - 8;",
+    "  else pane.scrollTop += (b.top + b.bottom - a.top - a.bottom) / 2;",
+    "}",
+    "",
+    "/* What each host's session was in last, up to step i. */",
+    "function states(i) {",
+    "  var k, e = d.querySelectorAll('.heads .tag'), s;",
+    "  for (k = 0; k < e.length; k++) e[k].textContent = '';",
+    "  for (k = 0; k <= i; k++) {",
+    "    s = stops[k].dataset;",
+    "    e = s.to && id('p' + s.to);",
+    "    if (e) e.textContent = secret(k) ? '?' : s.state;",
+    "  }",
+    "}",
+    "",
+    "/* Is what comes after this row of the ladder hidden? */",
+    "function later(hidden) {",
+    "  var e = d.querySelectorAll('#ladder a, #ladder g'), k, seen = 0;",
+    "  for (k = 0; k < e.length; k++) {",
+    "    mark(e[k], 'later', hidden && seen);",
+    "    seen = seen || e[k] === row(at);",
+    "  }",
+    "}",
+    "",
+    "function show(i, quiet) {",
+    "  var k, e;",
+    "  if (i < 0 || i >= stops.length) return stop();",
+    "  at = i;",
+    "  for (k = 0; k < stops.length; k++) {",
+    "    e = row(k);",
+    "    mark(stops[k], 'now', k === i);",
+    "    mark(e, 'now', k === i);",
+    "    mark(stops[k], 'ask', !!secret(k));",
+    "    mark(e, 'ask', !!secret(k));",
+    "    if (e && k === i) e.setAttribute('aria-current', 'step');",
+    "    else if (e) e.removeAttribute('aria-current');",
+    "  }",
+    "  later(id('predict').checked);",
+    "  states(i);",
+    "  quiz(i);",
+    "  id('at').value = i;",
+    "  id('nth').textContent = stops[i].querySelector('.num').textContent +",
+    "    ' / ' + d.querySelectorAll('.stop[data-to]').length;",
+    "  e = row(i).querySelector('title').textContent;",
+    "  id('say').textContent = secret(i) ? e.slice(0, e.indexOf(",
+    "    bar.dataset.reply)) + ' ' + bar.dataset.ask : e;",
+    "  into_view(id('ladder'), row(i));",
+    "  if (id('all').checked) into_view(id('right'), stops[i], 1);",
+    "  else id('right').scrollTop = 0;",
+    "  if (!quiet) try { history.replaceState(null, '', '#' + stops[i].id); }",
+    "  catch (x) { /* some browsers, for a page of their own disk */ }",
+    "}",
+    "",
+    "/* --- three choices, two of them said elsewhere in this page --- */",
+    "",
+    "function choices(i) {",
+    "  var me = stops[i].dataset, all = [], k, s, first;",
+    "  var more = bar.dataset[me.pop3 ? 'pop3' : 'smtp'].split('|');",
+    "  function code(text) { return me.pop3 ? text : text.slice(0, 3); }",
+    "  function add(text) {",
+    "    for (var n = 0; n < all.length; n++)",
+    "      if (code(all[n]) === code(text)) return;",
+    "    if (code(text) !== code(me.r)) all.push(text);",
+    "  }",
+    "  for (k = 0; k < stops.length; k++) {",
+    "    s = stops[k].dataset;",
+    "    if (s.r && s.pop3 === me.pop3) add(s.r);",
+    "  }",
+    "  more.forEach(add);",
+    "  first = i * 7 % all.length;",
+    "  s = [all[first], all[(first + 1 + i % (all.length - 1)) % all.length]];",
+    "  s.splice(i % 3, 0, me.r);",
+    "  return s;",
+    "}",
+    "",
+    "function answer(i, button) {",
+    "  var ok = button.textContent === stops[i].dataset.r;",
+    "  told[i] = ok ? 1 : 2;",
+    "  asked++;",
+    "  right += ok;",
+    "  show(i);",
+    "}",
+    "",
+    "function quiz(i) {",
+    "  var old = d.querySelectorAll('.quiz'), k, box;",
+    "  for (k = 0; k < old.length; k++) old[k].remove();",
+    "  if (!secret(i) && !(id('predict').checked && told[i] && told[i] < 3))",
+    "    return;",
+    "  box = make('div', '', 'quiz');",
+    "  if (told[i]) box.appendChild(make('p', (told[i] < 2 ? '✓ ' +",
+    "    bar.dataset.yes : '✗ ' + bar.dataset.no) + ' ' + stops[i].dataset.r",
+    "    + '  (' + right + ' / ' + asked + ')'));",
+    "  else {",
+    "    box.appendChild(make('p', bar.dataset.ask));",
+    "    choices(i).forEach(function (text) {",
+    "      var b = make('button', text);",
+    "      b.type = 'button';",
+    "      b.onclick = function () { answer(i, b); };",
+    "      box.appendChild(b);",
+    "    });",
+    "  }",
+    "  stops[i].querySelector('.who').after(box);",
+    "  if (!told[i]) return;",
+    "  box.tabIndex = -1;",
+    "  box.focus();",
+    "}",
+    "",
+    "/* Forward; a secret comes out first. */",
+    "function next() {",
+    "  if (!secret(at)) return show(at + 1);",
+    "  told[at] = 3;",
+    "  show(at);",
+    "}",
+    "",
+    "/* --- play, only when asked to --- */",
+    "",
+    "function stop() {",
+    "  clearInterval(timer);",
+    "  timer = 0;",
+    "  id('play').textContent = id('play').dataset.play;",
+    "}",
+    "function play() {",
+    "  if (timer) return stop();",
+    "  if (at === stops.length - 1) show(0);",
+    "  id('play').textContent = id('play').dataset.stop;",
+    "  timer = setInterval(next, 2500);",
+    "}",
+    "",
+    "/* --- what a field or a word means, beside it --- */",
+    "",
+    "function explain(e) {",
+    "  var was = e.classList.contains('on'), to = e.hash.slice(1), box, end;",
+    "  var old = d.querySelectorAll('.note, .on'), k;",
+    "  for (k = 0; k < old.length; k++)",
+    "    if (old[k].className === 'note') old[k].remove();",
+    "    else old[k].classList.remove('on');",
+    "  if (was || !id(to)) return;",
+    "  e.classList.add('on');",
+    "  box = make('p', '', 'note');",
+    "  box.setAttribute('role', 'status');",
+    "  if (e.dataset.at) box.appendChild(make('b', e.dataset.at + ' '));",
+    "  [].forEach.call(id(to).children, function (c, n) {",
+    "    if (n) box.appendChild(d.createTextNode(' — '));",
+    "    box.appendChild(make(n ? 'span' : 'b', c.textContent));",
+    "  });",
+    "  end = e.closest('li, p, dd');",
+    "  end.after(box);",
+    "}",
+    "",
+    "/* Octets 5 to 14 of 29: counted from the line's own hex. */",
+    "function count(e) {",
+    "  var n = 0, first, own, all = e.parentNode.querySelectorAll('.f i');",
+    "  [].forEach.call(all, function (x) {",
+    "    var k = x.textContent.split(' ').length;",
+    "    if (x.parentNode === e) { first = n + 1; own = k; }",
+    "    n += k;",
+    "  });",
+    "  if (own) e.dataset.at = bar.dataset.octets.replace('%1', first)",
+    "    .replace('%2', first + own - 1).replace('%3', n);",
+    "}",
+    "",
+    "/* --- who asks for what --- */",
+    "",
+    "function go() {",
+    "  var k, name = decodeURIComponent(location.hash.slice(1));",
+    "  for (k = 0; k < stops.length; k++)",
+    "    if (stops[k].id === name) return show(k, 1);",
+    "  if (at < 0) show(0, 1);",
+    "}",
+    "",
+    "function key(ev) {",
+    "  var t = ev.target.type;",
+    "  if (ev.altKey || ev.ctrlKey || ev.metaKey || t === 'range') return;",
+    "  if (ev.key === 'ArrowRight') next();",
+    "  else if (ev.key === 'ArrowLeft') show(at - 1);",
+    "  else if (ev.key === 'Home') show(0);",
+    "  else if (ev.key === 'End') show(stops.length - 1);",
+    "  else return;",
+    "  ev.preventDefault();",
+    "}",
+    "",
+    "if (!stops.length) return;",
+    "root.className = 'js one';",
+    "id('at').max = stops.length - 1;",
+    "id('at').oninput = function () { show(+this.value); };",
+    "id('first').onclick = function () { show(0); };",
+    "id('back').onclick = function () { show(at - 1); };",
+    "id('next').onclick = next;",
+    "id('last').onclick = function () { show(stops.length - 1); };",
+    "id('play').onclick = play;",
+    "id('all').onchange = function () {",
+    "  root.className = this.checked ? 'js' : 'js one';",
+    "  show(at);",
+    "};",
+    "id('predict').onchange = function () {",
+    "  told = [];",
+    "  right = asked = 0;",
+    "  stop();",
+    "  show(at);",
+    "};",
+    "d.addEventListener('keydown', key);",
+    "d.addEventListener('click', function (ev) {",
+    "  var e = ev.target.closest && ev.target.closest('a.f, a.w');",
+    "  if (!e) return;",
+    "  ev.preventDefault();",
+    "  if (e.classList.contains('f')) count(e);",
+    "  explain(e);",
+    "});",
+    "window.addEventListener('hashchange', go);",
+    "go();",
+    "})();",
+    NULL
+};
+
+static void html_lines(FILE *f, const char *const *lines) {
+    for (; *lines; lines++) fprintf(f, "%s\n", *lines);
+}
+
+static void html_hash(FILE *f, const char *const *lines) {
+    unsigned char sum[32];
+    char text[MAIL_B64_SIZE(32)];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_sha256 m;
+    mail_sha256_init(&m);
+    for (; *lines; lines++) {
+        mail_sha256_add(&m, mail_s(*lines));
+        mail_sha256_add(&m, mail_s("\n"));
+    }
+    mail_sha256_end(&m, sum);
+    mail_b64_encode(&b, mail_sn((char *)sum, sizeof sum));
+    fprintf(f, "'sha256-%.*s'", (int)b.n, b.p);
+}
+
+/* The demo has a title; of a trace it is said where it came from. */
+static void html_title(const webpage *h) {
+    const char *made = h->s->t->made;
+    fputs("mail.h: ", h->f);
+    if (made[0] == 0 || mail_starts(mail_s(made), "mail demo"))
+        html_say(h, W_TITLE);
+    else html_text(h->f, mail_s(made));
+}
+
+static void html_head(const webpage *h) {
+    fprintf(h->f, "<!doctype html>\n<html lang=%s>\n<meta charset=utf-8>\n"
+            "<meta http-equiv=Content-Security-Policy content=\""
+            "default-src 'none'; img-src data:; base-uri 'none'; "
+            "form-action 'none'; style-src ", h->lang ? "ko" : "en");
+    html_hash(h->f, html_style);
+    fputs("; script-src ", h->f);
+    html_hash(h->f, html_script);
+    fputs("\">\n<meta name=viewport content=\"width=device-width\">\n"
+          "<link rel=icon href=\"data:,\">\n<title>", h->f);
+    html_title(h);
+    fputs("</title>\n<style>", h->f);
+    html_lines(h->f, html_style);
+    fputs("</style>\n<body>\n", h->f);
+}
+
+static void html_top(const webpage *h) {
+    char parts[12], talks[12], runs[12];
+    snprintf(parts, sizeof parts, "%d", h->s->t->nparts);
+    snprintf(runs, sizeof runs, "%d", h->s->session);
+    snprintf(talks, sizeof talks, "%d", h->s->number);
+    fputs("<header><h1>", h->f);
+    html_title(h);
+    fputs("</h1><p>", h->f);
+    fprintf(h->f, word(h->lang, W_PAGE_COUNTS), parts, runs, talks);
+    fputs("</p></header>\n", h->f);
+}
+
+static void html_button(const webpage *h, const char *id, const char *sign,
+                        view_word name) {
+    fprintf(h->f, "<button id=%s type=button aria-label=\"%s\">%s</button>\n",
+            id, word(h->lang, name), sign);
+}
+
+static void html_check(const webpage *h, const char *id, view_word name) {
+    fprintf(h->f, "<label><input id=%s type=checkbox>%s</label>\n", id,
+            word(h->lang, name));
+}
+
+/* What the script needs, and its words; nothing of it is seen without. */
+static void html_bar(const webpage *h) {
+    int lang = h->lang;
+    fprintf(h->f, "<nav id=bar data-ask=\"%s\" data-yes=\"%s\" data-no=\"%s\" "
+            "data-reply=\"%s\" data-octets=\"%s\"\n"
+            " data-smtp=\"503 5.5.1 not in this order|"
+            "550 5.1.1 nobody here of that name|"
+            "451 4.3.0 try again later\""
+            " data-pop3=\"-ERR no such message|-ERR [IN-USE] it is locked\">\n"
+            "<p id=say aria-live=polite></p>\n<div>\n",
+            word(lang, W_PAGE_ASK), word(lang, W_PAGE_RIGHT),
+            word(lang, W_PAGE_WRONG), word(lang, W_PAGE_REPLY),
+            word(lang, W_PAGE_RANGE));
+    html_button(h, "first", "&#171;", W_PAGE_FIRST);
+    html_button(h, "back", "&#8249;", W_PAGE_BACKWARD);
+    html_button(h, "next", "&#8250;", W_PAGE_NEXT);
+    html_button(h, "last", "&#187;", W_PAGE_LAST);
+    fprintf(h->f, "<input id=at type=range min=0 max=0 value=0 "
+            "aria-label=\"%s\"><output id=nth></output>\n",
+            word(lang, W_PAGE_STEP));
+    fprintf(h->f, "<button id=play type=button data-play=\"%s\" "
+            "data-stop=\"%s\">%s</button>\n", word(lang, W_PAGE_PLAY),
+            word(lang, W_PAGE_STOP), word(lang, W_PAGE_PLAY));
+    html_check(h, "predict", W_PAGE_PREDICT);
+    html_check(h, "all", W_PAGE_ALL);
+    fputs("</div></nav>\n", h->f);
+}
+
+static void html_list(const webpage *h, view_word title, char key,
+                      const html_word *w, int n) {
+    int i, other = !h->lang;
+    fputs("<h2>", h->f);
+    html_say(h, title);
+    fputs("</h2><dl>\n", h->f);
+    for (i = 0; i < n; i++) {
+        if (w[i].name[0][0] == 0) continue;
+        fprintf(h->f, "<div id=%c%d><dt>%s <small lang=%s>%s</small><dd>", key,
+                i, w[i].name[h->lang], other ? "ko" : "en",
+                w[i].name[other]);
+        html_text(h->f, mail_s(w[i].says[h->lang]));
+        fputs("</div>\n", h->f);
+    }
+    fputs("</dl>\n", h->f);
+}
+
+/* The capture of the same trace; 0: there is no room for it. */
+static int html_capture(const steps *s, unsigned char sum[32]) {
+    FILE *f = tmpfile();
+    char some[4096];
+    mail_sha256 m;
+    size_t n;
+    if (f == NULL) return 0;
+    view_pcapng(f, s);
+    rewind(f);
+    mail_sha256_init(&m);
+    while ((n = fread(some, 1, sizeof some, f)) > 0)
+        mail_sha256_add(&m, mail_sn(some, n));
+    mail_sha256_end(&m, sum);
+    n = (size_t)ferror(f);
+    fclose(f);
+    return n == 0;
+}
+
+/* How to make it again, and what else comes of the same trace. */
+static void html_made(const webpage *h) {
+    const trace *t = h->s->t;
+    unsigned char sum[32];
+    int i;
+    fputs("<h2>", h->f);
+    html_say(h, W_PAGE_MADE);
+    fprintf(h->f, "</h2><p>mail.h %s, seed %llu.", MAIL_VERSION,
+            (unsigned long long)t->seed);
+    if (t->made[0]) {
+        fputs(" <code>", h->f);
+        html_text(h->f, mail_s(t->made));
+        fputs("</code>", h->f);
+    }
+    if (html_capture(h->s, sum)) {
+        fprintf(h->f, "<br>%s <code>", word(h->lang, W_PAGE_CAPTURE));
+        for (i = 0; i < 32; i++) fprintf(h->f, "%02x", (unsigned)sum[i]);
+        fputs("</code>", h->f);
+    }
+    fputs("</p>\n", h->f);
+}
+
+static void view_html(FILE *f, const steps *s) {
+    webpage h;
+    memset(&h, 0, sizeof h);
+    h.f = f;
+    h.s = s;
+    h.lang = s->lang;
+    html_head(&h);
+    html_top(&h);
+    fputs("<main>\n<div id=ladder>\n", f);
+    html_ladder(&h);
+    fputs("<p class=how>", f);
+    html_say(&h, W_PAGE_HOW);
+    fputs("</p>\n</div>\n<div id=right>\n<div id=steps>\n", f);
+    html_stops(&h);
+    fputs("</div>\n<footer>\n", f);
+    html_list(&h, W_PAGE_TERMS, 'w', html_terms, HTML_TERM_COUNT);
+    html_list(&h, W_PAGE_FIELDS, 'f', html_fields, HTML_FIELD_COUNT);
+    html_made(&h);
+    fputs("</footer>\n</div>\n</main>\n", f);
+    html_bar(&h);
+    fputs("<script>", f);
+    html_lines(f, html_script);
+    fputs("</script>\n</body>\n</html>\n", f);
+    free(h.disk.p);
+}
+
 /* One list of the views, with their options. */
 static const struct view {
     const char *name, *help;
@@ -7518,7 +9273,9 @@ static const struct view {
       0, 0 },
     { "octets", ": each packet of the capture, in hex and text",
       view_octets, 1, 0, 0 },
-    { "pcapng", "FILE: a capture, for Wireshark", view_pcapng, 1, 0, 1 }
+    { "pcapng", "FILE: a capture, for Wireshark", view_pcapng, 1, 0, 1 },
+    { "html", "FILE: a page to walk through, for a browser", view_html, 1, 0,
+      1 }
 };
 
 enum { VIEWS = sizeof views / sizeof views[0] };
@@ -10160,6 +11917,15 @@ static int view_files(const view_line *v, const steps *s,
     return 1;
 }
 
+/* What was typed, for who wants to type it again. */
+static void view_made(trace *t, const char *command, int argc, char **argv) {
+    mail_buf b = mail_buf_on(t->made, sizeof t->made - 1);
+    int i;
+    mail_buf_fmt(&b, "mail %s", command);
+    for (i = 0; i < argc; i++) mail_buf_fmt(&b, " %s", argv[i]);
+    t->made[b.n] = 0;
+}
+
 /* The view that is asked for; -1: more than one, -2: in what language? */
 static int view_chosen(const view_line *v, int *lang) {
     int i, chosen = 0;
@@ -10209,6 +11975,7 @@ static int cmd_demo(int argc, char **argv) {
     chosen = view_chosen(&v, &lang);
     if (chosen < 0) return view_usage("demo", chosen);
     demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
+    view_made(&d.t, "demo", argc, argv);
     steps_make(&s, &d.t, lang);
     if (!views[chosen].bare) view_title(stdout, &s);
     if (by_step) step_through(stdin, stdout, &s, isatty(0));
@@ -10294,6 +12061,7 @@ static int cmd_view(int argc, char **argv) {
                                          "or - for standard input");
     e = view_read(&t, files.p[0], "view");
     if (e == 0) {
+        view_made(&t, "view", argc, argv);
         steps_make(&s, &t, lang);
         views[chosen].show(stdout, &s);
         e = !view_files(&v, &s, "view");

@@ -13314,6 +13314,235 @@ static void test_views_of_evil(void) {
     }
 }
 
+/* --- the page --- */
+
+static char t_page[2][1 << 19];
+
+/* The page of the demo, as a C string in t_page[k]. */
+static const char *t_page_of(int k, size_t chunk, int keep, int lang) {
+    static demo d;
+    FILE *f = tmpfile();
+    steps s;
+    size_t n = 0;
+    demo_run(&d, 1, chunk, keep);
+    snprintf(d.t.made, sizeof d.t.made, "mail demo --html x");
+    steps_make(&s, &d.t, lang);
+    CHECK(f != NULL);
+    if (f) view_html(f, &s);
+    if (f) rewind(f);
+    if (f) n = fread(t_page[k], 1, sizeof t_page[k] - 1, f);
+    if (f) fclose(f);
+    t_page[k][n] = 0;
+    CHECK(n > 10000 && n < 200000);
+    steps_free(&s);
+    demo_free(&d);
+    return t_page[k];
+}
+
+static size_t t_among(const char *text, const char *what) {
+    size_t n = 0;
+    for (; (text = strstr(text, what)) != NULL; text += strlen(what)) n++;
+    return n;
+}
+
+/* The same octets whatever the world did; nothing is asked of a network; a
+   section and a link for each step, the link called what --plain says. */
+static void test_page_is_whole(void) {
+    static demo d;
+    static const char *const outside[] = { "http:", "https:", "//", "src=",
+        "@import", "url(", "innerHTML", "eval(", "style=" };
+    char plain[512];
+    const char *page = t_page_of(0, 0, 0, LANG_EN), *at = page;
+    steps s;
+    size_t i;
+    int k, ids = 0;
+    CHECK(strcmp(page, t_page_of(1, 3, 0, LANG_EN)) == 0);
+    for (i = 0; i < T_COUNT(outside); i++)
+        if (strstr(page, outside[i])) t_fail(__LINE__, outside[i]);
+    CHECK(strncmp(page, "<!doctype html>\n", 16) == 0);
+    CHECK(strcmp(page + strlen(page) - 8, "</html>\n") == 0);
+    demo_run(&d, 1, 0, 0);
+    steps_make(&s, &d.t, LANG_EN);
+    for (i = 0; i < s.n; i++) {
+        if (!step_stops(&s.p[i])) continue;
+        ids++;
+        plain_row(&s, &s.p[i], plain, sizeof plain);
+        at = strstr(at, "<a id=l-");
+        CHECK(at != NULL);
+        at = at ? strstr(at, "<title>") : page;
+        for (k = 0; at && plain[k] && plain[k] != '<' && plain[k] != '"' &&
+                    plain[k] != '\n'; k++)
+            if (at[7 + k] != plain[k]) break;
+        if (plain[k] && strchr("<\"\n", plain[k]) == NULL)
+            t_fail(__LINE__, plain);
+    }
+    CHECK(ids == 28 && t_among(page, "<section class=stop id=") == 28);
+    CHECK(t_among(page, "<svg ") == 4 && t_among(page, "</svg>") == 4);
+    CHECK(strstr(page, "<code>mail demo --html x</code>") != NULL);
+    steps_free(&s);
+    demo_free(&d);
+}
+
+/* Of that element: what stands between its tags has the hash that the policy
+   at the top of the page allows. */
+static void t_page_hash(const char *page, const char *from, const char *to) {
+    unsigned char sum[32];
+    char text[80] = "'sha256-";
+    mail_buf b = mail_buf_on(text + 8, 60);
+    mail_sha256 m;
+    const char *s = strstr(page, from), *end = s ? strstr(s, to) : NULL;
+    CHECK(s != NULL && end != NULL);
+    if (s == NULL || end == NULL) return;
+    s += strlen(from);
+    mail_sha256_init(&m);
+    mail_sha256_add(&m, mail_sn(s, (size_t)(end - s)));
+    mail_sha256_end(&m, sum);
+    mail_b64_encode(&b, mail_sn((char *)sum, 32));
+    memcpy(text + 8 + b.n, "'", 2);
+    s = strstr(page, text);
+    CHECK(s != NULL && s < strstr(page, "<style>"));
+}
+
+static void test_page_says_what_may_run(void) {
+    const char *page = t_page_of(0, 0, 1, LANG_KO);
+    t_page_hash(page, "<style>", "</style>");
+    t_page_hash(page, "<script>", "</script>");
+    CHECK(strstr(page, "default-src 'none'") < strstr(page, "<style>"));
+    CHECK(mail_utf8_ok(mail_s(page)));
+}
+
+/* Every octet of the trace is there in hex, and the capture's sum. */
+static void test_page_has_each_octet(void) {
+    static demo d;
+    static char hex[8192], body[8192];
+    unsigned char sum[32];
+    const char *page = t_page_of(0, 0, 0, LANG_EN), *s = page;
+    steps st;
+    size_t i, n = 0, want = 0;
+    demo_run(&d, 1, 0, 0);
+    while ((s = strstr(s, "</b><i>")) != NULL)
+        for (s += 7; *s != '<'; s += s[2] == ' ' ? 3 : 2)
+            hex[n++] = (char)strtoul(s, NULL, 16);
+    for (i = 0; i < d.t.n; i++) {
+        const trace_note *e = &d.t.p[i];
+        int line = e->kind == MAIL_NOTE_COMMAND || e->kind == MAIL_NOTE_REPLY;
+        if (!line && e->kind != MAIL_NOTE_TEXT) continue;
+        memcpy(body + want, e->text, e->n);
+        want += e->n;
+        if (line) memcpy(body + want, "\r\n", 2), want += 2;
+    }
+    CHECK(n == want && memcmp(hex, body, n) == 0);
+    steps_make(&st, &d.t, LANG_EN);
+    CHECK(html_capture(&st, sum));
+    for (i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x",
+                                      (unsigned)sum[i]);
+    CHECK(strstr(page, hex) != NULL);
+    steps_free(&st);
+    demo_free(&d);
+}
+
+/* What would survive is told as the disk has it. */
+static void test_page_knows_the_disks(void) {
+    static const struct { const char *note; size_t n; int safe, gone; } rows[] =
+    {
+        { "append j A 1", 1, 0, 0 }, { "flush k", 1, 0, 0 },
+        { "flush j", 1, 1, 0 }, { "append j F 1", 2, 0, 0 },
+        { "flush everything", 2, 1, 0 }, { "clear j", 2, 0, 1 },
+        { "write t", 3, 0, 0 }, { "flush j", 1, 0, 0 },
+        { "flush everything", 1, 1, 0 }, { "rename t b", 1, 0, 0 },
+        { "flush b", 1, 1, 0 }, { "link b c", 2, 0, 0 },
+        { "remove b", 2, 0, 0 }, { "flush everything", 1, 1, 0 },
+        { "remove c", 1, 0, 1 }, { "nonsense", 1, 0, 1 },
+        { "append", 2, 0, 0 }, { "", 2, 0, 0 }
+    };
+    vault v;
+    trace_note n;
+    size_t i;
+    memset(&v, 0, sizeof v);
+    memset(&n, 0, sizeof n);
+    n.kind = MAIL_NOTE_DISK;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        const vault_item *p;
+        char text[40];
+        snprintf(text, sizeof text, "%s", rows[i].note);
+        n.text = text;
+        n.n = strlen(text);
+        vault_note(&v, &n);
+        p = v.n ? &v.p[v.n - 1] : NULL;
+        if (v.n != rows[i].n || p == NULL || p->safe != rows[i].safe ||
+            p->gone != rows[i].gone) t_fail(__LINE__, rows[i].note);
+    }
+    free(v.p);
+}
+
+/* Markup of ours is there, and none of anybody else's. */
+static void test_page_of_evil(void) {
+    static const char *const ours[] = { "!doctype", "html", "meta", "link",
+        "title", "style", "body", "header", "h1", "h2", "h3", "h4", "p",
+        "main", "div", "svg", "desc", "path", "rect", "text", "a", "circle",
+        "g", "section", "code", "span", "b", "i", "u", "ul", "li", "table",
+        "tr", "th", "td", "small", "footer", "dl", "dt", "dd", "br", "nav",
+        "button", "input", "output", "label", "script" };
+    static char page[1 << 18];
+    size_t i, k, n = t_evil_view(VIEWS - 1, page, sizeof page - 1);
+    const char *script = strstr(page, "<script>");
+    CHECK(strcmp(views[VIEWS - 1].name, "html") == 0);
+    CHECK(t_among(page, "<script") == 1 && t_among(page, "<style") == 1);
+    CHECK(t_among(page, "</title>") == t_among(page, "<title"));
+    for (i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)page[i];
+        if (c < 32 && c != '\n') t_fail(__LINE__, "a control octet");
+        if (c != '<' || page + i > script || page[i + 1] == '/') continue;
+        k = i + 1 + strcspn(page + i + 1, " >");
+        for (c = 0; c < T_COUNT(ours); c++)
+            if (mail_eq(mail_s(ours[c]), mail_sn(page + i + 1, k - i - 1)))
+                break;
+        if (c == T_COUNT(ours)) t_fail(__LINE__, page + i);
+    }
+    CHECK(strstr(page, "onerror=&#39;x&#39;&gt;") != NULL);
+    CHECK(strstr(page, "\xE2\x80\xAE") == NULL);     /* turns the line */
+    CHECK(strstr(page, "&lt;/svg&gt;&lt;script&gt;alert(1)") != NULL);
+}
+
+/* A long letter does not make a long page, nor does a trace with nothing in
+   it break one. */
+static void test_page_of_much_and_nothing(void) {
+    static demo d;
+    static trace none;
+    steps s;
+    size_t at, i, size = 1 << 20;
+    char *big = malloc(size);
+    FILE *f = tmpfile();
+    demo_run(&d, 1, 0, 0);
+    for (at = 0; at < d.t.n; at++)
+        if (d.t.p[at].kind == MAIL_NOTE_TEXT) break;
+    CHECK(f != NULL && big != NULL && at < d.t.n);
+    for (i = 0; i < size; i++) big[i] = "ab\r\n"[i % 4];
+    free(d.t.p[at].text);
+    d.t.p[at].text = big;
+    d.t.p[at].n = size;
+    trace_part_of(&d.t, "Carol", "");
+    steps_make(&s, &d.t, LANG_EN);
+    if (f) {
+        view_html(f, &s);
+        at = (size_t)ftell(f);
+        CHECK(at > 100000 && at < 300000);
+        rewind(f);
+        at = fread(t_page[0], 1, sizeof t_page[0] - 1, f);
+        t_page[0][at] = 0;
+        CHECK(strstr(t_page[0], "octets more") != NULL);
+        CHECK(t_among(t_page[0], "class=heads") == 0);   /* five parts */
+        rewind(f);
+    }
+    steps_free(&s);
+    demo_free(&d);
+    memset(&none, 0, sizeof none);
+    steps_make(&s, &none, LANG_EN);
+    if (f) view_html(f, &s);
+    if (f) fclose(f);
+    steps_free(&s);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -20677,6 +20906,13 @@ static void test_cli_demo_is_the_same_twice(void) {
     t_cli("for v in --full --plain --mermaid --json; do ./mail demo --json | "
           "./mail view $v - > build/d1; ./mail demo $v | grep -v 'mail.h "
           "demo\\|^Bob has' > build/d2; cmp build/d1 build/d2; done", 0, "");
+    t_cli("./mail demo --html build/d1 >build/d3; ./mail demo --json | "
+          "./mail view --html build/d2 - >build/d3; for i in 1 2; do "
+          "grep -v 'seed 1\\|^<title>\\|^<header>' build/d$i >build/d$i.x; "
+          "done; cmp build/d1.x build/d2.x && grep -c '<section' build/d1", 0,
+          "28\n");
+    t_cli("./mail demo --html build/none/x >build/d3", 1,
+          "--html build/none/x: No such file");
     t_cli("./mail demo --json | head -c 500 | ./mail view -", 1,
           "mail view: -, line 8: no line of JSON");
 }
@@ -22970,6 +23206,12 @@ static const t_test t_tests[] = {
     T(test_trace_pcapng),
     T(test_trace_octets),
     T(test_views_of_evil),
+    T(test_page_is_whole),
+    T(test_page_says_what_may_run),
+    T(test_page_has_each_octet),
+    T(test_page_knows_the_disks),
+    T(test_page_of_evil),
+    T(test_page_of_much_and_nothing),
     T(test_deadlock_of_servers),
     T(test_deadlock_of_clients),
     T(test_play_experiments),
