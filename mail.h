@@ -11277,7 +11277,7 @@ static void mail__logins(mail_server *v) {
 }
 
 /* ======================================================================
-   [SERVER ALIASES] names that stand for others                      ch.9
+   [SERVER ALIASES] names that stand for others                      ch.5
    The file `aliases`, in sendmail's form:
 
        # a comment

@@ -19659,6 +19659,84 @@ static void test_lockstep_korean(void) {
     free(other);
 }
 
+/* --- the form of a chapter ----------------------------------------------- */
+
+enum { T_CHAPTERS = 16 };         /* 0 to 15; then appendices, with letters */
+
+/* What each chapter has, in this order, at the beginning of a line. */
+static const char *const t_marks[2][6] = {
+    { "**Goal.** ", "*Predict", "> **What real servers do.** ",
+      "### Exercise\n", "Check: ", "### You can now say\n" },
+    { "**\xeb\xaa\xa9\xed\x91\x9c.** ", "*\xec\x98\x88\xec\xb8\xa1",
+      "> **\xec\x8b\xa4\xec\xa0\x9c \xec\x84\x9c\xeb\xb2\x84\xec\x97\x90\xec"
+      "\x84\x9c\xeb\x8a\x94.** ", "### \xec\x97\xb0\xec\x8a\xb5\n",
+      "\xed\x99\x95\xec\x9d\xb8: ", "### \xec\x9d\xb4\xec\xa0\x9c \xeb\xa7\x90"
+      "\xed\x95\xa0 \xec\x88\x98 \xec\x9e\x88\xec\x8a\xb5\xeb\x8b\x88\xeb\x8b"
+      "\xa4\n" }
+};
+
+/* Has it a transcript that is checked, and a piece of the code? */
+static int t_has_fences(const t_chapter *c) {
+    size_t i;
+    int shown = 0, code = 0;
+    for (i = 0; i < c->n; i++) {
+        mail_str s = c->fence[i].text;
+        shown |= mail_starts(s, "```console") || mail_starts(s, "```output") ||
+                 mail_starts(s, "```smtp") || mail_starts(s, "```pop3");
+        code |= mail_starts(s, "```c mail.") || mail_starts(s, "```c test.c");
+    }
+    return shown && code;
+}
+
+/* What is wrong with the form of a chapter; NULL: nothing. */
+static const char *t_form(const t_chapter *c, const char *const marks[6]) {
+    mail_str rest = c->text;
+    int next = 0, said = 0;
+    while (rest.n) {
+        mail_str at = rest, line = t_line(&rest);
+        if (next < 6 && mail_starts(at, marks[next])) next++;
+        else if (next == 6) said += mail_starts(line, "* ");
+    }
+    if (next < 6) return marks[next];
+    if (said != 3) return "not three sentences";
+    return t_has_fences(c) ? NULL : "no checked transcript, or no code";
+}
+
+static void t_forms(const char *file, const char *const marks[6]) {
+    static t_book b;
+    char *text = t_read_file(file), name[20], line[200];
+    int i;
+    if (text == NULL) {
+        t_fail(__LINE__, file);
+        return;
+    }
+    t_book_read(&b, file, text);
+    for (i = 0; i < T_CHAPTERS && i + 1 < (int)b.n; i++) {
+        const t_chapter *c = &b.chapter[i + 1];
+        const char *no = t_form(c, marks);
+        snprintf(name, sizeof name, "%d", i);
+        if (!mail_eq(c->name, mail_s(name))) no = "another chapter";
+        snprintf(line, sizeof line, "%s:%d: chapter %d: %s", file, c->line, i,
+                 no ? no : "");
+        if (no) t_fail(__LINE__, line);
+    }
+    CHECK(i == T_CHAPTERS);
+    free(text);
+}
+
+static void test_lockstep_forms(void) {
+    static t_book b;
+    t_book_read(&b, "", "## 0. One\n**Goal.** a\n*Predict.* b\n```console\n"
+                "```\n```c mail.h\n```\n> **What real servers do.** c\n"
+                "### Exercise\nCheck: d\n### You can now say\n* e\n* f\n* g\n");
+    CHECK(t_form(&b.chapter[1], t_marks[0]) == NULL);
+    CHECK(t_form(&b.chapter[1], t_marks[1]) == t_marks[1][0]);
+    b.chapter[1].text.n -= 4;
+    CHECK_STR(mail_s(t_form(&b.chapter[1], t_marks[0])), "not three sentences");
+    t_forms("TUTORIAL.md", t_marks[0]);
+    t_forms("TUTORIAL.ko.md", t_marks[1]);
+}
+
 /* The program in mail.h's top comment is whole: it compiles and runs. */
 static void test_lockstep_first_program(void) {
     char *h = t_read_file("mail.h"), *at, *end;
@@ -22923,6 +23001,7 @@ typedef struct t_test {
 #ifndef MAIL_H_ONLY
 static void test_clauses(void);
 static void test_map(void);
+static void test_lockstep_tags(void);
 #endif
 
 static const t_test t_tests[] = {
@@ -23222,6 +23301,7 @@ static const t_test t_tests[] = {
     T(test_lockstep_readme),
     T(test_lockstep_books),
     T(test_lockstep_korean),
+    T(test_lockstep_forms),
     T(test_lockstep_first_program),
     T(test_lockstep_sections),
     T(test_machine_without_memory),
@@ -23266,7 +23346,8 @@ static const t_test t_tests[] = {
     T(test_cli_tls_usage),
     T(test_cli_tls),
     T(test_clauses),
-    T(test_map)
+    T(test_map),
+    T(test_lockstep_tags)
 #endif
 };
 
@@ -24064,6 +24145,96 @@ static void test_map(void) {
         if (k == m.n) t_fail(__LINE__, line);
     }
     free(m.p);
+}
+
+/* "ch.8, ch.9": is n among them? */
+static int t_in_chapters(const char *chapters, int n) {
+    char one[12];
+    size_t k = (size_t)snprintf(one, sizeof one, "ch.%d", n);
+    const char *at = strstr(chapters, one);
+    while (at && mail__digit(at[k])) at = strstr(at + k, one);
+    return at != NULL;
+}
+
+/* Does the chapter name something that a part of mail.h defines? A name that
+   stands in a longer one does not count. */
+static int t_chapter_names(const t_chapter *c, mail_str name) {
+    mail_str s = c->text;
+    for (; s.n >= name.n; s.p++, s.n--)
+        if (memcmp(s.p, name.p, name.n) == 0 &&
+            (s.n == name.n || !(mail__alnum(s.p[name.n]) ||
+                                s.p[name.n] == '_')) &&
+            (s.p == c->text.p || !(mail__alnum(s.p[-1]) || s.p[-1] == '_')))
+            return 1;
+    return 0;
+}
+
+typedef struct t_visit { t_part part; int chapter, seen; } t_visit;
+
+/* A definition of this part: which of its chapters name it? */
+static void t_visited(t_visit *v, size_t n, const t_book *b, const char *tag,
+                      mail_str name) {
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (!v[i].seen && strcmp(v[i].part.tag, tag) == 0 &&
+            (size_t)v[i].chapter + 1 < b->n)
+            v[i].seen = t_chapter_names(&b->chapter[v[i].chapter + 1], name);
+}
+
+/* What a line of mail.h begins to define: mail_... as t_map_name has it, or
+   #define MAIL_... */
+static mail_str t_defines(mail_str line, char name[48]) {
+    mail_str s = mail_sn(line.p, 0);
+    if (mail_starts(line, "#define MAIL_")) {
+        s = mail_sn(line.p + 8, line.n - 8);
+        line = s;
+        s.n = 0;
+        while (s.n < line.n && (mail__alnum(s.p[s.n]) || s.p[s.n] == '_')) s.n++;
+    } else if (t_map_name(line, name)) s = mail_s(name);
+    return s;
+}
+
+/* Each part of mail.h is visited in the chapters that its tag names: there
+   stands, in code or in prose, something that the part defines. */
+static void test_lockstep_tags(void) {
+    static t_book b;
+    static t_visit v[100];
+    static t_map m;
+    char *h = t_read_file("mail.h"), *text = t_read_file("TUTORIAL.md");
+    char *at = h ? strstr(h, "\n#ifndef MAIL_H\n") : NULL, name[48], line[120];
+    mail_str rest;
+    size_t i, n = 0, known;
+    int k;
+    CHECK(at && text);
+    if (at == NULL || text == NULL) return;
+    t_book_read(&b, "TUTORIAL.md", text);
+    memset(&m, 0, sizeof m);
+    t_map_read(&m, mail_s(at));
+    for (i = 0; i < m.nparts; i++) {
+        if (m.parts[i].chapters[0] == 0) t_fail(__LINE__, m.parts[i].tag);
+        for (k = 0; k < T_CHAPTERS && n < T_COUNT(v); k++)
+            if (t_in_chapters(m.parts[i].chapters, k)) {
+                v[n].part = m.parts[i];
+                v[n++].chapter = k;
+            }
+    }
+    known = m.nparts;
+    for (rest = mail_s(at); rest.n;) {
+        mail_str l = t_line(&rest), what;
+        if (mail_starts(l, "   [") && l.n > 4 && l.p[4] >= 'A' && l.p[4] <= 'Z')
+            t_map_part(&m, l);
+        what = t_defines(l, name);
+        if (what.n) t_visited(v, n, &b, m.tag, what);
+    }
+    for (i = 0; i < n; i++) {
+        snprintf(line, sizeof line, "mail.h [%.23s]: chapter %d names nothing of "
+                 "it", v[i].part.tag, v[i].chapter);
+        if (!v[i].seen) t_fail(__LINE__, line);
+    }
+    CHECK(known == m.nparts && n >= 40);
+    free(m.p);
+    free(text);
+    free(h);
 }
 #endif
 
