@@ -78,9 +78,41 @@ typedef struct dots {
     X(size_t, stuff, (dots *d, const char *in, size_t n, char *out)) \
     X(size_t, stuff_end, (dots *d, char *out))
 
+/* --- lab 6: client MTA ---------------------------------------------------- */
+
+enum { CLIENT_RCPTS = 4 };
+
+typedef enum rcpt_fate {
+    RCPT_OPEN,               /* not known yet; still so at the end: forgotten */
+    RCPT_GIVEN,              /* the server has the mail for him: 250          */
+    RCPT_LATER,              /* not now: keep it, and try again               */
+    RCPT_REFUSED             /* never: tell the sender                        */
+} rcpt_fate;
+
+typedef struct client_mta {
+    int rcpts;               /* the mail has so many recipients, from 1       */
+    int rcpt;                /* yours, for SAY_RCPT: which one, from 0        */
+    rcpt_fate fate[CLIENT_RCPTS];      /* yours: what became of each        */
+    int state, accepted, a, b;           /* yours; 0 at the beginning         */
+} client_mta;
+
+typedef enum client_action {
+    WAIT_REPLY,              /* say nothing, wait until a reply comes         */
+    SAY_HELO, SAY_MAIL, SAY_RCPT, SAY_DATA,
+    SAY_TEXT,                /* the letter, line by line, dots stuffed        */
+    SAY_DOT,                 /* the line with a dot that ends it              */
+    SAY_RSET, SAY_QUIT,
+    HANG_UP                  /* it is over                                    */
+} client_action;
+
+enum { CLIENT_CLOSED = -1 }; /* in place of a code: the server has hung up    */
+
+#define LAB6(X) \
+    X(client_action, client_next, (client_mta *c, int code))
+
 /* --- all of them ---------------------------------------------------------- */
 
-#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB4(X) LAB5(X)
+#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB4(X) LAB5(X) LAB6(X)
 
 #define LAB_DECLARE(type, name, takes) type name takes;
 LABS(LAB_DECLARE)
