@@ -5893,7 +5893,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(POP3_1, "user name and password", "사용자 이름과 암호") \
     X(POP3_2, "retrieval", "메일 가져오기") \
     X(POP3_3, "end", "끝") \
-    X(POP3_DELETES, "end: deletions happen now", "끝: 표시한 메일을 이제 지운다") \
+    X(POP3_DELETES, "end: deletions happen now", \
+      "끝: 표시한 메일을 이제 지운다") \
     X(CONNECT, "(connect, TCP port %s)", "(연결, TCP 포트 %s)") \
     X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
     X(MINE, "250 mine", "250 맡음") \
@@ -9478,40 +9479,41 @@ static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
       "프로그램 하나가 되어 본다. 네트워크도 파일도 없다") \
     X(SMTP_CLIENT, "You are Alice's client MTA. mail.a, a server MTA, " \
       "answers.\n", \
-      "당신은 Alice의 클라이언트 MTA다. 서버 MTA mail.a가 대답한다.\n") \
+      "당신은 앨리스의 클라이언트 MTA다. 서버 MTA mail.a가 응답한다.\n") \
     X(POP3_CLIENT, "You are Bob's client MAA (name bob, password secret). " \
       "mail.b, a server MAA,\nanswers.\n", \
-      "당신은 Bob의 클라이언트 MAA다 (이름 bob, 암호 secret). " \
-      "서버 MAA mail.b가\n대답한다.\n") \
+      "당신은 밥의 클라이언트 MAA다 (이름 bob, 암호 secret). " \
+      "서버 MAA mail.b가\n응답한다.\n") \
     X(SMTP_SERVER, "You are mail.b, a server MTA. mail.a has a mail for " \
       "bob@b.example and calls you.\n", \
-      "당신은 서버 MTA mail.b다. mail.a가 bob@b.example에게 갈 메일을 " \
+      "당신은 서버 MTA mail.b다. mail.a가 bob@b.example로 갈 메일을 " \
       "들고 연결한다.\n") \
     X(POP3_SERVER, "You are mail.b, a server MAA. Bob's client MAA calls " \
       "you.\n", \
-      "당신은 서버 MAA mail.b다. Bob의 클라이언트 MAA가 연결한다.\n") \
+      "당신은 서버 MAA mail.b다. 밥의 클라이언트 MAA가 연결한다.\n") \
     X(HINT, "Type a line. ? explains, :list has experiments, :help the " \
       "words, :quit ends.\n", \
-      "한 줄을 입력하라. ? 설명, :list 실험, :help 쓸 수 있는 말, " \
+      "한 줄씩 입력한다. ? 설명, :list 실험, :help 쓸 수 있는 말, " \
       ":quit 끝.\n") \
     X(HEAD_CLIENT, "octets, and the state of the server after each reply", \
-      "옥텟들, 그리고 응답마다 서버의 상태") \
+      "옥텟, 그리고 응답마다 서버의 상태") \
     X(HEAD_SERVER, "octets; below each answer, what the client does with it", \
-      "옥텟들, 그리고 답마다 클라이언트가 하는 일") \
+      "옥텟, 그리고 응답마다 클라이언트가 하는 일") \
     X(NO_REPLY, "(no reply: %s waits for %s)", \
       "(응답 없음: %s, 기다리는 것은 %s)") \
     X(NOT_OPEN, "There is no wire. :smtp or :pop3 calls, :again begins " \
       "anew.\n", \
-      "선이 없다. :smtp나 :pop3으로 연결하고, :again으로 새로 시작한다.\n") \
+      "연결이 없다. :smtp나 :pop3로 연결하고, :again으로 새로 시작한다.\n") \
     X(HUNG_UP, "(%s has hung up)", "(%s: 연결을 끊었다)") \
     X(THROWN, "(all at once, and you hang up: nobody hears the replies)", \
-      "(한꺼번에 보내고 끊는다. 응답을 들을 이가 없다)") \
+      "(한꺼번에 보내고 끊는다. 응답을 들을 사람이 없다)") \
     X(YOU_HANG_UP, "(you hang up)", "(당신이 연결을 끊는다)") \
     X(WIRE_CUT, "(the wire is cut: both ends see only that it is gone)", \
-      "(선이 끊겼다. 양쪽 모두 없어진 줄만 안다)") \
-    X(NOBODY, "Nobody answers there.\n", "거기서는 아무도 대답하지 않는다.\n") \
+      "(선이 끊겼다. 양쪽 다 연결이 없어졌다는 것만 안다)") \
+    X(NOBODY, "Nobody answers there.\n", \
+      "거기에서는 아무도 응답하지 않는다.\n") \
     X(LATER, "%s later", "%s 뒤") \
-    X(MEANWHILE, "meanwhile:\n", "그 사이에:\n") \
+    X(MEANWHILE, "meanwhile:\n", "그사이에:\n") \
     X(DISK, "disk of %s: queue %s", "%s의 디스크: 큐 %s") \
     X(LOSES_NOTHING, "a power cut loses nothing", \
       "전원이 끊겨도 잃을 것 없음") \
@@ -9524,26 +9526,26 @@ static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
     X(A_MAIL, "a mail", "한 통") \
     X(DISK_HEAD, "disk of %s", "%s의 디스크") \
     X(OCTETS, "octets", "옥텟") \
-    X(SURVIVES, "survives a power cut now?", "지금 전원이 끊겨도 남나?") \
-    X(YES, "yes", "예") X(NO, "no", "아니오") \
+    X(SURVIVES, "survives a power cut now?", "지금 전원이 끊겨도 남는가?") \
+    X(YES, "yes", "예") X(NO, "no", "아니요") \
     X(POWER_GONE, "power of %s is gone, and back: it has what was flushed", \
-      "%s의 전원이 나갔다가 돌아왔다. 다 쓴 것만 남아 있다") \
+      "%s의 전원이 나갔다가 돌아왔다. 플러시한 것만 남아 있다") \
     X(POWER_SET, "(%s loses its power at disk step %s from now)", \
-      "(%s: 지금부터 디스크 걸음 %s에서 전원이 나간다)") \
+      "(%s: 지금부터 디스크 단계 %s에서 전원이 나간다)") \
     X(DOWN, "is without power", "전원이 없다") \
-    X(WAITED, "(that was all)", "(그게 다다)") \
+    X(WAITED, "(that was all)", "(이것이 전부다)") \
     X(NOTHING_DUE, "(nothing will happen by itself)", \
-      "(저절로 일어날 일이 없다)") \
+      "(저절로 일어날 일은 없다)") \
     X(TOO_LONG, "(only the first %s octets of that line are taken)", \
       "(그 줄의 처음 %s 옥텟만 받는다)") \
     X(WHAT, "There is no word :%s; see :help.\n", \
-      ":%s라는 말은 없다. :help를 보라.\n") \
-    X(WHICH, "Which? See :list.\n", "몇 번? :list를 보라.\n") \
+      ":%s라는 말은 없다. :help에 목록이 있다.\n") \
+    X(WHICH, "Which? See :list.\n", "몇 번? :list에 번호가 있다.\n") \
     X(NO_MAIL, "(no mail in a mailbox)\n", "(메일함에 메일이 없다)\n") \
     X(EXPERIMENT, "Experiment %s: %s\n", "실험 %s: %s\n") \
     X(WATCH, "Watch: %s\n", "볼 것: %s\n") \
     X(TYPE, "Type this, or let it be typed with :run %s:\n", \
-      "이렇게 입력하라. 또는 :run %s 하면 대신 입력한다:\n") \
+      "아래와 같이 입력한다 (:run %s: 대신 입력해 준다):\n") \
     X(SHOWS, "So: %s\n", "그래서: %s\n") \
     X(LIST_END, ":try N tells what to type, :run N types it, in a new " \
       "world.\n", \
@@ -9579,18 +9581,18 @@ static const char *play_help[2] = {
     "  :ladder :full :plain  all that was said, as mail demo shows it\n"
     "  :again :quit  a new world; the end\n",
     "입력한 것은 뒤에 <CR><LF>를 붙여 상대에게 보낸다. 다만:\n"
-    "  ?             방금 무슨 일이었나? 지금 무엇을 할 수 있나?\n"
+    "  ?             방금 무슨 일이 있었나? 지금 무엇을 할 수 있나?\n"
     "  ? WORD        그 명령은 무엇인가?\n"
     "  :list :try N :run N   실험\n"
     "  :raw TEXT     이 옥텟만, 줄 끝 없이. \\r \\n \\t \\\\ \\0 \\x41을 "
     "쓸 수 있다\n"
     "  ::TEXT        \":\"로 시작하는 줄\n"
-    "  :next         무슨 일이 저절로 일어날 때까지 가만히 있는다\n"
+    "  :next         저절로 무슨 일이 일어날 때까지 가만히 있는다\n"
     "  :wait N       N분 동안 가만히 있는다 (1)\n"
     "  :hangup :cut  연결을 끝낸다. 선을 끊는다\n"
     "  :throw TEXT   :raw처럼 보내고, 듣지 않고 바로 끊는다\n"
-    "  :power [N]    상대 기계의 전원을 끊는다. 지금, 또는 N번째 디스크 "
-    "걸음에\n"
+    "  :power [N]    상대 컴퓨터의 전원을 끊는다. 지금, 또는 N번째 디스크 "
+    "단계에\n"
     "  :smtp :pop3   다른 에이전트가 된다. :call HOST:PORT 다른 서버에 연결\n"
     "  :client :server   편을 바꾼다\n"
     "  :disk :mail   디스크에 있는 것. 메일함의 메일\n"
@@ -10066,11 +10068,14 @@ static void play_head(play *p) {
     step q;
     int from = p->pop3 ? BOB : p->as_server ? MAIL_A : ALICE;
     int to = p->as_server ? MAIL_B : p->host;
+    const char *who = person(p->lang, parts[from].name);
     memset(&q, 0, sizeof q);
     snprintf(q.text, sizeof q.text, "%s: %s -> %s", p->pop3 ? "POP3" : "SMTP",
-             parts[from].name, parts[to].name);
+             who, parts[to].name);
     rule(p->f, q.text);
-    fprintf(p->f, "     %-6s %6s  %s\n", parts[from].name, parts[to].name,
+    fputs("     ", p->f);
+    put_width(p->f, who, 6);
+    fprintf(p->f, " %6s  %s\n", parts[to].name,
             say(p, p->as_server ? P_HEAD_SERVER : P_HEAD_CLIENT));
     fprintf(p->f, "%3d  |------->|  C: ", ++p->number);
     fprintf(p->f, word(p->lang, W_CONNECTS), p->pop3 ? "110" : "25");
@@ -10563,35 +10568,35 @@ static const experiment experiments[] = {
     { 0, 0, 4,
       { "send RCPT before MAIL", "MAIL보다 먼저 RCPT를 보낸다" },
       { "which reply? and is the session still of use after it?",
-        "어떤 응답이 오나? 그 뒤에도 세션을 쓸 수 있나?" },
+        "어떤 응답이 오는가? 그 뒤에도 세션을 쓸 수 있는가?" },
       PLAY_HELLO "RCPT TO:<carol@a.example>\nMAIL FROM:<alice@a.example>\n",
       { "503, and nothing changes: a table of states and commands decides.",
         "503이고 아무것도 바뀌지 않는다. 상태와 명령의 표가 정한다." } },
     { 0, 0, 6,
       { "never send the dot", "점을 영영 보내지 않는다" },
       { "who waits for whom, and for how long?",
-        "누가 누구를, 얼마나 오래 기다리나?" },
+        "누가 누구를, 얼마나 오래 기다리는가?" },
       PLAY_MAIL "DATA\nbye\n:next\n",
       { "both wait; the server gives up after 5 minutes. No mail is left.",
         "둘 다 기다린다. 서버는 5분 뒤 포기하고, 메일은 남지 않는다." } },
     { 0, 0, 6,
-      { "end the text with a lone LF", "LF만으로 본문을 끝낸다" },
-      { "does the server see the end?", "서버가 끝을 알아보나?" },
+      { "end the text with a lone LF", "LF만으로 글을 끝낸다" },
+      { "does the server see the end?", "서버가 끝으로 알아듣는가?" },
       PLAY_MAIL "DATA\n:raw bye\\n.\\n\n:raw \\r\\n.\\r\\n\n",
       { "no: only <CR><LF>.<CR><LF> ends a text. All else would let mail be "
         "smuggled.",
-        "아니다. <CR><LF>.<CR><LF>만이 끝이다. 아니면 메일을 몰래 끼워 넣게 "
+        "아니다. <CR><LF>.<CR><LF>만이 끝이다. 다른 끝이 있으면 밀반입이 "
         "된다." } },
     { 0, 0, 8,
       { "QUIT without waiting", "기다리지 않고 QUIT" },
       { "all in one segment, and nobody hears the replies: is there a mail?",
-        "모두 한 조각으로 보내고 응답을 듣지 않는다. 메일은 갔나?" },
+        "모두 한 조각으로 보내고 응답을 듣지 않는다. 메일은 갔는가?" },
       PLAY_HELLO "MAIL FROM:<alice@a.example>\n"
       ":throw RCPT TO:<carol@a.example>\\r\\nDATA\\r\\nhi\\r\\n.\\r\\nQUIT"
       "\\r\\n\n:mail\n",
       { "there is; but who has read no 250 does not know it, and sends it "
         "again.",
-        "갔다. 하지만 250을 읽지 않으면 모르고, 또 보내게 된다." } },
+        "갔다. 하지만 250을 읽지 않은 쪽은 모르고, 또 보내게 된다." } },
     { 0, 0, 2,
       { "two commands in one segment", "한 조각에 명령 둘" },
       { "how many replies?", "응답은 몇 개인가?" },
@@ -10600,60 +10605,61 @@ static const experiment experiments[] = {
         "둘이다. 줄은 패킷이 아니다. TCP는 옥텟만 안다." } },
     { 0, 0, 2,
       { "half a command", "명령 반쪽" },
-      { "when does the reply come?", "응답은 언제 오나?" },
+      { "when does the reply come?", "응답은 언제 오는가?" },
       ":raw HELO me.ex\n:raw ample\n:raw \\r\n:raw \\n\n",
       { "with the <LF>, and not one octet before it.",
         "<LF>가 올 때. 그보다 한 옥텟도 먼저 오지 않는다." } },
     { 0, 0, 5,
       { "the envelope and the letter disagree", "봉투와 편지가 다르다" },
       { "who gets it: Dora of the To: field, or Carol of RCPT?",
-        "누가 받나? To: 필드의 Dora인가, RCPT의 Carol인가?" },
+        "누가 받는가? To: 필드의 Dora인가, RCPT의 Carol인가?" },
       PLAY_MAIL "DATA\nTo: Dora <dora@d.example>\nSubject: who?\n\nhi\n.\n"
       ":mail\n",
       { "Carol. Nobody reads the letter to find out where it goes.",
-        "Carol이다. 어디로 갈지 알려고 편지를 읽는 이는 없다." } },
+        "Carol이다. 어디로 갈지 알아내려고 편지를 읽는 곳은 없다." } },
     { 0, 0, 6,
       { "a line that begins with a dot", "점으로 시작하는 줄" },
-      { "what does Carol read?", "Carol은 무엇을 읽나?" },
+      { "what does Carol read?", "Carol은 무엇을 읽는가?" },
       PLAY_MAIL "DATA\n.plan\n..plan\nRSET\n.\n:mail\n",
       { "the first dot of a line is the wire's. And RSET in a text is text.",
-        "줄 첫머리의 점 하나는 선의 것이다. 본문의 RSET은 본문이다." } },
+        "줄 첫머리의 점 하나는 회선의 것이다. 글 속의 RSET은 글이다." } },
     { 0, 0, 8,
       { "a power cut before the dot, and after the 250",
         "점 앞의 정전과 250 뒤의 정전" },
       { "which of the two mails is there afterwards?",
-        "두 메일 가운데 무엇이 남나?" },
+        "두 메일 가운데 어느 것이 남는가?" },
       PLAY_MAIL "DATA\nfirst\n:power\n:smtp\n" PLAY_MAIL
       "DATA\nsecond\n.\n:power\n:mail\n",
       { "the one with a 250. The other was never the server's.",
-        "250을 받은 것. 다른 하나는 서버 것이었던 적이 없다." } },
+        "250을 받은 것. 다른 하나는 서버가 맡은 적이 없다." } },
     { 0, 0, 8,
       { "a power cut at the server's second disk step",
-        "서버의 두 번째 디스크 걸음에서 정전" },
+        "서버의 두 번째 디스크 단계에서 정전" },
       { "was there a 250? is there a mail?",
-        "250이 왔나? 메일이 있나?" },
+        "250이 왔는가? 메일이 있는가?" },
       PLAY_MAIL "DATA\nhi\n:power 2\n.\n:disk\n",
       { "neither: what is written and not flushed is nothing. Try other steps.",
-        "둘 다 없다. flush하지 않은 것은 없는 것이다. 다른 걸음도 해 보라."
+        "둘 다 없다. 플러시하지 않은 것은 없는 것이다. 다른 단계도 해 보자."
         } },
     { 0, 1, 10,
       { "log in twice", "두 번 로그인한다" },
       { "may who is inside give another name?",
-        "안에 들어온 이가 다른 이름을 댈 수 있나?" },
+        "이미 들어온 사람이 다른 이름을 댈 수 있는가?" },
       PLAY_LOGIN PLAY_LOGIN,
       { "no: USER is for AUTHORIZATION, and that state is left.",
-        "아니다. USER는 AUTHORIZATION 상태의 것이고, 그 상태는 지났다." } },
+        "아니다. USER는 AUTHORIZATION 상태의 명령이고, 그 상태는 지났다." } },
     { 0, 1, 11,
       { "pull the plug before QUIT", "QUIT 전에 선을 뽑는다" },
-      { "is the mail that DELE named gone?", "DELE로 부른 메일은 없어졌나?" },
+      { "is the mail that DELE named gone?",
+        "DELE로 표시한 메일은 없어졌는가?" },
       PLAY_LOGIN "DELE 1\nSTAT\n:cut\n:pop3\n" PLAY_LOGIN "STAT\n",
       { "it is there again: DELE is a mark, QUIT makes it true.",
-        "다시 있다. DELE는 표시이고 QUIT이 그것을 실제로 만든다." } },
+        "그대로 있다. DELE는 표시일 뿐이고 QUIT이 효력을 준다." } },
     { 1, 0, 9,
       { "be the server: 451, try again later",
         "서버가 되어: 451, 나중에 다시" },
       { "what does the client MTA do with the mail? when does it come back?",
-        "클라이언트 MTA는 메일을 어떻게 하나? 언제 다시 오나?" },
+        "클라이언트 MTA는 메일을 어떻게 하는가? 언제 다시 오는가?" },
       "220 hello\n250 mail.b\n250 ok\n451 not now\n250 ok\n221 bye\n:disk\n"
       ":next\n",
       { "it keeps the mail in its queue and calls again.",
@@ -10661,23 +10667,23 @@ static const experiment experiments[] = {
     { 1, 0, 9,
       { "be the server: 550, no such user",
         "서버가 되어: 550, 그런 사용자 없음" },
-      { "who hears of it?", "누가 그것을 알게 되나?" },
+      { "who hears of it?", "누가 그것을 알게 되는가?" },
       "220 hello\n250 mail.b\n250 ok\n550 no such user\n250 ok\n221 bye\n"
       ":mail\n",
       { "the sender: a report comes into her mailbox, from nobody (<>).",
-        "보낸 사람. 보고서가 아무도 아닌 이(<>)로부터 메일함에 온다." } },
+        "보낸 사람. 반송 경로가 빈(<>) 보고가 메일함에 온다." } },
     { 1, 0, 9,
       { "be the server: cut the wire before the last 250",
         "서버가 되어: 마지막 250 앞에서 선을 끊는다" },
       { "you have the mail. Does the client know?",
-        "메일은 당신에게 있다. 클라이언트도 아나?" },
+        "메일은 당신에게 있다. 클라이언트도 아는가?" },
       "220 hello\n250 mail.b\n250 ok\n250 ok\n354 go on\n:cut\n:next\n",
       { "no, so it sends it again: twice is better than never.",
-        "모른다. 그래서 또 보낸다. 두 번이 없는 것보다 낫다." } },
+        "모른다. 그래서 또 보낸다. 두 번 가는 것이 안 가는 것보다 낫다." } },
     { 1, 0, 3,
       { "be the server: a reply that does not end",
         "서버가 되어: 끝나지 않는 응답" },
-      { "what does the client wait for?", "클라이언트는 무엇을 기다리나?" },
+      { "what does the client wait for?", "클라이언트는 무엇을 기다리는가?" },
       "220-hello\n220-are you still there?\n:raw 220 \n:raw yes\\r\\n\n",
       { "for a line with a space behind the code, and its <CR><LF>.",
         "코드 뒤가 빈칸인 줄, 그리고 그 <CR><LF>." } },
@@ -10685,10 +10691,10 @@ static const experiment experiments[] = {
       { "be the server MAA: one message, and the wire is cut at DELE",
         "서버 MAA가 되어: 메일 한 통, DELE에서 선이 끊긴다" },
       { "in which order does the client take and delete?",
-        "클라이언트는 어떤 순서로 가져가고 지우나?" },
+        "클라이언트는 어떤 순서로 가져가고 지우는가?" },
       "+OK hello\n+OK\n+OK\n+OK 1 12\n+OK\nSubject: x\n\nhi\n.\n:cut\n",
       { "first it has the mail, then it says DELE: nothing can be lost.",
-        "먼저 메일을 손에 넣고 나서 DELE라고 한다. 잃을 것이 없다." } }
+        "먼저 메일을 손에 넣고, 그다음에 DELE라고 한다. 잃을 것이 없다." } }
 };
 
 enum { EXPERIMENTS = sizeof experiments / sizeof experiments[0] };
