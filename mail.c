@@ -4051,11 +4051,17 @@ typedef struct send_rcpt {
     char words[512];
 } send_rcpt;
 
-typedef struct sender {
+typedef struct sender sender;
+
+struct sender {
     agent a;
     mail_smtpc c;
+    int (*more)(sender *s);  /* a transaction is over, or could not
+                                begin: 1 if another is ready. NULL: no  */
     mail_path from;
-    send_rcpt *rcpts; size_t nrcpts, next;
+    send_rcpt *rcpts; size_t nrcpts;
+    size_t first, next, most;       /* of this transaction: from, to, and
+                                how many it may have, 0: all            */
     int64_t (*read)(void *ctx, void *p, size_t n);  /* 0: the end, -1 */
     void *ctx;
     char  text[1024]; size_t text_at, text_n;       /* read, not sent */
@@ -4066,24 +4072,43 @@ typedef struct sender {
     mail_err err;                   /* why nothing was sent            */
     int   code;                     /* the answer to the message       */
     char  words[512];
-} sender;
+};
 
-static void sender_start(sender *s) {
-    if (s->started) {
-        mail_smtpc_quit(&s->c);
-        return;
-    }
+/* MAIL, for the recipients from first on. */
+static mail_err sender_mail(sender *s) {
+    size_t i;
+    mail_err e;
+    for (i = s->first; i < s->nrcpts; i++) s->rcpts[i].code = 0;
+    s->next = s->first;
+    s->text_at = s->text_n = 0;
+    s->asked_data = s->ended = s->code = 0;
+    s->words[0] = 0;
     s->started = 1;
     s->param.size = s->size > 0 ? s->size : 0;
     s->param.body_8bit = s->has_8bit;
-    s->err = mail_smtpc_mail(&s->c, &s->from, &s->param);
-    if (s->err) mail_smtpc_quit(&s->c);
+    e = mail_smtpc_mail(&s->c, &s->from, &s->param);
+    if (e && !s->err) s->err = e;
+    return e;
+}
+
+/* The next mail that can be sent; if there is none, good-bye. */
+static void sender_on(sender *s, int ready) {
+    while (ready && sender_mail(s)) ready = s->more && s->more(s);
+    if (!ready) mail_smtpc_quit(&s->c);
+}
+
+/* Recipients that a transaction may have: what LIMITS said (RFC 9422), or what
+   the last one has shown. */
+static size_t sender_room(const sender *s) {
+    size_t said = (size_t)s->c.max_rcpts;
+    if (s->c.opts.all) return SIZE_MAX;
+    return s->most && (!said || s->most < said) ? s->most :
+           said ? said : SIZE_MAX;
 }
 
 static void sender_rcpts(sender *s) {
-    if (!s->started || s->err || s->asked_data ||
-        s->c.state != MAIL_SMTPC_MAIL) return;
-    while (s->next < s->nrcpts) {
+    if (s->asked_data || s->c.state != MAIL_SMTPC_MAIL) return;
+    while (s->next < s->nrcpts && s->next - s->first < sender_room(s)) {
         const send_rcpt *p = &s->rcpts[s->next];
         if (mail_smtpc_rcpt(&s->c, &p->path, p->param ? p->param : &s->param))
             return;
@@ -4121,19 +4146,20 @@ static void sender_text(sender *s) {
 }
 
 static void sender_event(sender *s, const mail_event *ev) {
+    send_rcpt *p;
     switch (ev->kind) {
     case MAIL_EV_READY:
-        sender_start(s);
+        sender_on(s, 1);
         break;
     case MAIL_EV_RCPT:
-        s->rcpts[ev->number].code = ev->code;
-        mail_copy(s->rcpts[ev->number].words, sizeof s->rcpts->words,
-                  ev->text);
+        p = &s->rcpts[s->first + (size_t)ev->number];
+        p->code = ev->code;
+        mail_copy(p->words, sizeof p->words, ev->text);
         break;
     case MAIL_EV_DONE:
         s->code = ev->code;
         mail_copy(s->words, sizeof s->words, ev->text);
-        mail_smtpc_quit(&s->c);
+        sender_on(s, s->more && s->more(s));
         break;
     case MAIL_EV_CLOSED:
         if (!s->err) s->err = s->c.err;
@@ -4192,6 +4218,8 @@ static void sender_secured(agent *a, mail_err e, const char *why) {
 }
 
 static mail_err sender_init(sender *s, mail_smtpc_opts o) {
+    s->a.over = 0;
+    s->most = 0;
     s->a.feed = sender_feed;
     s->a.out = sender_out;
     s->a.sent = sender_sent;
@@ -4222,80 +4250,79 @@ static const char *sender_helo(const char *host, int fd,
     return name;
 }
 
-/* The answer for each recipient, and for all of them. */
-static void sender_end(sender *s, mail_send_rcpt *to, mail_result *r) {
-    size_t i;
-    const char *words = s->code ? s->words : s->c.words;
-    int some = 0;
-    for (i = 0; i < s->nrcpts; i++) some |= s->rcpts[i].code >= 400;
-    r->code = s->code ? s->code : s->c.code;
-    for (i = 0; i < s->nrcpts; i++) {
-        const send_rcpt *p = &s->rcpts[i];
-        int refused = p->code >= 400;
-        int left = !refused && some && s->c.opts.all;   /* not asked for */
-        to[i].code = refused ? p->code : left ? 0 : s->code;
-        mail_copy(to[i].words, sizeof to[i].words, mail_s(
-                  refused ? p->words : left ? "another one was refused" :
-                  s->code ? s->words : ""));
-        to[i].err = to[i].code / 100 == 2 ? MAIL_ERR_OK :
-                    to[i].code / 100 == 4 ? MAIL_ERR_TEMPFAIL :
-                    to[i].code || left ? MAIL_ERR_REFUSED :
-                    r->err ? r->err : s->err ? s->err : MAIL_ERR_CLOSED;
-        r->done += to[i].err == MAIL_ERR_OK;
-        if (!to[i].err || s->err) continue;
-        s->err = to[i].err;                          /* the first refusal */
-        r->code = to[i].code;
-        words = to[i].words;
-    }
-    if (r->done == r->count) mail_copy(r->words, sizeof r->words,
-                                       mail_s(words));
-    else if (s->err == MAIL_ERR_TOOLONG && s->c.max_size)
+/* What becomes of a recipient: his own answer, or that to the text. */
+static mail_err sender_verdict(const sender *s, const send_rcpt *p, int some,
+                               mail_send_rcpt *to, const mail_result *r) {
+    int refused = p->code >= 400;
+    int left = !refused && some && s->c.opts.all;        /* not asked for */
+    to->code = refused ? p->code : left ? 0 : s->code;
+    mail_copy(to->words, sizeof to->words, mail_s(
+              refused ? p->words : left ? "another one was refused" :
+              s->code ? s->words : ""));
+    return to->code / 100 == 2 ? MAIL_ERR_OK :
+           to->code / 100 == 4 ? MAIL_ERR_TEMPFAIL :
+           to->code || left ? MAIL_ERR_REFUSED :
+           r->err ? r->err : s->err ? s->err : MAIL_ERR_CLOSED;
+}
+
+static void sender_fail(const sender *s, const char *words, mail_result *r) {
+    if (s->err == MAIL_ERR_TOOLONG && s->c.max_size)
         call_fail(r, s->err, "it has %lld octets, and the server takes %lld",
                   (long long)s->size, (long long)s->c.max_size);
-    else if (s->err == MAIL_ERR_UNABLE && s->c.state == MAIL_SMTPC_END &&
-             s->started)
+    else if (s->err == MAIL_ERR_UNABLE && s->started && !s->c.err)
         call_fail(r, s->err, "octets over 127 in %s", s->param.utf8 ?
                   "an address or the header (SMTPUTF8)" :
                   "the text (8BITMIME)");
     else call_fail(r, s->err, "%s", words);
 }
 
-static void sender_go(sender *s, const mail_send_opts *o, mail_result *r) {
-    const mail_peer *p = &o->peer;
-    char host[MAIL_DOMAIN_SIZE] = "", name[MAIL_DOMAIN_SIZE];
-    mail_smtpc_opts c;
-    client net;
-    if (client_open(&net, p, SEND_SERVER, r)) return;
-    memset(&c, 0, sizeof c);
-    gethostname(host, sizeof host - 1);
-    c.helo = o->helo ? o->helo : sender_helo(host, net.fd, name);
-    c.user = p->user;
-    c.password = p->user ? p->password : NULL;
-    c.tls = net.mode;
-    c.nonce = net.nonce;
-    c.plaintext_ok = net.local || p->plaintext_ok;
-    c.basic = p->basic;
-    c.all = o->all;
-    c.watch = p->watch;
-    c.watch_ctx = p->watch_ctx;
-    if (call_fail(r, sender_init(s, c), "the user's name, the password or helo "
-                  "is too long, or has control characters") == MAIL_ERR_OK) {
-        client_run(&net, &s->a);
-        sender_end(s, o->rcpts, r);
+/* The answer for each recipient from first to end, and for all of them. */
+static void sender_end(sender *s, size_t end, mail_send_rcpt *to,
+                       mail_result *r) {
+    size_t i;
+    const char *words = s->code ? s->words : s->c.words;
+    int some = 0;
+    for (i = s->first; i < end; i++) some |= s->rcpts[i].code >= 400;
+    if (!r->err) r->code = s->code ? s->code : s->c.err ? s->c.code : 0;
+    for (i = s->first; i < end; i++) {
+        to[i].err = sender_verdict(s, &s->rcpts[i], some, &to[i], r);
+        r->done += to[i].err == MAIL_ERR_OK;
+        if (!to[i].err || s->err || (some && !to[i].code)) continue;
+        s->err = to[i].err;                          /* the first refusal */
+        r->code = to[i].code;
+        words = to[i].words;
     }
-    client_close(&net);
+    if (s->err) sender_fail(s, words, r);
+    else mail_copy(r->words, sizeof r->words, mail_s(words));
+}
+
+/* How many of a transaction that was accepted could not be in it? Those at
+   its end with 452 (RFC 5321 4.5.3.1.10): they are another's. */
+static size_t sender_split(sender *s) {
+    size_t n = s->next;
+    if (s->code / 100 != 2 || s->c.opts.all) return 0;
+    while (n > s->first && s->rcpts[n - 1].code == 452) n--;
+    if (n == s->first) return 0;
+    if (n < s->next) s->most = n - s->first;
+    s->next = n;
+    return s->nrcpts - n;
 }
 
 /* --- what is sent: a letter that is composed, or one that is there -------- */
 
 typedef struct sending {
-    sender s;
-    const mail_send_opts *o;
-    mail_result *r;
+    sender s;                       /* first: more finds the rest by it    */
+    mail_send_opts all, o;          /* as given; the message of now        */
+    mail_result r;                  /* its result                          */
+    mail_send_next *ask; void *ctx;
+    int    asked, open, none;       /* open: it has no result yet          */
+    mail_err err;                   /* the first of all                    */
+    int64_t begun, sent;            /* ms; messages of this connection     */
+    mail_compose m;
     mail_letter letter;
     char   head[32768], id[200];
-    char  *to, *cc;                 /* the fields, with commas              */
-    mail_file *files; int *fds;     /* as opened: -1: it was not            */
+    char  *to, *cc;                 /* the fields, with commas             */
+    mail_file *files; int *fds;     /* as opened: -1: it was not           */
     mail_source raw; int64_t at;
 } sending;
 
@@ -4312,15 +4339,15 @@ static int64_t raw_read(void *ctx, void *p, size_t n) {
     sending *t = ctx;
     int64_t k = source_read(&t->raw, t->at, p, n);
     if (k > 0) t->at += k;
-    t->r->octets = t->at;
+    t->r.octets = t->at;
     return k;
 }
 
 static int64_t composed_read(void *ctx, void *p, size_t n) {
     sending *t = ctx;
     int64_t k = mail_letter_read(&t->letter, p, n);
-    if (k > 0) t->r->octets += k;
-    if (k < 0) call_fail(t->r, t->letter.err, "%s", t->letter.why);
+    if (k > 0) t->r.octets += k;
+    if (k < 0) call_fail(&t->r, t->letter.err, "%s", t->letter.why);
     return k;
 }
 
@@ -4346,7 +4373,7 @@ static mail_err raw_scan(sending *t) {
                                                                 : c != '\n';
             if (c == '\n') body |= line == 0, line = 0, number++;
             else if (c != '\r' && ++line > 998)
-                return call_fail(t->r, MAIL_ERR_TOOLONG, "line %lld has more "
+                return call_fail(&t->r, MAIL_ERR_TOOLONG, "line %lld has more "
                     "than 998 octets (RFC 5322 2.1.1): break it",
                     (long long)number);
             last = c;
@@ -4355,7 +4382,7 @@ static mail_err raw_scan(sending *t) {
     if (last != '\n') s->size += 2;
     t->at = 0;
     s->read = raw_read;
-    return n < 0 ? call_fail(t->r, MAIL_ERR_IO, "the message cannot be read: "
+    return n < 0 ? call_fail(&t->r, MAIL_ERR_IO, "the message cannot be read: "
                              "%s", strerror(errno)) : MAIL_ERR_OK;
 }
 
@@ -4375,19 +4402,19 @@ static mail_err address_path(mail_result *r, const char *text, mail_path *p) {
 }
 
 static mail_err sending_rcpts(sending *t) {
-    const mail_send_opts *o = t->o;
+    const mail_send_opts *o = &t->o;
     sender *s = &t->s;
     size_t i;
     s->rcpts = calloc(o->nrcpts, sizeof *s->rcpts);
-    if (s->rcpts == NULL) return call_fail(t->r, MAIL_ERR_NOMEM, "no memory");
-    if (address_path(t->r, o->from, &s->from)) return t->r->err;
+    if (s->rcpts == NULL) return call_fail(&t->r, MAIL_ERR_NOMEM, "no memory");
+    if (address_path(&t->r, o->from, &s->from)) return t->r.err;
     s->param.utf8 |= mail_path_utf8(&s->from);
     for (i = 0; i < o->nrcpts; i++) {
         mail_path *p = &s->rcpts[i].path;
         s->rcpts[i].param = o->rcpts[i].param;
-        if (address_path(t->r, o->rcpts[i].address, p)) return t->r->err;
+        if (address_path(&t->r, o->rcpts[i].address, p)) return t->r.err;
         if (mail_path_null(p))
-            return call_fail(t->r, MAIL_ERR_SYNTAX, "<> is no recipient");
+            return call_fail(&t->r, MAIL_ERR_SYNTAX, "<> is no recipient");
         s->param.utf8 |= mail_path_utf8(p);
     }
     s->nrcpts = o->nrcpts;
@@ -4426,25 +4453,25 @@ static const char *file_type(const char *name) {
 
 /* Files that have no source are on the disk, and get their last name. */
 static mail_err sending_files(sending *t) {
-    size_t i, n = t->o->nfiles;
+    size_t i, n = t->o.nfiles;
     t->files = calloc(n + 1, sizeof *t->files);
     t->fds = malloc((n + 1) * sizeof *t->fds);
     if (!t->files || !t->fds)
-        return call_fail(t->r, MAIL_ERR_NOMEM, "no memory");
+        return call_fail(&t->r, MAIL_ERR_NOMEM, "no memory");
     for (i = 0; i < n; i++) t->fds[i] = -1;
     for (i = 0; i < n; i++) {
         mail_file *f = &t->files[i];
-        const char *path = t->o->files[i].name, *slash = strrchr(path, '/');
+        const char *path = t->o.files[i].name, *slash = strrchr(path, '/');
         struct stat st;
-        *f = t->o->files[i];
+        *f = t->o.files[i];
         if (!f->type) f->type = file_type(path);
         if (f->from.read || f->from.text.p) continue;
         t->fds[i] = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (t->fds[i] < 0 || fstat(t->fds[i], &st))
-            return call_fail(t->r, errno_err(), "%s: %s", path,
+            return call_fail(&t->r, errno_err(), "%s: %s", path,
                              strerror(errno));
         if (!S_ISREG(st.st_mode))
-            return call_fail(t->r, MAIL_ERR_IO, "%s: it is not a file", path);
+            return call_fail(&t->r, MAIL_ERR_IO, "%s: it is not a file", path);
         if (slash) f->name = slash + 1;
         f->from.read = file_read;
         f->from.ctx = &t->fds[i];
@@ -4453,73 +4480,201 @@ static mail_err sending_files(sending *t) {
 }
 
 static mail_err sending_compose(sending *t) {
-    const mail_send_opts *o = t->o;
-    mail_compose m;
+    const mail_send_opts *o = &t->o;
+    mail_compose *m = &t->m;
     uint32_t r[2];
-    mail_err e;
-    memset(&m, 0, sizeof m);
-    if (sending_files(t)) return t->r->err;
+    if (sending_files(t)) return t->r.err;
     if (!random_fill(r, sizeof r))
-        return call_fail(t->r, MAIL_ERR_IO, "/dev/urandom cannot be read");
-    m.time = sys_time(NULL, &m.zone);
+        return call_fail(&t->r, MAIL_ERR_IO, "/dev/urandom cannot be read");
+    memset(m, 0, sizeof *m);
+    m->time = sys_time(NULL, &m->zone);
     snprintf(t->id, sizeof t->id, "<%llx.%08lx%08lx@%.120s>",
-             (unsigned long long)m.time, (unsigned long)r[0],
+             (unsigned long long)m->time, (unsigned long)r[0],
              (unsigned long)r[1], t->s.from.domain[0] ? t->s.from.domain
                                                       : "localhost");
     t->to = sending_field(o, MAIL_TO);
     t->cc = sending_field(o, MAIL_CC);
-    m.from = o->from;
-    m.to = t->to;
-    m.cc = t->cc;
-    m.subject = o->subject;
-    m.message_id = t->id;
-    m.text = o->text;
-    m.html = o->html;
-    m.files = t->files;
-    m.nfiles = o->nfiles;
-    e = mail_letter_init(&t->letter, &m, mail_buf_on(t->head,
-                                                     sizeof t->head));
-    t->s.size = t->letter.size;
-    t->s.param.utf8 |= t->letter.utf8;
+    m->from = o->from;
+    m->to = t->to;
+    m->cc = t->cc;
+    m->subject = o->subject;
+    m->message_id = t->id;
+    m->text = o->text;
+    m->html = o->html;
+    m->files = t->files;
+    m->nfiles = o->nfiles;
     t->s.read = composed_read;
-    return call_fail(t->r, e, "%s", t->letter.why);
+    return MAIL_ERR_OK;
 }
 
-static void sending_free(sending *t) {
+/* From its first octet: for a transaction. */
+static mail_err sending_rewind(sending *t) {
+    mail_err e;
+    t->at = t->r.octets = 0;
+    if (t->s.read == raw_read) return MAIL_ERR_OK;
+    e = mail_letter_init(&t->letter, &t->m, mail_buf_on(t->head,
+                                                        sizeof t->head));
+    t->s.size = t->letter.size;
+    t->s.param.utf8 |= t->letter.utf8;
+    return call_fail(&t->r, e, "%s", t->letter.why);
+}
+
+/* Nothing is sent of a message before all of it is known to be good. */
+static mail_err sending_prepare(sending *t) {
+    const mail_send_opts *o = &t->o;
+    sender *s = &t->s;
+    s->ctx = t;
+    s->param = o->param;
+    t->raw = o->raw;
+    t->r.count = (int64_t)o->nrcpts;
+    if (!o->from || !o->nrcpts || !o->rcpts)
+        call_fail(&t->r, MAIL_ERR_MISUSE, "from, and at least one recipient");
+    else if (sending_rcpts(t) == MAIL_ERR_OK &&
+             (o->raw.read || o->raw.text.p ? raw_scan(t)
+                                           : sending_compose(t)) ==
+                 MAIL_ERR_OK) sending_rewind(t);
+    s->bdat = s->size >= 65536;
+    return t->r.err;
+}
+
+static void sending_clear(sending *t) {
+    sender *s = &t->s;
     size_t i;
-    for (i = 0; t->fds && i < t->o->nfiles; i++)
+    for (i = 0; t->fds && i < t->o.nfiles; i++)
         if (t->fds[i] >= 0) close(t->fds[i]);
     free(t->fds);
     free(t->files);
     free(t->to);
     free(t->cc);
-    free(t->s.rcpts);
-    free(t);
+    free(s->rcpts);
+    t->fds = NULL;
+    t->files = NULL;
+    t->to = t->cc = NULL;
+    s->rcpts = NULL;
+    s->nrcpts = s->first = s->next = 0;
+    s->size = s->has_8bit = s->started = s->asked_data = s->code = 0;
+    s->err = MAIL_ERR_OK;
 }
 
-/* Nothing is sent before all of it is known to be good. */
-mail_err mail_send(mail_send_opts o, mail_result *result) {
-    mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
-    mail_result *r = result ? result : &own;
-    sending *t = calloc(1, sizeof *t);
+/* The message has its result. */
+static void sending_end(sending *t) {
+    mail_send_rcpt *to = t->o.rcpts;
     size_t i;
+    t->open = 0;
+    if (!t->err) t->err = t->r.err;
+    for (i = 0; to && i < t->o.nrcpts; i++)     /* who was never asked */
+        if (t->r.err && !to[i].code) to[i].err = t->r.err;
+}
+
+/* The next message that can be sent: 1; there is none: 0. */
+static int sending_next(sending *t) {
+    do {
+        mail_result last = t->r;
+        sending_clear(t);
+        t->o = t->all;
+        memset(&t->r, 0, sizeof t->r);
+        t->none = t->none || !t->ask(t->ctx, &t->o, t->asked ? &last : NULL);
+        if (t->none) return 0;
+        t->asked = t->open = 1;
+        if (sending_prepare(t)) sending_end(t);
+    } while (!t->open);
+    return 1;
+}
+
+/* After a transaction: the rest of the recipients, or the next message. */
+static int sending_more(sender *s) {
+    sending *t = (sending *)s;
+    int split = sender_split(s) > 0;
+    sender_end(s, split ? s->next : s->nrcpts, t->o.rcpts, &t->r);
+    t->sent++;
+    s->first = s->next;
+    if (split && s->c.max_mails != t->sent) {
+        if (sending_rewind(t) == MAIL_ERR_OK) return 1;
+    } else if (split) return 0;
+    sending_end(t);
+    return s->c.max_mails != t->sent && sending_next(t);
+}
+
+static mail_err sending_session(sending *t, const client *net) {
+    const mail_peer *p = &t->all.peer;
+    char host[MAIL_DOMAIN_SIZE] = "", name[MAIL_DOMAIN_SIZE];
+    mail_smtpc_opts c;
+    memset(&c, 0, sizeof c);
+    gethostname(host, sizeof host - 1);
+    c.helo = t->all.helo ? t->all.helo : sender_helo(host, net->fd, name);
+    c.user = p->user;
+    c.password = p->user ? p->password : NULL;
+    c.tls = net->mode;
+    c.nonce = net->nonce;
+    c.plaintext_ok = net->local || p->plaintext_ok;
+    c.basic = p->basic;
+    c.all = t->all.all;
+    c.watch = p->watch;
+    c.watch_ctx = p->watch_ctx;
+    return call_fail(&t->r, sender_init(&t->s, c), "the user's name, the "
+                     "password or helo is too long, or has control "
+                     "characters");
+}
+
+/* The connection is over before any of the text was sent, and after other
+   messages: 421, say, or as many as it takes. It gets another one. */
+static int sending_again(sending *t) {
+    sender *s = &t->s;
+    if (!t->sent || t->r.err || t->r.octets || (s->c.err &&
+        s->c.err != MAIL_ERR_TEMPFAIL && s->c.err != MAIL_ERR_CLOSED))
+        return 0;
+    s->err = MAIL_ERR_OK;
+    return sending_rewind(t) == MAIL_ERR_OK;
+}
+
+static void sending_connect(sending *t) {
+    mail_peer peer = t->all.peer;
+    sender *s = &t->s;
+    client net;
+    if (peer.deadline > 0) {
+        peer.deadline -= sys_clock(NULL) - t->begun;
+        if (peer.deadline < 1) peer.deadline = 1;
+    }
+    t->sent = 0;
+    if (client_open(&net, &peer, SEND_SERVER, &t->r) == MAIL_ERR_OK) {
+        if (sending_session(t, &net) == MAIL_ERR_OK) client_run(&net, &s->a);
+        if (t->open && !sending_again(t)) {
+            sender_end(s, s->nrcpts, t->o.rcpts, &t->r);
+            sending_end(t);
+        }
+        client_close(&net);
+    } else sending_end(t);
+}
+
+mail_err mail_send_many(mail_send_opts o, mail_send_next *next, void *ctx) {
+    sending *t = (sending *)calloc(1, sizeof *t);
+    mail_err e;
+    if (t == NULL) return MAIL_ERR_NOMEM;
+    t->all = o;
+    t->ask = next;
+    t->ctx = ctx;
+    t->begun = sys_clock(NULL);
+    t->s.more = sending_more;
+    while (t->open || sending_next(t)) sending_connect(t);
+    e = t->err;
+    sending_clear(t);
+    free(t);
+    return e;
+}
+
+/* ctx: where its result goes. */
+static int send_once(void *ctx, mail_send_opts *o, const mail_result *last) {
+    (void)o;
+    if (last) *(mail_result *)ctx = *last;
+    return last == NULL;
+}
+
+mail_err mail_send(mail_send_opts o, mail_result *result) {
+    mail_result own, *r = result ? result : &own;
     memset(r, 0, sizeof *r);
     r->count = (int64_t)o.nrcpts;
-    if (t == NULL) return call_fail(r, MAIL_ERR_NOMEM, "no memory");
-    t->o = &o;
-    t->r = r;
-    t->raw = o.raw;
-    t->s.ctx = t;
-    t->s.param = o.param;
-    if (!o.from || !o.nrcpts || !o.rcpts)
-        call_fail(r, MAIL_ERR_MISUSE, "from, and at least one recipient");
-    else if (sending_rcpts(t) == MAIL_ERR_OK &&
-             (o.raw.read || o.raw.text.p ? raw_scan(t)
-                                         : sending_compose(t)) == MAIL_ERR_OK)
-        sender_go(&t->s, &o, r);
-    for (i = 0; o.rcpts && i < o.nrcpts; i++)   /* who was never asked */
-        if (r->err && !o.rcpts[i].code) o.rcpts[i].err = r->err;
-    sending_free(t);
+    if (mail_send_many(o, send_once, r) == MAIL_ERR_NOMEM && !r->err)
+        call_fail(r, MAIL_ERR_NOMEM, "no memory");
     return r->err;
 }
 
@@ -11717,6 +11872,7 @@ typedef enum opt_kind {
 
 enum { LIST_MAX = 256 };
 typedef struct text_list { const char *p[LIST_MAX]; size_t n; } text_list;
+typedef struct text_rest { char **p; size_t n; } text_rest;  /* of argv */
 
 typedef struct opt {
     const char *name;
@@ -11779,17 +11935,17 @@ static int opt_set(const char *command, const opt *o, const char *value) {
 /* Reads --name VALUE and --name=VALUE; what is left over goes to rest.
    Returns 0, 2 after an error, or -1 when help was asked for. */
 static int opts_read(const char *command, const opt *opts, int argc,
-                     char **argv, text_list *rest) {
+                     char **argv, text_rest *rest) {
     int i, e;
+    if (rest) rest->p = argv, rest->n = 0;
     for (i = 0; i < argc; i++) {
         const char *arg = argv[i], *value;
         mail_str tail = mail_s(arg), name;
         const opt *o;
         if (strcmp(arg, "--help") == 0) return -1;
         if (strncmp(arg, "--", 2) != 0 || arg[2] == 0) {
-            if (rest == NULL || rest->n == LIST_MAX)
-                return usage_error(command, "what is", arg);
-            rest->p[rest->n++] = arg;
+            if (rest == NULL) return usage_error(command, "what is", arg);
+            rest->p[rest->n++] = argv[i];
             continue;
         }
         name = mail_cut(&tail, '=');
@@ -12048,7 +12204,7 @@ static int view_read(trace *t, const char *name, const char *command) {
 static int cmd_view(int argc, char **argv) {
     static trace t;
     static view_line v;
-    text_list files = { { NULL }, 0 };
+    text_rest files;
     steps s;
     int chosen, lang, e;
     opt opts[VIEWS + 2] = { { NULL, OPT_FLAG, NULL, NULL } };
@@ -12081,7 +12237,7 @@ static int cmd_view(int argc, char **argv) {
 static int cmd_octets(int argc, char **argv) {
     static demo d;
     trace t;
-    text_list files = { { NULL }, 0 };
+    text_rest files;
     steps s;
     int64_t stream = -1, frame = -1;
     const opt opts[] = {
@@ -13029,7 +13185,7 @@ static int user_change(machine *m, const char *verb, const char *name,
 static int cmd_user(int argc, char **argv) {
     const char *dir = "./mail.d", *file = NULL;
     int plain = 0, e;
-    text_list rest = { { NULL }, 0 };
+    text_rest rest;
     machine m;
     const opt opts[] = {
         { "dir", OPT_TEXT, &dir, "DIR: the server's directory (./mail.d)" },
@@ -13204,7 +13360,7 @@ static int cmd_queue(int argc, char **argv) {
     uint32_t run, number;
     const char *dir = "./mail.d", *verb, *id;
     char request[100];
-    text_list rest = { { NULL }, 0 };
+    text_rest rest;
     const opt opts[] = {
         { "dir", OPT_TEXT, &dir, "DIR: the server's directory (./mail.d)" },
         { NULL, OPT_FLAG, NULL, NULL }
@@ -13325,8 +13481,11 @@ static void peer_tell(const char *command, const mail_result *r) {
 typedef struct send_cli {
     peer_cli c;
     mail_send_opts o;
+    mail_result r;
     const char *raw, *html;
-    text_list to, cc, bcc, files, rest;
+    size_t at, failed;              /* of several                          */
+    text_list to, cc, bcc, files;
+    text_rest rest;
     int text_fd, html_fd;
     const char *notify, *ret, *envid;     /* reports: RFC 3461 */
 } send_cli;
@@ -13401,9 +13560,43 @@ static int send_tell(const send_cli *o, const mail_result *r) {
     return r->err ? 1 : 0;
 }
 
+/* A connection that cannot be had, or breaks: no other one would do better. */
+static int send_is_over(const mail_result *r) {
+    switch (r->err) {
+    case MAIL_ERR_IO: case MAIL_ERR_NOTFOUND: case MAIL_ERR_SEALED:
+    case MAIL_ERR_DENIED: case MAIL_ERR_TLS: case MAIL_ERR_TIMEOUT:
+    case MAIL_ERR_CLOSED: case MAIL_ERR_MISUSE: case MAIL_ERR_NOMEM: return 1;
+    default: return 0;
+    }
+}
+
+/* The next message: --raw FILE, and the files that were named behind it. One
+   that cannot be read is told and passed over. */
+static int send_next(void *ctx, mail_send_opts *next,
+                     const mail_result *last) {
+    send_cli *o = ctx;
+    size_t n = o->raw ? 1 + o->rest.n : 1;
+    if (last) {
+        if (n > 1 && last->err)
+            fprintf(stderr, "mail send: %s:\n", o->at > 1 ?
+                    o->rest.p[o->at - 2] : o->raw);
+        o->r = *last;
+        o->failed += (size_t)send_tell(o, last);
+        if (send_is_over(last)) o->at = n;
+    }
+    for (; o->at < n; o->at++) {
+        const char *name = o->at ? o->rest.p[o->at - 1] : o->raw;
+        if (o->text_fd >= 0) close(o->text_fd);
+        if (!o->raw) name = o->rest.n ? o->rest.p[0] : NULL;
+        if (send_source(name, &o->text_fd, o->raw ? &next->raw
+                                                  : &next->text)) break;
+        o->failed++;
+    }
+    return o->at++ < n;
+}
+
 static int send_go(send_cli *o) {
     static mail_file files[LIST_MAX];
-    mail_result r;
     size_t i;
     int ok = send_rcpts(o);
     for (i = 0; i < o->files.n; i++) files[i].name = o->files.p[i];
@@ -13414,17 +13607,13 @@ static int send_go(send_cli *o) {
                           sizeof o->c.password);
     o->c.peer.password = o->c.password;
     o->o.peer = o->c.peer;
-    if (ok) ok = o->raw ? send_source(o->raw, &o->text_fd, &o->o.raw)
-                        : send_source(o->rest.n ? o->rest.p[0] : NULL,
-                                      &o->text_fd, &o->o.text);
     if (ok && o->html) ok = send_source(o->html, &o->html_fd, &o->o.html);
-    if (ok) mail_send(o->o, &r);
+    if (ok && mail_send_many(o->o, send_next, o) == MAIL_ERR_NOMEM) ok = 0;
     mail_wipe(o->c.password, sizeof o->c.password);
     if (o->text_fd >= 0) close(o->text_fd);
     if (o->html_fd >= 0) close(o->html_fd);
-    i = ok ? (size_t)send_tell(o, &r) : 1;
     free(o->o.rcpts);
-    return (int)i;
+    return !ok || o->failed;
 }
 
 /* One of the parameters that ask for reports. */
@@ -13447,7 +13636,7 @@ static int send_check(send_cli *o) {
         return 2;
     if (o->o.from == NULL || o->to.n + o->cc.n + o->bcc.n == 0)
         return usage_error("send", "at least", "--from and one --to");
-    if (o->rest.n > (o->raw ? 0u : 1u))
+    if (o->rest.n > 1 && !o->raw)
         return usage_error("send", "one text is enough:", o->rest.p[0]);
     if (o->raw && (o->html || o->files.n || o->o.subject))
         return usage_error("send", "it is sent as it is:", o->raw);
@@ -13472,7 +13661,7 @@ static int cmd_send(int argc, char **argv) {
         { "html", OPT_TEXT, &o.html,
           "FILE: the same text in HTML, for who can show it" },
         { "raw", OPT_TEXT, &o.raw,
-          "FILE: a message with its header, sent as it is" },
+          "FILE...: messages with their headers, sent as they are" },
         { "user", OPT_TEXT, &o.c.peer.user,
           "U: log in (password: see below)" },
         { "notify", OPT_TEXT, &o.notify,
@@ -13923,7 +14112,7 @@ static int show_file(show *s, FILE *f) {
 
 static int cmd_show(int argc, char **argv) {
     static show s;
-    text_list files = { { NULL }, 0 };
+    text_rest files;
     const opt opts[] = {
         { "save", OPT_TEXT, &s.save, "DIR: put the attachments there" },
         { "header", OPT_FLAG, &s.all_fields, ": every field of the header" },
@@ -14797,7 +14986,8 @@ static int cmd_fetch(int argc, char **argv) {
 
 typedef struct bench_cli {
     bench_opts o;
-    text_list to, users, rest;
+    text_list to, users;
+    text_rest rest;
     const char *password_file;
 } bench_cli;
 

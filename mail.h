@@ -2173,6 +2173,17 @@ typedef struct mail_send_opts {
    may mean that the server has it all the same (RFC 5321 6.1). */
 mail_err mail_send(mail_send_opts opts, mail_result *result);
 
+/* Several messages over one connection. next fills in the message: what it
+   leaves alone is as in opts; peer, helo and all are those of opts. last has
+   become of the one before, NULL at the first; its rcpts are filled. 0: no
+   more. When a server takes no more in a connection (LIMITS, RFC 9422; 421;
+   it hangs up between two) there is another connection. One that cannot be
+   made, or breaks in a message, is that message's result: go on or not.
+   Returns the first error of any. */
+typedef int mail_send_next(void *ctx, mail_send_opts *next,
+                           const mail_result *last);
+mail_err mail_send_many(mail_send_opts opts, mail_send_next *next, void *ctx);
+
 /* Fetches mail. Without `into` you take the text (in pieces, CRLF line ends)
    and store; OK from store says that the message is durable. Nothing is
    removed from the server before that. */

@@ -20162,13 +20162,11 @@ static void test_bcc_of_a_sender(void) {
     static sending t;
     mail_send_rcpt r[3];
     mail_send_opts o;
-    mail_result result;
     char text[4096];
     int64_t n;
     memset(&t, 0, sizeof t);
     memset(&o, 0, sizeof o);
     memset(r, 0, sizeof r);
-    memset(&result, 0, sizeof result);
     r[0].address = "bob@b.example";
     r[1].address = "hidden@c.example";
     r[1].field = MAIL_BCC;
@@ -20178,9 +20176,8 @@ static void test_bcc_of_a_sender(void) {
     o.rcpts = r;
     o.nrcpts = 3;
     o.text.text = mail_s("hi\n");
-    t.o = &o;
-    t.r = &result;
-    CHECK(sending_compose(&t) == MAIL_ERR_OK);
+    t.o = o;
+    CHECK(sending_prepare(&t) == MAIL_ERR_OK);
     n = mail_letter_read(&t.letter, text, sizeof text);
     CHECK(n > 100 && n < (int64_t)sizeof text);
     if (n > 0) {
@@ -20189,8 +20186,7 @@ static void test_bcc_of_a_sender(void) {
         CHECK(!t_contains(all, "hidden"));
         CHECK(!t_contains(all, "Bcc") && !t_contains(all, "Return-Path"));
     }
-    free(t.to);
-    free(t.cc);
+    sending_clear(&t);
 }
 
 /* What `mail send` calls itself: a domain's name, else its address. */
@@ -20370,6 +20366,205 @@ static void test_calls_send(void) {
     CHECK(t_mail_send(s.at[0], "x", to + 1, 1, &r) == MAIL_ERR_REFUSED);
     CHECK(r.done == 0 && strncmp(r.words, "5.1.1 ", 6) == 0);
     t_served_end(&s);
+}
+
+/* --- several messages over one connection --- */
+
+/* A server that says 421 to a MAIL after so many, and 452 to a RCPT after so
+   many of a message. */
+static void t_enough_talk(int fd, int mails, int rcpts) {
+    FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
+    char line[1000];
+    int text = 0, n = 0;
+    fputs("220 x.example\r\n", out);
+    while (fflush(out) == 0 && fgets(line, sizeof line, in)) {
+        mail_str verb = mail_sn(line, 4);
+        if (text && strcmp(line, ".\r\n") != 0) continue;
+        if (mail_eq(verb, mail_s("MAIL")) && mails-- == 0) {
+            fputs("421 4.3.2 enough\r\n", out);
+            break;
+        }
+        if (mail_eq(verb, mail_s("RCPT"))) n++;
+        else if (mail_eq(verb, mail_s("MAIL"))) n = 0;
+        fputs(text ? "250 2.0.0 mine\r\n" :
+              mail_eq(verb, mail_s("EHLO")) ? "250-x\r\n250 PIPELINING\r\n" :
+              mail_eq(verb, mail_s("DATA")) ? "354 go\r\n" :
+              n > rcpts ? "452 4.5.3 too many\r\n" : "250 2.0.0 ok\r\n", out);
+        text = !text && mail_eq(verb, mail_s("DATA"));
+        if (n > rcpts && !mail_eq(verb, mail_s("RCPT"))) n = 0;
+    }
+    fclose(out);
+    fclose(in);
+}
+
+/* It is at at; returns its process. */
+static pid_t t_enough(char at[32], int mails, int rcpts) {
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    pid_t pid;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(fd, (struct sockaddr *)&a, n) == 0 && listen(fd, 5) == 0 &&
+          getsockname(fd, (struct sockaddr *)&a, &n) == 0);
+    snprintf(at, 32, "127.0.0.1:%d", ntohs(a.sin_port));
+    fflush(stdout);
+    pid = fork();
+    while (pid == 0) {
+        int c = accept(fd, NULL, NULL);
+        if (c < 0) _exit(1);
+        t_enough_talk(c, mails, rcpts);
+    }
+    close(fd);
+    return pid;
+}
+
+static void t_enough_end(pid_t pid) {
+    kill(pid, SIGKILL);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+typedef struct t_sends {
+    const char *to[8]; size_t n, at;    /* a recipient each; "": no address */
+    mail_send_rcpt rcpt;
+    mail_result r[8];
+    int hellos, mails, bdats;
+} t_sends;
+
+static int t_sends_next(void *ctx, mail_send_opts *o,
+                        const mail_result *last) {
+    t_sends *t = (t_sends *)ctx;
+    if (last) t->r[t->at - 1] = *last;
+    if (t->at == t->n) return 0;
+    memset(&t->rcpt, 0, sizeof t->rcpt);
+    t->rcpt.address = t->to[t->at++];
+    o->rcpts = &t->rcpt;
+    o->nrcpts = 1;
+    o->raw.text = mail_s("Subject: x\n\n.\n");
+    return 1;
+}
+
+static void t_sends_watch(void *ctx, mail_note kind, mail_str text,
+                          const char *state) {
+    t_sends *t = (t_sends *)ctx;
+    (void)state;
+    if (kind != MAIL_NOTE_COMMAND) return;
+    t->hellos += mail_starts(text, "EHLO");
+    t->mails += mail_starts(text, "MAIL");
+    t->bdats += mail_starts(text, "BDAT");
+}
+
+static mail_err t_sends_go(t_sends *t, const char *at) {
+    mail_send_opts o;
+    memset(&o, 0, sizeof o);
+    o.peer.server = at;
+    o.peer.watch = t_sends_watch;
+    o.peer.watch_ctx = t;
+    o.from = "alice@a.example";
+    return mail_send_many(o, t_sends_next, t);
+}
+
+/* One that is refused, or is none, does not hold up the others. */
+static void test_calls_send_many(void) {
+    t_sends t = { { "bob@b.example", "nobody@b.example", "no address",
+                    "bob@b.example" }, 4, 0, { 0 }, { { 0 } }, 0, 0, 0 };
+    t_served s;
+    t_served_begin(&s);
+    CHECK(t_sends_go(&t, s.at[0]) == MAIL_ERR_REFUSED);
+    CHECK(t.r[0].err == MAIL_ERR_OK && t.r[0].done == 1);
+    CHECK(t.r[1].err == MAIL_ERR_REFUSED && t.r[1].code == 550);
+    CHECK(t.r[2].err == MAIL_ERR_SYNTAX && t.r[2].code == 0);
+    CHECK(t.r[3].err == MAIL_ERR_OK && t.r[3].code == 250);
+    CHECK(t.hellos == 1 && t.mails == 3);
+    t_served_end(&s);
+}
+
+/* From 64 KiB on a text goes as one chunk, whatever its lines look like. */
+static void test_calls_send_large(void) {
+    static char text[100000];
+    mail_send_rcpt to;
+    mail_send_opts o;
+    mail_result r;
+    t_sends t;
+    t_served s;
+    size_t i;
+    for (i = 0; i < sizeof text; i++) text[i] = i % 40 ? '.' : '\n';
+    memset(&t, 0, sizeof t);
+    memset(&o, 0, sizeof o);
+    memset(&to, 0, sizeof to);
+    to.address = "bob@b.example";
+    t_served_begin(&s);
+    o.peer.server = s.at[0];
+    o.peer.watch = t_sends_watch;
+    o.peer.watch_ctx = &t;
+    o.from = "alice@a.example";
+    o.raw.text = mail_sn(text, sizeof text);
+    o.rcpts = &to;
+    o.nrcpts = 1;
+    CHECK(mail_send(o, &r) == MAIL_ERR_OK && t.bdats == 1);
+    o.raw.text.n = 0;
+    o.subject = "in parts";
+    o.text.text = mail_sn(text, sizeof text);
+    CHECK(mail_send(o, &r) == MAIL_ERR_OK && t.bdats == 1);
+    o.raw.text.p = NULL;
+    CHECK(mail_send(o, &r) == MAIL_ERR_OK && t.bdats == 2);
+    t_sweep();
+    CHECK(t_mail_fetch(t_fetch_opts(&s, "build/fetch/m"), &r) == MAIL_ERR_OK);
+    CHECK(r.count == 3);
+    CHECK(t_grep("^.......................................$",
+                 "build/fetch/m/new/*") == 5000);
+    t_served_end(&s);
+}
+
+/* A server that has had enough gets the rest over another connection; one
+   that takes nothing at all is not asked for ever. */
+static void test_calls_send_many_again(void) {
+    t_sends t = { { "a@b.example", "b@b.example", "c@b.example",
+                    "d@b.example", "e@b.example" }, 5, 0, { 0 }, { { 0 } },
+                  0, 0, 0 };
+    char at[32];
+    pid_t pid = t_enough(at, 2, 10);
+    CHECK(t_sends_go(&t, at) == MAIL_ERR_OK);
+    CHECK(t.hellos == 3 && t.mails == 7);      /* 421 to the third, twice */
+    CHECK(t.r[4].done == 1 && t.r[4].code == 250);
+    t_enough_end(pid);
+    pid = t_enough(at, 0, 10);
+    t.at = 0;
+    t.n = 1;
+    CHECK(t_sends_go(&t, at) == MAIL_ERR_TEMPFAIL && t.r[0].code == 421);
+    t_enough_end(pid);
+}
+
+/* RFC 5321 4.5.3.1.10: those for whom there was no room get it in another
+   transaction, each once; all: then nobody gets it. */
+static void test_calls_send_too_many_rcpts(void) {
+    mail_send_rcpt to[7];
+    mail_send_opts o;
+    mail_result r;
+    t_sends t;
+    char at[32];
+    pid_t pid = t_enough(at, 9, 3);
+    size_t i;
+    memset(&t, 0, sizeof t);
+    memset(&o, 0, sizeof o);
+    memset(to, 0, sizeof to);
+    for (i = 0; i < 7; i++) to[i].address = "x@b.example";
+    o.peer.server = at;
+    o.peer.watch = t_sends_watch;
+    o.peer.watch_ctx = &t;
+    o.from = "alice@a.example";
+    o.subject = "x";
+    o.text.text = mail_s("x\n");
+    o.rcpts = to;
+    o.nrcpts = 7;
+    CHECK(mail_send(o, &r) == MAIL_ERR_OK && r.done == 7 && r.count == 7);
+    CHECK(t.hellos == 1 && t.mails == 3);
+    for (i = 0; i < 7; i++) CHECK(!to[i].err && to[i].code == 250);
+    o.all = 1;
+    CHECK(mail_send(o, &r) == MAIL_ERR_TEMPFAIL && r.done == 0);
+    CHECK(r.code == 452 && to[0].code == 0);
+    t_enough_end(pid);
 }
 
 /* What is wrong is found before anything is sent. */
@@ -23307,6 +23502,10 @@ static const t_test t_tests[] = {
     T(test_machine_without_memory),
     T(test_ledger_without_memory),
     T(test_calls_send),
+    T(test_calls_send_many),
+    T(test_calls_send_large),
+    T(test_calls_send_many_again),
+    T(test_calls_send_too_many_rcpts),
     T(test_calls_send_wrong),
     T(test_calls_deadline),
     T(test_calls_fetch_order),
