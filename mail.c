@@ -13703,6 +13703,7 @@ enum { SHOW_PARTS = 1000 };
 typedef struct show {
     const char *file, *save;
     int all_fields, listing;        /* the first pass; else the second     */
+    int fields;                     /* that have a name                    */
     show_part part[SHOW_PARTS]; int n;
     const char *text_type;          /* of the parts that are shown as text */
     int dir, out, failed, shown;    /* out: a file that is saved, or -1    */
@@ -13932,6 +13933,7 @@ static void show_header(show *s, mail_str head) {
     while (mail_field_next(&head, &f)) {
         mail_buf b = mail_buf_on(text, sizeof text);
         int list = 0, wanted = show_field_wanted(&f, &list);
+        s->fields += f.name.n > 0;
         if (!wanted && !s->all_fields) continue;
         show_utf8(f.name);
         fputs(f.name.n ? ":" : "", stdout);
@@ -14104,6 +14106,11 @@ static int show_file(show *s, FILE *f) {
     putchar('\n');
     if (!show_pass(s, f)) return 1;
     show_files(s);
+    if (s->fields == 0) {
+        fprintf(stderr, "mail show: %s: no field of a header at its "
+                "beginning: is it a message?\n", s->file);
+        s->failed = 1;
+    }
 #ifdef MAIL_ICONV
     show_iconv_open(s, mail_sn("", 0));
 #endif
@@ -14114,7 +14121,7 @@ static int cmd_show(int argc, char **argv) {
     static show s;
     text_rest files;
     const opt opts[] = {
-        { "save", OPT_TEXT, &s.save, "DIR: put the attachments there" },
+        { "save", OPT_TEXT, &s.save, "DIR: put the attachments there; it is made" },
         { "header", OPT_FLAG, &s.all_fields, ": every field of the header" },
         { NULL, OPT_FLAG, NULL, NULL }
     };
@@ -14136,6 +14143,7 @@ static int cmd_show(int argc, char **argv) {
     in = strcmp(s.file, "-") == 0 ? 0 : open(s.file, O_RDONLY | O_CLOEXEC);
     fd = in < 0 ? -1 : send_spool(in);
     f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (f && s.save) mkdir(s.save, 0700);        /* if it is not there */
     if (f && s.save) s.dir = open(s.save, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     e = 1;
     if (f == NULL || (s.save && s.dir < 0))

@@ -21270,8 +21270,10 @@ static void test_cli_show(void) {
     t_cli("./mail show", 2, "one FILE is wanted");
     t_cli("./mail show a b", 2, "one FILE is wanted");
     t_cli("./mail show build/nothing", 1, "build/nothing: No such file");
-    t_cli("./mail show --save build/nothing - < /dev/null", 1,
-          "build/nothing: No such file");
+    t_cli("./mail show --save build/no/thing - < /dev/null", 1,
+          "build/no/thing: No such file");
+    t_cli("./mail show /dev/null", 1, "is it a message?");
+    t_cli("echo no header | ./mail show -", 1, "is it a message?");
     t_cli("./mail show build", 1, "directory");
     t_file("build/show.eml",
            "Received: from x\r\n"
@@ -21295,7 +21297,7 @@ static void test_cli_show(void) {
           "           3 octets  .x.bin  text/plain\n"
           "           3 octets  (no name)  image/png\n");
     t_cli("./mail show --header - < build/show.eml", 0, "Received: from x\n");
-    t_cli("rm -rf build/show; mkdir build/show; cat build/show.eml | "
+    t_cli("rm -rf build/show; cat build/show.eml | "
           "./mail show --save build/show - && cd build/show && ls", 0,
           "part-6\nx-1.bin\nx.bin\n");
     t_cli("od -An -c build/show/x.bin", 0, "377  \\0   a   b\n");
