@@ -10,6 +10,7 @@
 # make lab1      ... lab12: how far is labs/lab1.c? CASE=9: one case; VIEW=full:
 #                the demo with your function inside (labs/run has the rest)
 # make grade     all of them: a table, labs/results.json, labs/results.csv
+# make impostor  which of 28 bugs do your conversations catch?
 # make handout   the sheet of LAB=5
 # make labs      is the grader right?
 # make pcapng    a capture for STUDENT=20231234; make inv1 ... inv4: how far are
@@ -122,15 +123,21 @@ build/labs/check: build/labs/grade.o $(LABS:%=labs/%.c) labs/hand.c labs/lab.h
 	    $(LABS:%=labs/%.c) build/labs/grade.o $(LDFLAGS) $(RESOLV)
 
 stubs: build/labs/check
+	@build/labs/check impostor labs/impostor.txt | grep '^0 of 28 '
+	@build/labs/check impostor .ci/impostor.txt | grep '^28 of 28 '
 	@build/labs/check check
 
 # Table of all labs, exit code 1 unless all is right.
 grade: build/labs/grade
 	@for lab in $(LABS); do \
 	    $(MAKE) -s "$$lab" AS= CASE= VIEW= FILE= >/dev/null 2>&1; done; \
-	build/labs/grade all $(LABS)
+	build/labs/grade impostor labs/impostor.txt >/dev/null; \
+	build/labs/grade all $(LABS) impostor
 
-.PHONY: labs stubs grade handout $(LABS)
+.PHONY: labs stubs grade impostor handout $(LABS)
+impostor: build/labs/grade
+	@build/labs/grade impostor "$(or $(FILE),labs/impostor.txt)"
+
 handout: build/labs/grade
 	@build/labs/grade handout "$(LAB)"
 

@@ -709,6 +709,8 @@ static int lab_handout(const lab *l) {
     return 0;
 }
 
+#include "impostors.h"
+
 /* ==== the grader is graded =============================================== */
 
 static int lab_checks, lab_wrongs;
@@ -866,8 +868,9 @@ static int lab_grade_all(char **names, int n) {
 }
 
 /* grade N: the lab that is linked in. grade handout N. grade all NAME...: a
-   table of what was saved. grade check: is the grader right? The rest is said
-   in the environment, as make hands it on: CASE AS VIEW SEED STUDENT HERE. */
+   table of what was saved. grade impostor FILE. grade check: is the grader
+   right? The rest is said in the environment, as make hands it on: CASE AS
+   VIEW SEED STUDENT HERE. */
 int main(int argc, char **argv) {
     lab_line o;
     const char *seed = lab_env("SEED");
@@ -883,6 +886,8 @@ int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "handout") == 0)
         return lab_handout(lab_find(argv[2]));
     if (argc == 2 && strcmp(argv[1], "check") == 0) return lab_check();
+    if (argc == 3 && strcmp(argv[1], "impostor") == 0)
+        return impostor_grade(argv[2]);
     if (argc > 2 && strcmp(argv[1], "all") == 0)
         return lab_grade_all(argv + 2, argc - 2);
     if (argc == 2) return lab_grade(lab_find(argv[1]), &o);
