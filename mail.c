@@ -10934,7 +10934,8 @@ static const struct play_word {
 } play_table[] = {
     { "help", play_words }, { "list", play_list }, { "try", play_try },
     { "run", play_run }, { "raw", play_raw }, { "next", play_next },
-    { "wait", play_wait }, { "throw", play_throw }, { "hangup", play_hangup }, { "cut", play_cut },
+    { "wait", play_wait }, { "throw", play_throw }, { "hangup", play_hangup },
+    { "cut", play_cut },
     { "power", play_power }, { "smtp", play_smtp }, { "pop3", play_pop3 },
     { "call", play_call_to }, { "client", play_side_client },
     { "server", play_side_server }, { "disk", play_all_disks },
@@ -14121,7 +14122,8 @@ static int cmd_show(int argc, char **argv) {
     static show s;
     text_rest files;
     const opt opts[] = {
-        { "save", OPT_TEXT, &s.save, "DIR: put the attachments there; it is made" },
+        { "save", OPT_TEXT, &s.save,
+          "DIR: put the attachments there; it is made" },
         { "header", OPT_FLAG, &s.all_fields, ": every field of the header" },
         { NULL, OPT_FLAG, NULL, NULL }
     };

@@ -1979,7 +1979,8 @@ static const t_dialogue t_smtpd_talks[] = {
       "C: BDAT 9\nC: x<+>\nT: 300999\nT: 301000\nS: 421 4.4.2 ...\n"
       "M: closed\n" },
     { "so many messages of one connection, then 421 to MAIL",
-      "O: max_messages=2\nS: 220...\nC: EHLO a\n" T_ANY_OFFER T_FROM T_BOB T_TEXT "C: x\n" T_MINE
+      "O: max_messages=2\nS: 220...\nC: EHLO a\n" T_ANY_OFFER T_FROM T_BOB
+      T_TEXT "C: x\n" T_MINE
       T_TO_BOB "M: x\n" T_FROM T_BOB T_TEXT "C: y\n" T_MINE T_TO_BOB
       "M: y\nC: MAIL FROM:<al@a.example>\nS: 421 4.7.0 ...\nM: closed\n" },
     { "3207-3 STARTTLS: all that was said before is forgotten",
@@ -2728,7 +2729,8 @@ static const t_dialogue t_pop3d_talks[] = {
       T_OK "C: USER bob\nS: +OK...\n" T_OUT "M: closed\n" },
     { "1939-19 2449-1 5034-5 PASS only after USER, not after CAPA either",
       T_OK "C: PASS secret\nS: -ERR...\nC: USER bob\nS: +OK...\nC: CAPA\n"
-      "S: +OK...\nS: USER\n" T_SASL T_REST "C: PASS secret\nS: -ERR...\n" T_OUT "M: closed\n" },
+      "S: +OK...\nS: USER\n" T_SASL T_REST "C: PASS secret\nS: -ERR...\n"
+      T_OUT "M: closed\n" },
     { "1939-40 USER and PASS after the login",
       T_IN "C: USER bob\nS: -ERR...\nC: PASS secret\nS: -ERR...\n" T_OUT
       "M: removed\nM: closed\n" },
@@ -2863,7 +2865,8 @@ static const t_dialogue t_pop3d_talks[] = {
       "C: USER bob\nS: +OK...\nC: PASS secret\nS: +OK 3...\n" T_OUT
       "M: removed\nM: closed\n" },
     { "2595 where TLS is a must: no name and no password before it",
-      "O: tls=2 apop\nS: +OK...\nC: CAPA\nS: +OK...\nS: STLS\n" T_REST "C: USER bob\n"
+      "O: tls=2 apop\nS: +OK...\nC: CAPA\nS: +OK...\nS: STLS\n" T_REST
+      "C: USER bob\n"
       "S: -ERR [AUTH] say STLS first\nC: PASS secret\nS: -ERR...\n"
       "C: APOP mrose c4c9334bac560ecc979e58001b3e22fb\nS: -ERR...\n"
       "C: STLS\nS: +OK...\nM: tls OK\nC: USER bob\nS: +OK...\n"
@@ -5147,7 +5150,8 @@ static void test_mime_limits(void) {
         want.n = s.n = 0;
         for (k = 0; k < i; k++) t_addf(&want, "x");
         t_addf(&want, "\r\n\r\ry\r\n");
-        t_addf(&s, "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+        t_addf(&s, "Content-Type: multipart/mixed; "
+               "boundary=b\r\n\r\n--b\r\n\r\n"
                "%.*s\r\n--b--", MAIL_ARG(t_str(&want)));
         t_walk(t_str(&s), (size_t)i % 3 * 700, 0, &got);
         t_addf(&want, "}\n");
@@ -5166,7 +5170,8 @@ static void t_some_text(t_text *t, unsigned n, int ascii) {
     static const char *const some[] = {
         "a", "word", " ", "B.", "\"", "\\", "=?UTF-8?Q?x?=", "=", "_", "?", ",",
         ";", ":", "(", ")", "<", ">", "@", "%41", "'", "--=_", ".", "From ",
-        "\xed\x95\x9c\xea\xb8\x80", "\xc3\xb6", "\xf0\x9f\x93\xac", "\xe2\x82\xac"
+        "\xed\x95\x9c\xea\xb8\x80", "\xc3\xb6", "\xf0\x9f\x93\xac",
+        "\xe2\x82\xac"
     };
     t->n = 0;
     t_add(t, mail_s(""));
@@ -11757,7 +11762,9 @@ static void test_utf8_for_nothing(void) {
    address in UTF-8 has failed, and if the sender or the header is, all have. */
 static void test_utf8_next_hop_without(void) {
     static const char *const domain = T_YESI;
-    static const struct { const char *envelope, *head; int bob, all; } rows[] = {
+    static const struct {
+        const char *envelope, *head; int bob, all;
+    } rows[] = {
         { T_TO_HAN "\r\nRCPT TO:<bob@" T_YESI_ASCII ">", "Subject: x\r\n",
           1, 0 },
         { T_TO_HAN, "Subject: x\r\n", 0, 0 },
@@ -11794,7 +11801,8 @@ static void test_utf8_report(void) {
     static t_inbox b;
     t_world *p = t_begin_utf8(&domain, 0);
     memset(&b, 0, sizeof b);
-    t_send_utf8(p, "MAIL FROM:<" T_HANGUL "@" T_YESI "> SMTPUTF8\r\nRCPT TO:<bob@"
+    t_send_utf8(p, "MAIL FROM:<" T_HANGUL "@" T_YESI
+                "> SMTPUTF8\r\nRCPT TO:<bob@"
                 T_YESI "> NOTIFY=SUCCESS ORCPT=utf-8;" T_HANGUL "@b\r\n"
                 "RCPT TO:<no@a.example> NOTIFY=NEVER\r\nRCPT TO:<carol@"
                 "a.example> NOTIFY=SUCCESS ORCPT=utf-8;\\x{D55C}@b",
@@ -18770,11 +18778,13 @@ static const t_api_row t_api_rows[] = {
     { "api-hdr-01", t_api_hdr_01 }, { "api-hdr-02", t_api_hdr_02 },
     { "api-hdr-04", t_api_hdr_04 }, { "api-hdr-05", t_api_hdr_05 },
     { "api-hdr-07", t_api_hdr_07 }, { "api-hdr-08", t_api_hdr_08 },
-    { "api-hdr-10", t_api_hdr_10 }, { "api-hdr-11", t_api_hdr_11 }, { "api-hdr-13", t_api_hdr_13 },
+    { "api-hdr-10", t_api_hdr_10 }, { "api-hdr-11", t_api_hdr_11 },
+    { "api-hdr-13", t_api_hdr_13 },
     { "api-hdr-14", t_api_hdr_14 },
     { "api-addr-01", t_api_addr_01 }, { "api-addr-02", t_api_addr_02 },
     { "api-addr-04", t_api_addr_04 }, { "api-addr-05", t_api_addr_05 },
-    { "api-addr-07", t_api_addr_07 }, { "api-addr-08", t_api_addr_08 }, { "api-addr-10", t_api_addr_10 },
+    { "api-addr-07", t_api_addr_07 }, { "api-addr-08", t_api_addr_08 },
+    { "api-addr-10", t_api_addr_10 },
     { "api-smtp-01", t_api_smtp_01 }, { "api-smtp-02", t_api_smtp_02 },
     { "api-smtp-04", t_api_smtp_04 },
     { "api-pop3-01", t_api_pop3_01 }, { "api-pop3-02", t_api_pop3_02 },
@@ -19264,7 +19274,8 @@ static void test_play_experiments(void) {
         { "DEADLOCK", "5 min later", "421 4.4.2" },
         { "...<LF>bye<LF>.<LF>   this is no CR LF", "250 2.0.0 mine" },
         { "nobody hears", "record A ", "  | hi\n" },
-        { "  7  |<-------|  S: 250 2.0.0 ok ", " 8  |<-------|  S: 250 2.0.0 f" },
+        { "  7  |<-------|  S: 250 2.0.0 ok ",
+          " 8  |<-------|  S: 250 2.0.0 f" },
         { "waits for <CR><LF>: it has half a line", "C: <CR>\n",
           "S: 250 mail.a  " },
         { "mail.a: mail/carol/new/", "  | To: Dora <dora@d.example>" },
@@ -21116,7 +21127,8 @@ static void test_cli_conf(void) {
     size_t i;
     for (i = 0; i < T_COUNT(rows); i++) {
         snprintf(command, sizeof command, "rm -rf build/l; mkdir build/l; "
-                 "printf -- '%s' >build/l/mail.conf; ./mail serve --dir build/l",
+                 "printf -- '%s' >build/l/mail.conf; ./mail serve --dir "
+                 "build/l",
                  rows[i].text);
         t_cli(command, rows[i].status, rows[i].says);
     }
@@ -21151,7 +21163,8 @@ static void test_cli_demo_is_the_same_twice(void) {
     t_cli("./mail demo --mermaid | head -1", 0, "sequenceDiagram\n");
     t_cli("./mail demo --lang ko --plain | head -1", 0, "세션. SMTP");
     t_cli("./mail demo --lang fr", 2, "--lang is en or ko");
-    t_cli("printf '\\n\\nb\\n?\\no\\nx\\nq\\n' | ./mail demo --step | sed 1,5d", 0,
+    t_cli("printf '\\n\\nb\\n?\\no\\nx\\nq\\n' | ./mail demo --step | sed "
+          "1,5d", 0,
           "  1  |--------->|          |          |   (connect, TCP port 25)"
           "      220\n"
           "  2  |--------->|          |          |   HELO alice.a.example    "
@@ -21304,7 +21317,8 @@ static void test_cli_show_odd(void) {
            "<html><head><title>no</title></head><body><p>a  &lt;b&gt;\n"
            "&amp;&nbsp;&x;<br>c<!-- no --><div class=\"x\">d</div><script>no"
            "</script>\xed\x95\x9c");
-    t_cli("./mail show build/show.eml", 0, "\na <b> & &x;\nc\nd\n\xed\x95\x9c\n");
+    t_cli("./mail show build/show.eml", 0,
+          "\na <b> & &x;\nc\nd\n\xed\x95\x9c\n");
     t_file("build/show.eml", "Content-Type: text/plain; charset=x-none\n\n"
            "a\xff" "b\n");
     t_cli("./mail show build/show.eml", 0,
@@ -22963,13 +22977,15 @@ static const fuzz_target fuzz_targets[] = {
 static const char *const fuzz_words[] = {
     "\r\n", "\r\n.\r\n", "\n.\n", "\r", "\n", ".", "..", "EHLO a.example\r\n",
     "HELO a\r\n", "MAIL FROM:<al@a.example>", "RCPT TO:<bob@b.example>\r\n",
-    "DATA\r\n", "BDAT 3\r\n", "BDAT 9 LAST\r\n", "BDAT 0 LAST\r\n", "RSET\r\n", "NOOP\r\n", "VRFY ", "QUIT\r\n", "STARTTLS\r\n",
+    "DATA\r\n", "BDAT 3\r\n", "BDAT 9 LAST\r\n", "BDAT 0 LAST\r\n",
+    "RSET\r\n", "NOOP\r\n", "VRFY ", "QUIT\r\n", "STARTTLS\r\n",
     "AUTH PLAIN ", "AUTH LOGIN\r\n", "AUTH SCRAM-SHA-256 ", " SIZE=", "*\r\n",
     "--b\r\n", "Content-Type: multipart/mixed; boundary=b\r\n", "=?UTF-8?Q?",
     "?=", "Content-Transfer-Encoding: base64\r\n",
     " BODY=8BITMIME", "220 mx\r\n", "250 ok\r\n", "250-SIZE 100\r\n",
     "250-PIPELINING\r\n", "250-8BITMIME\r\n", "250-AUTH PLAIN LOGIN\r\n",
-    "250-CHUNKING\r\n", "250-LIMITS RCPTMAX=1 MAILMAX=1\r\n", "354 go\r\n", "334 \r\n", "235 in\r\n", "451 later\r\n", "550 5.1.1 no\r\n",
+    "250-CHUNKING\r\n", "250-LIMITS RCPTMAX=1 MAILMAX=1\r\n", "354 go\r\n",
+    "334 \r\n", "235 in\r\n", "451 later\r\n", "550 5.1.1 no\r\n",
     "421 bye\r\n", "221 bye\r\n", "USER bob\r\n", "PASS secret\r\n", "STLS\r\n",
     "APOP mrose ", "STAT\r\n", "LIST\r\n", "UIDL\r\n", "RETR 1\r\n", "CAPA\r\n",
     "DELE 2\r\n", "TOP 1 0\r\n", "+OK ", "-ERR ", "+OK 3 300\r\n", "1 120\r\n",
@@ -24384,7 +24400,8 @@ static mail_str t_defines(mail_str line, char name[48]) {
         s = mail_sn(line.p + 8, line.n - 8);
         line = s;
         s.n = 0;
-        while (s.n < line.n && (mail__alnum(s.p[s.n]) || s.p[s.n] == '_')) s.n++;
+        while (s.n < line.n && (mail__alnum(s.p[s.n]) || s.p[s.n] == '_'))
+            s.n++;
     } else if (t_map_name(line, name)) s = mail_s(name);
     return s;
 }
@@ -24422,7 +24439,8 @@ static void test_lockstep_tags(void) {
         if (what.n) t_visited(v, n, &b, m.tag, what);
     }
     for (i = 0; i < n; i++) {
-        snprintf(line, sizeof line, "mail.h [%.23s]: chapter %d names nothing of "
+        snprintf(line, sizeof line, "mail.h [%.23s]: chapter %d names "
+                 "nothing of "
                  "it", v[i].part.tag, v[i].chapter);
         if (!v[i].seen) t_fail(__LINE__, line);
     }
