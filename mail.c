@@ -6109,16 +6109,16 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(YOUR_SERVER, "your server", "당신의 서버") \
     X(THE_CLIENT, "the client", "클라이언트") \
     X(THE_SERVER, "the server", "서버") \
-    X(WAITS_FOR, "%s waits for:", "%s: 무엇을 기다리나?") \
-    X(LAST_OCTETS, "last octets on the wire:", "선 위의 마지막 옥텟:") \
+    X(WAITS_FOR, "%s waits for:", "%s: 기다리는 것은") \
+    X(LAST_OCTETS, "last octets on the wire:", "회선 위의 마지막 옥텟:") \
     X(WAITS_COMMAND, "a command, ended by <CR><LF>", \
       "<CR><LF>로 끝나는 명령") \
     X(WAITS_LINE_END, "<CR><LF>: it has half a line", \
       "<CR><LF>: 줄이 아직 반뿐이다") \
     X(WAITS_DOT, "<CR><LF>.<CR><LF>", "<CR><LF>.<CR><LF>") \
     X(WAITS_CHUNK, "the rest of a chunk, or the next one", \
-      "조각의 나머지, 또는 다음 조각") \
-    X(WAITS_ANSWER, "an answer to its challenge", "제 물음에 대한 답") \
+      "청크의 나머지, 또는 다음 청크") \
+    X(WAITS_ANSWER, "an answer to its challenge", "물음(challenge)에 대한 답") \
     X(WAITS_TLS, "a TLS handshake", "TLS 핸드셰이크") \
     X(WAITS_DECISION, "a decision of its owner", "주인의 결정") \
     X(WAITS_REPLY, "a reply", "응답") \
@@ -6128,19 +6128,19 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(WAITS_NOTHING, "nothing: it is over", "아무것도: 끝났다") \
     X(ENDS_NOTHING, "there are none", "없다") \
     X(ENDS_LF, "this is no CR LF (chapter 2)", "CR LF가 아니다 (2장)") \
-    X(ENDS_CR, "CR, and no LF (chapter 2)", "CR뿐, LF가 없다 (2장)") \
+    X(ENDS_CR, "CR, and no LF (chapter 2)", "CR뿐이고 LF가 없다 (2장)") \
     X(ENDS_OPEN, "no line end (chapter 2)", "줄 끝이 없다 (2장)") \
     X(ENDS_NO_DOT, "no line that is a dot (chapter 6)", \
-      "점 하나뿐인 줄이 없다 (6장)") \
+      "점 하나만 있는 줄이 없다 (6장)") \
     X(PAGE_COUNTS, "%s participants, %s connections, %s steps", \
-      "참여자 %s, 연결 %s, 단계 %s") \
+      "참가자 %s, 연결 %s, 단계 %s") \
     X(PAGE_HOW, "Time runs down. An arrow is a command, from the client to " \
       "the server; the dashed arrow back is the reply, with the state of " \
       "the server beside it. A cylinder is something on a disk.", \
       "시간은 아래로 흐른다. 화살표는 클라이언트가 서버에 보내는 명령, " \
       "점선 화살표는 응답이고 그 옆은 서버의 상태다. " \
       "원통은 디스크에서 일어난 일이다.") \
-    X(PAGE_OCTETS, "on the wire, octet by octet", "선 위의 옥텟들") \
+    X(PAGE_OCTETS, "on the wire, octet by octet", "회선 위의 옥텟") \
     X(PAGE_EVENTS, "what happens, in this order", "일어난 일, 순서대로") \
     X(PAGE_STATE, "state of the session", "세션의 상태") \
     X(PAGE_DISK, "disks, before and after", "디스크, 앞과 뒤") \
@@ -6148,8 +6148,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(PAGE_HOST, "host", "호스트") \
     X(PAGE_PLACE, "where", "어디") \
     X(PAGE_THING, "what", "무엇") \
-    X(PAGE_SURVIVED, "survived a crash before", "앞에서 고장나면 남았나") \
-    X(PAGE_SURVIVES, "would survive a crash now", "지금 고장나도 남는가") \
+    X(PAGE_SURVIVED, "survived a crash before", "앞에서 고장 났다면 남았는가") \
+    X(PAGE_SURVIVES, "would survive a crash now", "지금 고장 나도 남는가") \
     X(PAGE_YES, "yes", "예") \
     X(PAGE_NO, "no", "아니요") \
     X(PAGE_BACK, "may come back", "되살아날 수 있음") \
@@ -6157,7 +6157,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(PAGE_QUEUE, "queue", "큐") \
     X(PAGE_MAILBOX, "mailbox", "메일함") \
     X(PAGE_A, "accepted", "맡음") \
-    X(PAGE_F, "what became of it", "어떻게 되었는지") \
+    X(PAGE_F, "what became of it", "어떻게 되었는가") \
     X(PAGE_D, "done", "끝남") \
     X(PAGE_R, "refused", "거절함") \
     X(PAGE_SAFE, "safe from here on", "이제 안전") \
@@ -6168,8 +6168,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "(연결되었다. 아직 아무 옥텟도 없다)") \
     X(PAGE_CLOSE, "(the connection is closed)", "(연결이 닫혔다)") \
     X(PAGE_CODE, "the code", "코드") \
-    X(PAGE_ROW, "its row in the server's table", "서버 표의 줄") \
-    X(PAGE_ASK, "What will the server answer?", "서버는 무엇이라 답할까?") \
+    X(PAGE_ROW, "its row in the server's table", "서버 표에 있는 행") \
+    X(PAGE_ASK, "What will the server answer?", "서버는 뭐라고 답할까?") \
     X(PAGE_RIGHT, "Right:", "맞다:") \
     X(PAGE_WRONG, "No, it is:", "아니다. 답은:") \
     X(PAGE_REPLY, "Reply:", "응답:") \
@@ -6184,8 +6184,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(PAGE_PREDICT, "predict", "예측") \
     X(PAGE_ALL, "open all", "모두 펼치기") \
     X(PAGE_TERMS, "words", "용어") \
-    X(PAGE_FIELDS, "what the octets of a line are", "한 줄의 옥텟들") \
-    X(PAGE_MADE, "how this page was made", "이 쪽을 만든 방법") \
+    X(PAGE_FIELDS, "what the octets of a line are", "한 줄의 옥텟은 무엇인가") \
+    X(PAGE_MADE, "how this page was made", "이 페이지를 만든 방법") \
     X(PAGE_CAPTURE, "SHA-256 of the capture (--pcapng FILE):", \
       "캡처(--pcapng FILE)의 SHA-256:") \
     X(DEMO_GOT, "Bob has the %s octets Alice wrote plus 3 trace fields " \
@@ -7738,7 +7738,7 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
 #define HTML_TERMS(X) \
     X("client MTA", "클라이언트 MTA", \
       "the program that has a mail and hands it on: it connects", \
-      "메일을 가지고 있다가 넘겨주는 프로그램. 먼저 연결한다") \
+      "메일을 갖고 있다가 넘겨주는 프로그램. 먼저 연결한다") \
     X("server MTA", "서버 MTA", \
       "the program that waits for mail and takes it", \
       "기다리고 있다가 메일을 받아 주는 프로그램") \
@@ -7755,17 +7755,17 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
     X("command", "명령", "a line from the client to the server", \
       "클라이언트가 서버에 보내는 한 줄") \
     X("reply", "응답", "what the server says to a command; a response", \
-      "명령에 대해 서버가 하는 말") \
+      "명령에 서버가 하는 말") \
     X("greeting", "인사", "the first line of a server", "서버의 첫 줄") \
     X("extension", "확장", \
       "what a server can do more than the oldest SMTP", \
       "처음의 SMTP보다 더 할 수 있는 일") \
-    X("reverse-path", "되돌릴 경로", \
+    X("reverse-path", "반송 경로", \
       "who sends it, and is told if it fails; the envelope has it", \
-      "보낸 이. 실패하면 알릴 주소. 봉투에 있다") \
-    X("forward-path", "보낼 경로", \
+      "보낸 사람. 실패하면 보고할 주소. 봉투에 있다") \
+    X("forward-path", "전달 경로", \
       "who gets it; the envelope has one or more", \
-      "받는 이. 봉투에 하나 이상 있다") \
+      "받는 사람. 봉투에 하나 이상 있다") \
     X("recipient", "받는 사람", "one who gets the mail, by RCPT", \
       "RCPT로 말한, 메일을 받는 사람") \
     X("envelope", "봉투", \
@@ -7785,62 +7785,62 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
       "mail that was fetched is removed from the server", \
       "가져간 메일을 서버에서 지운다") \
     X("crash", "고장", "the power goes: what was not flushed is gone", \
-      "전원이 끊긴다. 디스크에 확실히 쓰지 않은 것은 사라진다") \
+      "전원이 나간다. 플러시하지 않은 것은 사라진다") \
     X("TLS", "TLS", "a layer that nobody on the way can read or change", \
-      "중간에서 아무도 읽거나 바꿀 수 없는 층")
+      "길 위의 누구도 읽거나 바꿀 수 없는 층")
 
 /* What the octets of a line are. */
 #define HTML_FIELDS(X) \
-    X(VERB, "verb", "명령어", \
+    X(VERB, "verb", "동사", \
       "what is wanted; capitals and small letters are the same", \
-      "무엇을 원하는지. 대문자와 소문자는 같다") \
-    X(KEY, "keyword", "예약어", "a fixed word, up to the colon", \
-      "콜론까지 정해진 말") \
+      "무엇을 바라는지. 대소문자를 가리지 않는다") \
+    X(KEY, "keyword", "정해진 말", "a fixed word, up to the colon", \
+      "쌍점까지가 정해진 낱말이다") \
     X(HOST, "name", "이름", "who the client says it is", \
       "클라이언트가 말하는 자기 이름") \
-    X(FROM, "reverse-path", "되돌릴 경로", \
+    X(FROM, "reverse-path", "반송 경로", \
       "who sends it, and is told if it fails", \
-      "보낸 이. 실패하면 알릴 주소") \
-    X(TO, "forward-path", "보낼 경로", "who gets it", "받는 이") \
+      "보낸 사람. 실패하면 보고할 주소") \
+    X(TO, "forward-path", "전달 경로", "who gets it", "받는 사람") \
     X(PARAM, "parameter", "매개변수", "what an extension adds", \
       "확장이 더하는 것") \
     X(USER, "user name", "사용자 이름", "whose mailbox it is", \
       "메일함의 주인") \
     X(SECRET, "masked", "가림", \
       "a secret stood here; a trace does not hold it, nor its length", \
-      "비밀이 있던 자리. 추적은 비밀도 그 길이도 담지 않는다") \
+      "비밀이 있던 자리. 트레이스는 비밀도 그 길이도 담지 않는다") \
     X(NUMBER, "number", "번호", \
       "of a message, counted from 1, or of its octets or lines", \
       "1부터 센 메일 번호, 또는 옥텟이나 줄의 수") \
-    X(ARG, "argument", "인수", "what the verb needs", "명령어에 딸린 것") \
+    X(ARG, "argument", "인수", "what the verb needs", "동사에 딸린 것") \
     X(CODE, "reply code", "응답 코드", \
       "2 done, 3 go on, 4 not now, 5 never; only this decides", \
-      "2 되었다, 3 계속, 4 지금은 안 됨, 5 안 됨. 이것만이 결정한다") \
+      "2 됐다, 3 계속, 4 지금은 안 됨, 5 안 됨. 이것만 보고 결정한다") \
     X(MORE, "more", "더 있음", "a hyphen: this reply has another line", \
       "하이픈: 이 응답은 다음 줄로 이어진다") \
-    X(ENHANCED, "enhanced code", "확장 코드", \
+    X(ENHANCED, "enhanced code", "상세 코드", \
       "class, subject, detail: the reason, for programs (RFC 3463)", \
-      "종류, 주제, 상세: 프로그램이 읽을 이유 (RFC 3463)") \
+      "종류, 주제, 세부: 프로그램이 읽을 이유 (RFC 3463)") \
     X(STATUS, "status", "상태", "POP3 has these two: +OK and -ERR", \
       "POP3에는 +OK와 -ERR 둘뿐이다") \
     X(WORDS, "words", "말", "for people; programs do not read them", \
       "사람을 위한 말. 프로그램은 읽지 않는다") \
     X(NAME, "field name", "필드 이름", \
       "of the header; the server does not care", \
-      "헤더의 필드. 서버는 신경 쓰지 않는다") \
+      "헤더 필드의 이름. 서버는 신경 쓰지 않는다") \
     X(TRACE, "trace field", "추적 필드", \
       "put on top by a server that took the letter", \
       "편지를 맡은 서버가 맨 위에 붙인 것") \
     X(VALUE, "value", "값", "of the header field", "헤더 필드의 값") \
     X(FOLD, "folded", "접힘", \
       "a line that begins with a space goes on with the field before", \
-      "공백으로 시작하는 줄은 앞 필드의 이어짐이다") \
+      "공백으로 시작하는 줄은 앞 필드에서 이어진다") \
     X(BODY, "body", "본문", "what the letter says", "편지의 내용") \
-    X(DOT, "added dot", "더한 점", \
+    X(DOT, "added dot", "채운 점", \
       "a line that begins with a dot gets another; who reads takes it off", \
       "점으로 시작하는 줄에는 점을 하나 더한다. 받는 쪽이 뗀다") \
     X(LAST, "the end", "끝", "a line with one dot: the text ends here", \
-      "점 하나뿐인 줄: 글은 여기서 끝난다") \
+      "점 하나만 있는 줄: 글은 여기에서 끝난다") \
     X(EMPTY, "empty line", "빈 줄", "the header ends here, the body begins", \
       "헤더가 끝나고 본문이 시작된다") \
     X(CRLF, "line end", "줄 끝", "carriage return, line feed: 13 and 10", \
@@ -7873,8 +7873,8 @@ enum { HTML_TERM_COUNT = sizeof html_terms / sizeof html_terms[0] };
 /* What the states of a server mean; mail.h says it in English. */
 static const char *const html_smtpd_ko[] = {
     "연결됨. 아직 HELO도 EHLO도 없음", "인사 끝. 메일을 시작해도 됨",
-    "되돌릴 경로를 앎", "받는 사람이 적어도 한 명 받아들여짐",
-    "조각으로 오는 본문, LAST까지", "본문, CRLF.CRLF까지", "로그인 중",
+    "반송 경로를 앎", "받는 사람이 적어도 한 명 받아들여짐",
+    "청크로 오는 글, LAST까지", "글, CRLF.CRLF까지", "로그인 중",
     "TLS를 만드는 중", "221이나 421을 말함"
 };
 static const char *const html_pop3d_ko[] = {
