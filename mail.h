@@ -2285,6 +2285,24 @@ void mail_serve_stop(mail_serve *s);
 #ifndef MAIL_REPLY_LINE
 #define MAIL_REPLY_LINE mail_reply_line                     /* lab 3 */
 #endif
+#ifndef MAIL_ROUTE_FIND
+#define MAIL_ROUTE_FIND mail_route_find                     /* lab 7 */
+#endif
+#ifndef MAIL_RECEIVED_WRITE
+#define MAIL_RECEIVED_WRITE mail_received_write
+#endif
+#ifndef MAIL_RETRY_AFTER
+#define MAIL_RETRY_AFTER mail_retry_after                   /* lab 9 */
+#endif
+#ifndef MAIL_FOR_GOOD
+#define MAIL_FOR_GOOD mail__for_good
+#endif
+#ifndef MAIL_POP3D_MAY
+#define MAIL_POP3D_MAY mail__pop3d_may                      /* lab 10 */
+#endif
+#ifndef MAIL_FETCH_PLAN
+#define MAIL_FETCH_PLAN mail__fetch_plan                    /* lab 11 */
+#endif
 
 /* ======================================================================
    [ERROR]
@@ -8279,6 +8297,13 @@ MAIL_DEF int mail_pop3d_row(size_t i, mail_row *row) {
     return 1;
 }
 
+/* May this command be said now? allowed: by the table. */
+static int mail__pop3d_may(const mail_pop3d *s, mail_str verb, mail_str arg,
+                           int allowed) {
+    (void)s, (void)verb, (void)arg;
+    return allowed;
+}
+
 static const char *mail__pop3d_order(const mail_pop3d *s, int pass) {
     if (s->state == MAIL_POP3D_TRANS) return "you are logged in already";
     return pass ? "USER comes before PASS" : "log in first: USER, PASS";
@@ -8311,7 +8336,7 @@ static void mail__pop3d_command(mail_pop3d *s) {
     else if (v == NULL && mail__is_http(verb))
         mail_pop3d_bye(s, "this is no web server");
     else if (v == NULL) mail__pop3d_refuse(s, "no such command");
-    else if (!(v->states & state))
+    else if (!MAIL_POP3D_MAY(s, verb, rest, (v->states & state) != 0))
         mail__pop3d_refuse(s, mail__pop3d_order(s, pass));
     else if (v->arg == MAIL__NO_ARG && rest.n)
         mail__pop3d_refuse(s, "this command takes no argument");
@@ -9153,22 +9178,28 @@ static void mail__fetch_take(mail_fetcher *f) {
     }
 }
 
-/* The next message that is new here; one that is known and may go is
-   marked; then QUIT, which makes the marks count. */
-static void mail__fetch_on_to(mail_fetcher *f) {
+/* What now: RETR, DELE (of f->number) or QUIT? f->step is over; ok: as it
+   should be. A message that is durable here is marked in delete mode; then the
+   next that is new is taken, and one that is known and may go is marked; then
+   QUIT, which makes the marks count. */
+static mail_fetch_step mail__fetch_plan(mail_fetcher *f, int ok) {
+    if (f->step == MAIL_FETCH_STORE && !ok) return MAIL_FETCH_QUIT;
+    if (f->step == MAIL_FETCH_STORE && !f->opts.keep) return MAIL_FETCH_DELE;
     while (++f->number <= f->count) {
         int known = mail__fetch_known(f, f->number);
-        if (known == MAIL__UNSEEN) {
-            mail__fetch_take(f);
-            return;
-        }
-        if (!f->opts.keep || known == MAIL__OLD) {
-            f->step = MAIL_FETCH_DELE;
-            mail_pop3c_dele(&f->pop3, f->number);
-            return;
-        }
+        if (known == MAIL__UNSEEN) return MAIL_FETCH_RETR;
+        if (!f->opts.keep || known == MAIL__OLD) return MAIL_FETCH_DELE;
     }
-    mail__fetch_quit(f);
+    return MAIL_FETCH_QUIT;
+}
+
+static void mail__fetch_on_to(mail_fetcher *f, int ok) {
+    mail_fetch_step next = MAIL_FETCH_PLAN(f, ok);
+    if (next == MAIL_FETCH_RETR) mail__fetch_take(f);
+    else if (next == MAIL_FETCH_DELE) {
+        f->step = MAIL_FETCH_DELE;
+        mail_pop3c_dele(&f->pop3, f->number);
+    } else mail__fetch_quit(f);
 }
 
 /* STAT has answered. More messages than there are bits wait for the next
@@ -9194,7 +9225,7 @@ static void mail__fetch_counted(mail_fetcher *f, const mail_event *ev) {
     if (f->count && (f->opts.keep || f->opts.ledger)) {
         f->step = MAIL_FETCH_UIDL;
         mail_pop3c_uidl(&f->pop3, 0);
-    } else mail__fetch_on_to(f);
+    } else mail__fetch_on_to(f, 1);
 }
 
 /* A line of UIDL: returns 1 if it is to be asked about. A UID is 1 to 70
@@ -9239,13 +9270,13 @@ static int mail__fetch_done(mail_fetcher *f, const mail_event *in,
     case MAIL_FETCH_UIDL:
         if (!in->code && f->opts.keep) mail__fetch_fail(f, MAIL_ERR_UNABLE);
         if (f->err && f->err != MAIL_ERR_TOOLONG) mail__fetch_quit(f);
-        else mail__fetch_on_to(f);
+        else mail__fetch_on_to(f, 1);
         return 0;
     case MAIL_FETCH_LIST:
         if (in->code && in->size <= f->opts.max_size) mail__fetch_retr(f);
         else {                       /* it stays there, and the next comes */
             f->skipped++;
-            mail__fetch_on_to(f);
+            mail__fetch_on_to(f, 0);
         }
         return 0;
     case MAIL_FETCH_RETR:
@@ -9254,14 +9285,14 @@ static int mail__fetch_done(mail_fetcher *f, const mail_event *in,
             return mail__fetch_ask(f, ev, MAIL_EV_STORE, f->number);
         }
         f->skipped++;                /* refused: it stays there, unmarked */
-        mail__fetch_on_to(f);
+        mail__fetch_on_to(f, 0);
         return 0;
     default:
         if (f->step == MAIL_FETCH_DELE && in->code) {
             f->removed++;
             mail__fetch_learn(f, f->number, MAIL__MARKED);
         }
-        mail__fetch_on_to(f);
+        mail__fetch_on_to(f, in->code);
         return 0;
     }
 }
@@ -9338,17 +9369,9 @@ MAIL_DEF mail_err mail_fetcher_answer(mail_fetcher *f, mail_err e) {
                           e == MAIL_ERR_EXISTS ? MAIL__OLD : MAIL__UNSEEN);
         return MAIL_ERR_OK;
     }
-    if (e) {                         /* not durable: so not marked either */
-        mail__fetch_fail(f, e);
-        mail__fetch_quit(f);
-        return MAIL_ERR_OK;
-    }
-    f->taken++;
-    if (f->opts.keep) mail__fetch_on_to(f);
-    else {
-        f->step = MAIL_FETCH_DELE;
-        mail_pop3c_dele(&f->pop3, f->number);
-    }
+    if (e) mail__fetch_fail(f, e);   /* not durable: so not marked either */
+    else f->taken++;
+    mail__fetch_on_to(f, e == MAIL_ERR_OK);
     return MAIL_ERR_OK;
 }
 
@@ -11765,7 +11788,7 @@ static mail_err mail__behind_one(void *arg, const mail_path *to) {
     mail_err e;
     if (b->l == NULL) {
         b->n++;
-        if (mail_route_find(&b->v->opts.routing, to, 1, hop) !=
+        if (MAIL_ROUTE_FIND(&b->v->opts.routing, to, 1, hop) !=
             MAIL_ROUTE_NO_USER) return MAIL_ERR_OK;
         mail__tell(b->v, NULL, MAIL_NOTE_FATE, "", "aliases: behind %s there "
                    "is nobody", mail__show(to, path));
@@ -12073,7 +12096,7 @@ static mail_err mail__jobs_make(mail_server *v, mail__item *m) {
         mail__hop *h = NULL;
         mail__job *j;
         if (!mail__rcpt_due(r)) continue;
-        if (mail_route_find(&v->opts.routing, &r->path, 1, to) ==
+        if (MAIL_ROUTE_FIND(&v->opts.routing, &r->path, 1, to) ==
                 MAIL_ROUTE_RELAY && (h = mail__hop_find(v, to)) == NULL)
             return MAIL_ERR_NOMEM;
         for (j = m->jobs; j && j->hop != h; j = j->next) {}
@@ -12657,7 +12680,7 @@ static void mail__box_new(mail_server *v, const mail__item *m, size_t i,
 /* The mailbox of a recipient whose turn it is. */
 static mail__user *mail__box_user(mail_server *v, const mail__rcpt *r) {
     char to[MAIL_NAME_SIZE + 8];
-    if (mail_route_find(&v->opts.routing, &r->path, 1, to) !=
+    if (MAIL_ROUTE_FIND(&v->opts.routing, &r->path, 1, to) !=
         MAIL_ROUTE_LOCAL) return NULL;
     return mail__user_find(v, mail_s(to));
 }
@@ -13183,7 +13206,7 @@ static void mail__item_gone(mail_server *v, mail__item *m) {
    it, so that its waits never get shorter. */
 static int64_t mail__job_wait(mail_server *v, const mail__job *j) {
     const mail__item *m = j->item;
-    int64_t wait = mail_retry_after(j->tries, v->opts.retry_first,
+    int64_t wait = MAIL_RETRY_AFTER(j->tries, v->opts.retry_first,
                                     v->opts.retry_max);
     size_t share = mail__id_hash(m->time, m->run, m->number) % 101;
     return wait + wait * (int64_t)share / 1000;
@@ -13478,7 +13501,7 @@ static void mail__report_rcpts(mail_server *v, mail__item *m, mail__item *r,
         mail_dsn_rcpt d;
         char hop[MAIL_NAME_SIZE + 8];
         if (!to->told) continue;
-        if (mail_route_find(&v->opts.routing, &to->path, 1, hop) !=
+        if (MAIL_ROUTE_FIND(&v->opts.routing, &to->path, 1, hop) !=
             MAIL_ROUTE_RELAY) hop[0] = 0;
         h = mail__hop_known(v, hop);
         d.path = &to->path;
@@ -14053,6 +14076,9 @@ static mail_fate mail__relay_sent(const mail__item *m, const mail__rcpt *r,
     return c->u.smtpc.opts.lmtp ? MAIL_FATE_DELIVERED : MAIL_FATE_RELAYED;
 }
 
+/* Is a refusal for good, or only for now (4yz)? */
+static int mail__for_good(int code) { return code / 100 == 5; }
+
 /* The try of a job is over. Who was refused at RCPT, or had an answer of his
    own (LMTP), keeps that fate; the others share this one. ours: no peer said
    that code. */
@@ -14068,7 +14094,7 @@ static void mail__job_end(mail_server *v, mail__job *j, mail_conn *c,
         if (r->code == 0)
             mail__rcpt_set(v, m, r,
                            code / 100 == 2 ? mail__relay_sent(m, r, c) :
-                           code / 100 == 5 ? MAIL_FATE_FAILED :
+                           MAIL_FOR_GOOD(code) ? MAIL_FATE_FAILED :
                            MAIL_FATE_DUE, code, mail_s(words));
         if (ours) r->code = 0;
         mail__tell(v, NULL, MAIL_NOTE_FATE, "", "%s %s %s: %s: %d %s",
@@ -14100,7 +14126,7 @@ static void mail__hop_failed(mail_server *v, mail__hop *h, int code,
     else if (code < 500) {
         h->tries++;
         h->failed = now;
-        h->rest = now + mail_retry_after(h->tries, v->opts.retry_first,
+        h->rest = now + MAIL_RETRY_AFTER(h->tries, v->opts.retry_first,
                                          v->opts.retry_max) * 1000;
     }
     h->jobs++;                            /* it stays while we look at it */
@@ -14374,7 +14400,7 @@ static void mail__relay_answer(mail_server *v, mail_conn *c,
     mail__rcpt *r = mail__relay_rcpt(c, ev->number);
     int given = ev->kind == MAIL_EV_GIVEN;
     if (r == NULL || (ev->code < 400 && !given)) return;
-    mail__rcpt_set(v, c->item, r, ev->code >= 500 ? MAIL_FATE_FAILED :
+    mail__rcpt_set(v, c->item, r, MAIL_FOR_GOOD(ev->code) ? MAIL_FATE_FAILED :
                    ev->code >= 400 ? MAIL_FATE_DUE :
                    mail__relay_sent(c->item, r, c),
                    ev->code, ev->text);
@@ -14532,7 +14558,7 @@ static void mail__smtpd_on_rcpt(mail_server *v, mail_conn *c,
                                                 mail_s(c->peer));
     mail__alias *a = mail__alias_of(v, ev->path);
     mail_route_kind k = a ? MAIL_ROUTE_LOCAL :
-                        mail_route_find(&v->opts.routing, ev->path,
+                        MAIL_ROUTE_FIND(&v->opts.routing, ev->path,
                                         may_relay, to);
     mail_err e = MAIL_ERR_OK;
     if (a) e = mail__letter_alias(v, c->item->letter, a, ev->path,
@@ -14587,7 +14613,7 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
     r.for_ = m->letter->nrcpts > 1 ? NULL : m->letter->rcpts[0].alias ?
              m->letter->rcpts[0].alias : &m->letter->rcpts[0].path;
     r.time = mail__time(v, &r.zone);
-    mail_received_write(&b, &r);
+    MAIL_RECEIVED_WRITE(&b, &r);
     mail__draft_add(v, m, mail_buf_str(&b));
     memset(&c->head, 0, sizeof c->head);
     mail_smtpd_reply(s, 354, NULL);

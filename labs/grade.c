@@ -183,9 +183,16 @@ static lab_functions lab_whole(const lab *l, const lab_functions *f) {
 #include "lab4.h"
 #include "lab5.h"
 #include "lab6.h"
+#include "lab7.h"
+#include "lab8.h"
+#include "lab9.h"
+#include "lab10.h"
+#include "lab11.h"
+#include "lab12.h"
 
 static const lab *const all_labs[] = {
-    &lab1, &lab2, &lab3, &lab4, &lab5, &lab6
+    &lab1, &lab2, &lab3, &lab4, &lab5, &lab6, &lab7, &lab8, &lab9, &lab10,
+    &lab11, &lab12
 };
 
 /* ==== running a case ===================================================== */

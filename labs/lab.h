@@ -110,9 +110,115 @@ enum { CLIENT_CLOSED = -1 }; /* in place of a code: the server has hung up    */
 #define LAB6(X) \
     X(client_action, client_next, (client_mta *c, int code))
 
+/* --- lab 7: the relay decision -------------------------------------------- */
+
+enum { ROUTE_LOCAL, ROUTE_RELAY, ROUTE_NO_USER, ROUTE_DENIED, ROUTE_LOOP };
+
+typedef struct post {           /* what the server knows; all of it is given */
+    const char *const *domains; size_t ndomains;        /* ours              */
+    int (*is_user)(const void *who, const char *name);  /* has a mailbox?    */
+    const void *who;            /* for is_user; names are in lower case      */
+    const char *const *route_domains, *const *route_hops; /* "host:port"     */
+    size_t nroutes;
+    const char *smarthost;      /* "host:port" of who takes all else; NULL   */
+    int may_relay;              /* this client has logged in                 */
+    int hops;                   /* Received fields that the mail has already */
+} post;
+
+typedef struct trace_line {     /* what a Received field says: C strings     */
+    const char *helo, *address; /* the client's name for itself; where it is */
+    const char *by, *with, *id; /* our name; SMTP or ESMTP; the queue id     */
+    const char *for_;           /* the recipient; NULL: there are several    */
+    const char *date;           /* "Thu, 01 Jan 2026 09:00:00 +0900"         */
+} trace_line;
+
+#define LAB7(X) \
+    X(int, relay_decide, (const post *p, const char *local, \
+                          const char *domain, char *to)) \
+    X(int, count_hops, (const char *header, size_t n)) \
+    X(size_t, received, (const trace_line *t, char *out))
+
+/* --- lab 8: commit -------------------------------------------------------- */
+
+typedef struct disk disk;           /* a simulated one; it may lose its power */
+
+/* Each returns -1 if it failed. What was written or renamed is in the memory
+   of the machine, until the file or its directory is flushed. */
+int d_create(disk *d, const char *name);      /* a new file: its number   */
+int d_write(disk *d, int file, const char *p, size_t n);
+int d_flush(disk *d, int file);               /* its octets are durable   */
+int d_close(disk *d, int file);
+int d_rename(disk *d, const char *from, const char *to);
+int d_remove(disk *d, const char *name);
+int d_flush_dir(disk *d, const char *dir);    /* its names are durable    */
+/* The name of file i (from 0) in dir, without dir; 0: there are no more. name
+   has room for 60 octets. */
+int d_list(disk *d, const char *dir, int i, char *name);
+
+#define LAB8(X) \
+    X(int, commit, (disk *d, const char *id, const char *text, size_t n, \
+                    int complete)) \
+    X(int, recover, (disk *d))
+
+/* --- lab 9: retry and bounce ---------------------------------------------- */
+
+enum { TRY_DONE, TRY_LATER, TRY_BOUNCE, TRY_DEAD };
+
+#define LAB9(X) \
+    X(int, retry, (int code, int tries, long age, int is_bounce, long *wait))
+
+/* --- lab 10: the POP3 server ---------------------------------------------- */
+
+enum { POP3_USER, POP3_PASS, POP3_STAT, POP3_LIST, POP3_UIDL, POP3_RETR,
+       POP3_DELE, POP3_RSET, POP3_NOOP, POP3_QUIT, POP3_DROPPED };
+
+enum {
+    MAA_AUTH,               /* AUTHORIZATION: nobody has said a name      */
+    MAA_USER,               /* AUTHORIZATION: USER was said just before   */
+    MAA_TRANS,              /* TRANSACTION: logged in                     */
+    MAA_UPDATE,             /* over: what is marked is being removed      */
+    MAA_END                 /* over: nothing is removed                   */
+};
+
+typedef struct maa {
+    int  state;             /* MAA_AUTH at the beginning                  */
+    int  count;             /* given: messages in the maildrop, 1..count  */
+    char marked[32];        /* marked[3] is 1: message 3 is to be removed */
+} maa;
+
+#define LAB10(X) \
+    X(int, pop3_step, (maa *p, int verb, int n)) \
+    X(long, pop3_size, (const char *file, size_t n)) \
+    X(size_t, pop3_retr, (const char *file, size_t n, char *out)) \
+    X(size_t, pop3_password, (const char *line, size_t n))
+
+/* --- lab 11: delete mode and keep mode ------------------------------------ */
+
+enum { FETCH_LOGIN, FETCH_STAT, FETCH_UIDL, FETCH_RETR, FETCH_STORE,
+       FETCH_DELE, FETCH_QUIT, FETCH_END };
+
+typedef struct fetch {
+    int  keep;              /* given: 1 keep mode, 0 delete mode           */
+    int  count;             /* given, once STAT is answered: messages 1..  */
+    char known[32];         /* given, once UIDL is answered: known[2] is 1:
+                               Bob has message 2 already                   */
+    int  number;            /* yours: which message RETR, STORE, DELE mean */
+    int  state;             /* yours, for whatever you like                */
+} fetch;
+
+#define LAB11(X) \
+    X(int, fetch_next, (fetch *f, int last, int ok))
+
+/* --- lab 12: encoded words ------------------------------------------------ */
+
+#define LAB12(X) \
+    X(size_t, decode_word, (const char *s, size_t n, char *charset, \
+                            char *out, size_t *made))
+
 /* --- all of them ---------------------------------------------------------- */
 
-#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB4(X) LAB5(X) LAB6(X)
+#define LABS(X) LAB1(X) LAB2(X) LAB3(X) LAB4(X) LAB5(X) LAB6(X) LAB7(X) \
+    LAB8(X) LAB9(X) LAB10(X) LAB11(X) LAB12(X)
 
 #define LAB_DECLARE(type, name, takes) type name takes;
 LABS(LAB_DECLARE)

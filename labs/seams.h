@@ -28,3 +28,30 @@ static size_t lab5_close(mail_dot_out *d, char *out, size_t cap);
 #define MAIL_DOT_READ  lab5_read
 #define MAIL_DOT_WRITE lab5_write
 #define MAIL_DOT_CLOSE lab5_close
+
+/* lab 7 */
+static mail_route_kind lab7_route(const mail_routing *r,
+                                  const mail_path *rcpt, int may_relay,
+                                  char *to);
+static void lab7_received(mail_buf *b, const mail_received *r);
+#define MAIL_ROUTE_FIND     lab7_route
+#define MAIL_RECEIVED_WRITE lab7_received
+
+/* lab 9 */
+static int64_t lab9_after(int64_t tries, int64_t first, int64_t max);
+static int lab9_for_good(int code);
+#define MAIL_RETRY_AFTER lab9_after
+#define MAIL_FOR_GOOD    lab9_for_good
+
+/* lab 10 */
+static int lab10_may(const mail_pop3d *s, mail_str verb, mail_str arg,
+                     int allowed);
+#define MAIL_POP3D_MAY lab10_may
+
+/* lab 11 */
+static mail_fetch_step lab11_plan(mail_fetcher *f, int ok);
+#define MAIL_FETCH_PLAN lab11_plan
+
+/* lab 12 */
+static size_t lab12_word(mail_str s, mail_str *charset, mail_buf *b);
+#define MAIL_DECODE_WORD lab12_word

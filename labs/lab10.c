@@ -1,0 +1,48 @@
+/* Lab 10: the POP3 server.   tutorial chapter 10 | RFC 1939 | 75 minutes
+
+   The server MAA is a table: in which state is which command allowed, and
+   what does it do? And three small things that servers get wrong: how many
+   octets a message has, how it goes over the wire, and what a password is.
+
+   Will be tested: each of 10 commands in each of 3 states; marks; when
+   messages are really removed; octets and passwords. `make lab10` says how
+   far you are. */
+
+#include "lab.h"
+
+/* One command of the client, or the end of the connection. p: what the server
+   knows (lab.h); change it. n: the message number of RETR, DELE, LIST, UIDL (0:
+   there was none, as LIST and UIDL allow); for PASS 1 if the password is
+   right, else 0. Returns 1: the server says +OK; 0: it says -ERR.
+
+   POP3_DROPPED is no command: the connection has broken. Nobody hears what you
+   return, but p->state counts. */
+int pop3_step(maa *p, int verb, int n) {
+    (void)p, (void)verb, (void)n;
+    return LAB_TODO;
+}
+
+/* A message is kept as a file, whose lines end with LF alone. How many octets
+   has it for STAT and LIST: with CRLF at each line end? (Added dots and the
+   end of the data do not count. A last line without LF counts as if it had
+   one.) */
+long pop3_size(const char *file, size_t n) {
+    (void)file, (void)n;
+    return LAB_TODO;
+}
+
+/* The answer to RETR, behind its +OK line: the file as it goes over the wire,
+   dot-stuffed, to the line with the final dot. out has room for 3 * n + 5
+   octets. Returns how many octets it made. */
+size_t pop3_retr(const char *file, size_t n, char *out) {
+    (void)file, (void)n, (void)out;
+    return 0;
+}
+
+/* line: a command "PASS password", n octets, without its CRLF. Returns how many
+   octets at its end are the password. (RFC 1939 7: PASS has one argument, and
+   that may have spaces in it.) */
+size_t pop3_password(const char *line, size_t n) {
+    (void)line, (void)n;
+    return 0;
+}

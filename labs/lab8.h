@@ -1,0 +1,361 @@
+/* lab8.h - lab 8, commit: the cases. The disk is the virtual world's. */
+
+struct disk { world_host h; };
+
+static int lab8_step(mail_err e) { return e ? -1 : 0; }
+
+int d_create(disk *d, const char *name) {
+    int file = vdisk_open(&d->h, name, MAIL_OPEN_NEW);
+    return file < 0 ? -1 : file;
+}
+
+/* A number that no file has is an error, and no more. */
+static int lab8_file(disk *d, int file) {
+    return file >= 0 && file < 64 && d->h.disk.files[file];
+}
+
+int d_write(disk *d, int file, const char *p, size_t n) {
+    vnode *node;
+    if (!lab8_file(d, file)) return -1;
+    node = d->h.disk.files[file];
+    return lab8_step(vdisk_write(&d->h, file, (int64_t)node->n, p, n));
+}
+
+static int lab8_flush(disk *d, int file, const char *dir) {
+    flush_ask a;
+    memset(&a, 0, sizeof a);
+    a.file = file;
+    mail_copy(a.dir, sizeof a.dir, mail_s(dir));
+    return lab8_step(vdisk_flush_now(&d->h.disk, &a));
+}
+
+int d_flush(disk *d, int file) {
+    return lab8_file(d, file) ? lab8_flush(d, file, "") : -1;
+}
+
+int d_flush_dir(disk *d, const char *dir) {
+    return lab8_flush(d, -1, dir);
+}
+
+int d_close(disk *d, int file) {
+    return lab8_file(d, file) ? lab8_step(vdisk_close(&d->h, file)) : -1;
+}
+
+int d_rename(disk *d, const char *from, const char *to) {
+    return lab8_step(vdisk_rename(&d->h, from, to, 1));
+}
+
+int d_remove(disk *d, const char *name) {
+    return lab8_step(vdisk_remove(&d->h, name));
+}
+
+int d_list(disk *d, const char *dir, int i, char *name) {
+    vdisk *v = &d->h.disk;
+    size_t k;
+    for (k = 0; k < v->n && !v->dead; k++) {
+        const char *p = vdisk_in(v->names[k].path, dir);
+        if (p == NULL || v->names[k].node == NULL || i-- > 0) continue;
+        mail_copy(name, 60, mail_s(p));
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- the reference ------------------------------------------------------- */
+
+static int lab8_commit_by(disk *d, const char *id, const char *text,
+                          size_t n, int flush, int dir) {
+    char tmp[80], queue[80];
+    int file, e;
+    snprintf(tmp, sizeof tmp, "tmp/%s", id);
+    snprintf(queue, sizeof queue, "queue/%s", id);
+    file = d_create(d, tmp);
+    if (file < 0) return 0;
+    e = d_write(d, file, text, n);
+    if (!e && flush) e = d_flush(d, file);
+    if (d_close(d, file)) e = -1;
+    if (!e) e = d_rename(d, tmp, queue);
+    if (e) d_remove(d, tmp);
+    if (!e && dir) e = d_flush_dir(d, "queue");
+    return !e;
+}
+
+static int lab8_commit(disk *d, const char *id, const char *text, size_t n,
+                       int complete) {
+    return complete && lab8_commit_by(d, id, text, n, 1, 1);
+}
+
+static int lab8_recover(disk *d) {
+    char name[60], path[80];
+    while (d_list(d, "tmp", 0, name)) {
+        snprintf(path, sizeof path, "tmp/%s", name);
+        if (d_remove(d, path)) return 0;
+    }
+    d_flush_dir(d, "tmp");
+    return 1;
+}
+
+static const lab_functions lab8_reference = {
+    .commit = lab8_commit, .recover = lab8_recover
+};
+
+/* ---- impostors --------------------------------------------------------- */
+
+static int lab8_b6(disk *d, const char *id, const char *text, size_t n,
+                   int complete) {
+    (void)complete;
+    return lab8_commit(d, id, text, n, 1);
+}
+
+static int lab8_b26(disk *d, const char *id, const char *text, size_t n,
+                    int complete) {
+    return complete && lab8_commit_by(d, id, text, n, 0, 0);
+}
+
+static int lab8_m1(disk *d, const char *id, const char *text, size_t n,
+                   int complete) {                   /* no flush of the file */
+    return complete && lab8_commit_by(d, id, text, n, 0, 1);
+}
+
+static int lab8_m2(disk *d, const char *id, const char *text, size_t n,
+                   int complete) {                   /* nor of its name */
+    return complete && lab8_commit_by(d, id, text, n, 1, 0);
+}
+
+static int lab8_m3(disk *d, const char *id, const char *text, size_t n,
+                   int complete) {                   /* straight into queue */
+    char queue[80];
+    int file, e;
+    snprintf(queue, sizeof queue, "queue/%s", id);
+    file = complete ? d_create(d, queue) : -1;
+    if (file < 0) return 0;
+    e = d_write(d, file, text, n) || d_flush(d, file);
+    d_close(d, file);
+    return !e && d_flush_dir(d, "queue") == 0;
+}
+
+static int lab8_m4(disk *d, const char *id, const char *text, size_t n,
+                   int complete) {                   /* what fails is ignored */
+    char tmp[80], queue[80];
+    int file;
+    snprintf(tmp, sizeof tmp, "tmp/%s", id);
+    snprintf(queue, sizeof queue, "queue/%s", id);
+    if (!complete) return 0;
+    file = d_create(d, tmp);
+    d_write(d, file, text, n);
+    d_flush(d, file);
+    d_close(d, file);
+    d_rename(d, tmp, queue);
+    d_flush_dir(d, "queue");
+    return 1;
+}
+
+static int lab8_m5(disk *d) {                        /* does nothing */
+    (void)d;
+    return 1;
+}
+
+static int lab8_m6(disk *d) {                        /* empties queue, too */
+    char name[60], path[80];
+    while (d_list(d, "queue", 0, name)) {
+        snprintf(path, sizeof path, "queue/%s", name);
+        if (d_remove(d, path)) return 0;
+    }
+    return lab8_recover(d);
+}
+
+static const lab_impostor lab8_impostors[] = {
+    { "B6", "takes half a message when the client hangs up",
+      { .commit = lab8_b6 } },
+    { "B26", "says 250 before the message is on the disk",
+      { .commit = lab8_b26 } },
+    { "M1", "does not flush the file", { .commit = lab8_m1 } },
+    { "M2", "does not flush the directory", { .commit = lab8_m2 } },
+    { "M3", "writes straight into queue", { .commit = lab8_m3 } },
+    { "M4", "does not look whether a step has failed", { .commit = lab8_m4 } },
+    { "M5", "leaves tmp as it is", { .recover = lab8_m5 } },
+    { "M6", "throws away what is in queue", { .recover = lab8_m6 } }
+};
+
+/* ---- cases --------------------------------------------------------------- */
+
+static const lab_group lab8_groups[] = {
+    { "250: never lost", "the power fails after step k, or right after 250; "
+      "what was in memory is gone, or not, or by chance; writes and flushes "
+      "that fail", 50 },
+    { "no half message", "the same, and what is in queue then; clients that "
+      "hang up", 30 },
+    { "recovery", "tmp is emptied, queue is left alone, and the power may fail "
+      "in the middle of it", 20 }
+};
+
+static const char lab8_text[] =
+    "Received: from alice.a.example by mail.a\r\nFrom: Alice <alice@a.example>"
+    "\r\n\r\nHi Bob,\r\n.plan is at 3.\r\n";
+
+/* How the memory is lost: of the octets and the names nothing survives, all
+   does, names only, or each by chance. */
+static const struct { int mode, style; const char *what; } lab8_losses[] = {
+    { VDISK_SIMPLE, 0, "nothing of what was in memory survives" },
+    { VDISK_STRICT, 4, "all that was in memory survives" },
+    { VDISK_STRICT, 3, "of what was in memory the names survive" },
+    { VDISK_STRICT, 8, "what survives is left to chance" }
+};
+enum { LAB8_LOSSES = sizeof lab8_losses / sizeof lab8_losses[0],
+       LAB8_STEPS = 9 };
+
+static disk *lab8_disk(size_t loss) {
+    disk *d = (disk *)lab_room(sizeof *d);
+    world *w = (world *)lab_room(sizeof *w);
+    memset(d, 0, sizeof *d);
+    memset(w, 0, sizeof *w);
+    d->h.w = w;
+    d->h.disk.luck = lab_random(1u << 30);
+    d->h.disk.style = lab8_losses[loss].style;
+    d->h.disk.mode = lab8_losses[loss].mode;
+    vdisk_mkdir(&d->h, "tmp");
+    vdisk_mkdir(&d->h, "queue");
+    d_flush_dir(d, "");
+    d->h.disk.steps = 0;
+    return d;
+}
+
+/* 0 absent, 1 whole, 2 something else: how many octets */
+static int lab8_see(disk *d, const char *id, size_t *n) {
+    char path[80];
+    const vname *e;
+    snprintf(path, sizeof path, "queue/%s", id);
+    e = vdisk_find(&d->h.disk, path);
+    *n = 0;
+    if (e == NULL || e->node == NULL) return 0;
+    *n = e->node->n;
+    return *n == sizeof lab8_text - 1 &&
+           memcmp(e->node->data, lab8_text, *n) == 0 ? 1 : 2;
+}
+
+static void lab8_state(disk *d, const char *id, int told, int half,
+                       lab_text *out) {
+    size_t n;
+    int k = lab8_see(d, id, &n);
+    if (k == 2 && half) lab_fmt(out, "%s: %lu octets of %lu in queue; ", id,
+                        (unsigned long)n, (unsigned long)sizeof lab8_text - 1);
+    else if (told && !k && !half)
+        lab_fmt(out, "%s: 250 was said, and it is lost; ", id);
+    else lab_fmt(out, "%s: fine; ", id);
+}
+
+static int lab8_put(const lab_functions *f, disk *d, const char *id) {
+    char *text = lab_room(sizeof lab8_text - 1);
+    memcpy(text, lab8_text, sizeof lab8_text - 1);
+    return f->commit(d, id, text, sizeof lab8_text - 1, 1) == 1 &&
+           !d->h.disk.dead;
+}
+
+/* A is stored, and nothing happens. Then B, and the power fails after step k
+   of it (0: when 250 was said). Then the machine starts again. */
+static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
+                       unsigned long again, int group, lab_text *out) {
+    disk *d = lab8_disk(loss);
+    char name[60];
+    size_t n;
+    int a, b;
+    a = lab8_put(f, d, "A");
+    lab_fmt(out, "A: %s; ", a ? "250" : "no 250");
+    if (k) d->h.disk.cut_at = d->h.disk.steps + k;
+    b = lab8_put(f, d, "B");
+    d->h.disk.dead = 1;
+    vdisk_power_cut(&d->h.disk);
+    if (again) {
+        d->h.disk.cut_at = d->h.disk.steps + again;
+        f->recover(d);
+        d->h.disk.dead = 1;
+        vdisk_power_cut(&d->h.disk);
+    }
+    f->recover(d);
+    lab8_state(d, "A", a, group == 1, out);
+    lab8_state(d, "B", b, group == 1, out);
+    if (group < 2) return;
+    lab_fmt(out, "tmp is %s", d_list(d, "tmp", 0, name) ? "not empty"
+                                                          : "empty");
+    if (lab8_see(d, "B", &n)) return;
+    if (!lab8_put(f, d, "B")) lab_fmt(out, "; B comes again: no 250");
+}
+
+/* The client hangs up; or a step on the disk fails. */
+static void lab8_fault(const lab_functions *f, int what, lab_text *out) {
+    disk *d = lab8_disk(what % 2 ? 2 : 0);
+    char half[40];
+    size_t n;
+    int a = lab8_put(f, d, "A"), b = 0;
+    lab_fmt(out, "A: %s; ", a ? "250" : "no 250");
+    memcpy(half, lab8_text, sizeof half);
+    if (what == 1) d->h.disk.fail_space = 1;
+    if (what == 2) d->h.disk.fail_flush = 1;
+    if (what == 3) d->h.disk.fail_flush = 2;
+    if (what == 4) d->h.disk.fail_open = 1;
+    if (what == 0) b = f->commit(d, "B", half, sizeof half, 0) == 1;
+    else b = lab8_put(f, d, "B");
+    lab_fmt(out, "B: %s; ", b ? "250" : "no 250");
+    if (what == 0 && lab8_see(d, "B", &n)) lab_say(out, "and it is in queue; ");
+    vdisk_power_cut(&d->h.disk);
+    f->recover(d);
+    lab8_state(d, "A", a, what == 0, out);
+    lab8_state(d, "B", b, what == 0, out);
+}
+
+static const char *const lab8_faults[] = {
+    "the client hangs up: no half message is kept",
+    "the write fails: the disk is full", "the first flush fails",
+    "the second flush fails", "no file can be made"
+};
+
+static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
+    size_t loss = i % LAB8_LOSSES, crash = LAB8_LOSSES * (LAB8_STEPS + 1);
+    uint64_t luck = lab_state;
+    unsigned long k, again = 0;
+    if (i >= 2 * crash + 5 + 2 * LAB8_STEPS) return 0;
+    if (i >= 2 * crash && i < 2 * crash + 5) {
+        i -= 2 * crash;
+        c->group = i == 0;
+        snprintf(c->rule, sizeof c->rule, "%s", lab8_faults[i]);
+        lab_fmt(&c->given, "A; then B, %s", i ? "and a fault"
+                                              : "and its client hangs up");
+        lab8_fault(&lab8_reference, (int)i, &c->expected);
+        lab_state = luck;
+        if (f) lab8_fault(f, (int)i, &c->yours);
+        return 1;
+    }
+    c->group = (int)(i / crash);
+    k = (unsigned long)(i % crash / LAB8_LOSSES);
+    if (c->group == 2) {
+        i -= 2 * crash + 5;
+        k = (unsigned long)i / 2 + 1;
+        loss = i % 2;
+        again = 1 + (unsigned long)i % 3;
+    }
+    if (k) lab_fmt(&c->given, "A; then B, and the power fails after step %lu",
+                   k);
+    else lab_say(&c->given, "A; then B; 250; and then the power fails");
+    if (again) lab_fmt(&c->given, "; in recover again, after step %lu", again);
+    snprintf(c->rule, sizeof c->rule, "%s", lab8_losses[loss].what);
+    lab8_crash(&lab8_reference, loss, k, again, c->group, &c->expected);
+    lab_state = luck;
+    if (f) lab8_crash(f, loss, k, again, c->group,
+                      &c->yours);
+    return 1;
+}
+
+static const lab lab8 = {
+    .number = 8, .title = "commit", .stars = 3, .minutes = 90,
+    .chapter = 8, .rfc = "RFC 5321 4.2.5, 6.1",
+    .task =
+        "A mail server that has said 250 must not lose the message any more, "
+        "whenever the\npower fails; and nobody may ever see half a message. "
+        "Store it so (`commit`), on a disk\nthat may stop after any step "
+        "(lab.h has its functions), and clean up when the machine\nstarts "
+        "again (`recover`). There are two directories, `tmp` and `queue`; "
+        "what is in\n`queue` is delivered.\n",
+    .groups = lab8_groups, .ngroups = LAB_COUNT(lab8_groups),
+    .impostors = lab8_impostors, .nimpostors = LAB_COUNT(lab8_impostors),
+    .reference = &lab8_reference, .run = lab8_run
+};
