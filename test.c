@@ -19742,6 +19742,64 @@ static void test_lockstep_forms(void) {
     t_forms("TUTORIAL.ko.md", t_marks[1]);
 }
 
+/* --- make ch1, make ch5: what a student has filled in --- */
+
+static void t_file_put(const char *name, const char *text) {
+    FILE *f = fopen(name, "wb");
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    fputs(text, f);
+    fclose(f);
+}
+
+/* The last line of what a command prints. */
+static void t_last_line(const char *command, const char *want, int code) {
+    t_text out;
+    mail_str rest, last = mail_s("");
+    CHECK(t_command(command, &out) == code);
+    for (rest = t_str(&out); rest.n;) last = t_line(&rest);
+    CHECK_STR(last, want);
+    t_free(&out);
+}
+
+#define T_CH1 "./mail demo --plain | awk -f labs/ch1.awk - "
+
+static void test_lockstep_ch1(void) {
+    t_last_line(T_CH1 "labs/ch1.txt | sed 's/[0-9] of/n of/'",
+                "ch 1  who is who  n of 7", 0);
+    t_file_put("build/ch1.txt", "# one is wrong, one is there twice\n"
+               "1 Alice MTA client SMTP 25\n1 mail.a mta server smtp 25\n"
+               "2 mail.a MTA client SMTP 25\n2 mail.b MTA server SMTP 110\n"
+               "3 Bob MAA client POP3 110\n3 bob MAA client POP3 110\n"
+               "mail.b MAA and MAA\n");
+    t_last_line(T_CH1 "build/ch1.txt", "ch 1  who is who  4 of 7", 1);
+    t_file_put("build/ch1.txt", "1 Alice MTA client SMTP 25\n"
+               "1 mail.a mta server smtp 25\n2 mail.a MTA client SMTP 25\n"
+               "2 mail.b MTA server SMTP 25\n3 Bob MAA client POP3 110\n"
+               "3 mail.b MAA server POP3 110\nmail.b MTA and MAA\n");
+    t_last_line(T_CH1 "build/ch1.txt", "ch 1  who is who  7 of 7", 0);
+}
+
+#define T_CH5 "HELO a\nMAIL FROM:<alice@a.example>\nRCPT TO:<bob@b.example>\n"
+#define T_CH5_SAYS "ch 5  the envelope is not the letter  "
+
+static void test_lockstep_ch5(void) {
+    char command[200];
+    t_text out;
+    snprintf(command, sizeof command, "%s -w -o build/ch5 labs/ch5.c", t_cc());
+    CHECK(t_command(command, &out) == 0);
+    t_free(&out);
+    t_file_put("build/ch5.txt", T_CH5 "DATA\nTo: bob@b.example\n\n.\nQUIT\n");
+    t_last_line("build/ch5 build/ch5.txt", T_CH5_SAYS "0 of 2", 1);
+    t_file_put("build/ch5.txt", T_CH5 "DATA\nTo: Carol <carol@b.example>\n\n"
+               ".\nMAIL FROM:<>\nRCPT TO:<eve@b.example>\nQUIT\n");
+    t_last_line("build/ch5 build/ch5.txt", T_CH5_SAYS "1 of 2", 1);
+    t_file_put("build/ch5.txt", T_CH5 "DATA\nTo: x@y.example\n\nhi\n.\n"
+               T_CH5 "RCPT TO:<carol@b.example>\nDATA\nTo: bob@b.example\n\n"
+               "hi\n.\nQUIT\n");
+    t_last_line("build/ch5 build/ch5.txt", T_CH5_SAYS "2 of 2", 0);
+}
+
 /* The program in mail.h's top comment is whole: it compiles and runs. */
 static void test_lockstep_first_program(void) {
     char *h = t_read_file("mail.h"), *at, *end;
@@ -23509,6 +23567,8 @@ static const t_test t_tests[] = {
     T(test_lockstep_books),
     T(test_lockstep_korean),
     T(test_lockstep_forms),
+    T(test_lockstep_ch1),
+    T(test_lockstep_ch5),
     T(test_lockstep_first_program),
     T(test_lockstep_sections),
     T(test_machine_without_memory),

@@ -102,12 +102,13 @@ static void say(mail_smtpd *s, const char *in, size_t n) {
     if (end) judge();
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     static mail_smtpd s;
     static char line[2000];
-    FILE *f = fopen("labs/ch5.txt", "r");
+    const char *file = argc > 1 ? argv[1] : "labs/ch5.txt";
+    FILE *f = fopen(file, "r");
     if (f == NULL) {
-        perror("labs/ch5.txt");
+        perror(file);
         return 1;
     }
     mail_smtpd_init(&s, (mail_smtpd_opts){ .host = "mail.b", .basic = 1 });
