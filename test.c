@@ -19012,7 +19012,64 @@ static int t_in_backticks(mail_str code, const char *text) {
     return strstr(text, name) != NULL;
 }
 
-/* `mail_...` and `MAIL_...` in the prose are names that exist. */
+/* Is this a target of the Makefile? Its rules and lists of them stand at the
+   left margin. */
+static int t_is_target(mail_str word) {
+    char *make = t_read_file("Makefile");
+    mail_str rest = mail_s(make ? make : "");
+    int found = 0;
+    while (rest.n && !found) {
+        mail_str line = t_line(&rest), one;
+        if (mail_starts(line, "#") || mail_starts(line, "\t")) continue;
+        while (line.n && !found) {
+            one = mail_cut(&line, ' ');
+            if (one.n && one.p[one.n - 1] == ':') one.n--;
+            found = mail_eq(one, word);
+        }
+    }
+    free(make);
+    return found;
+}
+
+/* `make lab5 CASE=9`: each word without a "=" is a target. */
+static void t_make(t_doc *d, mail_str code) {
+    mail_cut(&code, ' ');
+    while (code.n) {
+        mail_str word = mail_cut(&code, ' ');
+        if (word.n && word.p[0] != '-' && !memchr(word.p, '=', word.n) &&
+            !t_is_target(word))
+            t_out_of_step(d, "no such target in the Makefile",
+                          mail_sn("", 0), word);
+    }
+}
+
+/* `labs/lab5.c` is there. */
+static void t_path(t_doc *d, mail_str code) {
+    char name[100];
+    if (!mail_copy(name, sizeof name, code) || access(name, R_OK) != 0)
+        t_out_of_step(d, "no such file", mail_sn("", 0), code);
+}
+
+/* `./mail play --pop3`: a command of mail.c, and options of it. */
+static void t_mail_line(t_doc *d, mail_str code, const char *c) {
+    char quoted[100];
+    int command = 0;
+    mail_cut(&code, ' ');
+    while (code.n) {
+        mail_str word = mail_cut(&code, ' ');
+        const char *dash = mail_starts(word, "--") ? word.p + 2 : word.p;
+        int n = (int)(word.n - (size_t)(dash - word.p));
+        if (n == 0 || *dash < 'a' || *dash > 'z') continue;
+        if (dash == word.p && command++) continue;      /* a value */
+        snprintf(quoted, sizeof quoted, "\"%.*s", n, dash);
+        if (strstr(c, quoted) == NULL)
+            t_out_of_step(d, "no such command or option of mail",
+                          mail_sn("", 0), word);
+    }
+}
+
+/* What the prose has in backticks exists: `mail_...` and `MAIL_...`, `make
+   ...`, `./mail ...`, `labs/...`. */
 static void t_names(t_doc *d, mail_str line, const char *h, const char *c) {
     while (line.n) {
         mail_str code;
@@ -19020,6 +19077,9 @@ static void t_names(t_doc *d, mail_str line, const char *h, const char *c) {
         mail_cut(&line, '`');
         if (line.n == 0) return;
         code = mail_cut(&line, '`');
+        if (mail_starts(code, "make ")) t_make(d, code);
+        if (mail_starts(code, "labs/")) t_path(d, code);
+        if (mail_starts(code, "./mail ")) t_mail_line(d, code, c);
         if (!mail_starts(code, "mail_")) continue;
         while (n < code.n && (mail__alnum(code.p[n]) || code.p[n] == '_')) n++;
         code.n = n;
