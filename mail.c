@@ -15,8 +15,9 @@
    SEND    a client MTA with a message     FETCH  a client MAA with a place
    SERVE   a server for tests of others    TRACE  one list of events
    VIEWS   what is shown of it             HTML   the same, as a page
-   DEMO    one message, four programs      PLAY   be one of the programs
-   BENCH   a load generator, a sink        CLI    the program; main is last
+   DEMO    one message, four programs      SCENARIO what may befall it
+   PLAY    be one of the programs          BENCH  a load generator, a sink
+   CLI     the program; main is last
 
    Licence: public domain or MIT-0, see the end of mail.h. */
 
@@ -2387,6 +2388,7 @@ typedef struct vwire {              /* end 0 has called end 1 */
     int tls[2]; size_t hello[2];    /* VTLS_; octets seen of the other's
                                        hello                            */
     int tls_fate;                   /* of TLS on it: VTLS_GOOD ...      */
+    int cr[2];                      /* see world.take: the last was CR  */
 } vwire;
 
 enum { WIRE_ANSWERED, WIRE_REFUSED, WIRE_SILENT };
@@ -2431,6 +2433,10 @@ struct world {
     /* Who breaks wires: a new one; octets that an end puts on it. */
     void (*wired)(void *ctx, vwire *x);
     void (*tap)(void *ctx, vwire *x, int end, const char *p, size_t n);
+    /* What an end's program makes of octets: takes at most n off its pipe
+       into p, and changes those that it sends. NULL: they are as they are. */
+    size_t (*take)(void *ctx, vwire *x, int end, char *p, size_t n);
+    void (*give)(void *ctx, vwire *x, int end, char *p, size_t n);
     /* A program that answers this call; NULL: the host's mail server does. */
     agent *(*serve)(void *ctx, vwire *x);
     void *watch_ctx;
@@ -3213,6 +3219,7 @@ static int64_t vwire_recv(void *ctx, int number, void *p, size_t n) {
         return !in->closed ? -1 : x->broken && x->tls[number % 2] ? -2 : 0;
     if (n > in->n) n = in->n;
     n = world_piece(w, x, number % 2, n);
+    if (w->take) return (int64_t)w->take(w->watch_ctx, x, number % 2, p, n);
     memcpy(p, in->p + in->at, n);
     vpipe_drop(in, n);
     return (int64_t)n;
@@ -3240,9 +3247,16 @@ static int64_t vwire_put(world *w, int number, const void *p, size_t n) {
     vwire *x = &w->wires[number / 2];
     int other = 1 - number % 2, hello = p == (const void *)vtls_hello;
     vpipe *to = &x->to[other];
+    char given[512];
     if (x->gone[other] || x->broken) return -2;
     if (to->n > 256 * 1024) return -1;
     if (to->closed) return (int64_t)n;
+    if (w->give && !hello) {
+        if (n > sizeof given) n = sizeof given;
+        memcpy(given, p, n);
+        w->give(w->watch_ctx, x, 1 - other, given, n);
+        p = given;
+    }
     if (!x->mute || other) n = vwire_cut(x, 1 - other, n);
     if (w->tap && n && !hello) w->tap(w->watch_ctx, x, 1 - other, p, n);
     if (x->mute && other == 0) {
@@ -6038,6 +6052,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(SERVER_MTA, "server MTA", "서버 MTA") \
     X(CLIENT_MAA, "client MAA", "클라 MAA") \
     X(SERVER_MAA, "server MAA", "서버 MAA") \
+    X(USER_AGENT, "user agent", "UA") \
     X(FIRST_USE, "SMTP, first use: push", "SMTP 첫 번째 사용 (밀어넣기)") \
     X(SECOND_USE, "SMTP, second use: push", "SMTP 두 번째 사용 (밀어넣기)") \
     X(NEXT_USE, "SMTP, next use: push", "SMTP 다음 사용 (밀어넣기)") \
@@ -6066,6 +6081,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(REPORT, "queue: a report to the sender", \
       "큐: 보낸 사람에게 보내는 보고") \
     X(BOXED, "mailbox %s: there; queue: empty", "메일함 %s: 도착, 큐: 비움") \
+    X(BOXED_ONE, "mailbox %s: there", "메일함 %s: 도착") \
     X(REMOVED, "mailbox %s: empty (deleted now)", \
       "메일함 %s: 비었음 (지금 삭제됨)") \
     X(ADDED, "<- a dot was added", "<- 점 하나를 채웠다") \
@@ -6086,6 +6102,32 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(NO_ANSWER, "no answer", "응답 없음") \
     X(DOWN, "its server is down", "서버가 멈췄다") \
     X(UP, "its server is up again", "서버가 다시 돈다") \
+    X(POWER_OFF, "no power from disk step %s on", \
+      "디스크 %s단계에서 전원이 나갔다") \
+    X(POWER_ON, "power again: it reads its disk", \
+      "전원이 돌아와 디스크를 읽는다") \
+    X(LEFT, "left: %s", "남은 것: %s") \
+    X(LEFT_MAIL, "left, with the mail: %s", "남은 것(메일도): %s") \
+    X(CUT, "the wire is cut", "선이 끊겼다") \
+    X(COMES, "mailbox %s: a mail has come", "메일함 %s: 메일이 왔다") \
+    X(UA_QUEUE, "Alice's user agent: into the queue", \
+      "앨리스의 UA: 큐에 넣는다") \
+    X(UA_BOX, "Alice's user agent: mailbox %s", \
+      "앨리스의 UA: 메일함 %s에 쓴다") \
+    X(UA_READ, "Bob's user agent reads mailbox %s", \
+      "밥의 UA: 메일함 %s을 읽는다") \
+    X(ACT_AT, "%s at %s: no wire, no protocol", \
+      "%s, %s에서: 선도 프로토콜도 없다") \
+    X(ACT_DELETE, "delete mode: Bob's permanent computer", \
+      "삭제 모드: 밥이 늘 쓰는 컴퓨터") \
+    X(ACT_KEEP, "keep mode: another computer", "유지 모드: 다른 컴퓨터") \
+    X(ACT_LENIENT, "a lenient pair: mail.a passes a bare LF on, " \
+      "to mail.b it ends a line", \
+      "너그러운 한 쌍: mail.a는 LF 하나를 넘기고, mail.b는 줄 끝으로 본다") \
+    X(ACT_STRICT, "mail.h on both: the same octets once more", \
+      "양쪽에 mail.h: 같은 옥텟을 다시 한 번") \
+    X(ACT_LETTER, "Korean in the letter", "편지에 쓴 한글") \
+    X(ACT_ADDRESS, "Korean in the address", "주소에 쓴 한글") \
     X(FULL_HEAD, "octets, and the state of the server after each reply", \
       "옥텟, 그리고 응답마다 서버의 상태") \
     X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
@@ -6198,6 +6240,27 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "한 번 가져갔으며,\n메일은 서버에 그대로 있다.\n") \
     X(DEMO_DONE, "SMTP was used twice, POP3 once.\n", \
       "SMTP를 두 번, POP3를 한 번 썼다.\n") \
+    X(CRASH_NONE, "mail.a's disk made fewer than %n steps: the power stayed, " \
+      "and Bob has it once.\n", \
+      "mail.a의 디스크는 %n단계에 이르지 않아 전원은 나가지 않았고, " \
+      "밥은 한 번 받았다.\n") \
+    X(CRASH_AGAIN, "Alice had no 250, so the mail was still hers: she sent " \
+      "it again.\nBob has it once: of the first try nothing was left.\n", \
+      "앨리스는 250을 받지 못했으니 아직 자기 책임이라 다시 보냈다.\n" \
+      "처음 것은 남지 않았으니 밥은 한 번 받았다.\n") \
+    X(CRASH_KEPT, "Alice had her 250, and mail.a kept its word: what was on " \
+      "the disk before\nthat reply was there afterwards. Bob has it once.\n", \
+      "앨리스는 250을 받았고 mail.a는 약속을 지켰다. 응답보다 먼저 디스크에\n" \
+      "쓴 것은 전원이 나가도 남는다. 밥은 한 번 받았다.\n") \
+    X(CRASH_TWICE, "Bob has it twice: mail.b had said 250, and mail.a " \
+      "lost its power before it\nhad that on its disk, so it sent it again. " \
+      "This is the one double that cannot\nbe avoided: a mail is rather " \
+      "sent twice than lost (RFC 5321 6.1).\n", \
+      "밥은 두 번 받았다. mail.b가 250을 말했지만 mail.a는 그것을 디스크에\n" \
+      "적기 전에 전원이 나가 다시 보냈다. 이 중복 하나만은 피할 수 없다.\n" \
+      "잃기보다는 두 번 보내는 쪽을 택한다 (RFC 5321 6.1).\n") \
+    X(BOB_READS, "Bob reads: %s\n", "밥이 읽는 제목: %s\n") \
+    X(SCENARIO_CHAPTER, "chapter %s\n", "%s장\n") \
     X(DEMO_MORE, "See also: --step --keep --full --plain\n", \
       "다른 보기: --step --keep --full --plain\n")
 
@@ -6209,6 +6272,108 @@ typedef enum view_word {
 } view_word;
 
 enum { LANG_EN, LANG_KO };
+
+/* The plays of `mail demo --scenario`: a name, its chapter, who takes part
+   (see demo_part), whether --keep has a meaning; a title; what is said in the
+   end (see scene_says). Each has a function scene_NAME in SCENARIO. */
+#define SCENARIOS(X) \
+    X(1, 1, "AaB", 0, \
+      "both on one system: two user agents and a file", \
+      "둘 다 한 시스템에: 사용자 에이전트 둘과 파일 하나", \
+      "Two user agents and a file: on one system nothing else is needed.\n" \
+      "What the other scenarios add is there because of the distance.\n", \
+      "사용자 에이전트 둘과 파일 하나. 한 시스템에서는 이것으로 충분하다.\n" \
+      "다른 시나리오에 더해지는 것은 모두 거리 때문에 있다.\n") \
+    X(2, 1, "AabB", 0, \
+      "two systems: one pair of MTAs between them", \
+      "두 시스템: 그 사이에 MTA 한 쌍", \
+      "Two user agents and one pair of MTAs: SMTP was used once. The queue\n" \
+      "is there because the other system may not answer just now.\n", \
+      "사용자 에이전트 둘과 MTA 한 쌍. SMTP를 한 번 썼다. 큐가 있는 까닭은\n" \
+      "저쪽 시스템이 지금 답하지 않을 수도 있기 때문이다.\n") \
+    X(3, 1, "AabB", 0, \
+      "the sender is remote: two pairs of MTAs", \
+      "보내는 이가 멀리 있다: MTA 두 쌍", \
+      "Two user agents and two pairs of MTAs: SMTP was used twice, to push.\n" \
+      "Bob sits at mail.b and needs no protocol to read his mail.\n", \
+      "사용자 에이전트 둘과 MTA 두 쌍. SMTP를 두 번 써서 밀어넣었다.\n" \
+      "밥은 mail.b 앞에 있으니 메일을 읽는 데 프로토콜이 필요 없다.\n") \
+    X(4, 0, "AabB", 1, "", "", "", "") \
+    X(greylist, 7, "AabB", 1, \
+      "451: not now, come again later", \
+      "451: 지금은 안 된다, 나중에 다시", \
+      "451 is no for now: mail.a kept the mail, came again, and was let in.\n" \
+      "Bob has it once. Alice noticed nothing: she had her 250.\n", \
+      "451은 지금은 안 된다는 뜻이다. mail.a는 메일을 간직했다가 다시 왔다.\n" \
+      "밥은 메일을 한 번 받았다. 앨리스는 이미 250을 받아 아무것도 모른다.\n") \
+    X(down, 9, "AabB", 1, \
+      "the receiver's server is down for two days", \
+      "받는 쪽 서버가 이틀 동안 멈춰 있다", \
+      "mail.a called %t times, and its pauses grew; after four hours it\n" \
+      "told Alice that the mail is late. In the end Bob had it, once.\n", \
+      "mail.a는 %t번 걸었고 쉬는 시간은 점점 길어졌다. 네 시간 뒤에는\n" \
+      "늦는다고 앨리스에게 알렸다. 결국 밥은 메일을 한 번 받았다.\n") \
+    X(bounce, 9, "Aab", 1, \
+      "no such user: a report comes back", \
+      "그런 사용자는 없다: 보고가 돌아온다", \
+      "mail.a had said 250: it had to deliver the mail, or to say why not.\n" \
+      "Alice has its report. It is from <>, so that no report answers it.\n", \
+      "mail.a는 250을 말했으니 배달하거나 왜 못 했는지 알려야 한다.\n" \
+      "앨리스는 보고를 받았다. 보낸 이가 <>라서 보고에 대한 보고는 없다.\n") \
+    X(refused, 5, "AabB", 1, \
+      "two recipients, one of them refused", \
+      "받는 사람 둘, 그중 하나는 거절", \
+      "RCPT is answered for each recipient. Dave was refused while Alice\n" \
+      "was still there, so nobody owes her a report. Bob has the mail.\n", \
+      "RCPT에는 받는 사람마다 답한다. 데이브는 앨리스가 아직 있을 때\n" \
+      "거절되었으니 보고는 필요 없다. 밥은 메일을 받았다.\n") \
+    X(crash, 8, "AabB", 1, \
+      "mail.a loses its power: what is left, what comes", \
+      "mail.a의 전원이 나간다: 무엇이 남고 무엇이 오나", "", "") \
+    X(smuggle, 6, "EabB", 0, \
+      "one message, two mails: what a bare LF may do", \
+      "메시지 하나가 메일 둘로: LF 하나가 하는 일", \
+      "There one message became two mails, and the second one's sender is a\n" \
+      "lie. Here it is one: nothing but <CR><LF>.<CR><LF> ends the data.\n", \
+      "저기서는 메시지 하나가 메일 둘이 되었고 둘째의 보낸 이는 거짓이다.\n" \
+      "여기서는 하나다. 데이터의 끝은 오직 <CR><LF>.<CR><LF>다.\n") \
+    X(cut, 11, "bB", 0, \
+      "the wire is cut before QUIT", \
+      "QUIT 앞에서 선이 끊긴다", \
+      "Delete mode: no QUIT, nothing deleted: Bob fetched that mail twice.\n" \
+      "Keep mode: he knew its UID and fetched it once. Neither was lost.\n", \
+      "삭제 모드: QUIT이 없어 지워지지 않았고 밥은 그 메일을 두 번 받았다.\n" \
+      "유지 모드: UID를 알기에 한 번만 가져갔다. 잃어버린 메일은 없다.\n") \
+    X(korean, 12, "AabB", 1, \
+      "a letter in Korean", \
+      "한글로 쓴 편지", \
+      "On the wires that was ASCII: encoded-words and base64. Only an\n" \
+      "address in Korean needs servers that know more: SMTPUTF8.\n", \
+      "선 위에서는 ASCII였다: encoded-word와 base64. 한글 주소에만\n" \
+      "더 아는 서버가 필요하다: SMTPUTF8.\n")
+
+typedef struct scenario {
+    const char *name;
+    int chapter;
+    const char *cast;
+    int keeps;
+    const char *title[2], *says[2];
+} scenario;
+
+static const scenario scenarios[] = {
+#define SCENARIO_X(name, ch, cast, keeps, en, ko, says_en, says_ko) \
+    { #name, ch, cast, keeps, { en, ko }, { says_en, says_ko } },
+    SCENARIOS(SCENARIO_X)
+#undef SCENARIO_X
+};
+
+/* NULL: there is none of that name. */
+static const scenario *scenario_find(const char *name) {
+    size_t i;
+    for (i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+        if (strcmp(scenarios[i].name, name) == 0) return &scenarios[i];
+    return NULL;
+}
 
 static const char *word(int lang, view_word w) {
     static const char *const words[][2] = {
@@ -6257,13 +6422,17 @@ static int put_width(FILE *f, const char *s, int columns) {
 static const char *person(int lang, const char *name) {
     static const char *const people[][2] = {
         { "Alice", "앨리스" }, { "Bob", "밥" }, { "Carol", "캐럴" },
-        { "Mallory", "맬러리" }
+        { "Eve", "이브" }
     };
     size_t i;
     for (i = 0; i < sizeof people / sizeof people[0]; i++)
         if (mail_ieq(mail_s(name), mail_s(people[i][0])))
             return people[i][lang];
     return name;
+}
+
+static int is_person(const char *name) {
+    return person(LANG_KO, name) != name;
 }
 
 typedef enum step_kind {
@@ -6284,6 +6453,7 @@ typedef struct step {
     char    key[12];                /* what it is: a verb, or see explains  */
     char    text[120], reply[60];
     char    before[10], after[10];  /* the server's state                   */
+    int     befalls;                /* it is no server's note: see befalls  */
 } step;
 
 typedef struct steps {
@@ -6297,6 +6467,7 @@ typedef struct steps {
     int64_t ms;                     /* the latest time that was shown       */
     char    state[10], key[12], command[120];
     char   *data; size_t data_n;    /* text on the wire, so far             */
+    long    queued[TRACE_PARTS];    /* recipients that are due at a host    */
     size_t  stars;                  /* held back until their row is shown   */
     step    star[8];
 } steps;
@@ -6412,10 +6583,31 @@ static void steps_refused(steps *s) {
     s->command[0] = 0;
 }
 
+static void steps_message(steps *s);
+
+/* What was said and not answered, when the connection ends. */
+static void steps_unanswered(steps *s) {
+    step *p;
+    if (s->data && !s->pop3) steps_message(s);
+    free(s->data);
+    s->data = NULL;
+    s->data_n = s->stars = 0;
+    if (s->command[0] == 0) return;
+    p = steps_add(s, STEP_TALK);
+    p->number = ++s->number;
+    p->first = s->first;
+    p->end = s->at;
+    memcpy(p->key, s->key, sizeof p->key);
+    snprintf(p->text, sizeof p->text, "%s", s->command);
+    snprintf(p->reply, sizeof p->reply, "%s", word(s->lang, W_NO_ANSWER));
+    s->command[0] = 0;
+}
+
 static void steps_open(steps *s, const trace_note *n) {
     static const view_word use[] = { W_FIRST_USE, W_SECOND_USE, W_NEXT_USE };
     int peer = steps_peer(s, n), calls = n->role == 'c';
     step *p;
+    steps_unanswered(s);
     s->from = calls ? n->host : peer;
     s->to = calls ? peer : n->host;
     s->pop3 = n->role == 'p';
@@ -6448,7 +6640,8 @@ static int steps_phase_of(steps *s, const char *state, int reply) {
     return s->in_mail ? 2 : 1;
 }
 
-/* How many octets of message are in what went over the wire? */
+/* How many octets of message are in what went over the wire? What a lenient
+   server took for the end is none of them. */
 static size_t steps_octets(const steps *s) {
     mail_dot_in d;
     size_t used = 0, n = 0;
@@ -6458,7 +6651,16 @@ static size_t steps_octets(const steps *s) {
         used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
         n += text.n;
     }
+    if (!d.end && s->data_n > 3 &&
+        memcmp(s->data + s->data_n - 4, "\n.\r\n", 4) == 0) n -= 3;
     return n;
+}
+
+static void steps_message(steps *s) {
+    char octets[24];
+    snprintf(octets, sizeof octets, "%lu", (unsigned long)steps_octets(s));
+    snprintf(s->command, sizeof s->command, word(s->lang, W_MESSAGE), octets);
+    mail_copy(s->key, sizeof s->key, mail_s("message"));
 }
 
 static void steps_stars(steps *s, int host) {
@@ -6478,17 +6680,10 @@ static void steps_reply(steps *s, const trace_note *n) {
     step *p;
     int64_t a;
     mail_str rest = mail_s(n->text), code = mail_cut(&rest, ' '), second;
-    char octets[24];
     int text = s->data && !s->pop3;
     if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
     if (s->command[0] == 0 && s->data == NULL) return;
-    snprintf(octets, sizeof octets, "%lu",
-             (unsigned long)(text ? steps_octets(s) : 0));
-    if (text) {
-        snprintf(s->command, sizeof s->command, word(s->lang, W_MESSAGE),
-                 octets);
-        mail_copy(s->key, sizeof s->key, mail_s("message"));
-    }
+    if (text) steps_message(s);
     steps_phase(s, steps_phase_of(s, n->state, 1));
     p = steps_add(s, STEP_TALK);
     p->number = ++s->number;
@@ -6561,9 +6756,27 @@ static const struct fate {
     { "has failed for <",       "failed", W_FAILED, '@', 1 },
     { "a report goes to ",      "report", W_REPORT, ',', 0 },
     { "is in the mailbox of <", "boxed",  W_BOXED,  '@', 0 },
-    { "is accepted from <>",    NULL,     W_COUNT,  0,   0 },
+    { "is accepted from <>",    "queued", W_COUNT,  0,   0 },
     { "is accepted",            "queued", W_QUEUED, 0,   0 }
 };
+
+/* A name out of a server's note, where octets over 127 are \xHH. */
+static void name_shown(char *to, size_t cap, mail_str s) {
+    char name[64];
+    mail_buf b = mail_buf_on(name, sizeof name);
+    while (s.n) {
+        char c = s.p[0], hex[3] = "";
+        size_t n = 1;
+        if (s.n > 3 && c == '\\' && s.p[1] == 'x') {
+            memcpy(hex, s.p + 2, 2);
+            c = (char)(unsigned char)strtoul(hex, NULL, 16);
+            n = 4;
+        }
+        mail_buf_add(&b, mail_sn(&c, 1));
+        s = mail_sn(s.p + n, s.n - n);
+    }
+    mail_printable_utf8(to, cap, mail_buf_str(&b));
+}
 
 /* Something happens on a disk. Before the 250 it is held back until that row
    is shown, because it stands under it. */
@@ -6571,15 +6784,27 @@ static void steps_star(steps *s, const trace_note *n, const struct fate *f,
                        mail_str name, int later) {
     char who[64];
     int held = later && s->stars < 8;
-    step *p = held ? &s->star[s->stars++] : steps_add(s, STEP_STAR);
-    mail_printable_utf8(who, sizeof who, name);
+    step *p;
+    if (f->w == W_WAITS && s->n &&               /* that row says it */
+        strcmp(s->p[s->n - 1].key, "no answer") == 0) return;
+    p = held ? &s->star[s->stars++] : steps_add(s, STEP_STAR);
+    name_shown(who, sizeof who, name);
     p->host = n->host;
     snprintf(p->text, sizeof p->text, word(s->lang, f->w),
              f->names ? person(s->lang, who) : who);
     snprintf(p->key, sizeof p->key, "%s", f->key);
 }
 
+/* How many recipients are still due there? */
+static void steps_queued(steps *s, const trace_note *n, const char *key) {
+    const char *p = strstr(n->text, "> for ");
+    long *k = &s->queued[n->host];
+    if (strcmp(key, "queued") == 0 && p) *k += strtol(p + 6, NULL, 10);
+    else if (strcmp(key, "waits") != 0 && *k > 0) --*k;
+}
+
 static void steps_disk(steps *s, const trace_note *n) {
+    static const struct fate one = { "", "boxed", W_BOXED_ONE, '@', 0 };
     static const struct fate removed = { "", "removed", W_REMOVED, ':', 0 };
     mail_str t = mail_s(n->text), first = mail_cut(&t, ' ');
     int held = s->data != NULL && !s->pop3 && n->host == s->to;
@@ -6589,24 +6814,44 @@ static void steps_disk(steps *s, const trace_note *n) {
         steps_star(s, n, &removed, mail_cut(&t, ':'), s->pop3);
     else for (i = 0; i < sizeof fate_words / sizeof fate_words[0]; i++) {
         const struct fate *f = &fate_words[i];
+        size_t skip = strlen(f->says);
         if (!mail_starts(t, f->says)) continue;
+        if (f->w != W_REPORT) steps_queued(s, n, f->key);
         /* A report that nobody sent here has been told of already. */
-        if (f->key == NULL && !held) return;
-        if (f->key == NULL) f++;
-        t = mail_sn(t.p + strlen(f->says), t.n - strlen(f->says));
+        if (f->w == W_COUNT && !held) return;
+        if (f->w == W_COUNT) f++;
+        if (f->w == W_BOXED && s->queued[n->host]) f = &one;
+        t = mail_sn(t.p + skip, t.n - skip);
         steps_star(s, n, f, f->end ? mail_cut(&t, f->end) : t, held);
         return;
     }
 }
 
 /* What befalls a host, other than its server's work. An act is a title; %s
-   is what stands behind the key. */
+   is what stands behind the key, a second one the host. */
 static const struct befall {
     const char *key;
     view_word w;
-    int act;
+    step_kind kind;
 } befalls[] = {
-    { "down", W_DOWN, 0 }, { "up", W_UP, 0 }
+    { "down",      W_DOWN,        STEP_EVENT },
+    { "up",        W_UP,          STEP_EVENT },
+    { "power-off", W_POWER_OFF,   STEP_EVENT },
+    { "left",      W_LEFT,        STEP_STAR  },
+    { "left-mail", W_LEFT_MAIL,   STEP_STAR  },
+    { "power-on",  W_POWER_ON,    STEP_EVENT },
+    { "cut",       W_CUT,         STEP_EVENT },
+    { "comes",     W_COMES,       STEP_STAR  },
+    { "ua-queue",  W_UA_QUEUE,    STEP_STAR  },
+    { "ua-box",    W_UA_BOX,      STEP_STAR  },
+    { "ua-read",   W_UA_READ,     STEP_STAR  },
+    { "at",        W_ACT_AT,      STEP_ACT   },
+    { "delete",    W_ACT_DELETE,  STEP_ACT   },
+    { "keep",      W_ACT_KEEP,    STEP_ACT   },
+    { "lenient",   W_ACT_LENIENT, STEP_ACT   },
+    { "strict",    W_ACT_STRICT,  STEP_ACT   },
+    { "letter",    W_ACT_LETTER,  STEP_ACT   },
+    { "address",   W_ACT_ADDRESS, STEP_ACT   }
 };
 
 static void steps_event(steps *s, const trace_note *n) {
@@ -6617,10 +6862,13 @@ static void steps_event(steps *s, const trace_note *n) {
     for (i = 0; i < sizeof befalls / sizeof befalls[0]; i++)
         if (mail_eq(key, mail_s(befalls[i].key))) break;
     if (i == sizeof befalls / sizeof befalls[0]) return;
-    p = steps_add(s, befalls[i].act ? STEP_ACT : STEP_EVENT);
+    steps_unanswered(s);
+    p = steps_add(s, befalls[i].kind);
+    p->befalls = 1;
     p->host = n->host;
+    mail_printable_utf8(text, sizeof text, rest);
     snprintf(p->text, sizeof p->text, word(s->lang, befalls[i].w),
-             mail_printable_utf8(text, sizeof text, rest));
+             person(s->lang, text), part_name(s, n->host));
     snprintf(p->key, sizeof p->key, "%s", befalls[i].key);
 }
 
@@ -6692,6 +6940,7 @@ static void steps_make(steps *s, trace *t, int lang) {
         else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
         else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
         else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
+        else if (n->kind == MAIL_NOTE_CLOSE) steps_unanswered(s);
     }
 }
 
@@ -6760,6 +7009,9 @@ static const explain explains[] = {
     { "CAPA", "mail__pop3d_capa", "RFC 2449 5", 1, 10,
       { "What can you do? One line for each.",
         "무엇을 할 수 있는지 묻는다. 한 줄에 하나씩 답한다." } },
+    { "UTF8", "mail__pop3d_utf8", "RFC 6856 2.1", 1, 12,
+      { "The client knows UTF-8: headers may come as they are.",
+        "클라이언트가 UTF-8을 안다. 헤더가 그대로 와도 된다." } },
     { "STAT", "mail__pop3d_stat", "RFC 1939 5", 1, 10,
       { "How many messages, and octets in all.",
         "메일이 몇 통이고 모두 몇 옥텟인지." } },
@@ -6790,6 +7042,51 @@ static const explain explains[] = {
     { "boxed", "mail__check_box_name", "Maildir", 2, 8,
       { "Its file has its name in new/; the queue has done its work.",
         "파일이 new/ 안에 이름을 얻었다. 큐가 할 일은 끝났다." } },
+    { "no answer", "mail__hop_failed", "RFC 5321 4.5.4.1", 0, 9,
+      { "Nobody listens there: the mail waits, and the pause grows.",
+        "저쪽에 듣는 이가 없다. 메일은 기다리고, 쉬는 시간은 길어진다." } },
+    { "waits", "mail__job_end", "RFC 5321 4.5.4.1", 2, 9,
+      { "4yz, or no answer: not now. The queue keeps it for a next try.",
+        "4yz이거나 답이 없다. 지금은 안 되니 큐에 두고 다시 해 본다." } },
+    { "failed", "mail__job_end", "RFC 5321 6.1", 2, 9,
+      { "5yz: never. Whoever said 250 for it owes its sender a report.",
+        "5yz: 영영 안 된다. 250을 말한 쪽이 보낸 이에게 알려야 한다." } },
+    { "report", "mail__report_write", "RFC 3464 2", 2, 9,
+      { "A mail from nobody, <>: if it fails, no report is written of it.",
+        "보낸 이가 <>인 메일이다. 이것이 실패해도 또 보고하지 않는다." } },
+    { "down", "mail_server_close", "RFC 5321 4.5.4.1", 2, 9,
+      { "Machines stop. That is why a client MTA has a queue.",
+        "기계는 멈추기도 한다. 그래서 클라이언트 MTA에 큐가 있다." } },
+    { "up", "mail__recover_queue", "RFC 5321 4.5.4.1", 2, 9,
+      { "It does not call anybody: the next try finds it.",
+        "이쪽에서 부르지는 않는다. 다음 시도가 찾아온다." } },
+    { "power-off", "mail__item_commit", "RFC 5321 6.1", 2, 8,
+      { "All that was not flushed is gone, and all that was in memory.",
+        "확실히 쓰지 않은 것과 메모리에 있던 것은 모두 사라진다." } },
+    { "left", "mail__item_accept", "RFC 5321 6.1", 2, 8,
+      { "What was flushed is there. The mail is not in it: no 250 went out.",
+        "확실히 쓴 것은 남았다. 그 안에 메일은 없다." } },
+    { "left-mail", "mail__item_accept", "RFC 5321 6.1", 2, 8,
+      { "What was flushed is there, and the mail is in it.",
+        "확실히 쓴 것은 남았고, 그 안에 메일이 있다." } },
+    { "power-on", "mail__recover_queue", "RFC 5321 6.1", 2, 8,
+      { "It goes through its queue: what it finds there it still owes.",
+        "큐를 훑어본다. 거기서 찾은 것은 아직 갚을 빚이다." } },
+    { "cut", "mail__pop3d_on_update", "RFC 1939 6", 2, 11,
+      { "No QUIT, no UPDATE: the server removes nothing.",
+        "QUIT이 없으면 UPDATE도 없다. 서버는 아무것도 지우지 않는다." } },
+    { "comes", "mail_box_name", "Maildir", 2, 8,
+      { "A file in new/: whoever reads it sees a whole mail.",
+        "new/에 파일 하나. 읽는 이는 언제나 온전한 메일을 본다." } },
+    { "ua-queue", "mail__item_commit", "RFC 5321 4.5.4", 2, 8,
+      { "A program on the same system: its pipe is no wire.",
+        "같은 시스템의 프로그램이다. 파이프로 건네니 선이 없다." } },
+    { "ua-box", "mail_box_name", "Maildir", 2, 8,
+      { "Written in tmp/, flushed, renamed into new/: never half a mail.",
+        "tmp/에 쓰고 확실히 한 뒤 new/로 옮긴다. 반쪽 메일은 없다." } },
+    { "ua-read", "mail_box_uid", "Maildir", 2, 8,
+      { "Read, and renamed from new/ into cur/: it has been seen.",
+        "읽고 나서 new/에서 cur/로 옮긴다. 본 메일이라는 뜻이다." } },
     { "removed", "mail__pop3d_on_update", "RFC 1939 6", 2, 11,
       { "The marks of DELE became true with QUIT.",
         "DELE로 해 둔 표시가 QUIT으로 효력을 얻었다." } }
@@ -6831,9 +7128,17 @@ static void ladder_lines(const steps *s, char *line) {
     line[ladder_words(s) - 3] = 0;
 }
 
+/* The same, whole words where that can be. */
+static int words_fit(const char *s, int columns) {
+    int n = width_fits(s, columns), k = n;
+    if (s[n] == 0) return n;
+    while (k > 0 && s[k] != ' ') k--;
+    return k ? k : n;
+}
+
 /* A text and blanks, exactly that many columns. */
 static void put_fit(FILE *f, const char *s, int columns) {
-    int k = width_fits(s, columns);
+    int k = words_fit(s, columns);
     char text[200];
     snprintf(text, sizeof text, "%.*s", k, s);
     put_width(f, text, columns);
@@ -6844,6 +7149,7 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     int from = ladder_place(s, p, p->from), to = ladder_place(s, p, p->to);
     int left = from < to ? from : to, right = from < to ? to : from;
     int room = CODES - ladder_words(s), i;
+    const char *rest = p->text;
     ladder_lines(s, line);
     for (i = left + 1; i < right; i++) line[i] = '-';
     if (from < to) line[right - 1] = '>';
@@ -6855,6 +7161,12 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     fprintf(f, "%s   ", line);
     put_fit(f, p->text, room - 1);
     fprintf(f, " %.*s\n", width_fits(p->reply, 80 - CODES), p->reply);
+    for (rest += words_fit(rest, room - 1); *rest;
+         rest += words_fit(rest, room - 3)) {
+        rest += strspn(rest, " ");
+        ladder_lines(s, line);
+        fprintf(f, "%s     %.*s\n", line, words_fit(rest, room - 3), rest);
+    }
 }
 
 static void ladder_names(FILE *f, const steps *s) {
@@ -6875,14 +7187,16 @@ static void ladder_names(FILE *f, const steps *s) {
             }
             for (k = 0; k < 4 && row; k++)
                 if (has[k] && ++nth == row) break;
-            if (row) text = k < 4 ? word(s->lang, roles[k]) : "";
+            if (row) text = k < 4 ? word(s->lang, roles[k]) :
+                     row == 1 && !nth && is_person(s->t->parts[i].name)
+                     ? word(s->lang, W_USER_AGENT) : "";
             k = COLUMN + i * APART - width(text) / 2;
             if (*text == 0) continue;
             while (at < k) putc(' ', f), at++;
             fputs(text, f);
             at += width(text);
         }
-        putc('\n', f);
+        if (at) putc('\n', f);
     }
 }
 
@@ -6893,9 +7207,15 @@ static void rule(FILE *f, const char *title) {
     putc('\n', f);
 }
 
+static const char *title(const steps *s) {
+    const scenario *p = scenario_find(s->t->scenario);
+    return p && p->title[s->lang][0] ? p->title[s->lang]
+                                     : word(s->lang, W_TITLE);
+}
+
 static void view_title(FILE *f, const steps *s) {
     char text[200];
-    snprintf(text, sizeof text, "mail.h demo  %s", word(s->lang, W_TITLE));
+    snprintf(text, sizeof text, "mail.h demo  %s", title(s));
     put_width(f, text, 73);
     fprintf(f, " seed=%llu\n", (unsigned long long)s->t->seed);
 }
@@ -6923,8 +7243,8 @@ static void ladder_row(FILE *f, const steps *s, const step *p) {
     default:
         ladder_lines(s, line);
         line[ladder_place(s, p, p->host)] = p->kind == STEP_STAR ? '*' : '!';
-        fprintf(f, "%s   %c %s\n", line, p->kind == STEP_STAR ? '*' : '!',
-                p->text);
+        fprintf(f, "%s   %c %.*s\n", line, p->kind == STEP_STAR ? '*' : '!',
+                width_fits(p->text, 78 - ladder_words(s)), p->text);
         break;
     }
 }
@@ -6998,7 +7318,7 @@ static void view_mermaid(FILE *f, const steps *s) {
     size_t n;
     int i;
     fprintf(f, "sequenceDiagram\n    accTitle: %s\n    autonumber\n",
-            word(s->lang, W_TITLE));
+            title(s));
     for (i = 0; i < s->t->nparts; i++) {
         fprintf(f, "    participant P%d as ", i);
         mermaid_text(f, part_name(s, i));
@@ -7121,8 +7441,9 @@ static void full_step(full *v, const step *p) {
     if (p->kind == STEP_SESSION) full_open(v, p);
     else if (p->kind == STEP_ACT) rule(v->f, p->text);
     else if (p->kind == STEP_TIME) fprintf(v->f, "     ... %s ...\n", p->text);
-    else if (p->kind == STEP_EVENT)
-        fprintf(v->f, "     !  %s: %s\n", part_name(v->s, p->host), p->text);
+    else if (p->kind == STEP_EVENT || p->kind == STEP_STAR)
+        fprintf(v->f, "     %c  %s: %s\n", p->kind == STEP_STAR ? '*' : '!',
+                part_name(v->s, p->host), p->text);
     else
         fprintf(v->f, "%3d  |-------x|  %s -> %s %s: %s\n", ++v->number,
                 part_name(v->s, p->from), part_name(v->s, p->to), p->text,
@@ -7130,7 +7451,7 @@ static void full_step(full *v, const step *p) {
 }
 
 static int full_shows(const step *p) {
-    return p->kind == STEP_SESSION || p->kind >= STEP_EVENT ||
+    return p->kind == STEP_SESSION || p->kind == STEP_TIME || p->befalls ||
            strcmp(p->key, "no answer") == 0;
 }
 
@@ -9443,13 +9764,14 @@ enum { VIEWS = sizeof views / sizeof views[0] };
    Alice's own, who shows that not every mail is sent on.
    ====================================================================== */
 
-enum { ALICE, MAIL_A, MAIL_B, BOB, PARTS };
+enum { ALICE, MAIL_A, MAIL_B, BOB, PARTS, EVE = PARTS };
 
-static const trace_part parts[PARTS] = {
-    { "Alice",  "192.0.2.1"     },
-    { "mail.a", "192.0.2.25"    },
-    { "mail.b", "198.51.100.25" },
-    { "Bob",    "198.51.100.1"  }
+static const trace_part parts[] = {
+    { "Alice",   "192.0.2.1"     },
+    { "mail.a",  "192.0.2.25"    },
+    { "mail.b",  "198.51.100.25" },
+    { "Bob",     "198.51.100.1"  },
+    { "Eve",     "192.0.2.66"    }
 };
 
 static const char demo_text[] =
@@ -9464,38 +9786,66 @@ static const char demo_text[] =
 
 typedef struct demo {
     world w;
-    world_host *a, *b;
+    world_host *a, *b;                   /* NULL: not in this play        */
+    const scenario *play;
     trace t;
     sender alice;
     send_rcpt rcpts[2];
-    size_t text_at;
+    mail_str letter; size_t text_at;
     int keep;
     char uids[8][72]; size_t nuids;      /* what Bob has seen (keep mode) */
     char uid_now[8][72];
-    char mail[4096]; size_t mail_n;      /* what Bob has                  */
+    char mail[16384]; size_t mail_n;     /* what Bob has                  */
     size_t got; int runs;
+    size_t mails;                        /* how many that were            */
+    /* of the other plays: see SCENARIO */
+    int esmtp, mute, lenient, bent;
+    unsigned long crash;                 /* the step at which power goes  */
+    int sends;                           /* how often Alice has sent it   */
+    struct grey {
+        agent a;
+        mail_smtpd s;
+        struct demo *d;
+        unsigned conn;
+    } grey;
 } demo;
 
-static void demo_watch(void *ctx, unsigned conn, char role, mail_note kind,
-                       mail_str text, const char *state) {
-    world_host *h = ((mail_sys *)ctx)->ctx;
-    demo *d = (demo *)((char *)h->w - offsetof(demo, w));
+static void demo_note(demo *d, const char *host, unsigned conn, char role,
+                      mail_note kind, mail_str text, const char *state) {
     trace_note n;
     memset(&n, 0, sizeof n);
     n.ms = d->w.ms;
-    n.host = h == d->a ? MAIL_A : MAIL_B;
+    n.host = trace_part_of(&d->t, host, "");
     n.conn = conn;
     n.role = role;
     n.kind = kind;
     mail_copy(n.state, sizeof n.state, mail_s(state));
-    if (role != 'c') trace_add(&d->t, &n, text);  /* each end once is enough */
+    trace_add(&d->t, &n, text);
+}
+
+static mail_str demo_text_out(demo *d, const world_host *h, mail_str text,
+                              char *room, size_t cap);
+
+/* Of a connection each end once is enough, but of a call that nobody answers
+   there is only one. A host without power says nothing. */
+static void demo_watch(void *ctx, unsigned conn, char role, mail_note kind,
+                       mail_str text, const char *state) {
+    static char room[4096];
+    world_host *h = ((mail_sys *)ctx)->ctx;
+    demo *d = (demo *)((char *)h->w - offsetof(demo, w));
+    if (role == 'c' && (d->b == NULL || d->b->server)) return;
+    if (h->disk.dead || (d->mute && h == d->a && (role == 's' ||
+        strstr(text.p, " is accepted ")))) return;
+    if (d->lenient && kind == MAIL_NOTE_TEXT)
+        text = demo_text_out(d, h, text, room, sizeof room);
+    demo_note(d, h->name, conn, role, kind, text, state);
 }
 
 static int64_t demo_read(void *ctx, void *p, size_t n) {
     demo *d = ctx;
-    size_t left = sizeof demo_text - 1 - d->text_at;
+    size_t left = d->letter.n - d->text_at;
     if (n > left) n = left;
-    memcpy(p, demo_text + d->text_at, n);
+    memcpy(p, d->letter.p + d->text_at, n);
     d->text_at += n;
     return (int64_t)n;
 }
@@ -9522,6 +9872,7 @@ static mail_err demo_store(void *ctx, int64_t number) {
     if (d->nuids < 8 && number <= 8)
         mail_copy(d->uids[d->nuids++], 72, mail_s(d->uid_now[number - 1]));
     d->got = d->mail_n;
+    d->mails++;
     return MAIL_ERR_OK;
 }
 
@@ -9544,64 +9895,124 @@ static world_host *demo_host(demo *d, int part, size_t domain) {
 }
 
 /* Alice's own computer is listed as one that may send mail on. */
-static void demo_alice(demo *d) {
+static const char demo_senders[] = "192.0.2.1 192.0.2.66 127.0.0.1";
+
+/* Sends a letter to one or two, from "alice@a.example"; helo is a host in
+   that domain. The world goes on for as long as run says. */
+static int demo_send(demo *d, int part, const char *to, mail_str letter,
+                     void (*run)(demo *d, int64_t ms)) {
+    char from[40], helo[40], who[16];
     mail_smtpc_opts o;
+    mail_str list = mail_s(to);
+    size_t i;
+    for (i = 0; parts[part].name[i]; i++)
+        who[i] = (char)(parts[part].name[i] | 0x20);
+    who[i] = 0;
+    snprintf(from, sizeof from, "%s@a.example", who);
+    snprintf(helo, sizeof helo, "%s.a.example", who);
     memset(&o, 0, sizeof o);
-    o.helo = "alice.a.example";
-    o.basic = 1;
+    memset(&d->alice, 0, sizeof d->alice);
+    memset(d->rcpts, 0, sizeof d->rcpts);
+    o.helo = helo;
+    o.basic = !d->esmtp;
     sender_init(&d->alice, o);
-    mail_path_mailbox(mail_s("alice@a.example"), &d->alice.from);
-    mail_path_mailbox(mail_s("bob@b.example"), &d->rcpts[0].path);
-    mail_path_mailbox(mail_s("carol@a.example"), &d->rcpts[1].path);
+    mail_path_mailbox(mail_s(from), &d->alice.from);
+    while (list.n && d->alice.nrcpts < 2)
+        mail_path_mailbox(mail_cut(&list, ' '),
+                          &d->rcpts[d->alice.nrcpts++].path);
     d->alice.rcpts = d->rcpts;
-    d->alice.nrcpts = 2;
+    d->alice.param.utf8 = mail_path_utf8(&d->rcpts[0].path);
     d->alice.read = demo_read;
     d->alice.ctx = d;
     d->alice.size = -1;
-    world_call(&d->w, &d->alice.a, "mail.a:25", parts[ALICE].address);
-    world_run(&d->w, d->w.ms + 1000);
+    d->letter = letter;
+    d->text_at = 0;
+    d->sends++;
+    world_call(&d->w, &d->alice.a, "mail.a:25",
+               d->mute ? "127.0.0.1" : parts[part].address);
+    run(d, 1000);
+    return d->alice.code;
 }
 
+static void demo_pass(demo *d, int64_t ms) {
+    world_run(&d->w, d->w.ms + ms);
+}
+
+static void demo_alice(demo *d) {
+    demo_send(d, ALICE, "bob@b.example carol@a.example",
+              mail_sn(demo_text, sizeof demo_text - 1), demo_pass);
+}
+
+static void demo_fetcher(demo *d, fetcher *bob, const char *user, int keep) {
+    mail_fetcher_opts o;
+    memset(bob, 0, sizeof *bob);
+    memset(&o, 0, sizeof o);
+    o.pop3.user = user;
+    o.pop3.password = "secret";
+    o.pop3.basic = !d->esmtp;
+    o.pop3.plaintext_ok = 1;
+    o.keep = keep;
+    fetcher_init(bob, o);
+    bob->have = demo_have;
+    bob->text = demo_text_in;
+    bob->store = demo_store;
+    bob->ctx = d;
+    d->runs++;
+}
+
+/* Bob looks once, or twice in keep mode. */
 static void demo_bob(demo *d) {
     fetcher bob;
-    mail_fetcher_opts o;
-    memset(&bob, 0, sizeof bob);
-    memset(&o, 0, sizeof o);
-    o.pop3.user = "bob";
-    o.pop3.password = "secret";
-    o.pop3.basic = o.pop3.plaintext_ok = 1;
-    o.keep = d->keep;
-    fetcher_init(&bob, o);
-    bob.have = demo_have;
-    bob.text = demo_text_in;
-    bob.store = demo_store;
-    bob.ctx = d;
-    d->mail_n = 0;
-    d->runs++;
-    world_call(&d->w, &bob.a, "mail.b:110", parts[BOB].address);
-    world_run(&d->w, d->w.ms + 1000);
+    int k;
+    for (k = 0; k <= d->keep; k++) {
+        demo_fetcher(d, &bob, "bob", d->keep);
+        world_call(&d->w, &bob.a, "mail.b:110", parts[BOB].address);
+        demo_pass(d, 1000);
+    }
 }
 
-static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
+static const int demo_parts[] = { 'A', 'a', 'b', 'B', 'E' };
+
+/* Who is in the cast: Alice, mail.a, mail.b, Bob, Eve; in its order. */
+static void demo_cast(demo *d, const char *cast) {
+    int i;
+    for (; *cast; cast++)
+        for (i = 0; i <= EVE; i++)
+            if (demo_parts[i] == *cast) d->t.parts[d->t.nparts++] = parts[i];
+}
+
+static void demo_begin(demo *d, const scenario *play, uint64_t seed,
+                       size_t chunk, int keep) {
     memset(d, 0, sizeof *d);
     world_init(&d->w, seed);
+    d->w.watch_ctx = d;
     d->w.chunk = chunk;
     d->keep = keep;
+    d->play = play;
     d->t.seed = seed;
     d->t.epoch = d->w.epoch;
-    memcpy(d->t.parts, parts, sizeof parts);
-    d->t.nparts = PARTS;
-    d->a = demo_host(d, MAIL_A, 0);
-    d->b = demo_host(d, MAIL_B, 1);
-    d->a->opts.relay_from = parts[ALICE].address;
-    vdisk_put(&d->a->disk, "users", mail_s("alice:{PLAIN}secret\n"
-                                           "carol:{PLAIN}secret\n"));
-    vdisk_put(&d->b->disk, "users", mail_s("bob:{PLAIN}secret\n"));
+    if (play->title[0][0]) mail_copy(d->t.scenario, sizeof d->t.scenario,
+                                     mail_s(play->name));
+    demo_cast(d, play->cast);
+    if (strchr(play->cast, 'a')) d->a = demo_host(d, MAIL_A, 0);
+    if (strchr(play->cast, 'b')) d->b = demo_host(d, MAIL_B, 1);
+    if (d->a) d->a->opts.relay_from = demo_senders;
+    if (d->a) vdisk_put(&d->a->disk, "users", mail_s("alice:{PLAIN}secret\n"
+                                                     "carol:{PLAIN}secret\n"));
+    if (d->b) vdisk_put(&d->b->disk, "users", mail_s("bob:{PLAIN}secret\n"));
+}
+
+/* The usual play: both users are remote. */
+static void scene_4(demo *d) {
     world_boot(d->a);
     world_boot(d->b);
     demo_alice(d);
     demo_bob(d);
-    if (keep) demo_bob(d);
+}
+
+static void demo_run(demo *d, uint64_t seed, size_t chunk, int keep) {
+    demo_begin(d, scenario_find("4"), seed, chunk, keep);
+    scene_4(d);
 }
 
 static void demo_free(demo *d) {
@@ -9619,6 +10030,569 @@ static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
     if (sentences) return;
     fprintf(f, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
     fprintf(f, "%s", word(lang, W_DEMO_MORE));
+}
+
+/* ======================================================================
+   [SCENARIO] what may befall a message                       ch.1 to ch.12
+   More plays in the demo's world, each for one idea (the list: SCENARIOS).
+   The servers are the real ones; what goes wrong goes wrong around them.
+   ====================================================================== */
+
+static const char scene_letter[] =
+    "From: Alice <alice@a.example>\r\n"
+    "To: Bob <bob@b.example>\r\n"
+    "Subject: hello\r\n"
+    "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+    "Message-ID: <1@a.example>\r\n"
+    "\r\n"
+    "Hi Bob,\r\n"
+    ".plan is at 3.\r\n";
+
+static mail_str scene_text(void) {
+    return mail_sn(scene_letter, sizeof scene_letter - 1);
+}
+
+/* Something befalls a host: see befalls. */
+static void scene_event(demo *d, const char *host, const char *text) {
+    demo_note(d, host, 0, 'w', MAIL_NOTE_FATE, mail_s(text), "");
+}
+
+static void scene_boot(demo *d) {
+    if (d->a) world_boot(d->a);
+    if (d->b) world_boot(d->b);
+}
+
+/* --- who sits at his server needs no protocol ---------------------------- */
+
+/* A step on a disk that no server takes, but a user agent. */
+static void scene_disk(demo *d, world_host *h, const char *does,
+                      const char *name) {
+    char text[2 * MAIL_NAME_SIZE];
+    snprintf(text, sizeof text, "%s %s", does, name);
+    demo_note(d, h->name, 0, '-', MAIL_NOTE_DISK, mail_s(text), "");
+}
+
+static void scene_flush(demo *d, world_host *h, int file, const char *name) {
+    flush_ask a;
+    memset(&a, 0, sizeof a);
+    a.file = file;
+    vdisk_flush_now(&h->disk, &a);
+    scene_disk(d, h, "flush", name);
+}
+
+/* Puts a mail into bob's mailbox as a Maildir wants it: a file in tmp, with
+   LF line ends; flushed; and only then a name in new. */
+static void scene_box(demo *d, world_host *h, mail_str mail) {
+    static const char tmp[] = "mail/bob/tmp/1";
+    char lf[1024], to[MAIL_NAME_SIZE], names[2 * MAIL_NAME_SIZE];
+    mail_to_lf t;
+    size_t n;
+    mail_buf b = mail_buf_on(to, sizeof to - 1);
+    int file = vdisk_open(h, tmp, MAIL_OPEN_NEW);
+    memset(&t, 0, sizeof t);
+    n = mail_to_lf_feed(&t, mail.p, mail.n, lf);
+    n += mail_to_lf_end(&t, lf + n);
+    vdisk_write(h, file, 0, lf, n);
+    scene_disk(d, h, "write", tmp);
+    scene_flush(d, h, file, tmp);
+    vdisk_close(h, file);
+    mail_buf_add(&b, mail_s("mail/bob/new/"));
+    mail_box_name(&b, d->w.epoch + d->w.ms / 1000, "1", h->name, (int64_t)n,
+                  (int64_t)mail.n);
+    to[b.n] = 0;
+    vdisk_rename(h, tmp, to, 0);
+    snprintf(names, sizeof names, "%s %s", tmp, to);
+    scene_disk(d, h, "rename", names);
+    scene_flush(d, h, -1, "everything");
+}
+
+typedef struct scene_names {
+    char name[8][MAIL_NAME_SIZE];
+    size_t n;
+} scene_names;
+
+static void scene_name(void *arg, const char *name) {
+    scene_names *p = arg;
+    if (p->n < 8) mail_copy(p->name[p->n++], MAIL_NAME_SIZE, mail_s(name));
+}
+
+/* Bob opens his mailbox where it is: what is new is read, and becomes cur. */
+static void scene_read(demo *d, world_host *h) {
+    char from[MAIL_NAME_SIZE], to[MAIL_NAME_SIZE], both[2 * MAIL_NAME_SIZE];
+    scene_names list;
+    size_t i;
+    list.n = 0;
+    scene_event(d, h->name, "at Bob");
+    scene_event(d, h->name, "ua-read bob");
+    vdisk_list(h, "mail/bob/new", scene_name, &list);
+    for (i = 0; i < list.n; i++) {
+        int file, k;
+        k = snprintf(from, sizeof from, "mail/bob/new/%s", list.name[i]);
+        if (k < 0 || k + 4 >= (int)sizeof from) continue;
+        file = vdisk_open(h, from, MAIL_OPEN_READ);
+        d->mail_n += (size_t)vdisk_read(h, file, 0, d->mail + d->mail_n,
+                                        sizeof d->mail - d->mail_n);
+        vdisk_close(h, file);
+        snprintf(to, sizeof to, "mail/bob/cur/%.230s:2,S", list.name[i]);
+        vdisk_rename(h, from, to, 0);
+        snprintf(both, sizeof both, "%s %s", from, to);
+        scene_disk(d, h, "rename", both);
+        d->mails++;
+    }
+    d->got = d->mail_n;
+}
+
+static void scene_1(demo *d) {
+    scene_event(d, "mail.a", "at Alice");
+    scene_event(d, "mail.a", "ua-box bob");
+    scene_box(d, d->a, scene_text());
+    scene_read(d, d->a);
+}
+
+/* At mail.a Alice's user agent runs a program that hands the mail to the
+   server (as sendmail does), through a pipe: no wire, so nothing is shown. */
+static void scene_2(demo *d) {
+    scene_boot(d);
+    scene_event(d, "mail.a", "at Alice");
+    scene_event(d, "mail.a", "ua-queue");
+    d->mute = 1;
+    demo_send(d, ALICE, "bob@b.example", scene_text(), demo_pass);
+    demo_pass(d, 2000);
+    scene_read(d, d->b);
+}
+
+static void scene_3(demo *d) {
+    scene_boot(d);
+    demo_send(d, ALICE, "bob@b.example", scene_text(), demo_pass);
+    demo_pass(d, 2000);
+    scene_read(d, d->b);
+}
+
+/* --- not now, not at all ------------------------------------------------- */
+
+/* A server MTA that knows nobody yet: a session as any other, whose owner
+   says 451 to every recipient. Who comes again gets the real server. */
+static void grey_move(struct grey *g) {
+    mail_event ev;
+    while (mail_smtpd_next(&g->s, &ev)) {
+        if (ev.kind == MAIL_EV_MAIL) mail_smtpd_reply(&g->s, 250, NULL);
+        if (ev.kind == MAIL_EV_RCPT)
+            mail_smtpd_reply(&g->s, 451, "4.7.1 I do not know you yet: come "
+                             "again in five minutes");
+        if (ev.kind == MAIL_EV_CLOSED) g->a.over = 1;
+    }
+}
+
+static size_t grey_feed(agent *a, const char *in, size_t n) {
+    struct grey *g = (struct grey *)a;
+    size_t k = mail_smtpd_feed(&g->s, in, n);
+    grey_move(g);
+    return k;
+}
+
+static mail_str grey_out(agent *a) {
+    return mail_smtpd_out(&((struct grey *)a)->s);
+}
+
+static void grey_sent(agent *a, size_t n) {
+    mail_smtpd_sent(&((struct grey *)a)->s, n);
+    grey_move((struct grey *)a);
+}
+
+static int64_t grey_tick(agent *a, int64_t now) {
+    return mail_smtpd_tick(&((struct grey *)a)->s, now);
+}
+
+static void grey_eof(agent *a) {
+    struct grey *g = (struct grey *)a;
+    demo_note(g->d, "mail.b", g->conn, 's', MAIL_NOTE_CLOSE,
+              mail_s(parts[MAIL_A].address), "");
+    a->over = 1;
+}
+
+static void grey_watch(void *ctx, mail_note kind, mail_str text,
+                       const char *state) {
+    struct grey *g = ctx;
+    demo_note(g->d, "mail.b", g->conn, 's', kind, text, state);
+}
+
+static agent *grey_serve(void *ctx, vwire *x) {
+    demo *d = ctx;
+    struct grey *g = &d->grey;
+    mail_smtpd_opts o;
+    (void)x;
+    if (g->d) return NULL;                         /* he has been here */
+    memset(&o, 0, sizeof o);
+    g->d = d;
+    g->conn = 1000;
+    g->a.feed = grey_feed;
+    g->a.out = grey_out;
+    g->a.sent = grey_sent;
+    g->a.tick = grey_tick;
+    g->a.eof = grey_eof;
+    o.host = "mail.b";
+    o.basic = 1;
+    o.watch = grey_watch;
+    o.watch_ctx = g;
+    demo_note(d, "mail.b", g->conn, 's', MAIL_NOTE_OPEN,
+              mail_s(parts[MAIL_A].address), "");
+    mail_smtpd_init(&g->s, o);
+    return &g->a;
+}
+
+static void scene_greylist(demo *d) {
+    scene_boot(d);
+    d->w.serve = grey_serve;
+    demo_send(d, ALICE, "bob@b.example", scene_text(), demo_pass);
+    demo_pass(d, 600 * 1000);
+    demo_bob(d);
+}
+
+static void scene_down(demo *d) {
+    scene_boot(d);
+    world_stop(d->b);
+    scene_event(d, "mail.b", "down");
+    demo_send(d, ALICE, "bob@b.example", scene_text(), demo_pass);
+    demo_pass(d, 2 * 86400 * 1000 - d->w.ms);
+    world_boot(d->b);
+    scene_event(d, "mail.b", "up");
+    demo_pass(d, 5 * 3600 * 1000);
+    demo_bob(d);
+}
+
+static const char bounce_letter[] =
+    "From: Alice <alice@a.example>\r\n"
+    "To: Bob <bobby@b.example>\r\n"
+    "Subject: hello\r\n"
+    "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+    "Message-ID: <1@a.example>\r\n"
+    "\r\n"
+    "Hi Bob, is this your address?\r\n";
+
+static void scene_bounce(demo *d) {
+    fetcher alice;
+    scene_boot(d);
+    demo_send(d, ALICE, "bobby@b.example",
+              mail_sn(bounce_letter, sizeof bounce_letter - 1), demo_pass);
+    demo_pass(d, 2000);
+    demo_fetcher(d, &alice, "alice", d->keep);
+    world_call(&d->w, &alice.a, "mail.a:110", parts[ALICE].address);
+    demo_pass(d, 1000);
+}
+
+static void scene_refused(demo *d) {
+    scene_boot(d);
+    demo_send(d, ALICE, "bob@b.example dave@a.example", scene_text(),
+              demo_pass);
+    demo_pass(d, 2000);
+    demo_bob(d);
+}
+
+/* --- the power goes ------------------------------------------------------ */
+
+/* The message itself is in that file, as far as it has been flushed? */
+static int scene_holds(const vnode *node) {
+    static const char id[] = "Message-ID: <1@a.example>";
+    size_t i, n = sizeof id - 1;
+    for (i = 0; i + n <= node->n; i++)
+        if (memcmp(node->data + i, id, n) == 0) return 1;
+    return 0;
+}
+
+static void scene_power_off(demo *d) {
+    char text[MAIL_NAME_SIZE + 16];
+    vdisk *v = &d->a->disk;
+    size_t i;
+    world_crash(d->a);
+    snprintf(text, sizeof text, "power-off %lu", d->crash);
+    scene_event(d, "mail.a", text);
+    for (i = 0; i < v->n; i++) {
+        const vname *e = &v->names[i];
+        if (e->node == NULL || strncmp(e->path, "queue/", 6) != 0) continue;
+        snprintf(text, sizeof text, "%s %s", scene_holds(e->node) ? "left-mail"
+                 : "left", e->path);
+        scene_event(d, "mail.a", text);
+    }
+}
+
+/* As world_run, until the power of mail.a goes. */
+static void scene_run(demo *d, int64_t ms) {
+    int64_t until = d->w.ms + ms, next;
+    while (d->a->server) {
+        while (!d->a->disk.dead && world_turn(&d->w)) {}
+        next = d->a->disk.dead ? 0 : world_next(&d->w);
+        if (d->a->disk.dead) scene_power_off(d);
+        if (next > until) break;
+        if (next > d->w.ms) d->w.ms = next;
+    }
+    world_run(&d->w, until);
+}
+
+/* Alice's client MTA is as stubborn as any: without a 250 it sends again. */
+static void scene_crash(demo *d) {
+    int code;
+    scene_boot(d);
+    world_settle(&d->w);
+    d->a->disk.cut_at = d->a->disk.steps + d->crash;
+    code = demo_send(d, ALICE, "bob@b.example", scene_text(), scene_run);
+    scene_run(d, 9000);
+    if (d->a->server == NULL) {
+        demo_pass(d, 600 * 1000);
+        world_boot(d->a);
+        scene_event(d, "mail.a", "power-on");
+        demo_pass(d, 1000);
+    }
+    if (code != 250)
+        demo_send(d, ALICE, "bob@b.example", scene_text(), demo_pass);
+    demo_pass(d, 9000);
+    demo_bob(d);
+}
+
+/* mail.b has said 250, and mail.a has not flushed that: --crash's default. */
+enum { SCENE_CRASH = 4 };
+
+static view_word crash_says(const demo *d) {
+    if (d->a->disk.cut_at) return W_CRASH_NONE;
+    if (d->mails == 1)
+        return d->sends > 1 ? W_CRASH_AGAIN : W_CRASH_KEPT;
+    return W_CRASH_TWICE;
+}
+
+/* --- a bare LF --------------------------------------------------------------
+   The lenient programs are the real servers with bad eyes: what comes to them
+   and what leaves them goes through these. mail.a takes a bare LF for an
+   octet of text like any other, and passes it on: inside it is SUB, so that
+   our own code cannot see a line end. To mail.b a bare LF is CR LF. */
+
+enum { SCENE_SUB = 0x1a };
+
+static const char smuggle_letter[] =
+    "From: Eve <eve@a.example>\r\n"
+    "To: Bob <bob@b.example>\r\n"
+    "Subject: hello\r\n"
+    "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+    "Message-ID: <1@a.example>\r\n"
+    "\r\n"
+    "Hi Bob\x1a.\r\n"
+    "MAIL FROM:<boss@a.example>\r\n"
+    "RCPT TO:<bob@b.example>\r\n"
+    "DATA\r\n"
+    "From: The boss <boss@a.example>\r\n"
+    "To: Bob <bob@b.example>\r\n"
+    "Subject: Eve's salary\r\n"
+    "Date: Thu, 01 Jan 2026 09:00:00 +0900\r\n"
+    "Message-ID: <2@a.example>\r\n"
+    "\r\n"
+    "Pay Eve twice as much.\r\n";
+
+static size_t lenient_take(void *ctx, vwire *x, int end, char *p, size_t n) {
+    demo *d = ctx;
+    vpipe *in = &x->to[end];
+    int far = x->host[end] == d->b, bare = 0;
+    size_t k = 0;
+    while (k < n && !bare) {
+        char c = in->p[in->at + k];
+        bare = d->lenient && c == '\n' && !x->cr[end];
+        x->cr[end] = c == '\r';
+        if (!bare) p[k++] = c;
+    }
+    if (bare && k) x->cr[end] = 0;                 /* it has its own turn */
+    if (bare && !k) {
+        vpipe_drop(in, 1);
+        memcpy(p, far ? "\r\n" : "\x1a", far ? 2 : 1);
+        d->bent = far;
+        return far ? 2 : 1;
+    }
+    vpipe_drop(in, k);
+    return k;
+}
+
+/* Eve's own program, too, can send what no honest one would. */
+static void lenient_give(void *ctx, vwire *x, int end, char *p, size_t n) {
+    demo *d = ctx;
+    size_t i;
+    if (!(x->agent && x->agent_end == end) && !d->lenient) return;
+    for (i = 0; i < n; i++)
+        if (p[i] == SCENE_SUB) p[i] = '\n';
+}
+
+/* A text as it was on the wire. */
+static mail_str demo_text_out(demo *d, const world_host *h, mail_str text,
+                              char *room, size_t cap) {
+    size_t i;
+    if (h == d->b && d->bent && mail_eq(text, mail_s("\r\n"))) {
+        d->bent = 0;
+        return mail_s("\n");
+    }
+    if (text.n > cap) return text;
+    for (i = 0; i < text.n; i++)
+        room[i] = text.p[i] == SCENE_SUB ? '\n' : text.p[i];
+    return mail_sn(room, text.n);
+}
+
+/* A race, as in the field: mail.b has to have read on when mail.a, which has
+   had its 250, hangs up. So what is sent at once comes at once. */
+static void scene_smuggle(demo *d) {
+    scene_boot(d);
+    d->w.chunk = 0;
+    d->w.take = lenient_take;
+    d->w.give = lenient_give;
+    for (d->lenient = 1; d->lenient >= 0; d->lenient--) {
+        scene_event(d, "mail.a", d->lenient ? "lenient" : "strict");
+        demo_send(d, EVE, "bob@b.example",
+                  mail_sn(smuggle_letter, sizeof smuggle_letter - 1),
+                  demo_pass);
+        demo_pass(d, 2000);
+        demo_bob(d);
+    }
+    d->lenient = 0;
+}
+
+/* --- the wire is cut ----------------------------------------------------- */
+
+/* Bob fetches; before his QUIT is on the wire, there is none. */
+static void scene_bob_cut(demo *d, int keep) {
+    fetcher bob;
+    vwire *x;
+    demo_fetcher(d, &bob, "bob", keep);
+    x = world_call(&d->w, &bob.a, "mail.b:110", parts[BOB].address);
+    while (x && bob.f.pop3.state != MAIL_POP3C_QUIT && world_turn(&d->w)) {}
+    if (x) vwire_break(x);
+    scene_event(d, "Bob", "cut");
+    demo_pass(d, 60 * 1000);
+}
+
+static void scene_bob_again(demo *d, int keep) {
+    fetcher bob;
+    demo_fetcher(d, &bob, "bob", keep);
+    world_call(&d->w, &bob.a, "mail.b:110", parts[BOB].address);
+    demo_pass(d, 1000);
+}
+
+static void scene_cut(demo *d) {
+    int keep;
+    scene_boot(d);
+    for (keep = 0; keep < 2; keep++) {
+        scene_event(d, "mail.b", keep ? "keep" : "delete");
+        scene_event(d, "mail.b", "comes bob");
+        scene_box(d, d->b, scene_text());
+        scene_bob_cut(d, keep);
+        scene_bob_again(d, keep);
+    }
+}
+
+/* --- Korean -------------------------------------------------------------- */
+
+/* A letter as `mail send` composes it. */
+static int64_t scene_korean_send(demo *d, const char *to, const char *rcpt) {
+    static mail_letter l;
+    static char room[4096], text[4096];
+    mail_compose m;
+    int64_t n;
+    memset(&m, 0, sizeof m);
+    m.from = "앨리스 <alice@a.example>";
+    m.to = to;
+    m.subject = "안녕, 밥";
+    m.message_id = d->sends ? "<2@a.example>" : "<1@a.example>";
+    m.time = d->w.epoch;
+    m.zone = 540;
+    m.text.text = mail_s("밥에게,\n세 시에 만나자.\n");
+    if (mail_letter_init(&l, &m, mail_buf_on(room, sizeof room))) return -1;
+    n = mail_letter_read(&l, text, sizeof text);
+    if (n <= 0) return -1;
+    return demo_send(d, ALICE, rcpt, mail_sn(text, (size_t)n), demo_pass);
+}
+
+static void scene_korean(demo *d) {
+    d->a->opts.basic = d->b->opts.basic = 0;
+    d->esmtp = 1;
+    vdisk_put(&d->b->disk, "aliases", mail_s("밥: bob\n"));
+    scene_boot(d);
+    scene_event(d, "mail.a", "letter");
+    scene_korean_send(d, "밥 <bob@b.example>", "bob@b.example");
+    scene_event(d, "mail.a", "address");
+    scene_korean_send(d, "밥 <밥@b.example>", "밥@b.example");
+    demo_pass(d, 2000);
+    demo_bob(d);
+}
+
+/* --- all of them --------------------------------------------------------- */
+
+/* A play by its name. */
+static void scenario_run(demo *d, const scenario *play, uint64_t seed,
+                         size_t chunk, int keep, unsigned long crash) {
+    static void (*const plays[])(demo *d) = {
+#define SCENARIO_X(name, ch, cast, keeps, en, ko, says_en, says_ko) \
+        scene_##name,
+        SCENARIOS(SCENARIO_X)
+#undef SCENARIO_X
+    };
+    demo_begin(d, play, seed, chunk, keep);
+    d->crash = crash;
+    plays[play - scenarios](d);
+}
+
+/* How often has mail.a called? */
+static unsigned long scene_tries(const demo *d) {
+    unsigned long n = 0;
+    size_t i;
+    for (i = 0; i < d->t.n; i++) {
+        const trace_note *e = &d->t.p[i];
+        const char *host = d->t.parts[e->host].name;
+        n += e->kind == MAIL_NOTE_OPEN && (e->role == 'c' ||
+             (e->role == 's' && strcmp(host, "mail.b") == 0));
+    }
+    return n;
+}
+
+/* What is said of a play: %t stands for mail.a's tries, %n for the step. */
+static void scene_says(FILE *f, const demo *d, const char *s) {
+    for (; *s; s++) {
+        if (*s == '%' && s[1] == 't') fprintf(f, "%lu", scene_tries(d));
+        else if (*s == '%' && s[1] == 'n') fprintf(f, "%lu", d->crash);
+        else {
+            putc(*s, f);
+            continue;
+        }
+        s++;
+    }
+}
+
+/* The subjects that Bob reads. */
+static void scene_subjects(FILE *f, const demo *d, int lang) {
+    mail_str rest = mail_sn(d->mail, d->got), value;
+    char text[200];
+    mail_buf b = mail_buf_on(text, sizeof text - 1);
+    if (!mail_field_find(rest, "Subject", &value)) return;
+    mail_text_decode(&b, value, NULL, NULL);
+    text[b.n] = 0;
+    fprintf(f, word(lang, W_BOB_READS), text);
+}
+
+static void scenario_end(FILE *f, const demo *d, int lang, int sentences) {
+    const char *says = d->play->says[lang];
+    if (d->play->title[0][0] == 0) {
+        demo_end(f, d, lang, sentences);
+        return;
+    }
+    if (!sentences) rule(f, "");
+    if (strcmp(d->play->name, "crash") == 0) says = word(lang, crash_says(d));
+    if (strcmp(d->play->name, "korean") == 0) scene_subjects(f, d, lang);
+    scene_says(f, d, says);
+}
+
+/* For --scenario help. */
+static void scenario_list(FILE *f, int lang) {
+    size_t i;
+    char number[12];
+    for (i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
+        const scenario *p = &scenarios[i];
+        snprintf(number, sizeof number, "%d", p->chapter);
+        fprintf(f, "  %-9s ", p->name);
+        put_width(f, p->title[0][0] ? p->title[lang] : word(lang, W_TITLE),
+                  57);
+        fprintf(f, word(lang, W_SCENARIO_CHAPTER), number);
+    }
 }
 
 /* ======================================================================
@@ -12107,47 +13081,87 @@ static int view_usage(const char *command, int chosen) {
                        "--full, --plain, --mermaid, --json");
 }
 
-static int cmd_demo(int argc, char **argv) {
+typedef struct demo_line {          /* what mail demo was asked for */
+    int keep, del, by_step;
+    int64_t seed, chunk, crash;
+    const char *play;
+} demo_line;
+
+/* Which play? NULL, and *e is what to exit with. */
+static const scenario *demo_which(const demo_line *l, int lang, int *e) {
+    const char *name = l->play ? l->play : l->crash ? "crash" : "4";
+    const scenario *p = scenario_find(name);
+    *e = 0;
+    if (strcmp(name, "help") == 0) {
+        scenario_list(stdout, lang);
+        return NULL;
+    }
+    if (p == NULL)
+        *e = usage_error("demo", "--scenario help lists them; there is no",
+                         name);
+    else if (l->keep && l->del)
+        *e = usage_error("demo", "choose one of", "--keep, --delete");
+    else if (l->keep && !p->keeps)
+        *e = usage_error("demo", "--keep has no meaning in --scenario", name);
+    else if (l->crash && strcmp(name, "crash") != 0)
+        *e = usage_error("demo", "--crash has no meaning in --scenario", name);
+    return *e ? NULL : p;
+}
+
+static int demo_show(const scenario *p, const demo_line *l, view_line *v,
+                     int chosen, int lang, int argc, char **argv) {
     static demo d;
-    static view_line v;
     steps s;
-    int keep = 0, del = 0, by_step = 0, chosen, lang;
-    int64_t seed = 1, chunk = 0;
-    opt opts[VIEWS + 8] = {
-        { "delete", OPT_FLAG, &del,
+    int e;
+    scenario_run(&d, p, (uint64_t)l->seed, (size_t)l->chunk, l->keep,
+                 l->crash ? (unsigned long)l->crash : SCENE_CRASH);
+    view_made(&d.t, "demo", argc, argv);
+    steps_make(&s, &d.t, lang);
+    if (!views[chosen].bare) view_title(stdout, &s);
+    if (l->by_step) step_through(stdin, stdout, &s, isatty(0));
+    else views[chosen].show(stdout, &s);
+    if (views[chosen].ends)
+        scenario_end(stdout, &d, lang, views[chosen].bare);
+    e = d.got == 0 || !view_files(v, &s, "demo");
+    steps_free(&s);
+    demo_free(&d);
+    return e;
+}
+
+static int cmd_demo(int argc, char **argv) {
+    static demo_line l;
+    static view_line v;
+    const scenario *p;
+    int chosen, lang, e;
+    opt opts[VIEWS + 10] = {
+        { "delete", OPT_FLAG, &l.del,
           ": Bob's permanent computer: fetched mail goes (default)" },
-        { "keep", OPT_FLAG, &keep,
+        { "keep", OPT_FLAG, &l.keep,
           ": another computer: mail stays on the server" },
-        { "chunk", OPT_NUMBER, &chunk,
+        { "scenario", OPT_TEXT, &l.play, "NAME: what may befall a message (below)" },
+        { "crash", OPT_NUMBER, &l.crash,
+          "N: the power of mail.a goes at its disk's step N" },
+        { "chunk", OPT_NUMBER, &l.chunk,
           "N: octets that arrive at a time (the result is the same)" },
-        { "seed", OPT_NUMBER, &seed, "N: another world" },
-        { "step", OPT_FLAG, &by_step,
+        { "seed", OPT_NUMBER, &l.seed, "N: another world" },
+        { "step", OPT_FLAG, &l.by_step,
           ": one step at a time; ? explains it, b goes back" }
     };
-    int e;
+    l.seed = 1;
     view_opts(opts, &v);
     e = opts_read("demo", opts, argc, argv, NULL);
     if (e < 0) {
         printf("mail demo: one message, all the way, in one process\n");
         opts_help(opts);
+        printf("scenarios:\n");
+        scenario_list(stdout, LANG_EN);
         return 0;
     }
     if (e) return e;
-    if (keep && del) return usage_error("demo", "choose one of",
-                                        "--keep, --delete");
     chosen = view_chosen(&v, &lang);
     if (chosen < 0) return view_usage("demo", chosen);
-    demo_run(&d, (uint64_t)seed, (size_t)chunk, keep);
-    view_made(&d.t, "demo", argc, argv);
-    steps_make(&s, &d.t, lang);
-    if (!views[chosen].bare) view_title(stdout, &s);
-    if (by_step) step_through(stdin, stdout, &s, isatty(0));
-    else views[chosen].show(stdout, &s);
-    if (views[chosen].ends) demo_end(stdout, &d, lang, views[chosen].bare);
-    e = d.got == 0 || !view_files(&v, &s, "demo");
-    steps_free(&s);
-    demo_free(&d);
-    return e;
+    p = demo_which(&l, lang, &e);
+    return p ? demo_show(p, &l, &v, chosen, lang, argc, argv) : e;
 }
 
 static int cmd_play(int argc, char **argv) {

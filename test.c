@@ -13551,6 +13551,217 @@ static void test_page_of_much_and_nothing(void) {
     steps_free(&s);
 }
 
+/* --- the plays of mail demo --scenario ------------------------------------ */
+
+static const struct t_play {
+    const char *name;
+    int keep;
+    const char *story;              /* see t_play_story                */
+    size_t mails;                   /* that Bob (or Alice) has got     */
+} t_plays[] = {
+    { "1", 0, "at ua-box@a at ua-read@a", 1 },
+    { "2", 0, "at ua-queue@a SMTP queued@b sent@a boxed@b at ua-read@b", 1 },
+    { "3", 0, "SMTP queued@a SMTP queued@b sent@a boxed@b at ua-read@b", 1 },
+    { "4", 0, "SMTP queued@a SMTP queued@b sent@a boxed@a boxed@b POP3 "
+      "removed@b", 1 },
+    { "greylist", 0, "SMTP queued@a SMTP waits@a ... SMTP queued@b sent@a "
+      "boxed@b ... POP3 removed@b", 1 },
+    { "greylist", 1, "SMTP queued@a SMTP waits@a ... SMTP queued@b sent@a "
+      "boxed@b ... POP3 POP3", 1 },
+    { "down", 0, "down@b SMTP queued@a no-answer ... no-answer ... no-answer "
+      "... no-answer ... no-answer ... no-answer ... report@a boxed@a ... "
+      "no-answer ... no-answer ... no-answer ... no-answer ... no-answer ... "
+      "no-answer ... no-answer ... no-answer ... no-answer ... no-answer ... "
+      "up@b ... SMTP queued@b sent@a boxed@b ... POP3 removed@b", 1 },
+    { "bounce", 0, "SMTP queued@a SMTP failed@a report@a boxed@a POP3 "
+      "removed@a", 1 },
+    { "refused", 0, "SMTP queued@a SMTP queued@b sent@a boxed@b POP3 "
+      "removed@b", 1 },
+    { "crash", 0, "SMTP queued@a SMTP queued@b sent@a power-off@a left-mail@a "
+      "left@a boxed@b ... power-on@a SMTP queued@b sent@a boxed@b POP3 "
+      "removed@b", 2 },
+    { "smuggle", 0, "lenient SMTP queued@a SMTP queued@b sent@a queued@b "
+      "boxed@b boxed@b POP3 removed@b strict SMTP queued@a SMTP queued@b "
+      "sent@a boxed@b POP3 removed@b", 3 },
+    { "cut", 0, "delete comes@b POP3 cut@B ... POP3 removed@b keep comes@b "
+      "POP3 cut@B ... POP3", 3 },
+    { "korean", 0, "letter SMTP queued@a SMTP queued@b sent@a boxed@b address "
+      "SMTP queued@a SMTP queued@b sent@a boxed@b POP3 removed@b", 2 },
+    { "korean", 1, "letter SMTP queued@a SMTP queued@b sent@a boxed@b address "
+      "SMTP queued@a SMTP queued@b sent@a boxed@b POP3 POP3", 2 }
+};
+
+/* "SMTP queued@a ...": connections, time that passes, and the key of what
+   happens with the last letter of who it happens to. */
+static void t_play_story(const steps *s, mail_buf *b) {
+    size_t i;
+    for (i = 0; i < s->n; i++) {
+        const step *p = &s->p[i];
+        const char *host = s->t->parts[p->host].name;
+        if (p->kind == STEP_SESSION)
+            mail_buf_fmt(b, "%s ", p->pop3 ? "POP3" : "SMTP");
+        else if (p->kind == STEP_TIME) mail_buf_fmt(b, "... ");
+        else if (p->kind == STEP_ACT) mail_buf_fmt(b, "%s ", p->key);
+        else if (p->kind == STEP_STAR || p->kind == STEP_EVENT)
+            mail_buf_fmt(b, "%s@%c ", p->key,
+                         host[0] == 'B' ? 'B' : host[strlen(host) - 1]);
+        else if (strcmp(p->key, "no answer") == 0)
+            mail_buf_fmt(b, "no-answer ");
+    }
+}
+
+static void t_play_run(demo *d, const struct t_play *p, size_t chunk) {
+    scenario_run(d, scenario_find(p->name), 1, chunk, p->keep, SCENE_CRASH);
+}
+
+/* Each tells its story, nothing is left in a queue, and no password is in it.
+   Every row but titles is explained. */
+static void test_scenarios(void) {
+    static demo d;
+    size_t i, k;
+    for (i = 0; i < T_COUNT(t_plays); i++) {
+        const struct t_play *p = &t_plays[i];
+        char story[2048];
+        mail_buf b = mail_buf_on(story, sizeof story - 1);
+        steps s;
+        t_play_run(&d, p, 0);
+        steps_make(&s, &d.t, LANG_EN);
+        t_play_story(&s, &b);
+        story[b.n ? b.n - 1 : 0] = 0;
+        CHECK_STR(mail_s(story), p->story);
+        CHECK(d.mails == p->mails);
+        CHECK(d.a == NULL || d.a->server == NULL ||
+              mail_server_queued(d.a->server) == 0);
+        CHECK(d.b == NULL || mail_server_queued(d.b->server) == 0);
+        for (k = 0; k < d.t.n; k++)
+            CHECK(!t_contains(mail_sn(d.t.p[k].text, d.t.p[k].n), "secret"));
+        for (k = 0; k < s.n; k++)
+            if (step_stops(&s.p[k]) && explain_of(&s.p[k]) == NULL)
+                t_fail(__LINE__, s.p[k].text);
+        steps_free(&s);
+        demo_free(&d);
+    }
+}
+
+/* What all views say of a trace, one behind the other. */
+static void t_views(t_text *to, trace *t, int lang) {
+    char *p;
+    size_t n, i;
+    steps s;
+    steps_make(&s, t, lang);
+    for (i = 0; i < VIEWS; i++) {
+        FILE *f = tmpfile();
+        long size;
+        CHECK(f != NULL);
+        if (f == NULL) continue;
+        views[i].show(f, &s);
+        size = ftell(f);
+        rewind(f);
+        n = size > 0 ? (size_t)size : 0;
+        CHECK(n > 0 || strcmp(views[i].name, "octets") == 0);
+        p = malloc(n + 1);
+        if (p && fread(p, 1, n, f) == n) t_add(to, mail_sn(p, n));
+        free(p);
+        fclose(f);
+    }
+    steps_free(&s);
+}
+
+/* All views, whatever the pieces that octets come in, are the same. */
+static void test_scenarios_by_pieces(void) {
+    static demo d;
+    static const size_t chunks[] = { 1, 7 };
+    size_t i, k;
+    for (i = 0; i < T_COUNT(t_plays); i++) {
+        t_text whole = { NULL, 0, 0 }, pieces = { NULL, 0, 0 };
+        t_play_run(&d, &t_plays[i], 0);
+        t_views(&whole, &d.t, LANG_EN);
+        demo_free(&d);
+        for (k = 0; k < T_COUNT(chunks); k++) {
+            pieces.n = 0;
+            t_play_run(&d, &t_plays[i], chunks[k]);
+            t_views(&pieces, &d.t, LANG_EN);
+            demo_free(&d);
+            if (!mail_eq(mail_sn(whole.p, whole.n),
+                         mail_sn(pieces.p, pieces.n)))
+                t_fail(__LINE__, t_plays[i].name);
+        }
+        t_free(&whole);
+        t_free(&pieces);
+    }
+}
+
+static int t_hangul(const char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s >= 0xEA && (unsigned char)*s <= 0xED) return 1;
+    return 0;
+}
+
+/* In Korean all that is prose is Korean, and no row is too long. */
+static void test_scenarios_in_korean(void) {
+    static demo d;
+    size_t i, k;
+    for (i = 0; i < T_COUNT(t_plays); i++) {
+        steps s;
+        t_play_run(&d, &t_plays[i], 0);
+        steps_make(&s, &d.t, LANG_KO);
+        CHECK(t_hangul(title(&s)) && width(title(&s)) <= 60);
+        CHECK(d.play->title[0][0] == 0 || t_hangul(d.play->title[LANG_KO]));
+        CHECK(d.play->says[0][0] == 0 || t_hangul(d.play->says[LANG_KO]));
+        for (k = 0; k < s.n; k++) {
+            const step *p = &s.p[k];
+            if (p->kind != STEP_TALK && !t_hangul(p->text))
+                t_fail(__LINE__, p->text);
+            if (p->kind == STEP_SESSION || p->kind == STEP_ACT)
+                CHECK(width(p->text) <= 74);
+            if (p->kind != STEP_TALK && strstr(p->text, "Bob"))
+                t_fail(__LINE__, p->text);
+        }
+        steps_free(&s);
+        demo_free(&d);
+    }
+}
+
+/* The power of mail.a goes at each step of its disk: the mail comes, once;
+   twice only where mail.b's 250 was not written down (RFC 5321 6.1). */
+static void test_scenario_crash(void) {
+    static demo d;
+    unsigned long at, twice = 0;
+    int none = 0;
+    for (at = 1; !none && at < 100; at++) {
+        view_word w;
+        scenario_run(&d, scenario_find("crash"), 1, 0, 0, at);
+        w = crash_says(&d);
+        none = w == W_CRASH_NONE;
+        CHECK(d.mails == 1 || d.mails == 2);
+        CHECK((d.mails == 2) == (w == W_CRASH_TWICE));
+        CHECK((d.sends == 2) == (w == W_CRASH_AGAIN));
+        CHECK(d.mails == 1 || d.sends == 1);
+        CHECK(mail_server_queued(d.a->server) == 0);
+        twice += d.mails == 2;
+        if (at == SCENE_CRASH) CHECK(d.mails == 2);
+        demo_free(&d);
+    }
+    CHECK(none && at > 6 && twice == 2);
+}
+
+/* Two of the three mails that Bob has are there by a lenient pair, one of
+   them from somebody who never wrote it; the third holds that as its text. */
+static void test_scenario_smuggle(void) {
+    static demo d;
+    t_text got;
+    scenario_run(&d, scenario_find("smuggle"), 1, 0, 0, 0);
+    got.p = d.mail;
+    got.n = d.got;
+    got.cap = 0;
+    CHECK(d.mails == 3);
+    CHECK(t_times(&got, "Return-Path: <boss@a.example>") == 1);
+    CHECK(t_times(&got, "Return-Path: <eve@a.example>") == 2);
+    CHECK(t_times(&got, "\r\n.\r\nMAIL FROM:<boss@a.example>\r\n") == 1);
+    CHECK(t_times(&got, "Message-ID: <2@a.example>") == 2);
+    demo_free(&d);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -21262,6 +21473,31 @@ static void test_cli_conf(void) {
               "go-w\n");
 }
 
+/* Each play in each view: no line too long, and what mail view makes of its
+   JSON is what the demo shows. */
+static void test_cli_scenarios(void) {
+    t_cli("./mail demo --scenario help | cut -c 3-12 | tr -d ' ' | "
+          "tr '\\n' ' '", 0, "1 2 3 4 greylist down bounce refused crash "
+          "smuggle cut korean ");
+    t_cli("for s in 1 2 3 4 greylist down bounce refused crash smuggle cut; "
+          "do ./mail demo --scenario $s; done | awk 'length > 80'; "
+          "for s in 1 2 3 greylist down bounce refused crash smuggle cut "
+          "korean; do ./mail demo --scenario $s --json > build/d1; for v in "
+          "'' --full --mermaid --octets; do ./mail view $v build/d1 > "
+          "build/d2; ./mail demo --scenario $s $v | sed '1{/^mail.h /d;}' > "
+          "build/d3; head -$(wc -l < build/d2) build/d3 | cmp - build/d2; "
+          "done; done", 0, "");
+    t_cli("./mail demo --scenario nobody", 2, "there is no nobody");
+    t_cli("./mail demo --scenario cut --keep", 2, "--keep has no meaning");
+    t_cli("./mail demo --scenario down --crash 3", 2, "--crash has no");
+    t_cli("./mail demo --crash 1 | tail -2 | head -1", 0,
+          "Alice had no 250, so the mail was still hers: she sent it again.");
+    t_cli("./mail demo --scenario korean | grep reads", 0,
+          "Bob reads: \xec\x95\x88\xeb\x85\x95, \xeb\xb0\xa5\n");
+    t_cli("printf '?\\n' | ./mail demo --scenario down --step | "
+          "grep -c mail_server_close", 0, "1\n");
+}
+
 static void test_cli_demo_is_the_same_twice(void) {
     t_cli("./mail demo > build/d1; ./mail demo --chunk 1 > build/d2; "
           "cmp build/d1 build/d2", 0, "");
@@ -23605,6 +23841,11 @@ static const t_test t_tests[] = {
     T(test_hostile_linear),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
+    T(test_scenarios),
+    T(test_scenarios_by_pieces),
+    T(test_scenarios_in_korean),
+    T(test_scenario_crash),
+    T(test_scenario_smuggle),
     T(test_trace_json),
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
@@ -23655,6 +23896,7 @@ static const t_test t_tests[] = {
     T(test_cli_limits_wrong),
     T(test_cli_conf),
     T(test_cli_demo_is_the_same_twice),
+    T(test_cli_scenarios),
     T(test_cli_users),
     T(test_printable_utf8),
     T(test_show_names),
