@@ -6330,7 +6330,7 @@ enum { LANG_EN, LANG_KO };
     X(crash, 8, "AabB", 1, \
       "mail.a loses its power: what is left, what comes", \
       "mail.a의 전원이 나간다: 무엇이 남고 무엇이 오나", "", "") \
-    X(smuggle, 6, "EabB", 0, \
+    X(smuggle, 13, "EabB", 0, \
       "one message, two mails: what a bare LF may do", \
       "메시지 하나가 메일 둘로: LF 하나가 하는 일", \
       "There one message became two mails, and the second one's sender is a\n" \
@@ -9902,6 +9902,7 @@ static const char demo_senders[] = "192.0.2.1 192.0.2.66 127.0.0.1";
 static int demo_send(demo *d, int part, const char *to, mail_str letter,
                      void (*run)(demo *d, int64_t ms)) {
     char from[40], helo[40], who[16];
+    const char *at = d->mute ? "127.0.0.1" : parts[part].address;
     mail_smtpc_opts o;
     mail_str list = mail_s(to);
     size_t i;
@@ -9928,8 +9929,7 @@ static int demo_send(demo *d, int part, const char *to, mail_str letter,
     d->letter = letter;
     d->text_at = 0;
     d->sends++;
-    world_call(&d->w, &d->alice.a, "mail.a:25",
-               d->mute ? "127.0.0.1" : parts[part].address);
+    world_call(&d->w, &d->alice.a, "mail.a:25", at);
     run(d, 1000);
     return d->alice.code;
 }
