@@ -706,10 +706,13 @@ static int lab_handout(const lab *l) {
            "expected, what you answered; `make lab%d\nCASE=9` shows case 9. "
            "Each case runs by itself: a crash or an endless loop costs\nthat "
            "case and no other.\n\n", l->number, l->number);
-    if (l->carries)
-        printf("Then what you wrote goes into the mail system: %s.\n`make "
-               "lab%d VIEW=ladder` shows how that went.\n\n", l->carries,
-               l->number);
+    if (l->carries) {
+        snprintf(text, sizeof text, "Then what you wrote goes into the mail "
+                 "system: %s. `make lab%d VIEW=ladder` shows how that went.",
+                 l->carries, l->number);
+        lab_fill("", text);
+        printf("\n");
+    }
     printf("## Handing in\n\n`labs/lab%d.c`, and nothing else. Some cases are "
            "drawn by chance, and it is graded\nwith others (`SEED=`): a table "
            "of answers does not help.\n", l->number);

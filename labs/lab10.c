@@ -15,6 +15,9 @@
    there was none, as LIST and UIDL allow); for PASS 1 if the password is
    right, else 0. Returns 1: the server says +OK; 0: it says -ERR.
 
+   What comes right behind USER is PASS: after any other command, even one that
+   is refused, the name is forgotten, and after a wrong password, too.
+
    POP3_DROPPED is no command: the connection has broken. Nobody hears what you
    return, but p->state counts. */
 int pop3_step(maa *p, int verb, int n) {
@@ -32,8 +35,8 @@ long pop3_size(const char *file, size_t n) {
 }
 
 /* The answer to RETR, behind its +OK line: the file as it goes over the wire,
-   dot-stuffed, to the line with the final dot. out has room for 3 * n + 5
-   octets. Returns how many octets it made. */
+   dot-stuffed, to the line with the final dot; a last line without LF is ended
+   first. out has room for 3 * n + 5 octets. Returns how many it made. */
 size_t pop3_retr(const char *file, size_t n, char *out) {
     (void)file, (void)n, (void)out;
     return 0;

@@ -117,6 +117,23 @@ static const lab_functions lab10_reference = {
 
 /* ---- impostors --------------------------------------------------------- */
 
+/* B17: a line of the body that begins with "Subject:" is swallowed. */
+static size_t lab10_b17(const char *file, size_t n, char *out) {
+    mail_str rest = mail_sn(file, n);
+    char copy[200];
+    size_t k = 0, body = 0;
+    while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        int over = line.p + line.n == file + n;
+        body |= line.n == 0;
+        if (body && mail_starts(line, "Subject:")) continue;
+        memcpy(copy + k, line.p, line.n);
+        k += line.n;
+        if (!over) copy[k++] = '\n';
+    }
+    return lab10_retr(copy, k, out);
+}
+
 /* B19: a line end counts as one octet. */
 static long lab10_b19(const char *file, size_t n) {
     (void)file;
@@ -198,6 +215,8 @@ static int lab10_m4(maa *p, int verb, int n) {        /* QUIT always UPDATE */
 }
 
 static const lab_impostor lab10_impostors[] = {
+    { "B17", "swallows a line of the body that begins with Subject:",
+      { .pop3_retr = lab10_b17 } },
     { "B19", "counts a line end as one octet", { .pop3_size = lab10_b19 } },
     { "B20", "DELE renumbers the messages behind it",
       { .pop3_step = lab10_b20 } },
@@ -222,7 +241,8 @@ static const lab_group lab10_groups[] = {
       "the state behind it; what is refused changes nothing, so a login must "
       "still be possible", 60 },
     { "marks", "DELE, then LIST, RETR, DELE of the same and of others; "
-      "numbers stay; RSET; numbers that are none", 15 },
+      "numbers stay; RSET; numbers that are none; commands drawn by chance",
+      15 },
     { "UPDATE only on QUIT", "QUIT with and without a login; connections that "
       "drop", 10 },
     { "octets, and a password", "sizes, the text of RETR, PASS", 15 }
@@ -300,9 +320,12 @@ static void lab10_cell(const lab_functions *f, int state, int verb,
         lab_put(&c->given, said.p, said.n);
     }
     lab10_script(&lab10_reference, script, state, NULL, &c->expected);
-    snprintf(c->rule, sizeof c->rule, "%s in the state %s (RFC 1939 %s)",
-             lab10_verbs[verb], lab10_state(state),
-             verb < POP3_STAT ? "7" : verb == POP3_UIDL ? "7" : "5");
+    snprintf(c->rule, sizeof c->rule, "%s in the state %s (RFC 1939 %s)%s",
+             lab10_verbs[verb], lab10_state(state), verb == POP3_QUIT
+             ? "4, 6" : verb < POP3_STAT || verb == POP3_UIDL ? "7" : "5",
+             state == MAA_USER && verb > POP3_PASS && verb < POP3_QUIT
+             ? ": what comes right behind USER is PASS; after anything else "
+               "the name is forgotten" : "");
     if (f) lab10_script(f, script, state, NULL, &c->yours);
 }
 
@@ -347,6 +370,7 @@ static const lab10_text lab10_texts[] = {
     { 's', "a\n..b\n\n\n", "an added dot is not counted" },
     { 'r', "Subject: hi\n\nHi Bob\n", "each line with CRLF, then a line with "
       "a dot" },
+    { 'r', "Subject: a\n\nHi\nSubject: b\n", "in the body no line is a field" },
     { 'r', "a\n.b\n..\n.\n", "a line that begins with a dot has one more" },
     { 'r', ".a\nb", "the first line is one, too; and a last line without LF "
       "is ended before the dot" },
@@ -375,6 +399,25 @@ static void lab10_octets(const lab_functions *f, const lab10_text *t,
     }
 }
 
+enum { LAB10_DRAWN = 12 };
+
+/* A login, and eight commands drawn by chance. */
+static void lab10_drawn(const lab_functions *f, lab_case *c) {
+    char script[30] = "UP";
+    size_t n = 2, i;
+    for (i = 0; i < 8; i++) {
+        script[n] = "LIRDDTNS"[lab_random(8)];
+        if (strchr("LIRD", script[n++]))
+            script[n++] = (char)('0' + lab_random(i < 6 ? 4 : 5));
+    }
+    script[n++] = "QQX"[lab_random(3)];
+    script[n] = 0;
+    c->group = 1;
+    snprintf(c->rule, sizeof c->rule, "drawn by chance");
+    lab10_script(&lab10_reference, script, MAA_AUTH, &c->given, &c->expected);
+    if (f) lab10_script(f, script, MAA_AUTH, NULL, &c->yours);
+}
+
 static int lab10_run(const lab_functions *f, size_t i, lab_case *c) {
     if (i < 3 * LAB10_VERBS) {
         lab10_cell(f, (int)i / LAB10_VERBS, (int)i % LAB10_VERBS, c);
@@ -391,6 +434,11 @@ static int lab10_run(const lab_functions *f, size_t i, lab_case *c) {
         return 1;
     }
     i -= LAB_COUNT(lab10_rows);
+    if (i < LAB10_DRAWN) {
+        lab10_drawn(f, c);
+        return 1;
+    }
+    i -= LAB10_DRAWN;
     if (i >= LAB_COUNT(lab10_texts)) return 0;
     c->group = 3;
     snprintf(c->rule, sizeof c->rule, "%s", lab10_texts[i].rule);

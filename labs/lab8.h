@@ -1,6 +1,12 @@
 /* lab8.h - lab 8, commit: the cases. The disk is the virtual world's. */
 
-struct disk { world_host h; };
+struct disk {
+    world_host h;
+    const lab_functions *other;   /* whose commit comes in between a write */
+    int told;                     /* and got its 250                       */
+};
+
+static int lab8_put(const lab_functions *f, disk *d, const char *id);
 
 static int lab8_step(mail_err e) { return e ? -1 : 0; }
 
@@ -15,10 +21,15 @@ static int lab8_file(disk *d, int file) {
 }
 
 int d_write(disk *d, int file, const char *p, size_t n) {
+    const lab_functions *other = d->other;
     vnode *node;
+    mail_err e;
     if (!lab8_file(d, file)) return -1;
     node = d->h.disk.files[file];
-    return lab8_step(vdisk_write(&d->h, file, (int64_t)node->n, p, n));
+    e = vdisk_write(&d->h, file, (int64_t)node->n, p, n);
+    d->other = NULL;
+    if (other) d->told = lab8_put(other, d, "C");
+    return lab8_step(e);
 }
 
 static int lab8_flush(disk *d, int file, const char *dir) {
@@ -112,6 +123,24 @@ static int lab8_b26(disk *d, const char *id, const char *text, size_t n,
     return complete && lab8_commit_by(d, id, text, n, 0, 0);
 }
 
+/* B27: two clients at once write into one file. */
+static int lab8_b27(disk *d, const char *id, const char *text, size_t n,
+                    int complete) {
+    static int shared;
+    char queue[80];
+    int file, e;
+    snprintf(queue, sizeof queue, "queue/%s", id);
+    if (!complete) return 0;
+    file = d_create(d, "tmp/mail");
+    if (file < 0) file = shared;
+    shared = file;
+    e = d_write(d, file, text, n) || d_flush(d, file);
+    d_close(d, file);
+    if (!e) e = d_rename(d, "tmp/mail", queue) || d_flush_dir(d, "queue");
+    if (e) d_remove(d, "tmp/mail");
+    return !e;
+}
+
 static int lab8_m1(disk *d, const char *id, const char *text, size_t n,
                    int complete) {                   /* no flush of the file */
     return complete && lab8_commit_by(d, id, text, n, 0, 1);
@@ -169,6 +198,8 @@ static const lab_impostor lab8_impostors[] = {
       { .commit = lab8_b6 } },
     { "B26", "says 250 before the message is on the disk",
       { .commit = lab8_b26 } },
+    { "B27", "two clients at once write into one file",
+      { .commit = lab8_b27 } },
     { "M1", "does not flush the file", { .commit = lab8_m1 } },
     { "M2", "does not flush the directory", { .commit = lab8_m2 } },
     { "M3", "writes straight into queue", { .commit = lab8_m3 } },
@@ -184,7 +215,7 @@ static const lab_group lab8_groups[] = {
       "what was in memory is gone, or not, or by chance; writes and flushes "
       "that fail", 50 },
     { "no half message", "the same, and what is in queue then; clients that "
-      "hang up", 30 },
+      "hang up; two at once", 30 },
     { "recovery", "tmp is emptied, queue is left alone, and the power may fail "
       "in the middle of it", 20 }
 };
@@ -202,7 +233,7 @@ static const struct { int mode, style; const char *what; } lab8_losses[] = {
     { VDISK_STRICT, 8, "what survives is left to chance" }
 };
 enum { LAB8_LOSSES = sizeof lab8_losses / sizeof lab8_losses[0],
-       LAB8_STEPS = 9 };
+       LAB8_STEPS = 9, LAB8_FAULTS = 6 };
 
 static disk *lab8_disk(size_t loss) {
     disk *d = (disk *)lab_room(sizeof *d);
@@ -293,33 +324,38 @@ static void lab8_fault(const lab_functions *f, int what, lab_text *out) {
     if (what == 2) d->h.disk.fail_flush = 1;
     if (what == 3) d->h.disk.fail_flush = 2;
     if (what == 4) d->h.disk.fail_open = 1;
+    if (what == 5) d->other = f;
     if (what == 0) b = f->commit(d, "B", half, sizeof half, 0) == 1;
     else b = lab8_put(f, d, "B");
     lab_fmt(out, "B: %s; ", b ? "250" : "no 250");
     if (what == 0 && lab8_see(d, "B", &n)) lab_say(out, "and it is in queue; ");
+    if (what == 5) lab_fmt(out, "C: %s; ", d->told ? "250" : "no 250");
     vdisk_power_cut(&d->h.disk);
     f->recover(d);
     lab8_state(d, "A", a, what == 0, out);
     lab8_state(d, "B", b, what == 0, out);
+    if (what == 5) lab8_state(d, "C", d->told, 1, out);
 }
 
 static const char *const lab8_faults[] = {
     "the client hangs up: no half message is kept",
     "the write fails: the disk is full", "the first flush fails",
-    "the second flush fails", "no file can be made"
+    "the second flush fails", "no file can be made",
+    "two clients at once: each message has a file of its own"
 };
 
 static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
     size_t loss = i % LAB8_LOSSES, crash = LAB8_LOSSES * (LAB8_STEPS + 1);
     uint64_t luck = lab_state;
     unsigned long k, again = 0;
-    if (i >= 2 * crash + 5 + 2 * LAB8_STEPS) return 0;
-    if (i >= 2 * crash && i < 2 * crash + 5) {
+    if (i >= 2 * crash + LAB8_FAULTS + 2 * LAB8_STEPS) return 0;
+    if (i >= 2 * crash && i < 2 * crash + LAB8_FAULTS) {
         i -= 2 * crash;
-        c->group = i == 0;
+        c->group = i == 0 || i == 5;
         snprintf(c->rule, sizeof c->rule, "%s", lab8_faults[i]);
-        lab_fmt(&c->given, "A; then B, %s", i ? "and a fault"
-                                              : "and its client hangs up");
+        lab_fmt(&c->given, "A; then B, %s", i == 5
+                ? "and while it is written C" : i ? "and a fault"
+                : "and its client hangs up");
         lab8_fault(&lab8_reference, (int)i, &c->expected);
         lab_state = luck;
         if (f) lab8_fault(f, (int)i, &c->yours);
@@ -328,7 +364,7 @@ static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
     c->group = (int)(i / crash);
     k = (unsigned long)(i % crash / LAB8_LOSSES);
     if (c->group == 2) {
-        i -= 2 * crash + 5;
+        i -= 2 * crash + LAB8_FAULTS;
         k = (unsigned long)i / 2 + 1;
         loss = i % 2;
         again = 1 + (unsigned long)i % 3;
