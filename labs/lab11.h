@@ -257,16 +257,32 @@ static void lab11_ask(const lab_functions *f, const lab11_row *r, int cut,
 }
 
 enum { LAB11_ROWS = sizeof lab11_rows / sizeof lab11_rows[0],
-       LAB11_CUTS = 10 };
+       LAB11_CUTS = 10, LAB11_DRAWN = 20 };
+
+/* By chance; never so that nothing can be fetched at all. Returns the cut. */
+static int lab11_drawn(lab11_row *r) {
+    memset(r, 0, sizeof *r);
+    r->keep = lab_random(2) != 0;
+    r->first = 1 + (int)lab_random(4);
+    r->more = (int)lab_random(3);
+    r->full = (int)lab_random(4);
+    if (r->first + r->more > 1) r->refuse = (int)lab_random(4);
+    return 1 + (int)lab_random(12);
+}
 
 static int lab11_run(const lab_functions *f, size_t i, lab_case *c) {
     static const lab11_row cuts[] = {
         { 0, 3, 1, 0, 0, NULL }, { 1, 3, 1, 0, 0, NULL }
     };
+    lab11_row drawn;
     const lab11_row *r = &lab11_rows[i];
     int cut = 0, heard = 0;
-    if (i >= LAB11_ROWS + 4 * LAB11_CUTS) return 0;
-    if (i >= LAB11_ROWS) {
+    if (i >= LAB11_ROWS + 4 * LAB11_CUTS + LAB11_DRAWN) return 0;
+    if (i >= LAB11_ROWS + 4 * LAB11_CUTS) {
+        cut = lab11_drawn(&drawn);
+        heard = lab_random(2) != 0;
+        r = &drawn;
+    } else if (i >= LAB11_ROWS) {
         i -= LAB11_ROWS;
         r = &cuts[i % 2];
         heard = i / 2 % 2 != 0;
@@ -280,6 +296,8 @@ static int lab11_run(const lab_functions *f, size_t i, lab_case *c) {
     lab_fmt(&c->given, "%s mode, %d message%s", r->keep ? "keep" : "delete",
             r->first, r->first == 1 ? "" : "s");
     if (r->more) lab_fmt(&c->given, ", then %d more", r->more);
+    if (r->refuse) lab_fmt(&c->given, "; RETR of %d is refused", r->refuse);
+    if (r->full) lab_fmt(&c->given, "; STORE %d fails", r->full);
     lab11_ask(&lab11_reference, r, cut, heard, &c->expected);
     if (f) lab11_ask(f, r, cut, heard, &c->yours);
     return 1;

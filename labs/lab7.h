@@ -329,9 +329,32 @@ static void lab7_count(const lab_functions *f, const char *header,
     lab_fmt(out, "%d hops", f->count_hops(in, n));
 }
 
+enum { LAB7_DRAWN = 16 };
+
+/* A name and a domain, put together by chance. */
+static void lab7_drawn(lab7_row *r, char rcpt[80]) {
+    static const char *const names[] = {
+        "bob", "alice", "dan", "BoB", "alice+x", "bob%d.example", "a+b"
+    };
+    static const char *const domains[] = {
+        "a.example", "B.example", "c.example", "E.Example", "d.example",
+        "xa.example", "example", ""
+    };
+    static const int hops[] = { 0, 1, 99, 100, 101 };
+    memset(r, 0, sizeof *r);
+    snprintf(rcpt, 80, "%s@%s", names[lab_random(7)], domains[lab_random(8)]);
+    r->rcpt = rcpt;
+    r->smarthost = lab_random(2) != 0;
+    r->hops = hops[lab_random(5)];
+    r->rule = "drawn by chance";
+}
+
 static int lab7_run(const lab_functions *f, size_t i, lab_case *c) {
-    if (i < LAB7_ROWS) {
-        const lab7_row *r = &lab7_rows[i];
+    if (i < LAB7_ROWS + LAB7_DRAWN) {
+        lab7_row drawn;
+        const lab7_row *r = i < LAB7_ROWS ? &lab7_rows[i] : &drawn;
+        char rcpt[80];
+        if (r == &drawn) lab7_drawn(&drawn, rcpt);
         c->group = r->group;
         snprintf(c->rule, sizeof c->rule, "%s", r->rule);
         lab_fmt(&c->given, "%s%s%s", r->rcpt, r->smarthost
@@ -341,7 +364,7 @@ static int lab7_run(const lab_functions *f, size_t i, lab_case *c) {
         if (f) lab7_ask(f, r, &c->yours);
         return 1;
     }
-    i -= LAB7_ROWS;
+    i -= LAB7_ROWS + LAB7_DRAWN;
     c->group = i < LAB7_HEADERS ? 2 : 3;
     if (i < LAB7_HEADERS) {
         snprintf(c->rule, sizeof c->rule, "fields named Received, in the "

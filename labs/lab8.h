@@ -193,6 +193,17 @@ static int lab8_m6(disk *d) {                        /* empties queue, too */
     return lab8_recover(d);
 }
 
+/* M7: each removal moves the others up, and the next one is not seen. */
+static int lab8_m7(disk *d) {
+    char name[60], path[80];
+    int i;
+    for (i = 0; d_list(d, "tmp", i, name); i++) {
+        snprintf(path, sizeof path, "tmp/%s", name);
+        d_remove(d, path);
+    }
+    return d_flush_dir(d, "tmp") == 0;
+}
+
 static const lab_impostor lab8_impostors[] = {
     { "B6", "takes half a message when the client hangs up",
       { .commit = lab8_b6 } },
@@ -205,6 +216,7 @@ static const lab_impostor lab8_impostors[] = {
     { "M3", "writes straight into queue", { .commit = lab8_m3 } },
     { "M4", "does not look whether a step has failed", { .commit = lab8_m4 } },
     { "M5", "leaves tmp as it is", { .recover = lab8_m5 } },
+    { "M7", "leaves every second file in tmp", { .recover = lab8_m7 } },
     { "M6", "throws away what is in queue", { .recover = lab8_m6 } }
 };
 
@@ -216,8 +228,8 @@ static const lab_group lab8_groups[] = {
       "that fail", 50 },
     { "no half message", "the same, and what is in queue then; clients that "
       "hang up; two at once", 30 },
-    { "recovery", "tmp is emptied, queue is left alone, and the power may fail "
-      "in the middle of it", 20 }
+    { "recovery", "all of tmp is removed, queue is left alone, and the power "
+      "may fail in the middle of it", 20 }
 };
 
 static const char lab8_text[] =
@@ -296,6 +308,10 @@ static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
     b = lab8_put(f, d, "B");
     d->h.disk.dead = 1;
     vdisk_power_cut(&d->h.disk);
+    if (group == 2) {                 /* others have left something, too */
+        vdisk_put(&d->h.disk, "tmp/X", mail_s("half a m"));
+        vdisk_put(&d->h.disk, "tmp/Y", mail_s(""));
+    }
     if (again) {
         d->h.disk.cut_at = d->h.disk.steps + again;
         f->recover(d);
@@ -306,8 +322,8 @@ static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
     lab8_state(d, "A", a, group == 1, out);
     lab8_state(d, "B", b, group == 1, out);
     if (group < 2) return;
-    lab_fmt(out, "tmp is %s", d_list(d, "tmp", 0, name) ? "not empty"
-                                                          : "empty");
+    if (d_list(d, "tmp", 0, name)) lab_fmt(out, "tmp/%s is still there", name);
+    else lab_say(out, "tmp is empty");
     if (lab8_see(d, "B", &n)) return;
     if (!lab8_put(f, d, "B")) lab_fmt(out, "; B comes again: no 250");
 }
@@ -372,7 +388,8 @@ static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
     if (k) lab_fmt(&c->given, "A; then B, and the power fails after step %lu",
                    k);
     else lab_say(&c->given, "A; then B; 250; and then the power fails");
-    if (again) lab_fmt(&c->given, "; in recover again, after step %lu", again);
+    if (again) lab_fmt(&c->given, "; X and Y lie in tmp, too; in recover "
+                       "again, after step %lu", again);
     snprintf(c->rule, sizeof c->rule, "%s", lab8_losses[loss].what);
     lab8_crash(&lab8_reference, loss, k, again, c->group, &c->expected);
     lab_state = luck;
