@@ -10637,11 +10637,12 @@ static void scenario_list(FILE *f, int lang) {
     X(THROWN, "(all at once, and you hang up: nobody hears the replies)", \
       "(한꺼번에 보내고 끊는다. 응답을 들을 사람이 없다)") \
     X(YOU_HANG_UP, "(you hang up)", "(당신이 연결을 끊는다)") \
+    X(OTHER, "(the other connection, to %s)", "(다른 연결, 상대는 %s)") \
     X(WIRE_CUT, "(the wire is cut: both ends see only that it is gone)", \
       "(선이 끊겼다. 양쪽 다 연결이 없어졌다는 것만 안다)") \
     X(NOBODY, "Nobody answers there.\n", \
       "거기에서는 아무도 응답하지 않는다.\n") \
-    X(LATER, "%s later", "%s 뒤") \
+    X(SECONDS, "%d seconds", "%d초") X(LATER, "%s later", "%s 뒤") \
     X(MEANWHILE, "meanwhile:\n", "그사이에:\n") \
     X(DISK, "disk of %s: queue %s", "%s의 디스크: 큐 %s") \
     X(LOSES_NOTHING, "a power cut loses nothing", \
@@ -10680,7 +10681,7 @@ static void scenario_list(FILE *f, int lang) {
       "world.\n", \
       ":try N은 무엇을 입력할지 알려 주고, :run N은 새 세계에서 대신 " \
       "입력한다.\n") \
-    X(NOW, "now: %s\n", "지금 되는 것: %s\n") \
+    X(NOW, "now: %s\n", "가능: %s\n") \
     X(BYE, "The end.\n", "끝.\n")
 
 typedef enum play_text {
@@ -10705,6 +10706,7 @@ static const char *play_help[2] = {
     "  :power [N]    power cut at the other machine, now or at its disk step "
     "N\n"
     "  :smtp :pop3   be the other agent; :call HOST:PORT calls another server\n"
+    "  :other        leave this connection open, and open or take another\n"
     "  :client :server   change sides\n"
     "  :disk :mail   what is on the disks; the mail in the mailboxes\n"
     "  :ladder :full :plain  all that was said, as mail demo shows it\n"
@@ -10723,6 +10725,7 @@ static const char *play_help[2] = {
     "  :power [N]    상대 컴퓨터의 전원을 끊는다. 지금, 또는 N번째 디스크 "
     "단계에\n"
     "  :smtp :pop3   다른 에이전트가 된다. :call HOST:PORT 다른 서버에 연결\n"
+    "  :other        이 연결은 열어 두고 다른 연결을 열거나 그리로 돌아간다\n"
     "  :client :server   편을 바꾼다\n"
     "  :disk :mail   디스크에 있는 것. 메일함의 메일\n"
     "  :ladder :full :plain  오간 것 모두, mail demo가 보여 주는 대로\n"
@@ -10731,23 +10734,29 @@ static const char *play_help[2] = {
 
 enum { PLAY_LINE = 8192, PLAY_SAID = 16, PLAY_SHOWN = 48 };
 
+typedef struct play_wire {          /* one that ends at the keyboard */
+    vwire *x;                       /* NULL: there is none                  */
+    int    end, pop3, me;           /* ours; mail access; which agent       */
+    int    host; unsigned conn;     /* whose notes are about it             */
+    int    owed, silent;            /* a reply; and "no reply" was said     */
+    char   said[PLAY_SAID]; size_t said_n;     /* our last octets           */
+} play_wire;
+
+typedef struct play_me { agent a; struct play *p; } play_me;
+
 typedef struct play {
-    demo   d;                       /* first: see demo_watch                */
-    agent  me;
+    demo   d;
+    play_me me[2];
     fetcher bob;
     FILE  *in, *f;
     int    lang, prompt;            /* prompt: the terminal echoes          */
-    int    as_server, pop3;
-    vwire *x;                       /* NULL: there is none                  */
-    int    end, called, gone;       /* ours; it is new; it has just ended   */
-    int    host; unsigned conn;     /* whose notes are about our wire       */
+    int    as_server, over;
+    play_wire w, kept;              /* the one that is typed to, the other  */
+    int    called, gone;            /* it is new; it has just ended         */
     int    number;                  /* of the last line of the picture      */
-    int    owed, over;              /* a reply; the game                    */
-    int    silent;                  /* "no reply" was said                  */
-    int    experiment, running;
+    int    experiment;
     int64_t ms;                     /* the time that was shown last         */
     size_t seen;                    /* notes that were shown                */
-    char   said[PLAY_SAID]; size_t said_n;     /* our last octets           */
     char   disk[200];               /* as it was shown last                 */
     char   line[PLAY_LINE]; size_t line_n;
 } play;
@@ -10796,7 +10805,7 @@ static void play_watch_bob(void *ctx, mail_note kind, mail_str text,
     memset(&n, 0, sizeof n);
     n.ms = p->d.w.ms;
     n.host = MAIL_B;
-    n.conn = p->conn;
+    n.conn = p->w.conn;
     n.role = 'p';
     n.kind = kind;
     mail_copy(n.state, sizeof n.state, mail_s(state));
@@ -10827,30 +10836,32 @@ static int64_t me_tick(agent *a, int64_t now) {
 
 /* The other end has hung up, and takes nothing more. */
 static void me_eof(agent *a) {
-    play *p = (play *)((char *)a - offsetof(play, me));
+    play *p = ((play_me *)a)->p;
     a->over = 1;
-    p->x = NULL;
-    p->gone = 1;
+    if (a == &p->me[p->w.me].a) {
+        p->gone = 1;
+        p->w.x = NULL;
+    } else p->kept.x = NULL;
 }
 
 /* The wire is there: these are its notes. */
 static void play_open(play *p, vwire *x, int end, int host, unsigned conn) {
-    p->x = x;
-    p->end = end;
-    p->host = host;
-    p->conn = conn;
+    p->w.x = x;
+    p->w.end = end;
+    p->w.host = host;
+    p->w.conn = conn;
     p->called = 1;
-    p->owed = p->silent = 0;
-    p->said_n = 0;
+    p->w.owed = p->w.silent = 0;
+    p->w.said_n = 0;
 }
 
 /* mail.a calls mail.b, which is played. */
 static agent *play_serve(void *ctx, vwire *x) {
     play *p = ctx;
-    if (!p->as_server || p->x) return NULL;
-    p->me.over = 0;
+    if (!p->as_server || p->w.x) return NULL;
+    p->me[p->w.me].a.over = 0;
     play_open(p, x, 1, MAIL_A, x->conn[0]->number);
-    return &p->me;
+    return &p->me[p->w.me].a;
 }
 
 static const char welcome[] =
@@ -10869,6 +10880,7 @@ static world_host *play_host(play *p, int part, size_t domain,
 
 static void play_world(play *p) {
     demo *d = &p->d;
+    int i;
     world_init(&d->w, 1);
     d->w.serve = play_serve;
     d->w.watch_ctx = p;
@@ -10884,17 +10896,21 @@ static void play_world(play *p) {
               mail_s(welcome));
     world_boot(d->a);
     if (!p->as_server) world_boot(d->b);
-    p->me.feed = me_feed;
-    p->me.out = me_out;
-    p->me.sent = me_sent;
-    p->me.tick = me_tick;
-    p->me.eof = me_eof;
+    for (i = 0; i < 2; i++) {
+        agent *a = &p->me[i].a;
+        p->me[i].p = p;
+        a->feed = me_feed;
+        a->out = me_out;
+        a->sent = me_sent;
+        a->tick = me_tick;
+        a->eof = me_eof;
+    }
 }
 
 /* The machine at the other end, or where the client is one of ours. */
 static world_host *play_other(play *p) {
-    if (p->as_server) return p->pop3 ? NULL : p->d.a;
-    return p->pop3 ? p->d.b : p->d.a;
+    if (p->as_server) return p->w.pop3 ? NULL : p->d.a;
+    return p->w.pop3 ? p->d.b : p->d.a;
 }
 
 /* --- calls ---------------------------------------------------------------- */
@@ -10902,24 +10918,25 @@ static world_host *play_other(play *p) {
 static void play_moved(play *p, mail_str mine);
 
 static void play_hang_up(play *p) {
-    vwire *x = p->x;
-    p->x = NULL;
+    vwire *x = p->w.x;
+    p->w.x = NULL;
     if (x == NULL) return;
-    if (x->agent == &p->me) x->agent = NULL;
-    vwire_end(&p->d.w, (int)(x - p->d.w.wires) * 2 + p->end);
+    if (x->agent == &p->me[p->w.me].a) x->agent = NULL;
+    vwire_end(&p->d.w, (int)(x - p->d.w.wires) * 2 + p->w.end);
 }
 
 static void play_call(play *p, const char *host_port) {
-    int port, part = p->pop3 ? BOB : ALICE;
+    int port, part = p->w.pop3 ? BOB : ALICE;
     world_host *h = world_find(&p->d.w, host_port, &port);
     vwire *x;
-    p->me.over = 0;
-    x = world_call(&p->d.w, &p->me, host_port, parts[part].address);
+    p->me[p->w.me].a.over = 0;
+    x = world_call(&p->d.w, &p->me[p->w.me].a, host_port,
+                   parts[part].address);
     if (x == NULL || h == NULL) {
         fputs(say(p, P_NOBODY), p->f);
         return;
     }
-    p->pop3 = world_port(port) == MAIL_PORT_POP3;
+    p->w.pop3 = world_port(port) == MAIL_PORT_POP3;
     play_open(p, x, 0, h == p->d.a ? MAIL_A : MAIL_B, x->conn[1]->number);
     play_moved(p, mail_sn("", 0));
 }
@@ -10944,7 +10961,7 @@ static void play_bob(play *p) {
     if (x == NULL) return;
     x->agent = &p->bob.a;
     x->port = 110;
-    play_open(p, x, 1, MAIL_B, p->conn + 1);
+    play_open(p, x, 1, MAIL_B, p->w.conn + 1);
     play_watch_bob(p, MAIL_NOTE_OPEN, mail_s(parts[BOB].address), "");
     play_moved(p, mail_sn("", 0));
 }
@@ -10983,12 +11000,12 @@ static int disk_count(const vdisk *d, const char *user, int tmp) {
 
 /* What of the session at the other end would a power cut take? */
 static play_text play_loses(const play *p, world_host *h) {
-    const mail_conn *c = p->x && !p->as_server ? p->x->conn[1] : NULL;
+    const mail_conn *c = p->w.x && !p->as_server ? p->w.x->conn[1] : NULL;
     size_t i = 0;
     const vname *e;
     while ((e = disk_next(&h->disk, &i)) != NULL)
         if (!vname_survives(e)) return P_LOSES_FILES;
-    if (c == NULL || p->x->host[1] != h) return P_LOSES_NOTHING;
+    if (c == NULL || p->w.x->host[1] != h) return P_LOSES_NOTHING;
     for (i = 0; c->role == 'p' && i < c->u.pop3d.count; i++)
         if (c->u.pop3d.drops[i].deleted) return P_LOSES_MARKS;
     if (c->role != 's') return P_LOSES_NOTHING;
@@ -11067,27 +11084,29 @@ static mail_str play_masked(const play *p, mail_str line) {
     mail_str found = line;
     for (i = p->seen; i < p->d.t.n; i++) {
         const trace_note *n = &p->d.t.p[i];
-        if (n->kind != MAIL_NOTE_COMMAND || n->conn != p->conn) continue;
+        if (n->kind != MAIL_NOTE_COMMAND || n->conn != p->w.conn) continue;
         if (mail_eq(mail_trim(line), mail_s(n->text))) return line;
         if (strstr(n->text, "****")) found = mail_s(n->text);
     }
     return found;
 }
 
-/* One line on the wire, its end drawn, and what is said of it. */
+/* One line on the wire, its end drawn, and what is said of it. What does not
+   fit goes on below. */
 static void play_line(play *p, int to_right, mail_str text, const char *end,
                       const char *remark) {
-    char shown[48];
+    enum { ROW = 60, ROWS = 4 };
+    char shown[ROW * ROWS / 2];
+    const char *at = mail_printable(shown, sizeof shown, text);
+    size_t row = ROW - strlen(end);
     int n = fprintf(p->f, "%3d  %s  %s: ", ++p->number,
                     to_right ? "|------->|" : "|<-------|",
                     to_right ? "C" : "S");
-    if (mail_starts(text, "\t")) {                /* a folded field */
-        n += fprintf(p->f, "<HT>");
-        text = mail_sn(text.p + 1, text.n - 1);
-    }
-    n += fprintf(p->f, "%s%s", mail_printable(shown, sizeof shown, text),
-                 end);
-    if (*remark && n + width(remark) < 79)
+    if (*remark) row -= (size_t)width(remark) + 2;
+    for (; strlen(at) > row; at += row)
+        fprintf(p->f, "%.*s\n%*s", (int)row, at, n, "");
+    n += fprintf(p->f, "%s%s", at, end);
+    if (*remark)
         fprintf(p->f, "%*s%s", n < 54 ? 56 - n : 2, "", remark);
     putc('\n', p->f);
 }
@@ -11115,10 +11134,8 @@ static void play_time(play *p, int64_t ms) {
     char text[40];
     if (gone < 10000) return;
     p->ms = ms;
-    if (gone < 60000) snprintf(text, sizeof text, "%d s", (int)(gone / 1000));
-    else if (gone < 7200000) snprintf(text, sizeof text, "%d min",
-                                      (int)((gone + 30000) / 60000));
-    else snprintf(text, sizeof text, "%d h", (int)(gone / 3600000));
+    if (gone >= 60000) span(text, sizeof text, p->lang, gone);
+    else snprintf(text, sizeof text, say(p, P_SECONDS), (int)(gone / 1000));
     fputs("     -- ", p->f);
     fprintf(p->f, say(p, P_LATER), text);
     putc('\n', p->f);
@@ -11163,7 +11180,7 @@ static void play_deed(play *p, const trace_note *n) {
 static size_t play_ours(const play *p) {
     size_t i, k = p->seen;
     for (i = p->seen; i < p->d.t.n; i++)
-        if (p->d.t.p[i].conn == p->conn && p->d.t.p[i].host == p->host)
+        if (p->d.t.p[i].conn == p->w.conn && p->d.t.p[i].host == p->w.host)
             k = i + 1;
     return k;
 }
@@ -11180,7 +11197,7 @@ static void play_others(play *p) {
         size_t at = s.order[q->end > q->first ? q->end - 1 : q->first];
         const trace_note *n = &p->d.t.p[at];
         if (q->kind == STEP_SESSION)
-            ours = n->conn == p->conn && n->host == p->host;
+            ours = n->conn == p->w.conn && n->host == p->w.host;
         if (at < p->seen || (ours && q->kind != STEP_STAR)) continue;
         if (ours) {
             fprintf(p->f, "     *  %s\n", q->text);
@@ -11195,19 +11212,19 @@ static void play_others(play *p) {
 
 static void play_head(play *p) {
     step q;
-    int from = p->pop3 ? BOB : p->as_server ? MAIL_A : ALICE;
-    int to = p->as_server ? MAIL_B : p->host;
+    int from = p->w.pop3 ? BOB : p->as_server ? MAIL_A : ALICE;
+    int to = p->as_server ? MAIL_B : p->w.host;
     const char *who = person(p->lang, parts[from].name);
     memset(&q, 0, sizeof q);
-    snprintf(q.text, sizeof q.text, "%s: %s -> %s", p->pop3 ? "POP3" : "SMTP",
-             who, parts[to].name);
+    snprintf(q.text, sizeof q.text, "%s: %s -> %s", p->w.pop3 ? "POP3" :
+             "SMTP", who, parts[to].name);
     rule(p->f, q.text);
     fputs("     ", p->f);
     put_width(p->f, who, 6);
     fprintf(p->f, " %6s  %s\n", parts[to].name,
             say(p, p->as_server ? P_HEAD_SERVER : P_HEAD_CLIENT));
     fprintf(p->f, "%3d  |------->|  C: ", ++p->number);
-    fprintf(p->f, word(p->lang, W_CONNECTS), p->pop3 ? "110" : "25");
+    fprintf(p->f, word(p->lang, W_CONNECTS), p->w.pop3 ? "110" : "25");
     putc('\n', p->f);
     p->called = 0;
 }
@@ -11215,10 +11232,10 @@ static void play_head(play *p) {
 /* What does the one at the other end wait for? "" if it has gone. */
 static const char *play_waits(const play *p) {
     const mail_conn *c;
-    if (p->x == NULL) return "";
-    if (p->as_server && p->pop3)
+    if (p->w.x == NULL) return "";
+    if (p->as_server && p->w.pop3)
         return waits_pop3c(&p->bob.f.pop3, p->lang);
-    c = p->x->conn[1 - p->end];
+    c = p->w.x->conn[1 - p->w.end];
     if (c == NULL) return "";
     return c->role == 's' ? waits_smtpd(&c->u.smtpd, p->lang) :
            c->role == 'p' ? waits_pop3d(&c->u.pop3d, p->lang)
@@ -11227,7 +11244,7 @@ static const char *play_waits(const play *p) {
 
 static void play_deadlock(const play *p) {
     deadlock d;
-    const mail_conn *c = p->x ? p->x->conn[1] : NULL;
+    const mail_conn *c = p->w.x ? p->w.x->conn[1] : NULL;
     memset(&d, 0, sizeof d);
     d.client = word(p->lang, p->as_server ? W_THE_CLIENT : W_YOUR_CLIENT);
     d.server = word(p->lang, p->as_server ? W_YOUR_SERVER : W_THE_SERVER);
@@ -11235,48 +11252,49 @@ static void play_deadlock(const play *p) {
                                   : word(p->lang, W_WAITS_REPLY);
     d.server_waits = p->as_server ? word(p->lang, W_WAITS_COMMAND)
                                   : play_waits(p);
-    d.said = mail_sn(p->said, p->said_n);
+    d.said = mail_sn(p->w.said, p->w.said_n);
     d.text = c && c->role == 's' && c->u.smtpd.state == MAIL_SMTPD_DATA;
     deadlock_show(p->f, &d, p->lang);
 }
 
 /* Did that look like the end of a text to who sent it? Only CRLF.CRLF is. */
 static int play_dot(const play *p) {
-    size_t n = p->said_n;
-    while (n && (p->said[n - 1] == '\r' || p->said[n - 1] == '\n')) n--;
-    return n > 1 && p->said_n > n && p->said[n - 1] == '.' &&
-           (p->said[n - 2] == '\n' || p->said[n - 2] == '\r');
+    size_t n = p->w.said_n;
+    while (n && (p->w.said[n - 1] == '\r' || p->w.said[n - 1] == '\n')) n--;
+    return n > 1 && p->w.said_n > n && p->w.said[n - 1] == '.' &&
+           (p->w.said[n - 2] == '\n' || p->w.said[n - 2] == '\r');
 }
 
 /* The other end has said nothing. In a text that is the rule: once is
    enough. */
 static void play_silence(play *p) {
-    const mail_conn *c = p->x->conn[1];
+    const mail_conn *c = p->w.x->conn[1];
     mail_pop3c_state bob = p->bob.f.pop3.state;
-    int text = p->as_server ? p->pop3 && (bob == MAIL_POP3C_LIST ||
+    int text = p->as_server ? p->w.pop3 && (bob == MAIL_POP3C_LIST ||
                                           bob == MAIL_POP3C_TEXT)
                : c && c->role == 's' && c->u.smtpd.state == MAIL_SMTPD_DATA;
-    p->owed = 1;
+    p->w.owed = 1;
     if (text && play_dot(p)) play_deadlock(p);
-    else if (!text || !p->silent) {
+    else if (!text || !p->w.silent) {
         fputs("     ", p->f);
-        fprintf(p->f, say(p, P_NO_REPLY), p->as_server && p->pop3 ? "Bob" :
-                p->as_server ? "mail.a" : parts[p->host].name,
+        fprintf(p->f, say(p, P_NO_REPLY), p->as_server && p->w.pop3 ?
+                person(p->lang, "Bob") :
+                p->as_server ? "mail.a" : parts[p->w.host].name,
                 play_waits(p));
         putc('\n', p->f);
     }
-    p->silent = text;
+    p->w.silent = text;
 }
 
 /* A client's state, and where an answer takes it. */
 static void play_client(const play *p) {
-    const mail_conn *c = p->x->conn[0];
-    int (*rows)(size_t i, mail_row *row) = p->pop3 ? mail_pop3c_row
+    const mail_conn *c = p->w.x->conn[0];
+    int (*rows)(size_t i, mail_row *row) = p->w.pop3 ? mail_pop3c_row
                                                    : mail_smtpc_row;
     const char *name, *text;
     mail_row r;
     size_t i;
-    if (p->pop3) {
+    if (p->w.pop3) {
         name = mail_pop3c_state_name(p->bob.f.pop3.state);
         text = mail_pop3c_state_text(p->bob.f.pop3.state);
     } else if (c) {
@@ -11301,7 +11319,7 @@ static void play_show(play *p, mail_str mine) {
     play_octets(p, !p->as_server, mine, 1);
     for (i = p->seen; i < p->d.t.n; i++) {
         const trace_note *n = &p->d.t.p[i];
-        int on_wire = n->conn == p->conn && n->host == p->host;
+        int on_wire = n->conn == p->w.conn && n->host == p->w.host;
         if (on_wire) play_note(p, n);
         else if (n->role == '-' && (i < ours || p->as_server))
             play_deed(p, n);
@@ -11313,14 +11331,14 @@ static void play_show(play *p, mail_str mine) {
     }
     if (others && !p->as_server) play_others(p);
     p->seen = p->d.t.n;
-    if (heard) p->owed = p->silent = 0;
+    if (heard) p->w.owed = p->w.silent = 0;
     p->ms = p->d.w.ms;
     if (h && h->disk.dead) return;                /* see play_moved */
-    if (p->gone) say_line(p, P_HUNG_UP, p->as_server ? p->pop3 ? "Bob" :
-                          "mail.a" : parts[p->host].name);
+    if (p->gone) say_line(p, P_HUNG_UP, p->as_server ? p->w.pop3 ?
+                          person(p->lang, "Bob") : "mail.a" : parts[p->w.host].name);
     p->gone = 0;
-    if (p->x && mine.n && !heard) play_silence(p);
-    if (p->x && p->as_server) play_client(p);
+    if (p->w.x && mine.n && !heard) play_silence(p);
+    if (p->w.x && p->as_server) play_client(p);
     play_disk(p, h);
 }
 
@@ -11329,17 +11347,17 @@ static void play_show(play *p, mail_str mine) {
 static void play_tail(play *p, mail_str s) {
     char both[2 * PLAY_SAID];
     size_t n = s.n < PLAY_SAID ? s.n : PLAY_SAID;
-    memcpy(both, p->said, p->said_n);
-    memcpy(both + p->said_n, s.p + s.n - n, n);
-    n += p->said_n;
-    p->said_n = n < PLAY_SAID ? n : PLAY_SAID;
-    memcpy(p->said, both + n - p->said_n, p->said_n);
+    memcpy(both, p->w.said, p->w.said_n);
+    memcpy(both + p->w.said_n, s.p + s.n - n, n);
+    n += p->w.said_n;
+    p->w.said_n = n < PLAY_SAID ? n : PLAY_SAID;
+    memcpy(p->w.said, both + n - p->w.said_n, p->w.said_n);
 }
 
 /* A second passes: what a server does by itself comes to its end. */
 static void play_settle(play *p) {
     world_run(&p->d.w, p->d.w.ms + 1000);
-    if (p->x && p->as_server && p->pop3 && p->x->agent == NULL) {
+    if (p->w.x && p->as_server && p->w.pop3 && p->w.x->agent == NULL) {
         play_hang_up(p);
         p->gone = 1;
     }
@@ -11361,13 +11379,13 @@ static void play_moved(play *p, mail_str mine) {
 /* Our octets onto the wire; the world takes them as they come. */
 static void play_put(play *p, mail_str s) {
     mail_str left = s;
-    if (p->x == NULL) {
+    if (p->w.x == NULL) {
         fputs(say(p, P_NOT_OPEN), p->f);
         return;
     }
     play_tail(p, s);
-    while (left.n && p->x) {
-        int number = (int)(p->x - p->d.w.wires) * 2 + p->end;
+    while (left.n && p->w.x) {
+        int number = (int)(p->w.x - p->d.w.wires) * 2 + p->w.end;
         int64_t k = vwire_put(&p->d.w, number, left.p, left.n);
         if (k <= 0) break;
         left = mail_sn(left.p + k, left.n - (size_t)k);
@@ -11424,7 +11442,7 @@ static void play_wait(play *p, mail_str arg) {
         fputs(say(p, P_WHICH), p->f);
         return;
     }
-    if (p->x && p->owed) play_deadlock(p);
+    if (p->w.x && p->w.owed) play_deadlock(p);
     play_run_until(p, p->d.w.ms + minutes * 60000);
     say_line(p, P_WAITED, "");
 }
@@ -11435,7 +11453,7 @@ static void play_next(play *p, mail_str arg) {
     int64_t next, end = p->d.w.ms + INT64_C(7) * 86400000;
     size_t n = p->d.t.n;
     (void)arg;
-    if (p->x && p->owed) play_deadlock(p);
+    if (p->w.x && p->w.owed) play_deadlock(p);
     while (p->d.t.n == n && !p->gone) {
         world_settle(&p->d.w);
         next = world_next(&p->d.w);
@@ -11450,7 +11468,7 @@ static void play_next(play *p, mail_str arg) {
 
 static void play_hangup(play *p, mail_str arg) {
     (void)arg;
-    if (p->x == NULL) return;
+    if (p->w.x == NULL) return;
     say_line(p, P_YOU_HANG_UP, "");
     play_hang_up(p);
     play_moved(p, mail_sn("", 0));
@@ -11460,18 +11478,18 @@ static void play_hangup(play *p, mail_str arg) {
 static void play_throw(play *p, mail_str arg) {
     char octets[PLAY_LINE];
     mail_str s = mail_sn(octets, play_unescape(octets, arg));
-    if (p->x == NULL) return;
+    if (p->w.x == NULL) return;
     say_line(p, P_THROWN, "");
-    vwire_put(&p->d.w, (int)(p->x - p->d.w.wires) * 2 + p->end, s.p, s.n);
+    vwire_put(&p->d.w, (int)(p->w.x - p->d.w.wires) * 2 + p->w.end, s.p, s.n);
     play_hang_up(p);
     play_moved(p, s);
 }
 
 static void play_cut(play *p, mail_str arg) {
     (void)arg;
-    if (p->x == NULL) return;
+    if (p->w.x == NULL) return;
     say_line(p, P_WIRE_CUT, "");
-    vwire_break(p->x);
+    vwire_break(p->w.x);
     play_hang_up(p);
     play_moved(p, mail_sn("", 0));
 }
@@ -11504,18 +11522,19 @@ static void play_end(play *p) {
     trace_free(&p->d.t);
     memset(&p->d, 0, sizeof p->d);
     memset(&p->me, 0, sizeof p->me);
-    p->x = NULL;
-    p->conn = 0;
+    memset(&p->w, 0, sizeof p->w);
+    memset(&p->kept, 0, sizeof p->kept);
+    p->kept.me = 1;
     p->seen = 0;
     p->ms = 0;
-    p->gone = p->called = p->owed = p->silent = p->number = 0;
+    p->gone = p->called = p->number = 0;
     p->disk[0] = 0;
 }
 
 static void play_begin(play *p, int as_server, int pop3) {
     play_end(p);
     p->as_server = as_server;
-    p->pop3 = pop3;
+    p->w.pop3 = pop3;
     play_world(p);
     fputs(say(p, as_server ? pop3 ? P_POP3_SERVER : P_SMTP_SERVER
                            : pop3 ? P_POP3_CLIENT : P_SMTP_CLIENT), p->f);
@@ -11531,17 +11550,17 @@ static void play_begin(play *p, int as_server, int pop3) {
 
 static void play_again(play *p, mail_str arg) {
     (void)arg;
-    play_begin(p, p->as_server, p->pop3);
+    play_begin(p, p->as_server, p->w.pop3);
 }
 
 static void play_side_client(play *p, mail_str arg) {
     (void)arg;
-    play_begin(p, 0, p->pop3);
+    play_begin(p, 0, p->w.pop3);
 }
 
 static void play_side_server(play *p, mail_str arg) {
     (void)arg;
-    play_begin(p, 1, p->pop3);
+    play_begin(p, 1, p->w.pop3);
 }
 
 /* The other agent; a client stays in its world. */
@@ -11551,7 +11570,7 @@ static void play_agent(play *p, int pop3) {
         return;
     }
     play_hangup(p, mail_s(""));
-    p->pop3 = pop3;
+    p->w.pop3 = pop3;
     play_call(p, pop3 ? "mail.b:110" : "mail.a:25");
 }
 
@@ -11563,6 +11582,23 @@ static void play_smtp(play *p, mail_str arg) {
 static void play_pop3(play *p, mail_str arg) {
     (void)arg;
     play_agent(p, 1);
+}
+
+/* Back to the connection that was left open; if there is none, one more of the
+   same kind. */
+static void play_wire_other(play *p, mail_str arg) {
+    play_wire w = p->w;
+    int pop3 = w.pop3;
+    (void)arg;
+    if (p->as_server) {
+        fputs(say(p, P_NOBODY), p->f);
+        return;
+    }
+    p->w = p->kept;
+    p->kept = w;
+    if (p->w.x) say_line(p, P_OTHER, parts[p->w.host].name);
+    else play_call(p, pop3 ? "mail.b:110" : "mail.a:25");
+    if (p->w.x) p->w.pop3 = p->w.x->port == 110;
 }
 
 static void play_call_to(play *p, mail_str arg) {
@@ -11615,7 +11651,7 @@ static void play_view_plain(play *p, mail_str arg) {
 
 /* The verbs that the table of the server's session allows in its state. */
 static void play_possible(const play *p) {
-    const mail_conn *c = p->x ? p->x->conn[1] : NULL;
+    const mail_conn *c = p->w.x ? p->w.x->conn[1] : NULL;
     char text[200];
     mail_buf b = mail_buf_on(text, sizeof text - 1);
     size_t i;
@@ -11642,13 +11678,13 @@ static void play_explain_verb(const play *p, mail_str verb) {
     step q;
     size_t i;
     steps s;
-    for (i = 0; (p->pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
+    for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
         if (!mail_ieq(verb, mail_s(r.name))) continue;
         fprintf(p->f, "     %s: %s\n", r.name, r.says);
         memset(&q, 0, sizeof q);
         memset(&s, 0, sizeof s);
         s.lang = p->lang;
-        q.pop3 = p->pop3;
+        q.pop3 = p->w.pop3;
         q.kind = STEP_STAR;
         mail_copy(q.key, sizeof q.key, mail_s(r.name));
         step_explain(p->f, &s, &q);
@@ -11669,7 +11705,7 @@ static void play_explain(play *p, mail_str arg) {
     for (i = 0; i < s.n; i++) {
         const trace_note *n = &p->d.t.p[s.order[s.p[i].first]];
         if (s.p[i].kind == STEP_SESSION)
-            ours = n->conn == p->conn && n->host == p->host;
+            ours = n->conn == p->w.conn && n->host == p->w.host;
         if (ours && s.p[i].kind == STEP_TALK) last = (long)i;
     }
     if (last >= 0) {
@@ -11678,7 +11714,7 @@ static void play_explain(play *p, mail_str arg) {
     }
     steps_free(&s);
     play_possible(p);
-    if (p->x && p->as_server) play_client(p);
+    if (p->w.x && p->as_server) play_client(p);
 }
 
 /* --- experiments ---------------------------------------------------------- */
@@ -11741,14 +11777,14 @@ static const experiment experiments[] = {
     { 0, 0, 5,
       { "the envelope and the letter disagree", "봉투와 편지가 다르다" },
       { "who gets it: Dora of the To: field, or Carol of RCPT?",
-        "누가 받는가? To: 필드의 Dora인가, RCPT의 Carol인가?" },
+        "누가 받는가? To: 필드의 Dora인가, RCPT의 캐롤인가?" },
       PLAY_MAIL "DATA\nTo: Dora <dora@d.example>\nSubject: who?\n\nhi\n.\n"
       ":mail\n",
       { "Carol. Nobody reads the letter to find out where it goes.",
-        "Carol이다. 어디로 갈지 알아내려고 편지를 읽는 곳은 없다." } },
+        "캐롤이다. 어디로 갈지 알아내려고 편지를 읽는 곳은 없다." } },
     { 0, 0, 6,
       { "a line that begins with a dot", "점으로 시작하는 줄" },
-      { "what does Carol read?", "Carol은 무엇을 읽는가?" },
+      { "what does Carol read?", "캐롤은 무엇을 읽는가?" },
       PLAY_MAIL "DATA\n.plan\n..plan\nRSET\n.\n:mail\n",
       { "the first dot of a line is the wire's. And RSET in a text is text.",
         "줄 첫머리의 점 하나는 회선의 것이다. 글 속의 RSET은 글이다." } },
@@ -11772,11 +11808,13 @@ static const experiment experiments[] = {
         } },
     { 0, 1, 10,
       { "log in twice", "두 번 로그인한다" },
-      { "may who is inside give another name?",
-        "이미 들어온 사람이 다른 이름을 댈 수 있는가?" },
-      PLAY_LOGIN PLAY_LOGIN,
-      { "no: USER is for AUTHORIZATION, and that state is left.",
-        "아니다. USER는 AUTHORIZATION 상태의 명령이고, 그 상태는 지났다." } },
+      { "in one connection, and then in a second one",
+        "한 연결 안에서, 그리고 두 번째 연결에서" },
+      PLAY_LOGIN "USER bob\n:other\n" PLAY_LOGIN,
+      { "in TRANSACTION there is no USER; and one session at a time has the "
+        "lock.",
+        "TRANSACTION 상태에는 USER가 없고, 잠금은 한 번에 한 세션만 갖는다." }
+    },
     { 0, 1, 11,
       { "pull the plug before QUIT", "QUIT 전에 선을 뽑는다" },
       { "is the mail that DELE named gone?",
@@ -11908,8 +11946,9 @@ static const struct play_word {
 } play_table[] = {
     { "help", play_words }, { "list", play_list }, { "try", play_try },
     { "run", play_run }, { "raw", play_raw }, { "next", play_next },
-    { "wait", play_wait }, { "throw", play_throw }, { "hangup", play_hangup },
-    { "cut", play_cut },
+    { "wait", play_wait }, { "throw", play_throw },
+    { "hangup", play_hangup }, { "cut", play_cut },
+    { "other", play_wire_other },
     { "power", play_power }, { "smtp", play_smtp }, { "pop3", play_pop3 },
     { "call", play_call_to }, { "client", play_side_client },
     { "server", play_side_server }, { "disk", play_all_disks },
@@ -11966,7 +12005,7 @@ static void play_loop(play *p) {
         if (!p->prompt) play_echo(p, mail_sn(p->line, p->line_n));
         play_input(p, mail_sn(p->line, p->line_n));
     }
-    if (p->x && p->owed) play_deadlock(p);
+    if (p->w.x && p->w.owed) play_deadlock(p);
     fputs(say(p, P_BYE), p->f);
 }
 
