@@ -10681,6 +10681,7 @@ static void scenario_list(FILE *f, int lang) {
       "world.\n", \
       ":try N은 무엇을 입력할지 알려 주고, :run N은 새 세계에서 대신 " \
       "입력한다.\n") \
+    X(ALLOWED, "allowed in the states: %s\n", "되는 상태: %s\n") \
     X(NOW, "now: %s\n", "가능: %s\n") \
     X(BYE, "The end.\n", "끝.\n")
 
@@ -11680,7 +11681,8 @@ static void play_explain_verb(const play *p, mail_str verb) {
     steps s;
     for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
         if (!mail_ieq(verb, mail_s(r.name))) continue;
-        fprintf(p->f, "     %s: %s\n", r.name, r.says);
+        fprintf(p->f, "     %s: %s\n     ", r.name, r.says);
+        fprintf(p->f, say(p, P_ALLOWED), r.from);
         memset(&q, 0, sizeof q);
         memset(&s, 0, sizeof s);
         s.lang = p->lang;
@@ -11688,6 +11690,17 @@ static void play_explain_verb(const play *p, mail_str verb) {
         q.kind = STEP_STAR;
         mail_copy(q.key, sizeof q.key, mail_s(r.name));
         step_explain(p->f, &s, &q);
+    }
+}
+
+/* Where might the command of a step be said? */
+static void play_allowed(const play *p, const step *q) {
+    mail_row r;
+    size_t i;
+    for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
+        if (strcmp(q->key, r.name) != 0) continue;
+        fprintf(p->f, "     %s: ", r.name);
+        fprintf(p->f, say(p, P_ALLOWED), r.from);
     }
 }
 
@@ -11711,6 +11724,7 @@ static void play_explain(play *p, mail_str arg) {
     if (last >= 0) {
         fprintf(p->f, "     %s\n", s.p[last].text);
         step_explain(p->f, &s, &s.p[last]);
+        play_allowed(p, &s.p[last]);
     }
     steps_free(&s);
     play_possible(p);
