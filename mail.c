@@ -9897,6 +9897,12 @@ static world_host *demo_host(demo *d, int part, size_t domain) {
 /* Alice's own computer is listed as one that may send mail on. */
 static const char demo_senders[] = "192.0.2.1 192.0.2.66 127.0.0.1";
 
+/* Another client MTA in Alice's place (lab 6): it may put its own functions
+   into her agent. */
+#ifndef DEMO_CLIENT
+#define DEMO_CLIENT(sender) ((void)0)
+#endif
+
 /* Sends a letter to one or two, from "alice@a.example"; helo is a host in
    that domain. The world goes on for as long as run says. */
 static int demo_send(demo *d, int part, const char *to, mail_str letter,
@@ -9929,6 +9935,7 @@ static int demo_send(demo *d, int part, const char *to, mail_str letter,
     d->letter = letter;
     d->text_at = 0;
     d->sends++;
+    DEMO_CLIENT(&d->alice);
     world_call(&d->w, &d->alice.a, "mail.a:25", at);
     run(d, 1000);
     return d->alice.code;

@@ -178,11 +178,6 @@ static void lab1_given(const char *in, size_t n, const unsigned char *cut,
     }
 }
 
-static void lab1_clear(lab_text *t) {
-    t->n = 0;
-    t->hash = UINT64_C(0xcbf29ce484222325);
-}
-
 /* One way to cut; into c, unless it is right and only failures are wanted. */
 static int lab1_way(const lab_functions *f, const char *in, size_t n,
                     const unsigned char *cut, lab_case *c) {

@@ -98,6 +98,112 @@ static client_action lab6_next(client_mta *c, int code) {
 
 static const lab_functions lab6_reference = { .client_next = lab6_next };
 
+/* ---- the student's function in Alice's place ----------------------------- */
+
+/* What it says, until it waits. The text is Alice's. */
+static struct lab6_mta {
+    const lab_functions *f;
+    client_mta m;
+    mail_line line;
+    char out[2000]; size_t n;
+} lab6_mta;
+
+static void lab6_put(struct lab6_mta *t, const char *fmt, const char *what) {
+    t->n += (size_t)snprintf(t->out + t->n, 300, fmt, what);
+}
+
+static void lab6_text(struct lab6_mta *t, sender *s) {
+    mail_dot_out d = { 0, 0 };
+    char text[600];
+    size_t made = 0;
+    int64_t n = s->read(s->ctx, text, sizeof text);
+    if (n > 0) mail_dot_write(&d, text, (size_t)n, t->out + t->n,
+                              sizeof t->out - t->n, &made);
+    t->n += made;
+}
+
+static void lab6_do(struct lab6_mta *t, sender *s, client_action a) {
+    char path[MAIL_PATH_SIZE];
+    mail_buf b = mail_buf_on(path, sizeof path - 1);
+    int rcpt = t->m.rcpt >= 0 && t->m.rcpt < t->m.rcpts ? t->m.rcpt : 0;
+    mail_path_write(&b, a == SAY_RCPT ? &s->rcpts[rcpt].path : &s->from);
+    path[b.n] = 0;
+    switch (a) {
+    case SAY_HELO: lab6_put(t, "HELO %s\r\n", "alice.a.example"); break;
+    case SAY_MAIL: lab6_put(t, "MAIL FROM:%s\r\n", path); break;
+    case SAY_RCPT: lab6_put(t, "RCPT TO:%s\r\n", path); break;
+    case SAY_DATA: lab6_put(t, "DATA\r\n%s", ""); break;
+    case SAY_TEXT: lab6_text(t, s); break;
+    case SAY_DOT:  lab6_put(t, ".\r\n%s", ""); break;
+    case SAY_RSET: lab6_put(t, "RSET\r\n%s", ""); break;
+    case SAY_QUIT: lab6_put(t, "QUIT\r\n%s", ""); break;
+    default:       s->a.over = 1; break;
+    }
+}
+
+static void lab6_go(sender *s, int code) {
+    struct lab6_mta *t = &lab6_mta;
+    client_action a;
+    while (!s->a.over && t->n < 700 &&
+           (a = t->f->client_next(&t->m, code)) != WAIT_REPLY) {
+        code = 0;
+        lab6_do(t, s, a);
+    }
+}
+
+static size_t lab6_feed(agent *a, const char *in, size_t n) {
+    struct lab6_mta *t = &lab6_mta;
+    mail_str text;
+    int code, more;
+    size_t used = mail_line_feed(&t->line, in, n, 1);
+    if (!t->line.done) return used;
+    if (mail_reply_line(mail_line_text(&t->line), &code, &more, &text) ==
+        MAIL_ERR_OK && !more) {
+        ((sender *)a)->code = code;
+        lab6_go((sender *)a, code);
+    }
+    mail_line_reset(&t->line);
+    return used;
+}
+
+static mail_str lab6_out(agent *a) {
+    (void)a;
+    return mail_sn(lab6_mta.out, lab6_mta.n);
+}
+
+static void lab6_sent(agent *a, size_t n) {
+    struct lab6_mta *t = &lab6_mta;
+    (void)a;
+    memmove(t->out, t->out + n, t->n - n);
+    t->n -= n;
+}
+
+static int64_t lab6_tick(agent *a, int64_t now) {
+    (void)a;
+    return now + 1000000;
+}
+
+static void lab6_eof(agent *a) { lab6_go((sender *)a, CLIENT_CLOSED); }
+
+static int lab6_tls(agent *a) {
+    (void)a;
+    return 0;
+}
+
+static void lab6_alice(struct sender *s) {
+    if (!LAB_INSIDE(client_next)) return;
+    memset(&lab6_mta, 0, sizeof lab6_mta);
+    lab6_mta.f = lab_inside;
+    lab6_mta.m.rcpts = (int)s->nrcpts;
+    s->a.feed = lab6_feed;
+    s->a.out = lab6_out;
+    s->a.sent = lab6_sent;
+    s->a.tick = lab6_tick;
+    s->a.eof = lab6_eof;
+    s->a.tls = lab6_tls;
+    lab6_go(s, 0);
+}
+
 /* ---- impostors ----------------------------------------------------------- */
 
 static client_action lab6_m1(client_mta *c, int code) {
@@ -486,6 +592,7 @@ static const lab lab6 = {
         "all is said. In the end it\nmust know for each recipient whether the "
         "server has the mail (GIVEN), has it not\nnow (LATER), or never "
         "(REFUSED). Who is forgotten has lost a mail.\n",
+    .carries = "it is Alice's client MTA in the demo",
     .groups = lab6_groups, .ngroups = LAB_COUNT(lab6_groups),
     .impostors = lab6_impostors, .nimpostors = LAB_COUNT(lab6_impostors),
     .reference = &lab6_reference, .run = lab6_run, .ladder = lab6_ladder

@@ -29,6 +29,11 @@ static size_t lab5_close(mail_dot_out *d, char *out, size_t cap);
 #define MAIL_DOT_WRITE lab5_write
 #define MAIL_DOT_CLOSE lab5_close
 
+/* lab 6, in mail.c: the demo's Alice */
+struct sender;
+static void lab6_alice(struct sender *s);
+#define DEMO_CLIENT(s) lab6_alice(s)
+
 /* lab 7 */
 static mail_route_kind lab7_route(const mail_routing *r,
                                   const mail_path *rcpt, int may_relay,
