@@ -5771,6 +5771,7 @@ typedef struct trace {
     int64_t  epoch;                 /* s since 1970 when ms was 0        */
     char     scenario[12];          /* "": the demo's own, or none       */
     char     made[300];             /* the command that made it; or ""   */
+    char     says[800];             /* what came of it, if that is known */
 } trace;
 
 /* The part of that name or address; made if need be. With too many the last
@@ -9578,7 +9579,7 @@ static void html_title(const webpage *h) {
     const char *made = h->s->t->made;
     fputs("mail.h: ", h->f);
     if (made[0] == 0 || mail_starts(mail_s(made), "mail demo"))
-        html_say(h, W_TITLE);
+        html_text(h->f, mail_s(title(h->s)));
     else html_text(h->f, mail_s(made));
 }
 
@@ -9706,6 +9707,15 @@ static void html_made(const webpage *h) {
     fputs("</p>\n", h->f);
 }
 
+/* What came of it. */
+static void html_words(FILE *f, mail_str s) {
+    if (s.n) fputs("<p>", f);
+    while (s.n) {
+        html_text(f, mail_cut(&s, '\n'));
+        fputs(s.n ? "<br>\n" : "</p>\n", f);
+    }
+}
+
 static void view_html(FILE *f, const steps *s) {
     webpage h;
     memset(&h, 0, sizeof h);
@@ -9721,6 +9731,7 @@ static void view_html(FILE *f, const steps *s) {
     fputs("</p>\n</div>\n<div id=right>\n<div id=steps>\n", f);
     html_stops(&h);
     fputs("</div>\n<footer>\n", f);
+    html_words(f, mail_s(s->t->says));
     html_list(&h, W_PAGE_TERMS, 'w', html_terms, HTML_TERM_COUNT);
     html_list(&h, W_PAGE_FIELDS, 'f', html_fields, HTML_FIELD_COUNT);
     html_made(&h);
@@ -10028,15 +10039,12 @@ static void demo_free(demo *d) {
 }
 
 /* What came of it. */
-static void demo_end(FILE *f, const demo *d, int lang, int sentences) {
+static void demo_says(mail_buf *b, const demo *d, int lang) {
     char wrote[24], got[24];
     snprintf(wrote, sizeof wrote, "%lu", (unsigned long)sizeof demo_text - 1);
     snprintf(got, sizeof got, "%lu", (unsigned long)d->got);
-    if (!sentences) rule(f, "");
-    fprintf(f, word(lang, W_DEMO_GOT), wrote, got);
-    if (sentences) return;
-    fprintf(f, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
-    fprintf(f, "%s", word(lang, W_DEMO_MORE));
+    mail_buf_fmt(b, word(lang, W_DEMO_GOT), wrote, got);
+    mail_buf_fmt(b, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
 }
 
 /* ======================================================================
@@ -10553,39 +10561,38 @@ static unsigned long scene_tries(const demo *d) {
 }
 
 /* What is said of a play: %t stands for mail.a's tries, %n for the step. */
-static void scene_says(FILE *f, const demo *d, const char *s) {
+static void scene_says(mail_buf *b, const demo *d, const char *s) {
     for (; *s; s++) {
-        if (*s == '%' && s[1] == 't') fprintf(f, "%lu", scene_tries(d));
-        else if (*s == '%' && s[1] == 'n') fprintf(f, "%lu", d->crash);
+        if (*s == '%' && s[1] == 't') mail_buf_fmt(b, "%lu", scene_tries(d));
+        else if (*s == '%' && s[1] == 'n') mail_buf_fmt(b, "%lu", d->crash);
         else {
-            putc(*s, f);
+            mail_buf_add(b, mail_sn(s, 1));
             continue;
         }
         s++;
     }
 }
 
-/* The subjects that Bob reads. */
-static void scene_subjects(FILE *f, const demo *d, int lang) {
-    mail_str rest = mail_sn(d->mail, d->got), value;
+/* The subject that Bob reads. */
+static void scene_subject(mail_buf *b, const demo *d, int lang) {
+    mail_str value;
     char text[200];
-    mail_buf b = mail_buf_on(text, sizeof text - 1);
-    if (!mail_field_find(rest, "Subject", &value)) return;
-    mail_text_decode(&b, value, NULL, NULL);
-    text[b.n] = 0;
-    fprintf(f, word(lang, W_BOB_READS), text);
+    mail_buf t = mail_buf_on(text, sizeof text - 1);
+    if (!mail_field_find(mail_sn(d->mail, d->got), "Subject", &value)) return;
+    mail_text_decode(&t, value, NULL, NULL);
+    text[t.n] = 0;
+    mail_buf_fmt(b, word(lang, W_BOB_READS), text);
 }
 
-static void scenario_end(FILE *f, const demo *d, int lang, int sentences) {
+/* What came of it, into the trace. */
+static void scenario_says(demo *d, int lang) {
+    mail_buf b = mail_buf_on(d->t.says, sizeof d->t.says - 1);
     const char *says = d->play->says[lang];
-    if (d->play->title[0][0] == 0) {
-        demo_end(f, d, lang, sentences);
-        return;
-    }
-    if (!sentences) rule(f, "");
     if (strcmp(d->play->name, "crash") == 0) says = word(lang, crash_says(d));
-    if (strcmp(d->play->name, "korean") == 0) scene_subjects(f, d, lang);
-    scene_says(f, d, says);
+    if (strcmp(d->play->name, "korean") == 0) scene_subject(&b, d, lang);
+    if (d->play->title[0][0]) scene_says(&b, d, says);
+    else demo_says(&b, d, lang);
+    d->t.says[b.n] = 0;
 }
 
 /* For --scenario help. */
@@ -13168,6 +13175,16 @@ static const scenario *demo_which(const demo_line *l, int lang, int *e) {
     return *e ? NULL : p;
 }
 
+/* The last words. Of the usual play --plain says the first of them. */
+static void demo_end(const demo *d, int lang, int plain) {
+    int usual = d->t.scenario[0] == 0;
+    if (!plain) rule(stdout, "");
+    if (plain && usual)
+        printf("%.*s", (int)strcspn(d->t.says, "\n") + 1, d->t.says);
+    else printf("%s", d->t.says);
+    if (!plain && usual) printf("%s", word(lang, W_DEMO_MORE));
+}
+
 static int demo_show(const scenario *p, const demo_line *l, view_line *v,
                      int chosen, int lang, int argc, char **argv) {
     static demo d;
@@ -13176,12 +13193,12 @@ static int demo_show(const scenario *p, const demo_line *l, view_line *v,
     scenario_run(&d, p, (uint64_t)l->seed, (size_t)l->chunk, l->keep,
                  l->crash ? (unsigned long)l->crash : SCENE_CRASH);
     view_made(&d.t, "demo", argc, argv);
+    scenario_says(&d, lang);
     steps_make(&s, &d.t, lang);
     if (!views[chosen].bare) view_title(stdout, &s);
     if (l->by_step) step_through(stdin, stdout, &s, isatty(0));
     else views[chosen].show(stdout, &s);
-    if (views[chosen].ends)
-        scenario_end(stdout, &d, lang, views[chosen].bare);
+    if (views[chosen].ends) demo_end(&d, lang, views[chosen].bare);
     e = d.got == 0 || !view_files(v, &s, "demo");
     steps_free(&s);
     demo_free(&d);
