@@ -6087,6 +6087,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "메일함 %s: 비었음 (지금 삭제됨)") \
     X(ADDED, "<- a dot was added", "<- 점 하나를 채웠다") \
     X(END, "<- end of the data", "<- 데이터의 끝") \
+    X(BARE_END, "<- end? LF alone", "<- 끝? 외톨이 LF") \
     X(SESSION_LINE, "SESSION. %s. Client %s, server %s.\n", \
       "세션. %s. 클라이언트 %s, 서버 %s.\n") \
     X(PHASE_LINE, "PHASE %s.\n", "단계: %s.\n") \
@@ -7372,8 +7373,17 @@ static void full_line(full *v, int to_right, const char *who, mail_str text,
 }
 
 /* A line end is drawn as it came: a bare LF is none. */
+/* What a line of a text that begins with a dot is. bare: before it stands a bare
+   LF. Behind that no line begins, but for those who are lenient. */
+static view_word dot_word(mail_str line, int bare) {
+    if (line.n == 0 || line.p[0] != '.') return W_COUNT;
+    if (bare) return line.n == 1 ? W_BARE_END : W_COUNT;
+    return line.n == 1 ? W_END : W_ADDED;
+}
+
 static void full_text(full *v, int to_right, const char *who, mail_str text) {
-    int lang = v->s->lang;
+    int lang = v->s->lang, bare = 0;
+    view_word w;
     while (text.n) {
         const char *lf = memchr(text.p, '\n', text.n);
         mail_str line = mail_cut(&text, '\n');
@@ -7382,8 +7392,9 @@ static void full_text(full *v, int to_right, const char *who, mail_str text) {
             end = "<CR><LF>";
             line.n--;
         }
-        if (line.n > 1 && line.p[0] == '.') remark = word(lang, W_ADDED);
-        if (line.n == 1 && line.p[0] == '.') remark = word(lang, W_END);
+        w = dot_word(line, bare);
+        if (w != W_COUNT) remark = word(lang, w);
+        bare = lf && end[1] == 'L';
         full_line(v, to_right, who, line, end, remark);
     }
 }
@@ -7515,7 +7526,8 @@ typedef struct pcap_flow {          /* one connection: [0] who called it */
     int      part[2], open;
     unsigned port[2], number;
     uint32_t seq[2];
-    int      over;                  /* the empty line behind a header    */
+    int      over, bare;            /* the empty line behind a header; a
+                                       line that ended with LF alone     */
 } pcap_flow;
 
 typedef struct pcap {
@@ -7792,9 +7804,12 @@ typedef struct octets_view {        /* which of them: -1 is all */
 /* What a line of message text is. */
 static view_word octets_what(pcap_flow *w, mail_str line) {
     char first = line.p[0];
+    size_t n = line.p[line.n - 1] != '\n' ? 0 : line.n > 1 &&
+               line.p[line.n - 2] == '\r' ? 2 : 1;
     int empty = mail_eq(line, mail_s("\r\n"));
-    if (mail_eq(line, mail_s(".\r\n"))) return W_END;
-    if (first == '.' && line.n > 3) return W_ADDED;
+    view_word dot = dot_word(mail_sn(line.p, line.n - n), w->bare);
+    w->bare = n == 1;
+    if (dot != W_COUNT) return dot;
     if (w->over) return W_BODY;
     w->over = empty;
     return empty ? W_EMPTY : first == ' ' || first == '\t' ? W_FOLDED
@@ -7843,7 +7858,7 @@ static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
                      flags & TCP_ACK ? " ACK" : "");
         putc('\n', o->f);
     }
-    if (data.n && !c->text) w->over = 0;
+    if (data.n && !c->text) w->over = w->bare = 0;
     while (data.n) {
         mail_str rest = data, line = mail_cut(&rest, '\n');
         const char *what = "";

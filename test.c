@@ -13214,6 +13214,22 @@ static void test_trace_pcapng(void) {
     demo_free(&d);
 }
 
+/* A dot behind a bare LF begins no line: it ends a text for the lenient only,
+   and none was added to it. */
+static void test_trace_dots(void) {
+    static const struct { const char *line; view_word what; } rows[] = {
+        { "Subject: x\r\n", W_FIELD }, { " y\r\n", W_FOLDED },
+        { "\r\n", W_EMPTY }, { "..a\r\n", W_ADDED }, { "a\n", W_BODY },
+        { ".\r\n", W_BARE_END }, { "b\n", W_BODY }, { "..c\n", W_BODY },
+        { "d\r\n", W_BODY }, { ".\r\n", W_END }
+    };
+    pcap_flow w;
+    size_t i;
+    memset(&w, 0, sizeof w);
+    for (i = 0; i < T_COUNT(rows); i++)
+        CHECK(octets_what(&w, mail_s(rows[i].line)) == rows[i].what);
+}
+
 /* The same packets in hex: as many frames, and the octets of the trace. */
 static void test_trace_octets(void) {
     static demo d;
@@ -23853,6 +23869,7 @@ static const t_test t_tests[] = {
     T(test_trace_json),
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
+    T(test_trace_dots),
     T(test_trace_octets),
     T(test_views_of_evil),
     T(test_page_is_whole),
