@@ -7373,8 +7373,8 @@ static void full_line(full *v, int to_right, const char *who, mail_str text,
 }
 
 /* A line end is drawn as it came: a bare LF is none. */
-/* What a line of a text that begins with a dot is. bare: before it stands a bare
-   LF. Behind that no line begins, but for those who are lenient. */
+/* What a line of a text that begins with a dot is. bare: before it stands a
+   bare LF. Behind that no line begins, but for those who are lenient. */
 static view_word dot_word(mail_str line, int bare) {
     if (line.n == 0 || line.p[0] != '.') return W_COUNT;
     if (bare) return line.n == 1 ? W_BARE_END : W_COUNT;
@@ -13230,7 +13230,8 @@ static int cmd_demo(int argc, char **argv) {
           ": Bob's permanent computer: fetched mail goes (default)" },
         { "keep", OPT_FLAG, &l.keep,
           ": another computer: mail stays on the server" },
-        { "scenario", OPT_TEXT, &l.play, "NAME: what may befall a message (below)" },
+        { "scenario", OPT_TEXT, &l.play,
+          "NAME: what may befall a message (below)" },
         { "crash", OPT_NUMBER, &l.crash,
           "N: the power of mail.a goes at its disk's step N" },
         { "chunk", OPT_NUMBER, &l.chunk,

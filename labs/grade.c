@@ -79,6 +79,7 @@ typedef struct lab {
     const char *title, *rfc;
     const char *task;             /* for the handout                        */
     const char *carries;          /* what it does in the demo; NULL: nothing */
+    const char *play;             /* in which scenario; NULL: the demo's own */
     const lab_group *groups; size_t ngroups;
     const lab_impostor *impostors; size_t nimpostors;
     const lab_functions *reference;
@@ -488,15 +489,19 @@ static int lab_in_group(const lab *l, size_t i, int group) {
 
 /* What the demo prints (args), with f inside, into a file. 0: it failed, or
    did not end. */
-static FILE *lab_demo(const lab_functions *f, const char *view) {
+static FILE *lab_demo(const lab *l, const lab_functions *f,
+                      const char *view) {
     FILE *out = tmpfile();
-    char mail[] = "mail", demo[] = "demo", how[40];
-    char *args[4];
-    int status = 1;
+    char mail[] = "mail", demo[] = "demo", how[40], play[60];
+    char *args[5];
+    int status = 1, n = l->play ? 3 : 2;
     pid_t child;
     if (out == NULL) exit(2);
     snprintf(how, sizeof how, "--%s", view);
-    args[0] = mail, args[1] = demo, args[2] = how, args[3] = NULL;
+    snprintf(play, sizeof play, "--scenario=%s", l->play ? l->play : "");
+    args[0] = mail, args[1] = demo, args[2] = play, args[n] = how;
+    n += strcmp(view, "ladder") != 0;
+    args[n] = NULL;
     fflush(NULL);
     child = fork();
     if (child < 0) exit(2);
@@ -506,7 +511,7 @@ static FILE *lab_demo(const lab_functions *f, const char *view) {
         signal(SIGALRM, SIG_DFL);
         alarm(LAB_LIMIT);
         lab_inside = f;
-        status = mail_main(strcmp(view, "ladder") == 0 ? 2 : 3, args);
+        status = mail_main(n, args);
         fflush(NULL);
         _exit(status);
     }
@@ -516,8 +521,9 @@ static FILE *lab_demo(const lab_functions *f, const char *view) {
 }
 
 /* Are the four programs' steps the same, with the octets of each mail? */
-static int lab_carries(const lab_functions *f) {
-    FILE *ours = lab_demo(NULL, "plain"), *yours = lab_demo(f, "plain");
+static int lab_carries(const lab *l, const lab_functions *f) {
+    FILE *ours = lab_demo(l, NULL, "plain");
+    FILE *yours = lab_demo(l, f, "plain");
     int a, b;
     do {
         a = getc(ours);
@@ -604,7 +610,7 @@ static void lab_print(lab_report *r, const lab_functions *f,
     char first[80];
     lab_table(stdout, r);
     r->carried = -1;
-    if (r->l->carries) r->carried = lab_carries(f);
+    if (r->l->carries) r->carried = lab_carries(r->l, f);
     printf("%37s%3d.%d of %d.%d", "", sum / 10, sum % 10, full / 10,
            full % 10);
     if (!o->as[0]) lab_save(r, o);
@@ -662,7 +668,7 @@ static int lab_grade(const lab *l, const lab_line *o) {
     lab_try(&r, &f);
     lab_print(&r, &f, o);
     if (o->view[0] && l->carries)
-        lab_copy(lab_demo(&f, o->view), stdout);
+        lab_copy(lab_demo(l, &f, o->view), stdout);
     return 0;
 }
 
@@ -754,7 +760,7 @@ static void lab_check_one(const lab *l) {
     r.l = l;
     lab_try_here(&r, &f);
     lab_must(lab_sum(&r) == 100, l, "the reference", "does not score 10");
-    lab_must(!l->carries || lab_carries(&f), l, "the reference",
+    lab_must(!l->carries || lab_carries(l, &f), l, "the reference",
              "carries no mail");
     for (k = 0; k < l->nimpostors; k++) {
         f = lab_whole(l, &l->impostors[k].f);
@@ -784,7 +790,7 @@ static int lab_check(void) {
         lab_try(&r, &f);
         lab_must(lab_sum(&r) == 0, l, "the stub", "scores");
         lab_must(!r.c.note[0], l, "the stub:", r.c.note);
-        lab_must(!l->carries || !lab_carries(&f), l, "the stub",
+        lab_must(!l->carries || !lab_carries(l, &f), l, "the stub",
                  "carries mail");
     }
     printf("%s%d passed, %d failed\n", r.l ? "" : "labs: ", lab_checks,

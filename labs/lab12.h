@@ -254,6 +254,8 @@ static const lab lab12 = {
         "encoding,\nthe encoded octets. Decode one (`decode_word`). mail.h "
         "puts words together, makes\ncharacters of octets, and shows as it "
         "is what you say is no encoded-word.\n",
+    .carries = "Bob reads the subject of a Korean letter by it",
+    .play = "korean",
     .groups = lab12_groups, .ngroups = LAB_COUNT(lab12_groups),
     .impostors = lab12_impostors, .nimpostors = LAB_COUNT(lab12_impostors),
     .reference = &lab12_reference, .run = lab12_run

@@ -164,6 +164,8 @@ static const lab lab9 = {
         "reply, how often it\nwas tried, how old the message is, and whether "
         "it is a report itself, decide what now\n(`retry`): done, later (and "
         "when), the sender is told, or set aside.\n",
+    .carries = "it says what a refusal means, and when the next try is",
+    .play = "down",
     .groups = lab9_groups, .ngroups = LAB_COUNT(lab9_groups),
     .impostors = lab9_impostors, .nimpostors = LAB_COUNT(lab9_impostors),
     .reference = &lab9_reference, .run = lab9_run
