@@ -12053,7 +12053,7 @@ static void play_loop(play *p) {
 }
 
 /* ======================================================================
-   [BENCH] a load generator, and a sink                             ch.14
+   [BENCH] a load generator, and a sink                             ch.15
    Many client programs in one loop. It shares the machine with the server
    it measures and so must cost little: the text is made once, in the form
    in which it is sent; a turn reads a socket once and writes what has come
