@@ -123,20 +123,20 @@ build/labs/check: build/labs/grade.o $(LABS:%=labs/%.c) labs/hand.c labs/lab.h
 	    $(LABS:%=labs/%.c) build/labs/grade.o $(LDFLAGS) $(RESOLV)
 
 stubs: build/labs/check
-	@build/labs/check impostor labs/impostor.txt | grep '^0 of 28 '
-	@build/labs/check impostor .ci/impostor.txt | grep '^28 of 28 '
+	@AS=stub build/labs/check impostor labs/impostor.txt | grep '^0 of 28 '
+	@AS=all build/labs/check impostor .ci/impostor.txt | grep '^28 of 28 '
 	@build/labs/check check
 
 # Table of all labs, exit code 1 unless all is right.
 grade: build/labs/grade
 	@for lab in $(LABS); do \
 	    $(MAKE) -s "$$lab" AS= CASE= VIEW= FILE= >/dev/null 2>&1; done; \
-	build/labs/grade impostor labs/impostor.txt >/dev/null; \
+	build/labs/grade impostor $(or $(FROM),labs)/impostor.txt >/dev/null; \
 	build/labs/grade all $(LABS) impostor
 
 .PHONY: labs stubs grade impostor handout $(LABS)
 impostor: build/labs/grade
-	@build/labs/grade impostor "$(or $(FILE),labs/impostor.txt)"
+	@build/labs/grade impostor "$(or $(FILE),$(or $(FROM),labs)/impostor.txt)"
 
 handout: build/labs/grade
 	@build/labs/grade handout "$(LAB)"

@@ -430,7 +430,8 @@ static void lab_show_case(FILE *f, const lab_case *c) {
     size_t at = d > 30 ? d - 20 : 0;
     int col;
     char where[40];
-    if (c->given.n > 50) lab_show_lines(f, "given", &c->given);
+    if (c->given.n > 50 && memchr(c->given.p, '\n', c->given.n))
+        lab_show_lines(f, "given", &c->given);
     else lab_show(f, "given", &c->given, 0, (size_t)-1);
     if (c->note[0]) {
         lab_show(f, "expected", &c->expected, 0, (size_t)-1);
@@ -554,6 +555,12 @@ static const char *lab_env(const char *name) {
     return s ? s : "";
 }
 
+/* Where the students' files are, and what was saved of them: FROM=DIR. */
+static const char *lab_from(void) {
+    const char *from = lab_env("FROM");
+    return from[0] ? from : "labs";
+}
+
 static const lab *lab_find(const char *number) {
     size_t i;
     for (i = 0; i < LAB_COUNT(all_labs); i++)
@@ -583,11 +590,12 @@ static lab_functions lab_who(const lab *l, const char *as) {
 }
 
 static void lab_save(const lab_report *r, const lab_line *o) {
-    char name[40];
+    char name[300];
     FILE *f;
     size_t g;
     int sum = lab_sum(r), full = lab_full(r->l);
-    snprintf(name, sizeof name, "labs/lab%d.result", r->l->number);
+    snprintf(name, sizeof name, "%s/lab%d.result", lab_from(),
+             r->l->number);
     f = fopen(name, "w");
     if (f == NULL) return;
     fprintf(f, "lab %d\ntitle %s\nstudent %s\nseed %llu\npoints %d.%d of "
@@ -674,44 +682,53 @@ static int lab_grade(const lab *l, const lab_line *o) {
 
 /* ==== the sheet ========================================================== */
 
-/* A paragraph of Markdown; its first line follows what is there already. */
+/* A paragraph of Markdown; first is "*" for one of a list, else "". */
 static void lab_fill(const char *first, const char *s) {
-    int col = printf("%s", first) - 1;
+    int col = printf("%s", first), begin = 1;
     while (*s) {
-        size_t n = strcspn(s, " ");
-        if (col + 1 + (int)n > 78) col = printf("\n%s", *first == '*' ? " "
-                                                                      : "")
-                                         - 2;
-        col += printf("%s%.*s", col < 0 ? "" : " ", (int)n, s);
-        s += n + (s[n] == ' ');
+        size_t n = strcspn(s, " \n");
+        if (col + 1 + (int)n > 78) {
+            printf("\n%s", *first ? " " : "");
+            col = *first != 0;
+            begin = !*first;
+        }
+        col += printf("%s%.*s", begin && !*first ? "" : " ", (int)n, s);
+        begin = 0;
+        s += n + (s[n] != 0);
     }
     printf("\n");
 }
 
 static int lab_handout(const lab *l) {
-    static const char *const hard[] = { "easy", "medium", "hard" };
-    char text[400];
+    static const char *const hard[] = { "Easy", "Medium", "Hard" };
+    char text[600];
     size_t g;
     int p;
     printf("# Lab %d: %s\n\n%s, %d minutes. Tutorial chapter %d, %s.\n\n",
            l->number, l->title, hard[l->stars - 1], l->minutes, l->chapter,
            l->rfc);
-    printf("## The task\n\n%s\n", l->task);
-    printf("Your file is `labs/lab%d.c`. It is there already, and compiles. "
-           "Above each function\nstands what it takes and returns.\n\n",
-           l->number);
-    printf("## What will be tested\n\n");
+    printf("## The task\n\n");
+    lab_fill("", l->task);
+    snprintf(text, sizeof text, "Your file is `labs/lab%d.c`. It is there "
+             "already, and compiles. Above each function stands what it takes "
+             "and returns.", l->number);
+    printf("\n");
+    lab_fill("", text);
+    printf("\n## What will be tested\n\n");
     for (g = 0; g < l->ngroups; g++) {
         p = l->groups[g].points;
         snprintf(text, sizeof text, "**%s** (%d.%d points): %s",
                  l->groups[g].name, p / 10, p % 10, l->groups[g].tests);
         lab_fill("*", text);
     }
-    printf("\n`make lab%d` says how far you are, as often as you like. It "
-           "shows the first case\nthat failed: what was given, what was "
-           "expected, what you answered; `make lab%d\nCASE=9` shows case 9. "
-           "Each case runs by itself: a crash or an endless loop costs\nthat "
-           "case and no other.\n\n", l->number, l->number);
+    snprintf(text, sizeof text, "`make lab%d` says how far you are, as often "
+             "as you like. It shows the first case that failed: what was "
+             "given, what was expected, what you answered; `make lab%d CASE=9` "
+             "shows case 9. Each case runs by itself: a crash or an endless "
+             "loop costs that case and no other.", l->number, l->number);
+    printf("\n");
+    lab_fill("", text);
+    printf("\n");
     if (l->carries) {
         snprintf(text, sizeof text, "Then what you wrote goes into the mail "
                  "system: %s. `make lab%d VIEW=ladder` shows how that went.",
@@ -719,9 +736,11 @@ static int lab_handout(const lab *l) {
         lab_fill("", text);
         printf("\n");
     }
-    printf("## Handing in\n\n`labs/lab%d.c`, and nothing else. Some cases are "
-           "drawn by chance, and it is graded\nwith others (`SEED=`): a table "
-           "of answers does not help.\n", l->number);
+    snprintf(text, sizeof text, "`labs/lab%d.c`, and nothing else. What is "
+             "drawn by chance is drawn anew when it is graded (`SEED=`): a "
+             "table of answers does not help.", l->number);
+    printf("## Handing in\n\n");
+    lab_fill("", text);
     return 0;
 }
 
@@ -825,10 +844,10 @@ static void lab_json_group(FILE *json, const char *lab, const char *line,
 
 /* What was saved of a lab, and its groups as Gradescope wants them. */
 static void lab_load(const char *lab, lab_saved *r, FILE *json, int *some) {
-    char name[60], line[200], got[12], most[12];
+    char name[300], line[200], got[12], most[12];
     FILE *f;
     memset(r, 0, sizeof *r);
-    snprintf(name, sizeof name, "labs/%s.result", lab);
+    snprintf(name, sizeof name, "%s/%s.result", lab_from(), lab);
     f = fopen(name, "r");
     if (f == NULL) return;
     r->there = 1;
@@ -848,20 +867,25 @@ static void lab_load(const char *lab, lab_saved *r, FILE *json, int *some) {
     fclose(f);
 }
 
-/* The table; labs/results.json in Gradescope's form, labs/results.csv. names:
-   of all that may be there. Fails unless each has all its points. */
+static FILE *lab_results(const char *kind) {
+    char name[300];
+    FILE *f;
+    snprintf(name, sizeof name, "%s/results.%s", lab_from(), kind);
+    f = fopen(name, "w");
+    if (f) return f;
+    fprintf(stderr, "grade: cannot write %s: %s\n", name, strerror(errno));
+    exit(2);
+}
+
+/* The table; results.json in Gradescope's form, results.csv. names: of all
+   that may be there. Fails unless each has all its points. */
 static int lab_grade_all(char **names, int n) {
     static lab_saved r;
-    FILE *json = fopen("labs/results.json", "w");
-    FILE *csv = fopen("labs/results.csv", "w");
+    FILE *json = lab_results("json"), *csv = lab_results("csv");
     int i, sum = 0, most = 0, some = 0;
-    if (json == NULL || csv == NULL) {
-        fprintf(stderr, "grade: cannot write labs/results.*: %s\n",
-                strerror(errno));
-        return 2;
-    }
     fprintf(json, "{\"tests\": [");
-    fprintf(csv, "%s", lab_env("STUDENT"));
+    fprintf(csv, "%s", lab_env("STUDENT")[0] ? lab_env("STUDENT")
+                                              : lab_from());
     for (i = 0; i < n; i++) {
         lab_load(names[i], &r, json, &some);
         printf("  %-9s %-24s ", names[i], r.title);
@@ -875,7 +899,8 @@ static int lab_grade_all(char **names, int n) {
     }
     printf("%35s %4d.%d of %d.%d\n", "", sum / 10, sum % 10, most / 10,
            most % 10);
-    printf("saved: labs/results.json (Gradescope), labs/results.csv\n");
+    printf("saved: %s/results.json (Gradescope), %s/results.csv\n",
+           lab_from(), lab_from());
     fprintf(csv, ",%d.%d\n", sum / 10, sum % 10);
     fprintf(json, "\n ], \"score\": %d.%d}\n", sum / 10, sum % 10);
     fclose(csv);

@@ -544,14 +544,15 @@ static void lab6_talk_run(const lab_functions *f, const lab6_row *r,
 
 static void lab6_given(const lab6_row *r, lab_text *to) {
     int i;
-    lab_fmt(to, "a mail to %d; the server says", r->rcpts);
-    if (r->greet) lab_fmt(to, " %d to the connection,", r->greet);
+    lab_fmt(to, "to %d; it says", r->rcpts);
+    if (r->greet) lab_fmt(to, " %d at first,", r->greet);
     if (r->mail) lab_fmt(to, " %d to MAIL,", r->mail);
     for (i = 0; i < r->rcpts; i++)
         if (r->rcpt[i]) lab_fmt(to, " %d to RCPT%d,", r->rcpt[i], i + 1);
     if (r->data) lab_fmt(to, " %d to DATA,", r->data);
     if (r->text) lab_fmt(to, " %d to the dot,", r->text);
-    lab_say(to, " yes to all else (-1: hangs up)");
+    lab_say(to, r->mail < 0 || r->text < 0 ? " yes to all else (-1: hangs up)"
+                                           : " yes to all else");
 }
 
 static int lab6_run(const lab_functions *f, size_t i, lab_case *c) {
