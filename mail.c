@@ -10662,6 +10662,10 @@ static void scenario_list(FILE *f, int lang) {
     X(NOT_OPEN, "There is no wire. :smtp or :pop3 calls, :again begins " \
       "anew.\n", \
       "연결이 없다. :smtp나 :pop3로 연결하고, :again으로 새로 시작한다.\n") \
+    X(GONE, "The client has gone. :next waits until it calls again, :again " \
+      "begins anew.\n", \
+      "클라이언트가 갔다. :next는 다시 연결할 때까지 기다리고, :again은 새로 " \
+      "시작한다.\n") \
     X(HUNG_UP, "(%s has hung up)", "(%s: 연결을 끊었다)") \
     X(THROWN, "(all at once, and you hang up: nobody hears the replies)", \
       "(한꺼번에 보내고 끊는다. 응답을 들을 사람이 없다)") \
@@ -10710,6 +10714,8 @@ static void scenario_list(FILE *f, int lang) {
       "world.\n", \
       ":try N은 무엇을 입력할지 알려 주고, :run N은 새 세계에서 대신 " \
       "입력한다.\n") \
+    X(NO_VERB, "(no command of this protocol)", \
+      "(이 프로토콜에 없는 명령이다)") \
     X(ALLOWED, "allowed in the states: %s\n", "되는 상태: %s\n") \
     X(NOW, "now: %s\n", "가능: %s\n") \
     X(BYE, "The end.\n", "끝.\n")
@@ -11121,21 +11127,34 @@ static mail_str play_masked(const play *p, mail_str line) {
     return found;
 }
 
-/* One line on the wire, its end drawn, and what is said of it. What does not
-   fit goes on below. */
+/* Text from column at on; what does not fit goes on below, from a word on
+   where there is one. Returns where it ends. */
+static int play_wrap(const play *p, const char *text, int at, size_t row) {
+    while (strlen(text) > row) {
+        size_t n = row;
+        while (n > row / 2 && text[n - 1] != ' ') n--;
+        if (n == row / 2) n = row;
+        fprintf(p->f, "%.*s\n%*s", (int)n, text, at, "");
+        text += n;
+    }
+    return at + fprintf(p->f, "%s", text);
+}
+
+/* One line on the wire, its end drawn, and what is said of it. */
 static void play_line(play *p, int to_right, mail_str text, const char *end,
                       const char *remark) {
-    enum { ROW = 60, ROWS = 4 };
-    char shown[ROW * ROWS / 2];
-    const char *at = mail_printable(shown, sizeof shown, text);
-    size_t row = ROW - strlen(end);
+    char shown[120];
+    size_t row = 60 - strlen(end) - (*remark ? (size_t)width(remark) + 2 : 0);
     int n = fprintf(p->f, "%3d  %s  %s: ", ++p->number,
                     to_right ? "|------->|" : "|<-------|",
                     to_right ? "C" : "S");
-    if (*remark) row -= (size_t)width(remark) + 2;
-    for (; strlen(at) > row; at += row)
-        fprintf(p->f, "%.*s\n%*s", (int)row, at, n, "");
-    n += fprintf(p->f, "%s%s", at, end);
+    if (mail_starts(text, "\t")) {                /* a folded field */
+        n += fprintf(p->f, "<HT>");
+        text = mail_sn(text.p + 1, text.n - 1);
+        row -= 4;
+    }
+    n = play_wrap(p, mail_printable(shown, sizeof shown, text), n, row);
+    n += fprintf(p->f, "%s", end);
     if (*remark)
         fprintf(p->f, "%*s%s", n < 54 ? 56 - n : 2, "", remark);
     putc('\n', p->f);
@@ -11189,7 +11208,8 @@ static void play_note(play *p, const trace_note *n) {
 
 /* Of the machine at the other end: a server's disk, a client's mail. */
 static void play_deed(play *p, const trace_note *n) {
-    char text[56];
+    char text[160];
+    int at;
     full v = { NULL, NULL, 0 };
     steps s;
     mail_str rest = mail_s(n->text), id = mail_cut(&rest, ' ');
@@ -11200,9 +11220,12 @@ static void play_deed(play *p, const trace_note *n) {
     v.s = &s;
     play_time(p, n->ms);
     if (n->kind == MAIL_NOTE_DISK && !p->as_server) full_disk(&v, n);
-    if (n->kind == MAIL_NOTE_FATE && p->as_server && id.n > 20)
-        fprintf(p->f, "     *  %s: %s %s\n", parts[n->host].name,
-                say(p, P_A_MAIL), mail_printable(text, sizeof text, rest));
+    if (n->kind != MAIL_NOTE_FATE || !p->as_server || id.n < 20) return;
+    at = fprintf(p->f, "     *  %s: ", parts[n->host].name);
+    at += (int)put_width(p->f, say(p, P_A_MAIL), 0) + 1;
+    putc(' ', p->f);
+    play_wrap(p, mail_printable(text, sizeof text, rest), at, 56);
+    putc('\n', p->f);
 }
 
 /* How many of the new notes belong to what we said: up to the last one of our
@@ -11384,9 +11407,21 @@ static void play_tail(play *p, mail_str s) {
     memcpy(p->w.said, both + n - p->w.said_n, p->w.said_n);
 }
 
+/* Has the other end an answer, and holds it back? A wrong password's comes
+   late. */
+static int play_busy(const play *p) {
+    const mail_conn *c = p->w.x && !p->as_server ? p->w.x->conn[1] : NULL;
+    if (c == NULL) return 0;
+    return c->paused > p->d.w.ms || (c->role == 's' ? c->u.smtpd.wait
+                                                    : c->u.pop3d.wait);
+}
+
 /* A second passes: what a server does by itself comes to its end. */
 static void play_settle(play *p) {
+    int i;
     world_run(&p->d.w, p->d.w.ms + 1000);
+    for (i = 0; i < 60 && play_busy(p); i++)
+        world_run(&p->d.w, p->d.w.ms + 1000);
     if (p->w.x && p->as_server && p->w.pop3 && p->w.x->agent == NULL) {
         play_hang_up(p);
         p->gone = 1;
@@ -11410,7 +11445,7 @@ static void play_moved(play *p, mail_str mine) {
 static void play_put(play *p, mail_str s) {
     mail_str left = s;
     if (p->w.x == NULL) {
-        fputs(say(p, P_NOT_OPEN), p->f);
+        fputs(say(p, p->as_server ? P_GONE : P_NOT_OPEN), p->f);
         return;
     }
     play_tail(p, s);
@@ -11650,9 +11685,10 @@ static void play_all_disks(play *p, mail_str arg) {
 }
 
 static void play_mails(play *p, mail_str arg) {
+    int n = play_letters(p, p->d.a);
     (void)arg;
-    if (play_letters(p, p->d.a) + play_letters(p, p->d.b) == 0)
-        fputs(say(p, P_NO_MAIL), p->f);
+    if (!p->as_server) n += play_letters(p, p->d.b);
+    if (n == 0) fputs(say(p, P_NO_MAIL), p->f);
 }
 
 static void play_view(play *p, mail_str name) {
@@ -11708,6 +11744,7 @@ static void play_explain_verb(const play *p, mail_str verb) {
     step q;
     size_t i;
     steps s;
+    int known = 0;
     for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
         if (!mail_ieq(verb, mail_s(r.name))) continue;
         fprintf(p->f, "     %s: %s\n     ", r.name, r.says);
@@ -11719,7 +11756,9 @@ static void play_explain_verb(const play *p, mail_str verb) {
         q.kind = STEP_STAR;
         mail_copy(q.key, sizeof q.key, mail_s(r.name));
         step_explain(p->f, &s, &q);
+        known = 1;
     }
+    if (!known) say_line(p, P_NO_VERB, "");
 }
 
 /* Where might the command of a step be said? */
@@ -12044,7 +12083,10 @@ static void play_loop(play *p) {
     while (!p->over) {
         if (p->prompt) fputs("> ", p->f);
         fflush(p->f);
-        if (!play_read(p)) break;
+        if (!play_read(p)) {
+            if (p->prompt) putc('\n', p->f);
+            break;
+        }
         if (!p->prompt) play_echo(p, mail_sn(p->line, p->line_n));
         play_input(p, mail_sn(p->line, p->line_n));
     }

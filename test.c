@@ -19646,7 +19646,8 @@ static void test_play_hostile(void) {
 static void test_play_the_whole_way(void) {
     static const char typed[] =
         "HELO me\nMAIL FROM:<alice@a.example>\nRCPT TO:<bob@b.example>\nDATA\n"
-        "hi\n.\n?\nQUIT\n:pop3\nUSER bob\nPASS secret\nRETR 2\nDELE 2\n? DELE\n"
+        "hi\n.\n?\nQUIT\n:pop3\nUSER bob\nPASS wrong\nUSER bob\nPASS secret\n"
+        "RETR 2\nDELE 2\n? DELE\n? FOO\n"
         "QUIT\n:mail\n:ladder\n:plain\n";
     t_text out;
     mail_str rest;
@@ -19658,6 +19659,11 @@ static void test_play_the_whole_way(void) {
     CHECK(t_contains(t_str(&out), "S: hi<CR><LF>"));
     CHECK(t_contains(t_str(&out), "mail.h: mail__pop3d_dele(), chapter 11"));
     CHECK(t_contains(t_str(&out), "mailbox bob: empty (deleted now)"));
+    /* An answer that is held back comes before the next line is typed. */
+    CHECK(t_contains(t_str(&out), "S: -ERR [AUTH] wrong"));
+    CHECK(!t_contains(t_str(&out), "a decision of its owner"));
+    CHECK(t_contains(t_str(&out), "S: <HT>by mail.b with ESMTP id"));
+    CHECK(t_contains(t_str(&out), "(no command of this protocol)"));
     for (rest = t_str(&out); rest.n; ) {
         mail_str line = mail_cut(&rest, '\n');
         if (!mail_starts(line, "> ")) CHECK(!t_contains(line, "PASS secret"));
