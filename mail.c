@@ -7066,8 +7066,8 @@ static const explain explains[] = {
       { "All that was not flushed is gone, and all that was in memory.",
         "확실히 쓰지 않은 것과 메모리에 있던 것은 모두 사라진다." } },
     { "left", "mail__item_accept", "RFC 5321 6.1", 2, 8,
-      { "What was flushed is there. The mail is not in it: no 250 went out.",
-        "확실히 쓴 것은 남았다. 그 안에 메일은 없다." } },
+      { "What was flushed is there; the mail is not in this file.",
+        "확실히 쓴 것은 남았다. 이 파일에 메일은 없다." } },
     { "left-mail", "mail__item_accept", "RFC 5321 6.1", 2, 8,
       { "What was flushed is there, and the mail is in it.",
         "확실히 쓴 것은 남았고, 그 안에 메일이 있다." } },
@@ -8275,10 +8275,26 @@ static void vault_each(vault *v, int host, mail_str path, int clear) {
     v->n = k;
 }
 
+/* The power goes: what was not flushed has never been. */
+static void vault_cut(vault *v, int host) {
+    size_t i, k = 0;
+    for (i = 0; i < v->n; i++) {
+        vault_item *p = &v->p[i];
+        int back = p->host == host && !p->safe && p->gone;
+        if (p->host == host && !p->safe && !back) continue;
+        if (back) p->gone = 0, p->safe = 1;
+        v->p[k++] = *p;
+    }
+    v->n = k;
+    v->changes++;
+}
+
 static void vault_note(vault *v, const trace_note *n) {
     mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
     mail_str path = mail_cut(&rest, ' ');
     vault_item *p;
+    if (n->role == 'w' && mail_eq(verb, mail_s("power-off")))
+        vault_cut(v, n->host);
     if (n->kind != MAIL_NOTE_DISK) return;
     v->changes++;
     if (mail_eq(verb, mail_s("append"))) {

@@ -13761,6 +13761,30 @@ static void test_scenario_crash(void) {
     CHECK(none && at > 6 && twice == 2);
 }
 
+static int t_unsafe(const vault *v, int host) {
+    size_t i;
+    int n = 0;
+    for (i = 0; i < v->n; i++) n += v->p[i].host == host && !v->p[i].safe;
+    return n;
+}
+
+/* The page's view of the disk: what was not flushed goes with the power. */
+static void test_scenario_crash_page(void) {
+    static demo d;
+    vault v;
+    size_t at = 0;
+    memset(&v, 0, sizeof v);
+    scenario_run(&d, scenario_find("crash"), 1, 0, 0, SCENE_CRASH);
+    while (at < d.t.n && d.t.p[at].role != 'w') at++;
+    CHECK(at < d.t.n);
+    vault_go(&v, &d.t, at);
+    CHECK(t_unsafe(&v, MAIL_A) == 1);              /* F, of the journal */
+    if (at < d.t.n) vault_go(&v, &d.t, at + 1);
+    CHECK(t_unsafe(&v, MAIL_A) == 0 && v.n > 0);
+    free(v.p);
+    demo_free(&d);
+}
+
 /* Two of the three mails that Bob has are there by a lenient pair, one of
    them from somebody who never wrote it; the third holds that as its text. */
 static void test_scenario_smuggle(void) {
@@ -23871,6 +23895,7 @@ static const t_test t_tests[] = {
     T(test_scenarios_by_pieces),
     T(test_scenarios_in_korean),
     T(test_scenario_crash),
+    T(test_scenario_crash_page),
     T(test_scenario_smuggle),
     T(test_trace_json),
     T(test_trace_json_wrong),
