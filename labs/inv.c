@@ -250,8 +250,8 @@ static void inv_write(inv *v, inv_world *x) {
         "hello", "the plan", "lunch on Friday", "that bug, again", "minutes"
     };
     static const char *const lines[] = {
-        "see you at three.", "the queue is empty now.", "bring the notes, "
-        "please.", "I have counted them twice.", "the lecture hall is cold.",
+        "see you at three.", "the queue is empty now.", "bring the notes.",
+        "I have counted them twice.", "the lecture hall is cold.",
         "ask Carol, she knows.", "no. Not before Monday.", "that was quick."
     };
     static const char *const dotted[] = {
