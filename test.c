@@ -19737,6 +19737,9 @@ static void t_document(const char *name, int fences) {
         t_add(&d.fixed, text);
         t_add(&d.fixed, mail_s("\n"));
         if (!mail_starts(text, "```")) {
+            if (mail_starts(mail_trim(text), "```"))
+                t_out_of_step(&d, "a fence that is indented is not seen",
+                              mail_sn("", 0), text);
             t_names(&d, text, h, c);
             t_links(&d, text);
             continue;
