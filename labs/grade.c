@@ -250,6 +250,15 @@ static size_t lab_read(int fd, void *to, size_t n) {
     return got;
 }
 
+static void lab_copy(FILE *from, FILE *to) {
+    int c;
+    while ((c = getc(from)) != EOF) putc(c, to);
+    fclose(from);
+}
+
+/* One case is asked for: what a student's printf says is to be seen. */
+static int lab_loud;
+
 /* Case i in a process of its own. Returns 0 if it took all of its time. */
 static int lab_apart(const lab *l, const lab_functions *f, size_t i,
                      lab_case *c, unsigned seconds) {
@@ -265,9 +274,11 @@ static int lab_apart(const lab *l, const lab_functions *f, size_t i,
         size_t at;
         ssize_t k;
         dup2(fileno(err), 2);
+        if (!lab_loud) dup2(fileno(err), 1);
         signal(SIGALRM, SIG_DFL);
         alarm(seconds);
         lab_run(l, f, i, c);
+        if (lab_loud) fflush(stdout);
         for (at = 0; at < sizeof *c; at += (size_t)k)
             if ((k = write(ends[1], (char *)c + at, sizeof *c - at)) <= 0)
                 _exit(3);
@@ -280,7 +291,9 @@ static int lab_apart(const lab *l, const lab_functions *f, size_t i,
         lab_died(c, status, err);
     } else while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     close(ends[0]);
-    fclose(err);
+    rewind(err);
+    if (lab_loud) lab_copy(err, stderr);
+    else fclose(err);
     return !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 
@@ -535,12 +548,6 @@ static int lab_carries(const lab *l, const lab_functions *f) {
     return a == b;
 }
 
-static void lab_copy(FILE *from, FILE *to) {
-    int c;
-    while ((c = getc(from)) != EOF) putc(c, to);
-    fclose(from);
-}
-
 /* ==== the program ======================================================== */
 
 typedef struct lab_line {           /* of commands, and the environment */
@@ -624,8 +631,9 @@ static void lab_print(lab_report *r, const lab_functions *f,
     if (!o->as[0]) lab_save(r, o);
     printf("\n");
     if (r->l->carries)
-        printf("your function carried real mail: %s\n",
-               r->carried ? "yes" : "no");
+        printf("your function carried real mail: %s%s\n",
+               r->carried ? "yes" : "no", r->carried || sum < full ? "" :
+               " (does it print something? That is in the way)");
     if (r->first == (size_t)-1) return;
     if (r->l->draw) r->l->draw(r->passed);
     snprintf(first, sizeof first, "first failure: %s, case %d",
@@ -653,6 +661,7 @@ static int lab_one(const lab *l, const lab_functions *f, const lab_line *o) {
                 (unsigned long)o->only);
         return 2;
     }
+    lab_loud = 1;
     if (o->here) lab_run(l, f, i, &c);
     else lab_apart(l, f, i, &c, LAB_LIMIT);
     printf("lab %d, case %lu: %s, case %d\n", l->number,
