@@ -146,15 +146,17 @@ build/labs/inv.o: mail.c mail.h labs/inv.c labs/inv.h
 	@mkdir -p build/labs
 	$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/inv.c
 
-build/labs/inv: build/labs/inv.o labs/inv2.c labs/inv3.c
-	@$(CC) $(STD) -pthread -Wall -Wextra -Ilabs -o $@ labs/inv2.c labs/inv3.c \
+build/labs/inv: build/labs/inv.o FORCE
+	@$(CC) $(STD) -pthread -Wall -Wextra -Ilabs -o $@ \
+	    $(firstword $(wildcard $(FROM)/inv2.c) labs/inv2.c) \
+	    $(firstword $(wildcard $(FROM)/inv3.c) labs/inv3.c) \
 	    build/labs/inv.o $(LDFLAGS) $(RESOLV)
 
 pcapng: build/labs/inv
 	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv pcapng
 
 inv1 inv2 inv3 inv4: build/labs/inv
-	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv $(@:inv%=%)
+	@FROM="$(FROM)" STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv $(@:inv%=%)
 
 inv-answers: build/labs/inv
 	@STUDENT="$(STUDENT)" SEED="$(SEED)" build/labs/inv answers

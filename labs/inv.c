@@ -32,6 +32,7 @@ typedef struct inv_sheet {          /* what the student wrote              */
 typedef struct inv {
     int number;
     const char *student, *seed;     /* SEED: the teacher's, or ""          */
+    const char *from;               /* where the sheets are: labs          */
     uint64_t luck;
     inv_sheet sheet;
     int right, all;
@@ -100,12 +101,12 @@ static void inv_row(inv *v, const char *key, int right, const char *what) {
 }
 
 static void inv_end(inv *v) {
-    char name[40];
+    char name[300];
     FILE *f;
     printf("%40d of %d\n", v->right, v->all);
     printf("  for the teacher: %lu words%s\n", (unsigned long)v->sheet.words,
            v->sheet.words < 40 ? "; write a few sentences more" : "");
-    snprintf(name, sizeof name, "labs/inv%d.result", v->number);
+    snprintf(name, sizeof name, "%s/inv%d.result", v->from, v->number);
     f = fopen(name, "w");
     if (f == NULL) return;
     fprintf(f, "inv %d\nstudent %s\npoints %d.0 of %d.0\nwords %lu\n",
@@ -947,7 +948,7 @@ static int inv4(inv *v) {
 
 int main(int argc, char **argv) {
     static inv v;
-    char sheet[40];
+    char sheet[300];
     const char *s = getenv("STUDENT");
     v.student = s && *s ? s : "1";
     s = getenv("SEED");
@@ -966,7 +967,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "inv: make pcapng STUDENT=1, make inv1 ... inv4\n");
         return 2;
     }
-    snprintf(sheet, sizeof sheet, "labs/inv%d.md", v.number);
+    s = getenv("FROM");
+    v.from = s && *s ? s : "labs";
+    snprintf(sheet, sizeof sheet, "%s/inv%d.md", v.from, v.number);
     s = getenv("FILE");
     inv_read(&v.sheet, s && *s ? s : sheet);
     return v.number == 1 ? inv1(&v) : v.number == 2 ? inv2(&v) :
