@@ -13738,6 +13738,19 @@ static void test_scenarios_in_korean(void) {
     }
 }
 
+/* Messages that nobody has answered, as rows. */
+static int t_unanswered(demo *d) {
+    steps s;
+    size_t i;
+    int n = 0;
+    steps_make(&s, &d->t, LANG_EN);
+    for (i = 0; i < s.n; i++)
+        n += strcmp(s.p[i].key, "message") == 0 &&
+             strcmp(s.p[i].reply, "no answer") == 0;
+    steps_free(&s);
+    return n;
+}
+
 /* The power of mail.a goes at each step of its disk: the mail comes, once;
    twice only where mail.b's 250 was not written down (RFC 5321 6.1). */
 static void test_scenario_crash(void) {
@@ -13752,6 +13765,7 @@ static void test_scenario_crash(void) {
         CHECK(d.mails == 1 || d.mails == 2);
         CHECK((d.mails == 2) == (w == W_CRASH_TWICE));
         CHECK((d.sends == 2) == (w == W_CRASH_AGAIN));
+        CHECK(t_unanswered(&d) == (w == W_CRASH_AGAIN));
         CHECK(d.mails == 1 || d.sends == 1);
         CHECK(mail_server_queued(d.a->server) == 0);
         twice += d.mails == 2;
