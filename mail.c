@@ -4684,7 +4684,8 @@ static int send_once(void *ctx, mail_send_opts *o, const mail_result *last) {
 }
 
 mail_err mail_send(mail_send_opts o, mail_result *result) {
-    mail_result own, *r = result ? result : &own;
+    mail_result own = { MAIL_ERR_OK, 0, "", 0, 0, 0, 0, 0 };
+    mail_result *r = result ? result : &own;
     memset(r, 0, sizeof *r);
     r->count = (int64_t)o.nrcpts;
     if (mail_send_many(o, send_once, r) == MAIL_ERR_NOMEM && !r->err)
@@ -6355,16 +6356,13 @@ enum { LANG_EN, LANG_KO };
       "더 아는 서버가 필요하다: SMTPUTF8.\n")
 
 typedef struct scenario {
-    const char *name;
-    int chapter;
-    const char *cast;
-    int keeps;
-    const char *title[2], *says[2];
+    const char *name, *cast, *title[2], *says[2];
+    int chapter, keeps;
 } scenario;
 
 static const scenario scenarios[] = {
 #define SCENARIO_X(name, ch, cast, keeps, en, ko, says_en, says_ko) \
-    { #name, ch, cast, keeps, { en, ko }, { says_en, says_ko } },
+    { #name, cast, { en, ko }, { says_en, says_ko }, ch, keeps },
     SCENARIOS(SCENARIO_X)
 #undef SCENARIO_X
 };
@@ -6912,7 +6910,7 @@ static size_t trace_sessions(const trace *t, size_t *of) {
 /* A stable sort by session: counted, then placed. */
 static size_t *trace_order(const trace *t) {
     size_t *of = malloc((t->n + 1) * sizeof *of), n, i, sum = 0;
-    size_t *order = malloc((t->n + 1) * sizeof *order), *at;
+    size_t *order = calloc(t->n + 1, sizeof *order), *at;
     if (of == NULL || order == NULL) exit(1);
     n = trace_sessions(t, of);
     at = calloc(n + 1, sizeof *at);
@@ -7860,8 +7858,9 @@ static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
     }
     if (data.n && !c->text) w->over = w->bare = 0;
     while (data.n) {
-        mail_str rest = data, line = mail_cut(&rest, '\n');
+        mail_str rest = data, line;
         const char *what = "";
+        mail_cut(&rest, '\n');
         line = mail_sn(data.p, data.n - rest.n);
         if (c->text) what = word(o->lang, octets_what(w, line));
         if (shown) octets_line(o, at, line, what);
@@ -8960,7 +8959,7 @@ enum { SVG_WIDE = 500, SVG_LEFT = 56, SVG_RIGHT = 440, SVG_SESSION = 58,
 
 static int svg_x(const webpage *h, const step *p, int part) {
     int n = ladder_parts(h->s);
-    int nth = h->s->t->nparts <= LADDER_PARTS ? part : part == p->to;
+    int nth = h->s->t->nparts <= LADDER_PARTS ? part : p && part == p->to;
     return n < 2 ? SVG_LEFT : SVG_LEFT + nth * (SVG_RIGHT - SVG_LEFT) /
                                          (n - 1);
 }
@@ -11754,6 +11753,10 @@ static void play_possible(const play *p) {
     fprintf(p->f, say(p, P_NOW), b.n ? text + 1 : play_waits(p));
 }
 
+static int play_row(const play *p, size_t i, mail_row *r) {
+    return p->w.pop3 ? mail_pop3d_row(i, r) : mail_smtpd_row(i, r);
+}
+
 /* What is known of a command: its row of the table, and its explanation. */
 static void play_explain_verb(const play *p, mail_str verb) {
     mail_row r;
@@ -11761,7 +11764,7 @@ static void play_explain_verb(const play *p, mail_str verb) {
     size_t i;
     steps s;
     int known = 0;
-    for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
+    for (i = 0; play_row(p, i, &r); i++) {
         if (!mail_ieq(verb, mail_s(r.name))) continue;
         fprintf(p->f, "     %s: %s\n     ", r.name, r.says);
         fprintf(p->f, say(p, P_ALLOWED), r.from);
@@ -11781,7 +11784,7 @@ static void play_explain_verb(const play *p, mail_str verb) {
 static void play_allowed(const play *p, const step *q) {
     mail_row r;
     size_t i;
-    for (i = 0; (p->w.pop3 ? mail_pop3d_row : mail_smtpd_row)(i, &r); i++) {
+    for (i = 0; play_row(p, i, &r); i++) {
         if (strcmp(q->key, r.name) != 0) continue;
         fprintf(p->f, "     %s: ", r.name);
         fprintf(p->f, say(p, P_ALLOWED), r.from);
