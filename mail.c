@@ -5829,7 +5829,7 @@ static void trace_add(trace *t, const trace_note *note, mail_str text) {
     *e = *note;
     e->text = malloc(text.n + 1);
     if (e->text == NULL) return;
-    memcpy(e->text, text.p, text.n);
+    if (text.n) memcpy(e->text, text.p, text.n);
     e->text[text.n] = 0;
     e->n = text.n;
     t->n++;
@@ -7153,8 +7153,8 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     ladder_lines(s, line);
     for (i = left + 1; i < right; i++) line[i] = '-';
     if (from < to) line[right - 1] = '>';
-    else line[left + 1] = '<';
-    if (strcmp(p->key, "no answer") == 0)          /* it does not come there */
+    else if (from > to) line[left + 1] = '<';       /* else to itself */
+    if (strcmp(p->key, "no answer") == 0 && from != to)   /* it gets lost */
         line[from < to ? right - 1 : left + 1] = 'x';
     snprintf(number, sizeof number, "%3d", p->number);
     memcpy(line, number, 3);
@@ -8159,6 +8159,9 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
       "종류, 주제, 세부: 프로그램이 읽을 이유 (RFC 3463)") \
     X(STATUS, "status", "상태", "POP3 has these two: +OK and -ERR", \
       "POP3에는 +OK와 -ERR 둘뿐이다") \
+    X(EXTENSION, "extension", "확장", \
+      "something this server can do more than the oldest SMTP", \
+      "이 서버가 처음의 SMTP보다 더 할 수 있는 일") \
     X(WORDS, "words", "말", "for people; programs do not read them", \
       "사람을 위한 말. 프로그램은 읽지 않는다") \
     X(NAME, "field name", "필드 이름", \
@@ -8339,6 +8342,7 @@ typedef struct webpage {
     int lang, disks;                /* disk events so far                   */
     char seen[HTML_TERM_COUNT];     /* was given in the other language, too */
     int header;                     /* a letter's header is not over yet    */
+    int ehlo, more;                 /* of a reply: to EHLO, not line 1      */
     size_t at;                      /* notes that are told, in s->order     */
     const step *session, *phase;    /* where we are */
     vault disk;
@@ -8375,7 +8379,8 @@ static size_t html_term_at(const char *all, const char *s, const char *term) {
     if (mail_starts(mail_s(s), term) == 0) return 0;
     if ((unsigned char)term[0] >= 128) return n;
     if (s > all && mail__alnum(s[-1])) return 0;
-    return mail__alnum(s[n]) && s[n] != 's' ? 0 : n;
+    if (s[n] == 's' && !mail__alnum(s[n + 1])) return n + 1;
+    return mail__alnum(s[n]) ? 0 : n;
 }
 
 /* A sentence of ours, with the words of the trade marked in it. */
@@ -8444,6 +8449,7 @@ static void html_field(const webpage *h, int field, mail_str s) {
 /* Cuts n octets off. */
 static mail_str html_cut(mail_str *s, size_t n) {
     mail_str cut = mail_sn(s->p, n < s->n ? n : s->n);
+    if (cut.n == 0) return cut;             /* s->p may be NULL */
     *s = mail_sn(s->p + cut.n, s->n - cut.n);
     return cut;
 }
@@ -8514,7 +8520,7 @@ static void html_reply(const webpage *h, mail_str s, int pop3) {
     html_space(h, &s);
     html_field(h, HTML_ENHANCED, html_cut(&s, html_enhanced(s)));
     html_space(h, &s);
-    html_field(h, HTML_WORDS, s);
+    html_field(h, h->more && h->ehlo ? HTML_EXTENSION : HTML_WORDS, s);
 }
 
 /* A line of a letter, without its end. */
@@ -8586,7 +8592,7 @@ typedef struct html_disk { vault_item p[HTML_ITEMS]; size_t n, all; } html_disk;
 static void html_disk_now(const vault *v, html_disk *d) {
     d->all = v->n;
     d->n = v->n < HTML_ITEMS ? v->n : HTML_ITEMS;
-    memcpy(d->p, v->p + v->n - d->n, d->n * sizeof *d->p);
+    if (d->n) memcpy(d->p, v->p + v->n - d->n, d->n * sizeof *d->p);
 }
 
 /* Where it is: queue, tmp, or whose mailbox. */
@@ -8706,6 +8712,7 @@ static void html_note(webpage *h, const trace_note *n) {
         html_line_begin(h, command);
         if (command) html_command(h, mail_sn(n->text, n->n));
         else html_reply(h, mail_sn(n->text, n->n), n->role == 'p');
+        h->more = !command;
         html_field(h, HTML_CRLF, mail_s("\r\n"));
         html_line_end(h, n->n + 2);
         if (command && !mail_starts(mail_s(n->text), "BDAT")) h->header = 1;
@@ -8724,6 +8731,8 @@ static void html_octets(webpage *h, const step *p, size_t end) {
     char *text = NULL;
     size_t n = 0, i;
     if (h->at == end) return;
+    h->ehlo = strcmp(p->key, "EHLO") == 0;
+    h->more = 0;
     fputs("<h4>", h->f);
     html_say(h, p->kind == STEP_TALK ? W_PAGE_OCTETS : W_PAGE_EVENTS);
     fputs("</h4>\n<ul class=wire>\n", h->f);
@@ -9034,8 +9043,8 @@ static void svg_talk(const webpage *h, const step *p, int y) {
     char number[12];
     big = strcmp(p->key, "message") == 0;
     snprintf(number, sizeof number, "%d", p->number);
-    fprintf(h->f, "<circle class=no cx=17 cy=%d r=12 />", y + 21);
-    svg_text(h, "n ct", 17, y + 26, number, 6);
+    fprintf(h->f, "<circle class=no cx=17 cy=%d r=12 />", y + 17);
+    svg_text(h, "n ct", 17, y + 22, number, 6);
     svg_text(h, left ? "lab" : "lab rt", end, y + 14, p->text,
              (left ? SVG_WIDE - end : end - 30) / SVG_LETTER);
     svg_arrow(h, a, b, y + 21, 0, big);

@@ -23379,6 +23379,59 @@ static void fuzz_aliases_seeds(fuzz_take *take, void *ctx) {
     take(ctx, mail_s("x: :include:/etc/passwd\ny:"));
     take(ctx, mail_s(" alice\nx: /file\n\"q:q\": alice@[127.0.0.1]\n"));
 }
+
+/* --- a trace, and what is shown of it ------------------------------------- */
+
+/* Whatever a file holds that is called a trace: no view of it moves a cursor,
+   and the page has no markup but ours. */
+static void fuzz_trace(mail_str in) {
+    static char out[1 << 20], room[8192];
+    static trace t;
+    FILE *f = tmpfile();
+    steps s;
+    size_t n, i;
+    int lang = (int)(in.n & 1), k;
+    if (f == NULL) return;
+    while (in.n)
+        trace_read_line(&t, mail_cut(&in, '\n'),
+                        mail_buf_on(room, sizeof room));
+    steps_make(&s, &t, lang);
+    for (k = 0; k < VIEWS; k++) {
+        rewind(f);
+        views[k].show(f, &s);
+        n = (size_t)ftell(f) < sizeof out ? (size_t)ftell(f) : sizeof out - 1;
+        rewind(f);
+        n = fread(out, 1, n, f);
+        out[n] = 0;
+        if (strcmp(views[k].name, "pcapng") == 0) continue;
+        for (i = 0; i < n; i++)
+            if ((unsigned char)out[i] < 32 && out[i] != '\n') break;
+        CHECK(i == n);
+        if (strcmp(views[k].name, "html")) continue;
+        CHECK(t_among(out, "<script") <= 1 && t_among(out, "<img") == 0);
+    }
+    fclose(f);
+    steps_free(&s);
+    trace_free(&t);
+}
+
+static void fuzz_trace_seeds(fuzz_take *take, void *ctx) {
+    static demo d;
+    static char json[1 << 16];
+    FILE *f = tmpfile();
+    steps s;
+    demo_run(&d, 1, 0, 1);
+    steps_make(&s, &d.t, LANG_EN);
+    if (f) {
+        view_json(f, &s);
+        rewind(f);
+        take(ctx, mail_sn(json, fread(json, 1, sizeof json, f)));
+        fclose(f);
+    }
+    take(ctx, mail_s(t_evil_trace));
+    steps_free(&s);
+    demo_free(&d);
+}
 #endif /* MAIL_H_ONLY */
 
 /* --- the table, and what runs it ----------------------------------------- */
@@ -23390,7 +23443,7 @@ static const fuzz_target fuzz_targets[] = {
     FUZZ(addr), FUZZ(codes), FUZZ(sasl), FUZZ(scram), FUZZ(msg), FUZZ(mime),
     FUZZ(letter), FUZZ(queue),
 #ifndef MAIL_H_ONLY
-    FUZZ(dns), FUZZ(disk), FUZZ(users), FUZZ(aliases)
+    FUZZ(dns), FUZZ(disk), FUZZ(users), FUZZ(aliases), FUZZ(trace)
 #endif
 };
 
