@@ -6103,7 +6103,6 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(HOURS, "%ld hours", "%ld시간") X(HOUR, "%ld hour", "%ld시간") \
     X(MINUTES, "%ld minutes", "%ld분") X(MINUTE, "%ld minute", "%ld분") \
     X(NO_ANSWER, "no answer", "응답 없음") \
-    X(DOWN, "its server is down", "서버가 멈췄다") \
     X(UP, "its server is up again", "서버가 다시 돈다") \
     X(POWER_OFF, "no power from disk step %s on", \
       "디스크 %s단계에서 전원이 나갔다") \
@@ -11342,6 +11341,12 @@ static int play_dot(const play *p) {
            (p->w.said[n - 2] == '\n' || p->w.said[n - 2] == '\r');
 }
 
+/* Who is at the other end? */
+static const char *play_peer(const play *p) {
+    return !p->as_server ? parts[p->w.host].name :
+           p->w.pop3 ? person(p->lang, "Bob") : "mail.a";
+}
+
 /* The other end has said nothing. In a text that is the rule: once is
    enough. */
 static void play_silence(play *p) {
@@ -11354,10 +11359,7 @@ static void play_silence(play *p) {
     if (text && play_dot(p)) play_deadlock(p);
     else if (!text || !p->w.silent) {
         fputs("     ", p->f);
-        fprintf(p->f, say(p, P_NO_REPLY), p->as_server && p->w.pop3 ?
-                person(p->lang, "Bob") :
-                p->as_server ? "mail.a" : parts[p->w.host].name,
-                play_waits(p));
+        fprintf(p->f, say(p, P_NO_REPLY), play_peer(p), play_waits(p));
         putc('\n', p->f);
     }
     p->w.silent = text;
@@ -11411,8 +11413,7 @@ static void play_show(play *p, mail_str mine) {
     if (heard) p->w.owed = p->w.silent = 0;
     p->ms = p->d.w.ms;
     if (h && h->disk.dead) return;                /* see play_moved */
-    if (p->gone) say_line(p, P_HUNG_UP, p->as_server ? p->w.pop3 ?
-                          person(p->lang, "Bob") : "mail.a" : parts[p->w.host].name);
+    if (p->gone) say_line(p, P_HUNG_UP, play_peer(p));
     p->gone = 0;
     if (p->w.x && mine.n && !heard) play_silence(p);
     if (p->w.x && p->as_server) play_client(p);
@@ -12110,7 +12111,7 @@ static int play_read(play *p) {
 static void play_loop(play *p) {
     while (!p->over) {
         if (p->prompt) fputs("> ", p->f);
-        fflush(p->f);
+        if (fflush(p->f)) break;                  /* nobody looks any more */
         if (!play_read(p)) {
             if (p->prompt) putc('\n', p->f);
             break;

@@ -21315,6 +21315,7 @@ static void test_cli_usage(void) {
     t_cli("./mail demo extra", 2, "what is extra");
     t_cli("./mail play --as x </dev/null", 2, "--as is client or server");
     t_cli("./mail play --lang x </dev/null", 2, "--lang is en or ko");
+    t_cli("yes | ./mail play | head -1", 0, "mail.h play ");
     t_cli("./mail play --lang ko </dev/null | tail -1", 0, "끝.");
     t_cli("./mail play --as server --pop3 </dev/null | tail -1", 0, "The end");
     t_cli("./mail states", 0, "MAIL     READY");
