@@ -6103,6 +6103,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(HOURS, "%ld hours", "%ld시간") X(HOUR, "%ld hour", "%ld시간") \
     X(MINUTES, "%ld minutes", "%ld분") X(MINUTE, "%ld minute", "%ld분") \
     X(NO_ANSWER, "no answer", "응답 없음") \
+    X(DOWN, "its server is down", "서버가 멈췄다") \
     X(UP, "its server is up again", "서버가 다시 돈다") \
     X(POWER_OFF, "no power from disk step %s on", \
       "디스크 %s단계에서 전원이 나갔다") \

@@ -21,9 +21,10 @@ static int lab10_may(const mail_pop3d *s, mail_str verb, mail_str arg,
     size_t i;
     int64_t n = 0;
     int k = 0;
-    if (!LAB_INSIDE(pop3_step)) return allowed;
+    if (!LAB_INSIDE(pop3_step))
+        return mail__pop3d_may(s, verb, arg, allowed);
     while (k < LAB10_VERBS && !mail_ieq(verb, mail_s(lab10_verbs[k]))) k++;
-    if (k == LAB10_VERBS) return allowed;
+    if (k == LAB10_VERBS) return mail__pop3d_may(s, verb, arg, allowed);
     memset(&p, 0, sizeof p);
     p.state = s->state == MAIL_POP3D_TRANS ? MAA_TRANS :
               s->user[0] && k == POP3_PASS ? MAA_USER : MAA_AUTH;
