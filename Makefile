@@ -104,7 +104,7 @@ bench: mail build/test
 LABS    = lab1 lab2 lab3 lab4 lab5 lab6 lab7 lab8 lab9 lab10 lab11 lab12
 build/labs/grade.o: mail.c mail.h labs/grade.c $(wildcard labs/*.h)
 	@mkdir -p build/labs
-	$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/grade.c
+	@$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/grade.c
 
 $(LABS): build/labs/grade.o
 	@CC="$(CC)" LINK="-pthread $(LDFLAGS) $(RESOLV)" sh labs/run $(@:lab%=%)
@@ -144,7 +144,7 @@ handout: build/labs/grade
 # The investigations: a capture for one student, and what he found in it.
 build/labs/inv.o: mail.c mail.h labs/inv.c labs/inv.h
 	@mkdir -p build/labs
-	$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/inv.c
+	@$(CC) $(STD) -pthread $(CPPFLAGS) -w -O0 -g -c -o $@ labs/inv.c
 
 build/labs/inv: build/labs/inv.o FORCE
 	@$(CC) $(STD) -pthread -Wall -Wextra -Ilabs -o $@ \

@@ -172,6 +172,9 @@ enum { TRY_DONE, TRY_LATER, TRY_BOUNCE, TRY_DEAD };
 enum { POP3_USER, POP3_PASS, POP3_STAT, POP3_LIST, POP3_UIDL, POP3_RETR,
        POP3_DELE, POP3_RSET, POP3_NOOP, POP3_QUIT, POP3_DROPPED };
 
+/* For the RFC there are three. AUTH and USER are both AUTHORIZATION: PASS comes
+   right after USER, anything else leads back to AUTH. UPDATE and END are both
+   the end. */
 enum {
     MAA_AUTH,               /* AUTHORIZATION: nobody has said a name      */
     MAA_USER,               /* AUTHORIZATION: USER was said just before   */
@@ -229,5 +232,11 @@ typedef struct lab_functions { LABS(LAB_POINTER) } lab_functions;
 
 /* Fills in those of the lab that was compiled (hand.c). */
 void lab_hand(lab_functions *f);
+
+/* With AddressSanitizer: whoever touches these octets crashes (hand.c). */
+void lab_forbid(const char *p, size_t n);
+void lab_allow(const char *p, size_t n);
+/* A crash was found, and is going to be reported (grade.c). */
+void lab_on_error(void);
 
 #endif

@@ -215,6 +215,42 @@ static int lab10_m4(maa *p, int verb, int n) {        /* QUIT always UPDATE */
     return ok;
 }
 
+static int lab10_m5(maa *p, int verb, int n) {        /* is never at an end */
+    if (p->state > MAA_TRANS) p->state = MAA_AUTH;
+    return lab10_step(p, verb, n);
+}
+
+static long lab10_m6(const char *file, size_t n) {    /* 2 for an empty file */
+    return n ? lab10_size(file, n) : 2;
+}
+
+static size_t lab10_m7(const char *file, size_t n, char *out) {
+    if (n) return lab10_retr(file, n, out);           /* an empty line there */
+    memcpy(out, "\r\n.\r\n", 5);
+    return 5;
+}
+
+static size_t lab10_m8(const char *line, size_t n) {  /* what is behind PASS_ */
+    (void)line;
+    return n - 5;
+}
+
+static int lab10_x1(maa *p, int verb, int n) {        /* looks, then counts */
+    if (n && verb >= POP3_LIST && verb <= POP3_DELE && p->marked[n]) return 0;
+    return lab10_step(p, verb, n);
+}
+
+static long lab10_x2(const char *file, size_t n) {    /* what if n is 0? */
+    return lab10_size(file, n) + (n == 0 && file[n - 1] != '\n' ? 2 : 0);
+}
+
+static long lab10_x3(const char *file, size_t n) {    /* file[n] is none */
+    size_t i;
+    long size = (long)n + (n && file[0] == '\n');
+    for (i = 0; i < n; i++) size += file[i + 1] == '\n';
+    return size + (n && file[n - 1] != '\n' ? 2 : 0);
+}
+
 static const lab_impostor lab10_impostors[] = {
     { "B17", "swallows a line of the body that begins with Subject:",
       { .pop3_retr = lab10_b17 } },
@@ -232,21 +268,31 @@ static const lab_impostor lab10_impostors[] = {
     { "M2", "hands out what is marked", { .pop3_step = lab10_m2 } },
     { "M3", "lets guess again without a new USER", { .pop3_step = lab10_m3 } },
     { "M4", "removes on QUIT though nobody has logged in",
-      { .pop3_step = lab10_m4 } }
+      { .pop3_step = lab10_m4 } },
+    { "M5", "lets log in again behind QUIT", { .pop3_step = lab10_m5 } },
+    { "M6", "counts a line end in an empty file", { .pop3_size = lab10_m6 } },
+    { "M7", "makes a line of an empty file", { .pop3_retr = lab10_m7 } },
+    { "M8", "takes PASS alone for a very long password",
+      { .pop3_password = lab10_m8 } },
+    { "X1", "looks at a mark before the number", { .pop3_step = lab10_x1 } },
+    { "X2", "looks before an empty file", { .pop3_size = lab10_x2 } },
+    { "X3", "looks behind the file", { .pop3_size = lab10_x3 } }
 };
 
 /* ---- cases --------------------------------------------------------------- */
 
 static const lab_group lab10_groups[] = {
-    { "3 states, 10 commands", "each command in each state: +OK or -ERR, and "
-      "the state behind it; what is refused changes nothing, so a login must "
-      "still be possible", 60 },
+    { "3 states, 10 commands", "each command in AUTH, USER and TRANS: +OK or "
+      "-ERR, and the state behind it. PASS comes right after USER: anything "
+      "else leads back to AUTH. Otherwise what is refused changes nothing", 50
+      },
     { "marks", "DELE, then LIST, RETR, DELE of the same and of others; "
       "numbers stay; RSET; numbers that are none; commands drawn by chance",
       15 },
     { "UPDATE only on QUIT", "QUIT with and without a login; connections that "
-      "drop", 10 },
-    { "octets, and a password", "sizes, the text of RETR, PASS", 15 }
+      "drop; commands behind the end", 10 },
+    { "octets, and a password", "sizes, the text of RETR, PASS; of nothing, "
+      "too", 15 }
 };
 
 /* One command, and what became of it: "DELE 2 +OK [TRANS]". */
@@ -266,7 +312,7 @@ static void lab10_say(const lab_functions *f, maa *p, int verb, int n,
                  ? "-ERR" : "?", lab10_state(p->state));
 }
 
-/* A script of letters: a command each, with a digit behind it for a number.
+/* A script of letters: a command each, with a number behind it, or none.
    U P S L I R D T N Q X (dropped); p: a wrong password. */
 static void lab10_script(const lab_functions *f, const char *script,
                          int state, lab_text *given,
@@ -281,9 +327,9 @@ static void lab10_script(const lab_functions *f, const char *script,
         const char *at = strchr(letters, script[i]);
         int verb = script[i] == 'p' ? POP3_PASS : (int)(at - letters);
         int n = script[i] == 'P';
-        if (script[i + 1] >= '0' && script[i + 1] <= '9') {
-            n = script[++i] - '0';
-        }
+        if (script[i + 1] >= '0' && script[i + 1] <= '9') n = 0;
+        while (script[i + 1] >= '0' && script[i + 1] <= '9')
+            n = 10 * n + script[++i] - '0';
         if (verb == POP3_DROPPED) {
             if (given) lab_fmt(given, ", the connection drops");
         }
@@ -295,6 +341,26 @@ static void lab10_script(const lab_functions *f, const char *script,
             if (p->marked[i] && p->state == MAA_UPDATE)
                 lab_fmt(out, " %d", (int)i);
     }
+}
+
+/* Why a command is allowed in a state, or not. */
+static const char *lab10_reason(int state, int verb) {
+    if (verb == POP3_QUIT && state == MAA_TRANS)
+        return "QUIT leads to UPDATE: what is marked is removed now (RFC 1939 "
+               "6)";
+    if (verb == POP3_QUIT)
+        return "QUIT may always be said; without a login there is no UPDATE "
+               "(RFC 1939 4)";
+    if (state == MAA_TRANS && verb <= POP3_PASS)
+        return "who has logged in cannot log in again (RFC 1939 4)";
+    if (state == MAA_TRANS)
+        return "allowed, once a user has logged in (RFC 1939 5, 7)";
+    if (verb == POP3_USER)
+        return "USER may be said, and said again (RFC 1939 7)";
+    if (state == MAA_USER || verb == POP3_PASS)
+        return "PASS comes right after USER: anything else leads back to AUTH "
+               "(RFC 1939 7)";
+    return "before the login only USER, PASS and QUIT may be said (RFC 1939 4)";
 }
 
 /* The state, its number on the way there, the command, then what must still
@@ -321,12 +387,7 @@ static void lab10_cell(const lab_functions *f, int state, int verb,
         lab_put(&c->given, said.p, said.n);
     }
     lab10_script(&lab10_reference, script, state, NULL, &c->expected);
-    snprintf(c->rule, sizeof c->rule, "%s in the state %s (RFC 1939 %s)%s",
-             lab10_verbs[verb], lab10_state(state), verb == POP3_QUIT
-             ? "4, 6" : verb < POP3_STAT || verb == POP3_UIDL ? "7" : "5",
-             state == MAA_USER && verb > POP3_PASS && verb < POP3_QUIT
-             ? ": what comes right behind USER is PASS; after anything else "
-               "the name is forgotten" : "");
+    snprintf(c->rule, sizeof c->rule, "%s", lab10_reason(state, verb));
     if (f) lab10_script(f, script, state, NULL, &c->yours);
 }
 
@@ -340,25 +401,34 @@ static const lab10_row lab10_rows[] = {
       "as before" },
     { 1, "UPD1R2R3", "numbers stay: what was message 2 is message 2" },
     { 1, "UPD2R2", "what is marked cannot be retrieved any more" },
-    { 1, "UPD2L2I2N", "or listed by its number" },
-    { 1, "UPD2D2Q", "or marked again" },
+    { 1, "UPD2L2I2N", "what is marked cannot be listed by its number" },
+    { 1, "UPD2D2Q", "what is marked cannot be marked again" },
     { 1, "UPD3D1TR1R3", "RSET takes all marks away" },
-    { 1, "UPD3TD1Q", "and new ones can be made then" },
+    { 1, "UPD3TD1Q", "behind RSET new marks can be made" },
     { 1, "UPR0R4D0D4R3", "numbers begin with 1 and end with the last message" },
-    { 1, "UPL4I4L3I3", "for LIST and UIDL, too" },
+    { 1, "UPL4I4L3I3", "numbers that are none, for LIST and UIDL" },
+    { 1, "UPR99999999D99999999L99999999I99999999N", "a number may be far too "
+      "great: look at it before you look at a mark" },
+    { 1, "UPD32R33D40D1Q", "no mark behind the last message" },
     { 1, "UpP", "after a wrong password USER is said again" },
-    { 1, "UpUPS", "and then the right one is taken" },
-    { 1, "USPUPS", "PASS comes right behind USER: another command between "
-      "them, even one that is refused, and the name is forgotten" },
+    { 1, "UpUPS", "behind a wrong password USER and PASS may be said "
+      "again" },
+    { 1, "USPUPS", "PASS comes right after USER: anything else leads back to "
+      "AUTH, even if it is refused" },
     { 1, "UUPS", "USER may be said again" },
     { 1, "UPUPS", "who has logged in cannot log in again" },
     { 2, "UPD1D3Q", "QUIT removes what is marked" },
-    { 2, "UPRQ", "and nothing else" },
+    { 2, "UPRQ", "QUIT removes nothing that is not marked" },
     { 2, "UPD1X", "a connection that drops removes nothing" },
-    { 2, "UPD1D2TX", "whatever was said before" },
+    { 2, "UPD1D2TX", "nor does it, whatever was said before" },
+    { 2, "X", "a connection that drops at once" },
     { 2, "UQ", "QUIT without a login ends the connection, and there is no "
       "UPDATE" },
-    { 2, "Q", "the same, when nothing was said at all" },
+    { 2, "Q", "QUIT at once ends the connection, and there is no UPDATE" },
+    { 2, "UPD1QUPS", "behind QUIT nothing is said any more: -ERR, and UPDATE "
+      "stays" },
+    { 2, "QUPS", "behind QUIT nothing is said any more: -ERR, and END stays" },
+    { 2, "UPD1XUPQ", "a connection that is gone cannot say QUIT" },
     { 2, "UPD2TD3Q", "what counts is what is marked at QUIT" }
 };
 
@@ -369,13 +439,17 @@ static const lab10_text lab10_texts[] = {
     { 's', "Subject: hi\n\nHi Bob\n", "CRLF is two octets" },
     { 's', "Hi", "a last line without LF is counted as if it had one" },
     { 's', "a\n..b\n\n\n", "an added dot is not counted" },
+    { 's', "", "an empty file has no octets, and no last line" },
     { 'r', "Subject: hi\n\nHi Bob\n", "each line with CRLF, then a line with "
       "a dot" },
     { 'r', "Subject: a\n\nHi\nSubject: b\n", "in the body no line is a field" },
     { 'r', "a\n.b\n..\n.\n", "a line that begins with a dot has one more" },
     { 'r', ".a\nb", "the first line is one, too; and a last line without LF "
       "is ended before the dot" },
+    { 'r', "", "an empty file: the line with the dot, and no other" },
     { 'p', "PASS secret", "what follows the space" },
+    { 'p', "PASS\nPASS \nPASS x", "without a space there is no password: 0 "
+      "octets; and behind it there may be none" },
     { 'p', "pass two words", "a password may have spaces in it" },
     { 'p', "PASS  x ", "also at its ends: two octets of space, one letter" }
 };
@@ -383,14 +457,16 @@ static const lab10_text lab10_texts[] = {
 static void lab10_octets(const lab_functions *f, const lab10_text *t,
                          lab_text *out) {
     size_t n = strlen(t->in), k;
-    char *in = lab_room(n), *wire;
-    memcpy(in, t->in, n);
+    char *in = lab_exact(t->in, n), *wire;
+    mail_str rest = mail_sn(in, n);
     if (t->what == 's') lab_fmt(out, "%ld octets", f->pop3_size(in, n));
-    else if (t->what == 'p') {
-        k = f->pop3_password(in, n);
-        if (k > n) lab_fmt(out, "%lu octets of %lu", (unsigned long)k,
-                           (unsigned long)n);
-        else lab_fmt(out, "password \"%.*s\"", (int)k, in + n - k);
+    else if (t->what == 'p') while (rest.n) {
+        mail_str line = mail_cut(&rest, '\n');
+        k = f->pop3_password(lab_exact(line.p, line.n), line.n);
+        if (k > line.n) lab_fmt(out, "%lu octets of %lu", (unsigned long)k,
+                                (unsigned long)line.n);
+        else lab_fmt(out, "password \"%.*s\" ", (int)k,
+                     line.p + line.n - k);
     } else {
         wire = lab_room(3 * n + 5);
         k = f->pop3_retr(in, n, wire);
@@ -420,6 +496,7 @@ static void lab10_drawn(const lab_functions *f, lab_case *c) {
 }
 
 static int lab10_run(const lab_functions *f, size_t i, lab_case *c) {
+    c->calls = "pop3_step";
     if (i < 3 * LAB10_VERBS) {
         lab10_cell(f, (int)i / LAB10_VERBS, (int)i % LAB10_VERBS, c);
         return 1;
@@ -442,6 +519,8 @@ static int lab10_run(const lab_functions *f, size_t i, lab_case *c) {
     i -= LAB10_DRAWN;
     if (i >= LAB_COUNT(lab10_texts)) return 0;
     c->group = 3;
+    c->calls = lab10_texts[i].what == 's' ? "pop3_size" :
+               lab10_texts[i].what == 'r' ? "pop3_retr" : "pop3_password";
     snprintf(c->rule, sizeof c->rule, "%s", lab10_texts[i].rule);
     lab_say(&c->given, lab10_texts[i].in);
     lab10_octets(&lab10_reference, &lab10_texts[i], &c->expected);
@@ -451,13 +530,15 @@ static int lab10_run(const lab_functions *f, size_t i, lab_case *c) {
 
 static const lab lab10 = {
     .number = 10, .title = "POP3 server", .stars = 2, .minutes = 75,
-    .chapter = 10, .rfc = "RFC 1939",
+    .chapter = 10, .also = "11 (marks)", .rfc = "RFC 1939",
     .task =
         "The server MAA is a table: in which state is which command allowed, "
         "and what does\nit do (`pop3_step`)? There are three messages. And "
         "what servers get wrong: how many\noctets a message has "
         "(`pop3_size`), how it goes over the wire (`pop3_retr`), and\nwhat a "
         "password is (`pop3_password`).\n",
+    .inside = "pop3_step",
+    .signs = "[ ] is the state behind the command (lab.h)",
     .carries = "it says yes or no to each command that Bob's program gives",
     .groups = lab10_groups, .ngroups = LAB_COUNT(lab10_groups),
     .impostors = lab10_impostors, .nimpostors = LAB_COUNT(lab10_impostors),

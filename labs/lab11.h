@@ -218,7 +218,7 @@ static const lab_group lab11_groups[] = {
       "refused, a disk that is full", 30 },
     { "keep mode", "what is there stays, and only what is new is taken", 30 },
     { "cut after every reply", "the connection breaks, and the client calls "
-      "again: never lost, never twice", 40 }
+      "again: never lost, never twice", 30 }
 };
 
 /* Some messages, a run; then some more, and two runs. */
@@ -312,6 +312,7 @@ static const lab lab11 = {
         "it stays, and the client must remember\nwhat it has. After each "
         "answer you are asked what comes next (`fetch_next`). The\nconnection "
         "may break at any time.\n",
+    .inside = "fetch_next",
     .carries = "Bob's program fetches the mail of the demo by it",
     .groups = lab11_groups, .ngroups = LAB_COUNT(lab11_groups),
     .impostors = lab11_impostors, .nimpostors = LAB_COUNT(lab11_impostors),

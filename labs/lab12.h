@@ -86,6 +86,13 @@ static size_t lab12_m5(const char *s, size_t n, char *charset, char *out,
     return 0;
 }
 
+/* X1: the end may stand behind the last octet. */
+static size_t lab12_x1(const char *s, size_t n, char *charset, char *out,
+                       size_t *made) {
+    size_t used = lab12_decode(s, n, charset, out, made);
+    return !used && n > 8 && s[n - 1] == '?' && s[n] != '=' ? n : used;
+}
+
 static const lab_impostor lab12_impostors[] = {
     { "M1", "leaves \"_\" as it is", { .decode_word = lab12_m1 } },
     { "M2", "knows B and Q, but not b and q", { .decode_word = lab12_m2 } },
@@ -93,7 +100,8 @@ static const lab_impostor lab12_impostors[] = {
       { .decode_word = lab12_m3 } },
     { "M4", "takes a language for a part of the charset",
       { .decode_word = lab12_m4 } },
-    { "M5", "swallows words that are malformed", { .decode_word = lab12_m5 } }
+    { "M5", "swallows words that are malformed", { .decode_word = lab12_m5 } },
+    { "X1", "looks behind the last octet", { .decode_word = lab12_x1 } }
 };
 
 /* ---- cases --------------------------------------------------------------- */
@@ -102,13 +110,14 @@ static const lab_group lab12_groups[] = {
     { "ASCII and UTF-8", "one word, by B and by Q: its charset, its octets, "
       "where it ends", 40 },
     { "folded, split inside", "whole subjects: several words, folded, with a "
-      "character cut in two between them", 40 },
+      "character cut in two between them", 30 },
     { "malformed", "shown as they are, and the good ones beside them decoded",
       20 }
 };
 
-/* way 'w': one word, and what becomes of it; 's': a subject, as a person reads
-   it, put together by mail.h with the function inside. */
+/* way 'w': one word, and what becomes of it; 'c': the same, and before it all
+   its begins, from none of its octets on, which are no words; 's': a subject,
+   as a person reads it, put together by mail.h with the function inside. */
 typedef struct lab12_row {
     int group;
     char way;
@@ -134,6 +143,10 @@ static const lab12_row lab12_rows[] = {
       "_ and = and ? themselves are written in hex" },
     { 0, 'w', "=?UTF-8?Q?" "?==?UTF-8?Q?b?=", "12 octets, UTF-8: ",
       "a word may be empty; it ends at its first ?=" },
+    { 2, 'c', "=?UTF-8?Q?a=C3=B1?=", "19 octets, UTF-8: a\xC3\xB1",
+      "cut off anywhere it is no word: look at no octet behind the last" },
+    { 2, 'c', "=?u*ko?B?YQ==?=", "15 octets, u: a",
+      "cut off anywhere it is no word: look at no octet behind the last" },
     { 1, 's', "=?UTF-8?B?7JWI64WV?= =?UTF-8?B?7ZWY7IS47JqU?=",
       "\xEC\x95\x88\xEB\x85\x95\xED\x95\x98\xEC\x84\xB8\xEC\x9A\x94",
       "the space between two words is no space" },
@@ -168,8 +181,7 @@ static void lab12_ask(const lab_functions *f, const lab12_row *r,
                       lab_case *c) {
     static char text[1200];
     size_t n = strlen(r->in), made = 0, used;
-    char *in = lab_room(n), *out = lab_room(n), *charset = lab_room(40);
-    memcpy(in, r->in, n);
+    char *in = lab_exact(r->in, n), *out, *charset = lab_room(40);
     if (r->way == 's') {
         mail_buf b = mail_buf_on(text, sizeof text);
         lab_inside = f;
@@ -178,6 +190,14 @@ static void lab12_ask(const lab_functions *f, const lab12_row *r,
         lab_put(&c->yours, b.p, b.n);
         return;
     }
+    if (r->way == 'c') for (used = 0; used < n; used++)
+        if (f->decode_word(lab_exact(in, used), used, charset, lab_room(used),
+                           &made)) {
+            lab_fmt(&c->yours, "a word in the first %d of them; ", (int)used);
+            break;
+        }
+    made = 0;
+    out = lab_room(n);
     used = f->decode_word(in, n, charset, out, &made);
     charset[39] = 0;
     if (used == 0) lab_say(&c->yours, "0: no encoded-word");
@@ -254,6 +274,7 @@ static const lab lab12 = {
         "encoding,\nthe encoded octets. Decode one (`decode_word`). mail.h "
         "puts words together, makes\ncharacters of octets, and shows as it "
         "is what you say is no encoded-word.\n",
+    .inside = "decode_word",
     .carries = "Bob reads the subject of a Korean letter by it",
     .play = "korean",
     .groups = lab12_groups, .ngroups = LAB_COUNT(lab12_groups),

@@ -29,7 +29,8 @@ int same_word(const char *p, size_t n, const char *word) {
     return LAB_TODO;
 }
 
-/* s: n octets that begin with a path; no zero octet stands behind them.
+/* s: n octets that begin with a path; n may be 0, and no zero octet stands
+   behind them.
 
        path   = "<" [ route ":" ] local "@" domain ">"  /  "<>"
        route  = "@" domain, and more of them with a comma between

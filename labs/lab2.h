@@ -107,6 +107,17 @@ static int lab2_m4(const char *p, size_t n, const char *word) {
            mail_ieq(mail_sn(p, n), mail_sn(word, n));
 }
 
+/* X1: looks at the first octet, though there is none; X2: at the one behind a
+   backslash. */
+static int lab2_x1(const char *s, size_t n, path_parts *p, size_t *used) {
+    return lab2_parse(s, n, p, used) || (n == 0 && s[0] != '<');
+}
+
+static int lab2_x2(const char *s, size_t n, path_parts *p, size_t *used) {
+    return lab2_parse(s, n, p, used) ||
+           (n && s[n - 1] == '\\' && s[n] == '\n');
+}
+
 static const lab_impostor lab2_impostors[] = {
     { "B7", "an empty line is a command (and then it crashes)",
       { .parse_command = lab2_b7 } },
@@ -120,7 +131,9 @@ static const lab_impostor lab2_impostors[] = {
     { "M2", "> in quotes ends the path", { .parse_path = lab2_m2 } },
     { "M3", "whatever stands around the last @ is a path",
       { .parse_path = lab2_m3 } },
-    { "M4", "the begin of a word is that word", { .same_word = lab2_m4 } }
+    { "M4", "the begin of a word is that word", { .same_word = lab2_m4 } },
+    { "X1", "looks at the first of 0 octets", { .parse_path = lab2_x1 } },
+    { "X2", "looks behind a last backslash", { .parse_path = lab2_x2 } }
 };
 
 /* ---- cases --------------------------------------------------------------- */
@@ -128,8 +141,9 @@ static const lab_impostor lab2_impostors[] = {
 static const lab_group lab2_groups[] = {
     { "verbs, any case", "HELO, helo and HeLo, and what is no verb", 20 },
     { "arguments", "none, one, with spaces in it, with spaces behind it", 20 },
-    { "paths", "<a@b.example>, <>, quoted ones, routes", 30 },
-    { "malformed", "each together with one that is well-formed", 30 }
+    { "paths", "<a@b.example>, <>, quoted ones, routes", 20 },
+    { "malformed", "each together with one that is well-formed; also what is "
+      "empty, or ends too early", 30 }
 };
 
 /* way: 'c' a command, 'w' two words with a space between, 'p' a path. Several
@@ -151,6 +165,7 @@ static const lab2_row lab2_rows[] = {
       "that goes for what stands before a path, too" },
     { 0, 'w', "HEL HELO\nHELOO HELO\nHELO HELO\nH@LO HELO",
       "the whole word, and only that" },
+    { 0, 'w', " HELO\nHELO HELO", "no octet at all is no word" },
 
     { 1, 'c', "HELO alice.example\nMAIL FROM:<a@b.example> SIZE=100",
       "the argument is all that stands behind the first space" },
@@ -194,6 +209,8 @@ static const lab2_row lab2_rows[] = {
       "them" },
     { 3, 'p', "<\001@b.example>\n<\"\002\"@b.example>\n<a@b.example>",
       "no control octet, in quotes neither" },
+    { 3, 'p', "\n<\n<a\n<a@\n<a@b\n<\"\n<\"a\\\n<\"a\"\n<@\n<@r\n<@r:\n<a@b>",
+      "whatever is cut off is no path: look at no octet behind the last" },
     { 3, 'p', "<@r.example bob@b.example>\n<@:bob@b.example>\n"
       "<@r.example:bob@b.example>", "a route ends with a colon" }
 };
@@ -232,7 +249,8 @@ static void lab2_one(const lab_functions *f, char way, const char *p,
         const char *space = memchr(p, ' ', n);
         mail_copy(word, sizeof word,
                   mail_sn(space + 1, (size_t)(p + n - space) - 1));
-        is = f->same_word(p, (size_t)(space - p), word);
+        n = (size_t)(space - p);
+        is = f->same_word(lab_exact(p, n), n, word);
         if (is == 1) lab_say(to, "same");
     } else {
         is = f->parse_path(p, n, &x, &used);
@@ -256,14 +274,15 @@ static int lab2_run(const lab_functions *f, size_t i, lab_case *c) {
     if (i >= LAB_COUNT(lab2_rows)) return 0;
     r = &lab2_rows[i];
     c->group = r->group;
+    c->calls = r->way == 'c' ? "parse_command" : r->way == 'w' ? "same_word"
+                                                : "parse_path";
     mail_copy(c->rule, sizeof c->rule, mail_s(r->rule));
     lab_say(&c->given, r->in);
     for (rest = mail_s(r->in); !last;) {
         char *p;
         last = rest.n == 0 || memchr(rest.p, '\n', rest.n) == NULL;
         line = mail_cut(&rest, '\n');
-        p = lab_room(line.n);
-        if (line.n) memcpy(p, line.p, line.n);
+        p = lab_exact(line.p, line.n);
         lab2_one(&lab2_reference, r->way, p, line.n, &c->expected);
         if (f) lab2_one(f, r->way, p, line.n, &c->yours);
     }
@@ -279,6 +298,9 @@ static const lab lab2 = {
         "`parse_command` takes the\nline apart, `same_word` compares words "
         "whatever their case, and `parse_path`\nreads a path. None of them "
         "repairs anything: what is malformed is refused.\n",
+    .inside = "parse_path",
+    .signs = "(verb)(argument), or (local)(domain) and the octets of the path; "
+             "a line for each line",
     .carries = "parse_path reads the demo's envelopes",
     .groups = lab2_groups, .ngroups = LAB_COUNT(lab2_groups),
     .impostors = lab2_impostors, .nimpostors = LAB_COUNT(lab2_impostors),

@@ -74,7 +74,7 @@ static const lab_impostor lab3_impostors[] = {
 
 static const lab_group lab3_groups[] = {
     { "single lines", "with words, without, with a space only", 40 },
-    { "many lines", "\"250-\" and what follows, line by line", 40 },
+    { "many lines", "\"250-\" and what follows, line by line", 30 },
     { "no reply at all",
       "what looks like one; each together with one that is", 20 }
 };
@@ -133,8 +133,7 @@ static int lab3_run(const lab_functions *f, size_t i, lab_case *c) {
         char *p;
         last = rest.n == 0 || memchr(rest.p, '\n', rest.n) == NULL;
         line = mail_cut(&rest, '\n');
-        p = lab_room(line.n);
-        if (line.n) memcpy(p, line.p, line.n);
+        p = lab_exact(line.p, line.n);
         is = f->parse_reply(p, line.n, &code, &more);
         if (is == LAB_TODO) lab_say(&c->yours, "not written yet\n");
         else if (is == 0) lab_say(&c->yours, "no reply\n");
@@ -153,6 +152,7 @@ static const lab lab3 = {
         "lines: \"250-\"\nsays that another one follows, \"250 \" that this "
         "is the last. Write `parse_reply`:\nit gets one line, and says what "
         "the code is and whether more follows.\n",
+    .inside = "parse_reply",
     .carries = "the demo's client MTAs read every reply with it",
     .groups = lab3_groups, .ngroups = LAB_COUNT(lab3_groups),
     .impostors = lab3_impostors, .nimpostors = LAB_COUNT(lab3_impostors),

@@ -196,8 +196,8 @@ static const lab_impostor lab4_impostors[] = {
 static const lab_group lab4_groups[LAB4_STATES] = {
     { "state START", "connected, and nobody has said HELO", 15 },
     { "state READY", "a transaction may begin", 20 },
-    { "state MAIL", "the sender is known, no recipient is", 20 },
-    { "state RCPT", "one recipient is accepted", 20 },
+    { "state MAIL", "the sender is known, no recipient is", 15 },
+    { "state RCPT", "one recipient is accepted", 15 },
     { "state DATA", "all is text, but for a dot", 15 },
     { "state END", "221 is said: nothing more", 10 }
 };
@@ -294,6 +294,8 @@ static const lab lab4 = {
         "whether the argument is accepted;\nit says the code of the reply, and "
         "the state after it. 6 states and 11 verbs make\n66 cells, and each of "
         "them counts. The table of `./mail states` is a way to begin.\n",
+    .inside = "smtp_step",
+    .signs = "[ ] the code of the reply, and the state after it",
     .carries = "the demo's servers ask it whether a command may be said now",
     .groups = lab4_groups, .ngroups = LAB_COUNT(lab4_groups),
     .impostors = lab4_impostors, .nimpostors = LAB_COUNT(lab4_impostors),

@@ -230,6 +230,73 @@ static size_t lab5_m4(dots *d, const char *in, size_t n, char *out) {
     return made;
 }
 
+/* M5: behind a CR comes the LF, or text: so CR CR LF is no line end. */
+static size_t lab5_m5(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t i, k;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++, *made += k) {
+        k = 2;
+        if (in[i] == '\r' && (d->state == MAIL__MID_CR ||
+                              d->state == MAIL__BOL_DOT_CR)) {
+            memset(out + *made, '\r', k);
+            d->state = MAIL__MID;
+        } else lab5_unstuff(d, in + i, 1, out + *made, &k);
+    }
+    return i;
+}
+
+/* M6: CRLF . LF ends it, too (smuggling). */
+static size_t lab5_m6(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t i, k;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++, *made += k) {
+        k = 0;
+        if (in[i] == '\n' && d->state == MAIL__BOL_DOT) d->end = 1;
+        else lab5_unstuff(d, in + i, 1, out + *made, &k);
+    }
+    return i;
+}
+
+/* M8: two dots become one, and one dot stays. */
+static size_t lab5_m8(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t i, k;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++, *made += k) {
+        int dot = d->state == MAIL__BOL_DOT && in[i] != '.' && in[i] != '\r';
+        if (dot) out[(*made)++] = '.';
+        lab5_unstuff(d, in + i, 1, out + *made, &k);
+    }
+    return i;
+}
+
+/* M9: a CRLF more, if the last line is open or not. */
+static size_t lab5_m9(dots *d, char *out) {
+    (void)d;
+    memcpy(out, "\r\n.\r\n", 5);
+    return 5;
+}
+
+/* X1, X2: what comes behind a piece is looked at before it has come. */
+static size_t lab5_x1(dots *d, const char *in, size_t n, char *out,
+                      size_t *made) {
+    size_t used = lab5_unstuff(d, in, n, out, made);
+    if (n && d->state == MAIL__MID_CR && in[n] == '\n') {
+        memcpy(out + *made, "\r\n", 2);
+        *made += 2;
+        d->state = MAIL__BOL;
+    }
+    return used;
+}
+
+static size_t lab5_x2(dots *d, const char *in, size_t n, char *out) {
+    size_t made = lab5_stuff(d, in, n, out);
+    if (n && in[n - 1] == '\r' && in[n] == '\n') d->state = MAIL__MID;
+    return made;
+}
+
 static const lab_impostor lab5_impostors[] = {
     { "B4", "ends whenever a piece ends in \".\" CR LF",
       { .unstuff = lab5_b4 } },
@@ -242,7 +309,19 @@ static const lab_impostor lab5_impostors[] = {
     { "M2", "forgets what it knew between pieces",
       { .unstuff = lab5_m2, .stuff = lab5_m2_stuff } },
     { "M3", "does not stuff the first line", { .stuff = lab5_m3 } },
-    { "M4", "stuffs a lone dot only", { .stuff = lab5_m4 } }
+    { "M4", "stuffs a lone dot only", { .stuff = lab5_m4 } },
+    { "M5", "does not see the line end in CR CR LF", { .unstuff = lab5_m5 } },
+    { "M6", "CRLF . LF ends the message", { .unstuff = lab5_m6 } },
+    { "M7", "unstuff forgets what it knew between pieces",
+      { .unstuff = lab5_m2 } },
+    { "M8", "takes a dot away only where there are two",
+      { .unstuff = lab5_m8 } },
+    { "M9", "ends the last line, though it is ended",
+      { .stuff_end = lab5_m9 } },
+    { "X1", "unstuff looks at the octet behind its piece",
+      { .unstuff = lab5_x1 } },
+    { "X2", "stuff looks at the octet behind its piece",
+      { .stuff = lab5_x2 } }
 };
 
 /* ---- cases -------------------------------------------------------------- */
@@ -251,11 +330,12 @@ static const lab_group lab5_groups[] = {
     { "plain lines", "lines without a dot, both ways", 20 },
     { "dots, leading or not",
       "first, second, alone on a line, inside a line, at its end", 20 },
+    { "bare CR or LF", "in unstuff they end nothing and stay as they are; "
+      "stuff makes CRLF of them", 20 },
+    { "empty message", "no octet at all", 10 },
     { "every way to cut it",
-      "two texts of some 60 octets, cut at every place, or octet by octet; "
-      "and texts drawn by chance", 30 },
-    { "bare CR or LF", "what ends no text, and what is made CRLF", 20 },
-    { "empty message", "no octet at all", 10 }
+      "two texts of some 60 octets, and texts drawn by chance: each is cut at "
+      "every place, at every two places, and octet by octet", 20 }
 };
 
 /* What stands there is unstuffed, or stuffed and ended. Expected is what comes
@@ -275,7 +355,7 @@ static const lab5_row lab5_rows[] = {
       "what follows the end is not yours to take: the next command" },
     { 0, '<', "Hi\r\n", "Hi\r\n", "the text is not over" },
     { 0, '>', "Hi Bob,\r\nbye\r\n", "Hi Bob,\r\nbye\r\n.\r\n",
-      "a dot on a line of its own ends it" },
+      "its last line is ended already: the dot, and no CRLF before it" },
     { 0, '>', "Hi\r\n\r\nBob", "Hi\r\n\r\nBob\r\n.\r\n",
       "a last line that is open is ended first" },
 
@@ -286,27 +366,34 @@ static const lab5_row lab5_rows[] = {
     { 1, '<', "a.b\r\nc.\r\n.\r\n", "a.b\r\nc.\r\n[end]",
       "a dot inside a line is an ordinary octet" },
     { 1, '<', "RSET\r\n.x\r\nQUIT\r\n.\r\n", "RSET\r\nx\r\nQUIT\r\n[end]",
-      "in the text no line is a command" },
+      "each line that begins with a dot loses it; and no line of the text is "
+      "a command" },
     { 1, '>', ".plan\r\na.b.\r\n", "..plan\r\na.b.\r\n.\r\n",
-      "the first line has no line end before it, and is a line all the same" },
+      "a dot is added wherever one begins a line, alone there or not; the "
+      "first line is a line, too" },
     { 1, '>', "a\r\n.\r\n..\r\n", "a\r\n..\r\n...\r\n.\r\n",
       "each line that begins with a dot has one more" },
 
-    { 3, '<', "a\n.\nb\r\n.\r\n", "a\n.\nb\r\n[end]",
+    { 2, '<', "a\n.\nb\r\n.\r\n", "a\n.\nb\r\n[end]",
       "LF . LF ends nothing: who takes it for the end can be sent mail "
       "inside mail" },
-    { 3, '<', "a\n.\r\nb\r.\r\nc\r\n.\r\n", "a\n.\r\nb\r.\r\nc\r\n[end]",
+    { 2, '<', "a\n.\r\nb\r.\r\nc\r\n.\r\n", "a\n.\r\nb\r.\r\nc\r\n[end]",
       "LF . CRLF ends nothing, CR . CRLF neither: a line begins behind CRLF "
       "only" },
-    { 3, '<', "a\r\n.\rb\r\n.\nc\r\n.\r\n", "a\r\n\rb\r\n\nc\r\n[end]",
+    { 2, '<', "a\r\n.\rb\r\n.\nc\r\n.\r\n", "a\r\n\rb\r\n\nc\r\n[end]",
       "a dot, and then a bare CR or LF, is no end; that dot was added" },
-    { 3, '>', "a\n.b\nc\n", "a\r\n..b\r\nc\r\n.\r\n",
+    { 2, '<', "a\r\r\n.\r\nQUIT\r\n", "a\r\r\n[end]QUIT\r\n",
+      "CR, and then CRLF: a bare CR, and a line end" },
+    { 2, '<', "a\r\n.\nMAIL\r\n.\r\n", "a\r\n\nMAIL\r\n[end]",
+      "CRLF . LF ends nothing: who takes it for the end can be sent mail "
+      "inside mail" },
+    { 2, '>', "a\n.b\nc\n", "a\r\n..b\r\nc\r\n.\r\n",
       "LF alone ends a line, too: on the wire it is CRLF" },
-    { 3, '>', "a\r.b\r\r\nc\r", "a\r\n..b\r\n\r\nc\r\n.\r\n",
+    { 2, '>', "a\r.b\r\r\nc\r", "a\r\n..b\r\n\r\nc\r\n.\r\n",
       "CR alone ends a line, too; CR and LF are one end" },
 
-    { 4, '<', ".\r\n", "[end]", "the end, and no text before it" },
-    { 4, '>', "", ".\r\n", "the end, and no text before it" }
+    { 3, '<', ".\r\n", "[end]", "the end, and no text before it" },
+    { 3, '>', "", ".\r\n", "the end, and no text before it" }
 };
 
 /* Two texts for the cuts. */
@@ -315,32 +402,35 @@ static const char lab5_wire[] =
 static const char lab5_file[] =
     "Subject: cut\r\n\r\n.plan is at 3.\r\n..\r\nc\n.\r.d\r\n\r\n.";
 
-/* in, in pieces of the given lengths (the last one again and again), through
-   unstuff. */
+/* A room of n octets for what is made of a piece. Did it overflow? */
+static int lab5_over(const char *out, size_t room, size_t made, lab_case *c) {
+    if (made <= room && lab_room_ok(out, room)) return 0;
+    snprintf(c->note, sizeof c->note, "it made more than the %lu octets that "
+             "there is room for", (unsigned long)room);
+    return 1;
+}
+
+/* in, through unstuff. cut[i]: a piece ends behind octet i; 2: and one of no
+   octets follows. */
 static void lab5_run_unstuff(const lab_functions *f, const char *in, size_t n,
-                             const size_t *cuts, size_t ncuts, lab_case *c) {
-    size_t at = 0, k = 0, made, used;
+                             const unsigned char *cut, lab_case *c) {
+    size_t at = 0, end, made, used;
     dots d = { 0, 0 };
+    int empty = 0;
     while (at < n && !d.end) {
-        size_t piece = cuts[k < ncuts ? k : ncuts - 1];
-        char *p, *out;
-        if (k < ncuts) k++;
-        if (piece > n - at) piece = n - at;
-        p = lab_room(piece);
-        out = lab_room(piece + 4);
-        memcpy(p, in + at, piece);
+        char *out;
+        for (end = at; !empty && end < n && (end == at || !cut[end - 1]);)
+            end++;
+        empty = !empty && cut[end - 1] == 2;
+        out = lab_room(end - at + 4);
         made = 0;
-        used = f->unstuff(&d, p, piece, out, &made);
-        if (!lab_room_ok(out, piece + 4) || made > piece + 4) {
-            snprintf(c->note, sizeof c->note, "it made more than the %lu "
-                     "octets that there is room for",
-                     (unsigned long)piece + 4);
-            return;
-        }
+        used = f->unstuff(&d, lab_exact(in + at, end - at), end - at, out,
+                          &made);
+        if (lab5_over(out, end - at + 4, made, c)) return;
         lab_put(&c->yours, out, made);
-        if (used > piece || (used < piece && !d.end)) {
+        if (used > end - at || (used < end - at && !d.end)) {
             snprintf(c->note, sizeof c->note, "it was given %lu octets, and "
-                     "says that it took %lu", (unsigned long)piece,
+                     "says that it took %lu", (unsigned long)(end - at),
                      (unsigned long)used);
             return;
         }
@@ -351,109 +441,117 @@ static void lab5_run_unstuff(const lab_functions *f, const char *in, size_t n,
 }
 
 static void lab5_run_stuff(const lab_functions *f, const char *in, size_t n,
-                           const size_t *cuts, size_t ncuts, lab_case *c) {
-    size_t at = 0, k = 0, made;
+                           const unsigned char *cut, lab_case *c) {
+    size_t at = 0, end, made;
     dots d = { 0, 0 };
+    int empty = n == 0;
     char *out;
-    while (at < n) {
-        size_t piece = cuts[k < ncuts ? k : ncuts - 1];
-        char *p;
-        if (k < ncuts) k++;
-        if (piece > n - at) piece = n - at;
-        p = lab_room(piece);
-        out = lab_room(2 * piece + 2);
-        memcpy(p, in + at, piece);
-        made = f->stuff(&d, p, piece, out);
-        if (!lab_room_ok(out, 2 * piece + 2) || made > 2 * piece + 2) {
-            snprintf(c->note, sizeof c->note, "it made more than the %lu "
-                     "octets that there is room for",
-                     (unsigned long)(2 * piece + 2));
-            return;
-        }
+    while (at < n || empty) {
+        for (end = at; !empty && end < n && (end == at || !cut[end - 1]);)
+            end++;
+        empty = !empty && cut[end - 1] == 2;
+        out = lab_room(2 * (end - at) + 2);
+        made = f->stuff(&d, lab_exact(in + at, end - at), end - at, out);
+        if (lab5_over(out, 2 * (end - at) + 2, made, c)) return;
         lab_put(&c->yours, out, made);
-        at += piece;
+        at = end;
     }
     out = lab_room(5);
     made = f->stuff_end(&d, out);
-    if (!lab_room_ok(out, 5) || made > 5)
-        mail_copy(c->note, sizeof c->note,
-                  mail_s("stuff_end made more than 5 octets"));
-    else lab_put(&c->yours, out, made);
+    if (!lab5_over(out, 5, made, c)) lab_put(&c->yours, out, made);
 }
 
-/* Who does nothing leaves all that it was given: that is no answer. */
+/* The text, with a stroke where it is cut, and what f makes of it. Who does
+   nothing leaves all that it was given: that is no answer. */
 static void lab5_answer(const lab_functions *f, char way, const char *in,
-                        size_t n, const size_t *cuts, size_t ncuts,
-                        lab_case *c) {
-    lab_put(&c->given, in, n);
+                        size_t n, const unsigned char *cut, lab_case *c) {
+    size_t i;
+    for (i = 0; i < n; i++) {
+        lab_put(&c->given, in + i, 1);
+        if (cut[i] && i + 1 < n) lab_say(&c->given, cut[i] > 1 ? "||" : "|");
+    }
     if (f == NULL) return;
-    if (way == '<') lab5_run_unstuff(f, in, n, cuts, ncuts, c);
-    else lab5_run_stuff(f, in, n, cuts, ncuts, c);
-}
-
-/* What the reference makes of it, in one piece. */
-static void lab5_expect(char way, const char *in, size_t n, lab_case *c) {
-    static lab_case r;
-    size_t whole = n ? n : 1;
-    memset(&r, 0, sizeof r);
-    r.yours.hash = c->expected.hash;
-    lab5_answer(&lab5_reference, way, in, n, &whole, 1, &r);
-    c->expected = r.yours;
+    if (way == '<') lab5_run_unstuff(f, in, n, cut, c);
+    else lab5_run_stuff(f, in, n, cut, c);
 }
 
 enum { LAB5_ROWS = sizeof lab5_rows / sizeof lab5_rows[0],
-       LAB5_DRAWN = 20 };
+       LAB5_TEXTS = 16, LAB5_TEXT = 80 };
 
-/* A text drawn by chance, of octets that matter, in pieces of 1 to 4. */
-static void lab5_drawn(const lab_functions *f, char way, lab_case *c) {
+/* A text drawn by chance, of octets that matter. Returns its length. */
+static size_t lab5_drawn(char way, char in[LAB5_TEXT]) {
     static const char octets[] = "\r\n..ab";
-    char in[48];
-    size_t cuts[48], n = 0, i;
-    while (n < 30) {
+    size_t n = 0;
+    while (n < 24) {
         if (lab_random(3) == 0) in[n++] = '\r', in[n++] = '\n';
         else in[n++] = octets[lab_random(6)];
     }
     if (way == '<') memcpy(in + n, "a\r\n.\r\nx", 7), n += 7;
-    for (i = 0; i < 48; i++) cuts[i] = 1 + lab_random(4);
-    snprintf(c->rule, sizeof c->rule, "%s, drawn by chance, in pieces of %d, "
-             "%d, %d ... octets", way == '<' ? "unstuff" : "stuff",
-             (int)cuts[0], (int)cuts[1], (int)cuts[2]);
-    lab5_expect(way, in, n, c);
-    lab5_answer(f, way, in, n, cuts, 48, c);
+    return n;
 }
 
-/* The text of that way, cut once, or octet by octet. */
-static void lab5_cut(const lab_functions *f, char way, size_t at,
-                     lab_case *c) {
-    const char *in = way == '<' ? lab5_wire : lab5_file;
-    size_t cuts[2];
-    cuts[0] = at ? at : 1;
-    cuts[1] = at ? strlen(in) : 1;
-    if (at) snprintf(c->rule, sizeof c->rule, "%s, cut behind octet %d",
-                     way == '<' ? "unstuff" : "stuff", (int)at);
-    else snprintf(c->rule, sizeof c->rule, "%s, octet by octet",
-                  way == '<' ? "unstuff" : "stuff");
-    lab5_expect(way, in, strlen(in), c);
-    lab5_answer(f, way, in, strlen(in), cuts, 2, c);
+/* One way to cut it; into c unless it is right. */
+static int lab5_way(const lab_functions *f, char way, const char *in,
+                    size_t n, const unsigned char *cut, lab_case *c) {
+    static lab_case a;
+    lab_begin(&a);
+    lab_clear();
+    lab5_answer(f, way, in, n, cut, &a);
+    if (!a.note[0] && a.yours.hash == c->expected.hash) return 1;
+    c->given = a.given;
+    c->yours = a.yours;
+    memcpy(c->note, a.note, sizeof c->note);
+    return 0;
+}
+
+/* Cut behind octets i and k, for each i and k (twice behind the same: there is
+   a piece of no octets); whole, and octet by octet. */
+static void lab5_cuts(const lab_functions *f, char way, const char *in,
+                      size_t n, lab_case *c) {
+    unsigned char cut[LAB5_TEXT];
+    static lab_case r;
+    size_t i, k;
+    lab_begin(&r);
+    memset(cut, 0, sizeof cut);
+    lab5_answer(&lab5_reference, way, in, n, cut, &r);
+    c->given = r.given;
+    c->expected = r.yours;
+    if (f == NULL) return;
+    if (!lab5_way(f, way, in, n, cut, c)) return;
+    for (i = 0; i < n; i++)
+        for (k = 0; k <= i; k++) {
+            memset(cut, 0, sizeof cut);
+            cut[i] = 1;
+            cut[k]++;
+            if (!lab5_way(f, way, in, n, cut, c)) return;
+        }
+    memset(cut, 1, sizeof cut);
+    if (!lab5_way(f, way, in, n, cut, c)) return;
+    c->yours = c->expected;
 }
 
 static int lab5_run(const lab_functions *f, size_t i, lab_case *c) {
-    size_t in = sizeof lab5_wire - 1, out = sizeof lab5_file - 1;
+    static const unsigned char whole[LAB5_TEXT];
+    char drawn[LAB5_TEXT];
+    const lab5_row *r = &lab5_rows[i];
+    char way = i < LAB5_ROWS ? r->way : i % 2 ? '<' : '>';
+    c->calls = way == '<' ? "unstuff" : "stuff, stuff_end";
     if (i < LAB5_ROWS) {
-        const lab5_row *r = &lab5_rows[i];
-        size_t whole = strlen(r->in) + 1;
         c->group = r->group;
         snprintf(c->rule, sizeof c->rule, "%s", r->rule);
         lab_say(&c->expected, r->out);
-        lab5_answer(f, r->way, r->in, strlen(r->in), &whole, 1, c);
+        lab5_answer(f, r->way, r->in, strlen(r->in), whole, c);
         return 1;
     }
     i -= LAB5_ROWS;
-    c->group = 2;
-    if (i < in) lab5_cut(f, '<', i, c);
-    else if ((i -= in) < out) lab5_cut(f, '>', i, c);
-    else if ((i -= out) < LAB5_DRAWN) lab5_drawn(f, i % 2 ? '<' : '>', c);
-    else return 0;
+    if (i >= LAB5_TEXTS) return 0;
+    c->group = 4;
+    snprintf(c->rule, sizeof c->rule, "the same, wherever it is cut: at one "
+             "place, at two, or octet by octet%s", i < 2 ? "" :
+             " (drawn by chance)");
+    if (i >= 2) lab5_cuts(f, way, drawn, lab5_drawn(way, drawn), c);
+    else if (way == '<') lab5_cuts(f, way, lab5_wire, sizeof lab5_wire - 1, c);
+    else lab5_cuts(f, way, lab5_file, sizeof lab5_file - 1, c);
     return 1;
 }
 
@@ -466,7 +564,10 @@ static const lab lab5 = {
         "for it. So the sender\nadds a dot to each such line (stuff, and at "
         "the end stuff_end), and the receiver\ntakes it away (unstuff). The "
         "octets come in pieces, cut anywhere: what has to be\nknown later "
-        "goes into `d->state`.\n",
+        "goes into `d->state`\n(lab.h: one octet, 0 at the beginning).\n",
+    .inside = "unstuff, stuff, stuff_end",
+    .signs = "| here it is cut, || with a piece of no octets; [end] d->end is "
+             "set, and what stands behind it was not taken",
     .carries = "it stuffs and unstuffs the mail of the demo",
     .groups = lab5_groups, .ngroups = LAB_COUNT(lab5_groups),
     .impostors = lab5_impostors, .nimpostors = LAB_COUNT(lab5_impostors),

@@ -304,7 +304,7 @@ static const lab_impostor lab6_impostors[] = {
 /* ---- cases --------------------------------------------------------------- */
 
 static const lab_group lab6_groups[] = {
-    { "all is well", "one recipient, two, four", 30 },
+    { "all is well", "one recipient, two, four", 20 },
     { "refused", "a recipient, all of them, the sender, the text", 30 },
     { "not now", "4yz to MAIL, RCPT, DATA and the text", 20 },
     { "421 and the cut wire", "at any time", 10 },
@@ -593,6 +593,9 @@ static const lab lab6 = {
         "all is said. In the end it\nmust know for each recipient whether the "
         "server has the mail (GIVEN), has it not\nnow (LATER), or never "
         "(REFUSED). Who is forgotten has lost a mail.\n",
+    .inside = "client_next",
+    .signs = "in front of / what your client said; behind it what became of "
+             "each recipient",
     .carries = "it is Alice's client MTA in the demo",
     .groups = lab6_groups, .ngroups = LAB_COUNT(lab6_groups),
     .impostors = lab6_impostors, .nimpostors = LAB_COUNT(lab6_impostors),

@@ -225,7 +225,7 @@ static const lab_impostor lab8_impostors[] = {
 static const lab_group lab8_groups[] = {
     { "250: never lost", "the power fails after step k, or right after 250; "
       "what was in memory is gone, or not, or by chance; writes and flushes "
-      "that fail", 50 },
+      "that fail", 40 },
     { "no half message", "the same, and what is in queue then; clients that "
       "hang up; two at once", 30 },
     { "recovery", "all of tmp is removed, queue is left alone, and the power "
@@ -288,8 +288,7 @@ static void lab8_state(disk *d, const char *id, int told, int half,
 }
 
 static int lab8_put(const lab_functions *f, disk *d, const char *id) {
-    char *text = lab_room(sizeof lab8_text - 1);
-    memcpy(text, lab8_text, sizeof lab8_text - 1);
+    char *text = lab_exact(lab8_text, sizeof lab8_text - 1);
     return f->commit(d, id, text, sizeof lab8_text - 1, 1) == 1 &&
            !d->h.disk.dead;
 }
@@ -363,6 +362,7 @@ static const char *const lab8_faults[] = {
 static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
     size_t loss = i % LAB8_LOSSES, crash = LAB8_LOSSES * (LAB8_STEPS + 1);
     uint64_t luck = lab_state;
+    c->calls = "commit, recover";
     unsigned long k, again = 0;
     if (i >= 2 * crash + LAB8_FAULTS + 2 * LAB8_STEPS) return 0;
     if (i >= 2 * crash && i < 2 * crash + LAB8_FAULTS) {

@@ -80,7 +80,7 @@ static const lab_impostor lab9_impostors[] = {
 
 static const lab_group lab9_groups[] = {
     { "waits that grow", "4yz, or no answer, after 1, 2, 3 ... tries", 30 },
-    { "refused for good", "5yz, at once and later; 2yz", 30 },
+    { "refused for good", "5yz, at once and later; 2yz", 20 },
     { "too old", "before, at and after five days", 20 },
     { "a bounce never bounces", "reports that are refused, or too old", 20 }
 };
@@ -164,6 +164,7 @@ static const lab lab9 = {
         "reply, how often it\nwas tried, how old the message is, and whether "
         "it is a report itself, decide what now\n(`retry`): done, later (and "
         "when), the sender is told, or set aside.\n",
+    .inside = "retry",
     .carries = "it says what a refusal means, and when the next try is",
     .play = "down",
     .groups = lab9_groups, .ngroups = LAB_COUNT(lab9_groups),
