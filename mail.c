@@ -6120,13 +6120,13 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(UA_READ, "Bob's user agent reads mailbox %s", \
       "밥의 UA: 메일함 %s을 읽는다") \
     X(ACT_AT, "%s at %s: no wire, no protocol", \
-      "%s, %s에서: 선도 프로토콜도 없다") \
+      "%s, %s에서: 회선도 프로토콜도 없다") \
     X(ACT_DELETE, "delete mode: Bob's permanent computer", \
       "삭제 모드: 밥이 늘 쓰는 컴퓨터") \
     X(ACT_KEEP, "keep mode: another computer", "유지 모드: 다른 컴퓨터") \
     X(ACT_LENIENT, "a lenient pair: mail.a passes a bare LF on, " \
       "to mail.b it ends a line", \
-      "너그러운 한 쌍: mail.a는 LF 하나를 넘기고, mail.b는 줄 끝으로 본다") \
+      "너그러운 한 쌍: mail.a는 외톨이 LF를 넘기고, mail.b는 줄 끝으로 본다") \
     X(ACT_STRICT, "mail.h on both: the same octets once more", \
       "양쪽에 mail.h: 같은 옥텟을 다시 한 번") \
     X(ACT_LETTER, "Korean in the letter", "편지에 쓴 한글") \
@@ -6149,7 +6149,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(KEYS_HELP, "Enter: on, b: back, ?: explain, o: octets, q: quit\n", \
       "Enter: 다음, b: 뒤로, ?: 설명, o: 옥텟, q: 그만\n") \
     X(DEADLOCK, "DEADLOCK. Nobody has anything left to do.\n", \
-      "교착 상태(deadlock). 아무도 더 할 일이 없다.\n") \
+      "교착 상태(deadlock). 아무도 더 움직일 수 없다.\n") \
     X(YOUR_CLIENT, "your client", "당신의 클라이언트") \
     X(YOUR_SERVER, "your server", "당신의 서버") \
     X(THE_CLIENT, "the client", "클라이언트") \
@@ -6259,7 +6259,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "lost its power before it\nhad that on its disk, so it sent it again. " \
       "This is the one double that cannot\nbe avoided: a mail is rather " \
       "sent twice than lost (RFC 5321 6.1).\n", \
-      "밥은 두 번 받았다. mail.b가 250을 말했지만 mail.a는 그것을 디스크에\n" \
+      "밥은 두 번 받았다. mail.b가 250이라고 했지만 mail.a는 이를 디스크에\n" \
       "적기 전에 전원이 나가 다시 보냈다. 이 중복 하나만은 피할 수 없다.\n" \
       "잃기보다는 두 번 보내는 쪽을 택한다 (RFC 5321 6.1).\n") \
     X(BOB_READS, "Bob reads: %s\n", "밥이 읽는 제목: %s\n") \
@@ -6296,7 +6296,7 @@ enum { LANG_EN, LANG_KO };
       "저쪽 시스템이 지금 답하지 않을 수도 있기 때문이다.\n") \
     X(3, 1, "AabB", 0, \
       "the sender is remote: two pairs of MTAs", \
-      "보내는 이가 멀리 있다: MTA 두 쌍", \
+      "보내는 사람이 멀리 있다: MTA 두 쌍", \
       "Two user agents and two pairs of MTAs: SMTP was used twice, to push.\n" \
       "Bob sits at mail.b and needs no protocol to read his mail.\n", \
       "사용자 에이전트 둘과 MTA 두 쌍. SMTP를 두 번 써서 밀어넣었다.\n" \
@@ -6321,8 +6321,8 @@ enum { LANG_EN, LANG_KO };
       "그런 사용자는 없다: 보고가 돌아온다", \
       "mail.a had said 250: it had to deliver the mail, or to say why not.\n" \
       "Alice has its report. It is from <>, so that no report answers it.\n", \
-      "mail.a는 250을 말했으니 배달하거나 왜 못 했는지 알려야 한다.\n" \
-      "앨리스는 보고를 받았다. 보낸 이가 <>라서 보고에 대한 보고는 없다.\n") \
+      "mail.a는 250이라고 했으니 배달하거나 왜 못 했는지 알려야 한다.\n" \
+      "앨리스는 보고를 받았다. 반송 경로가 <>라서 보고에 대한 보고는 없다.\n") \
     X(refused, 5, "AabB", 1, \
       "two recipients, one of them refused", \
       "받는 사람 둘, 그중 하나는 거절", \
@@ -6335,11 +6335,11 @@ enum { LANG_EN, LANG_KO };
       "mail.a의 전원이 나간다: 무엇이 남고 무엇이 오나", "", "") \
     X(smuggle, 13, "EabB", 0, \
       "one message, two mails: what a bare LF may do", \
-      "메시지 하나가 메일 둘로: LF 하나가 하는 일", \
+      "메시지 하나가 메일 둘로: 외톨이 LF가 하는 일", \
       "There one message became two mails, and the second one's sender is a\n" \
       "lie. Here it is one: nothing but <CR><LF>.<CR><LF> ends the data.\n", \
-      "저기서는 메시지 하나가 메일 둘이 되었고 둘째의 보낸 이는 거짓이다.\n" \
-      "여기서는 하나다. 데이터의 끝은 오직 <CR><LF>.<CR><LF>다.\n") \
+      "앞에서는 메시지 하나가 메일 둘이 되었고 둘째의 보낸 사람은 거짓이다.\n" \
+      "뒤에서는 하나다. 데이터의 끝은 <CR><LF>.<CR><LF>뿐이다.\n") \
     X(cut, 11, "bB", 0, \
       "the wire is cut before QUIT", \
       "QUIT 앞에서 선이 끊긴다", \
@@ -6352,8 +6352,8 @@ enum { LANG_EN, LANG_KO };
       "한글로 쓴 편지", \
       "On the wires that was ASCII: encoded-words and base64. Only an\n" \
       "address in Korean needs servers that know more: SMTPUTF8.\n", \
-      "선 위에서는 ASCII였다: encoded-word와 base64. 한글 주소에만\n" \
-      "더 아는 서버가 필요하다: SMTPUTF8.\n")
+      "회선 위에서는 ASCII였다: 인코딩된 낱말과 base64. 한글 주소에만\n" \
+      "더 할 줄 아는 서버가 필요하다: SMTPUTF8.\n")
 
 typedef struct scenario {
     const char *name, *cast, *title[2], *says[2];
@@ -6868,7 +6868,8 @@ static void steps_event(steps *s, const trace_note *n) {
     p->host = n->host;
     mail_printable_utf8(text, sizeof text, rest);
     snprintf(p->text, sizeof p->text, word(s->lang, befalls[i].w),
-             person(s->lang, text), part_name(s, n->host));
+             p->kind == STEP_ACT ? person(s->lang, text) : text,
+             part_name(s, n->host));
     snprintf(p->key, sizeof p->key, "%s", befalls[i].key);
 }
 
@@ -6957,7 +6958,7 @@ typedef struct explain {
 static const explain explains[] = {
     { "connect", "mail__smtpd_greet", "RFC 5321 3.1", 0, 4,
       { "The client calls; the server speaks first. 220 is its greeting.",
-        "클라이언트가 전화를 걸고, 서버가 먼저 말한다. 220은 인사다." } },
+        "거는 쪽은 클라이언트, 먼저 말하는 쪽은 서버다. 220은 인사다." } },
     { "HELO", "mail__smtpd_helo", "RFC 5321 4.1.1.1", 0, 4,
       { "The client says its name. Only now may mail begin.",
         "클라이언트가 이름을 밝힌다. 이제부터 메일을 보낼 수 있다." } },
@@ -7002,7 +7003,7 @@ static const explain explains[] = {
         "암호. 엿듣는 사람도 읽을 수 있다. 맞으면 메일함을 잠근다." } },
     { "APOP", "mail__pop3d_apop", "RFC 1939 7", 1, 10,
       { "A proof of the password that is good for this greeting only.",
-        "암호를 안다는 증거. 이번 인사말에만 통한다." } },
+        "암호를 안다는 증명. 이번 인사말에만 통한다." } },
     { "AUTH", "mail__pop3d_auth", "RFC 5034 4", 1, 10,
       { "A login by challenge and response.",
         "묻고 답하는(challenge, response) 로그인이다." } },
@@ -7014,7 +7015,7 @@ static const explain explains[] = {
         "클라이언트가 UTF-8을 안다. 헤더가 그대로 와도 된다." } },
     { "STAT", "mail__pop3d_stat", "RFC 1939 5", 1, 10,
       { "How many messages, and octets in all.",
-        "메일이 몇 통이고 모두 몇 옥텟인지." } },
+        "메일이 몇 통이고 모두 몇 옥텟인지 말한다." } },
     { "LIST", "mail__pop3d_list", "RFC 1939 5", 1, 10,
       { "The number and size of each message.",
         "메일마다 번호와 크기." } },
@@ -7044,31 +7045,31 @@ static const explain explains[] = {
         "파일이 new/ 안에 이름을 얻었다. 큐가 할 일은 끝났다." } },
     { "no answer", "mail__hop_failed", "RFC 5321 4.5.4.1", 0, 9,
       { "Nobody listens there: the mail waits, and the pause grows.",
-        "저쪽에 듣는 이가 없다. 메일은 기다리고, 쉬는 시간은 길어진다." } },
+        "저쪽에 듣는 서버가 없다. 메일은 기다리고, 쉬는 시간은 길어진다." } },
     { "waits", "mail__job_end", "RFC 5321 4.5.4.1", 2, 9,
       { "4yz, or no answer: not now. The queue keeps it for a next try.",
         "4yz이거나 답이 없다. 지금은 안 되니 큐에 두고 다시 해 본다." } },
     { "failed", "mail__job_end", "RFC 5321 6.1", 2, 9,
       { "5yz: never. Whoever said 250 for it owes its sender a report.",
-        "5yz: 영영 안 된다. 250을 말한 쪽이 보낸 이에게 알려야 한다." } },
+        "5yz: 영영 안 된다. 250이라고 한 쪽이 보낸 사람에게 알려야 한다." } },
     { "report", "mail__report_write", "RFC 3464 2", 2, 9,
       { "A mail from nobody, <>: if it fails, no report is written of it.",
-        "보낸 이가 <>인 메일이다. 이것이 실패해도 또 보고하지 않는다." } },
+        "반송 경로가 <>인 메일이다. 이것이 실패해도 또 보고하지 않는다." } },
     { "down", "mail_server_close", "RFC 5321 4.5.4.1", 2, 9,
       { "Machines stop. That is why a client MTA has a queue.",
         "기계는 멈추기도 한다. 그래서 클라이언트 MTA에 큐가 있다." } },
     { "up", "mail__recover_queue", "RFC 5321 4.5.4.1", 2, 9,
       { "It does not call anybody: the next try finds it.",
-        "이쪽에서 부르지는 않는다. 다음 시도가 찾아온다." } },
+        "이쪽에서 걸지는 않는다. 다음 시도가 찾아온다." } },
     { "power-off", "mail__item_commit", "RFC 5321 6.1", 2, 8,
       { "All that was not flushed is gone, and all that was in memory.",
-        "확실히 쓰지 않은 것과 메모리에 있던 것은 모두 사라진다." } },
+        "플러시하지 않은 것과 메모리에 있던 것은 모두 사라진다." } },
     { "left", "mail__item_accept", "RFC 5321 6.1", 2, 8,
       { "What was flushed is there; the mail is not in this file.",
-        "확실히 쓴 것은 남았다. 이 파일에 메일은 없다." } },
+        "플러시한 것은 남았다. 이 파일에 메일은 없다." } },
     { "left-mail", "mail__item_accept", "RFC 5321 6.1", 2, 8,
       { "What was flushed is there, and the mail is in it.",
-        "확실히 쓴 것은 남았고, 그 안에 메일이 있다." } },
+        "플러시한 것은 남았고, 그 안에 메일이 있다." } },
     { "power-on", "mail__recover_queue", "RFC 5321 6.1", 2, 8,
       { "It goes through its queue: what it finds there it still owes.",
         "큐를 훑어본다. 거기서 찾은 것은 아직 갚을 빚이다." } },
@@ -7077,13 +7078,13 @@ static const explain explains[] = {
         "QUIT이 없으면 UPDATE도 없다. 서버는 아무것도 지우지 않는다." } },
     { "comes", "mail_box_name", "Maildir", 2, 8,
       { "A file in new/: whoever reads it sees a whole mail.",
-        "new/에 파일 하나. 읽는 이는 언제나 온전한 메일을 본다." } },
+        "new/에 파일 하나. 읽는 쪽은 언제나 온전한 메일을 본다." } },
     { "ua-queue", "mail__item_commit", "RFC 5321 4.5.4", 2, 8,
       { "A program on the same system: its pipe is no wire.",
-        "같은 시스템의 프로그램이다. 파이프로 건네니 선이 없다." } },
+        "같은 시스템의 프로그램이다. 파이프로 건네니 회선이 없다." } },
     { "ua-box", "mail_box_name", "Maildir", 2, 8,
       { "Written in tmp/, flushed, renamed into new/: never half a mail.",
-        "tmp/에 쓰고 확실히 한 뒤 new/로 옮긴다. 반쪽 메일은 없다." } },
+        "tmp/에 쓰고 플러시한 뒤 new/로 옮긴다. 반쪽 메일은 없다." } },
     { "ua-read", "mail_box_uid", "Maildir", 2, 8,
       { "Read, and renamed from new/ into cur/: it has been seen.",
         "읽고 나서 new/에서 cur/로 옮긴다. 본 메일이라는 뜻이다." } },
@@ -7411,6 +7412,15 @@ static const char *disk_word(int lang, mail_str verb) {
     return NULL;
 }
 
+/* What is done, and the name it is done to: as much of it as has room. */
+static void full_name(full *v, const char *does, mail_str name, int room) {
+    int cut;
+    room -= 1 + width(does);
+    cut = name.n > (size_t)room;
+    fprintf(v->f, "%s %.*s%s\n", does, cut ? room - 3 : (int)name.n, name.p,
+            cut ? "..." : "");
+}
+
 static void full_disk(full *v, const trace_note *n) {
     char text[2 * MAIL_NAME_SIZE];
     mail_str rest = mail_s(mail_printable(text, sizeof text, mail_s(n->text)));
@@ -7420,16 +7430,13 @@ static void full_disk(full *v, const trace_note *n) {
     const char *all = disk_word(v->s->lang, name);
     if (does == NULL) return;
     if (all) name = mail_s(all);
-    fprintf(v->f, "     *  %s: %s %.*s%s\n", part_name(v->s, n->host),
-            does, (int)(name.n > 56 ? 53 : name.n), name.p,
-            name.n > 56 ? "..." : "");
-    if (mail_eq(verb, mail_s("append")))
-        fprintf(v->f, "     *    %s %.*s\n", word(v->s->lang, W_RECORD),
-                MAIL_ARG(rest));
-    else if (rest.n)
-        fprintf(v->f, "     *    %s %.*s%s\n", word(v->s->lang, W_TO),
-                (int)(rest.n > 66 ? 63 : rest.n), rest.p,
-                rest.n > 66 ? "..." : "");
+    fprintf(v->f, "     *  %s: ", part_name(v->s, n->host));
+    full_name(v, does, name, 63);
+    if (rest.n == 0) return;
+    fputs("     *    ", v->f);
+    full_name(v, word(v->s->lang, mail_eq(verb, mail_s("append")) ? W_RECORD
+                                                                 : W_TO),
+              rest, 69);
 }
 
 static void full_open(full *v, const step *p) {
@@ -8151,7 +8158,7 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
     X(ARG, "argument", "인수", "what the verb needs", "동사에 딸린 것") \
     X(CODE, "reply code", "응답 코드", \
       "2 done, 3 go on, 4 not now, 5 never; only this decides", \
-      "2 됐다, 3 계속, 4 지금은 안 됨, 5 안 됨. 이것만 보고 결정한다") \
+      "2 됐다, 3 계속하라, 4 지금은 안 된다, 5 안 된다. 이것만 보고 결정한다") \
     X(MORE, "more", "더 있음", "a hyphen: this reply has another line", \
       "하이픈: 이 응답은 다음 줄로 이어진다") \
     X(ENHANCED, "enhanced code", "상세 코드", \
@@ -10740,7 +10747,7 @@ static void scenario_list(FILE *f, int lang) {
       "입력한다.\n") \
     X(NO_VERB, "(no command of this protocol)", \
       "(이 프로토콜에 없는 명령이다)") \
-    X(ALLOWED, "allowed in the states: %s\n", "되는 상태: %s\n") \
+    X(ALLOWED, "allowed in the states: %s\n", "허용되는 상태: %s\n") \
     X(NOW, "now: %s\n", "가능: %s\n") \
     X(BYE, "The end.\n", "끝.\n")
 
@@ -11889,14 +11896,14 @@ static const experiment experiments[] = {
     { 0, 0, 5,
       { "the envelope and the letter disagree", "봉투와 편지가 다르다" },
       { "who gets it: Dora of the To: field, or Carol of RCPT?",
-        "누가 받는가? To: 필드의 Dora인가, RCPT의 캐롤인가?" },
+        "누가 받는가? To: 필드의 도라인가, RCPT의 캐럴인가?" },
       PLAY_MAIL "DATA\nTo: Dora <dora@d.example>\nSubject: who?\n\nhi\n.\n"
       ":mail\n",
       { "Carol. Nobody reads the letter to find out where it goes.",
-        "캐롤이다. 어디로 갈지 알아내려고 편지를 읽는 곳은 없다." } },
+        "캐럴이다. 어디로 갈지 알아내려고 편지를 읽는 곳은 없다." } },
     { 0, 0, 6,
       { "a line that begins with a dot", "점으로 시작하는 줄" },
-      { "what does Carol read?", "캐롤은 무엇을 읽는가?" },
+      { "what does Carol read?", "캐럴은 무엇을 읽는가?" },
       PLAY_MAIL "DATA\n.plan\n..plan\nRSET\n.\n:mail\n",
       { "the first dot of a line is the wire's. And RSET in a text is text.",
         "줄 첫머리의 점 하나는 회선의 것이다. 글 속의 RSET은 글이다." } },
@@ -11911,7 +11918,7 @@ static const experiment experiments[] = {
         "250을 받은 것. 다른 하나는 서버가 맡은 적이 없다." } },
     { 0, 0, 8,
       { "a power cut at the server's second disk step",
-        "서버의 두 번째 디스크 단계에서 정전" },
+        "서버의 두 번째 디스크 단계에서 나는 정전" },
       { "was there a 250? is there a mail?",
         "250이 왔는가? 메일이 있는가?" },
       PLAY_MAIL "DATA\nhi\n:power 2\n.\n:disk\n",
