@@ -98,26 +98,32 @@ static size_t lab1_m5(const char *buf, size_t n, size_t *len) {
     return k && *len == LINE_TOO_LONG ? 0 : k;
 }
 
+static size_t lab1_too_long(size_t n, size_t *len) {
+    *len = LINE_TOO_LONG;
+    return n >= LINE_MAX_OCTETS ? LINE_MAX_OCTETS : 0;
+}
+
 /* X1: i < n, and a look at the octet behind it. */
 static size_t lab1_x1(const char *buf, size_t n, size_t *len) {
-    for (*len = 0; *len < n; ++*len)
+    for (*len = 0; *len < n && *len < LINE_MAX_OCTETS - 1; ++*len)
         if (buf[*len] == '\r' && buf[*len + 1] == '\n') return *len + 2;
-    return 0;
+    return lab1_too_long(n, len);
 }
 
 /* X2: n is 0, and n - 1 is a great number. */
 static size_t lab1_x2(const char *buf, size_t n, size_t *len) {
+    if (n > LINE_MAX_OCTETS) n = LINE_MAX_OCTETS;
     for (*len = 0; *len < n - 1; ++*len)
         if (buf[*len] == '\r' && buf[*len + 1] == '\n') return *len + 2;
-    return 0;
+    return lab1_too_long(n, len);
 }
 
 /* X3: the octets are no C string. */
 static size_t lab1_x3(const char *buf, size_t n, size_t *len) {
     const char *end = strstr(buf, "\r\n");
-    (void)n;
-    *len = end ? (size_t)(end - buf) : 0;
-    return end ? *len + 2 : 0;
+    *len = end ? (size_t)(end - buf) : n;
+    return *len + 2 <= LINE_MAX_OCTETS && end ? *len + 2
+                                              : lab1_too_long(n, len);
 }
 
 static size_t lab1_m6(const char *buf, size_t n, size_t *len) {
