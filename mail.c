@@ -6237,6 +6237,9 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "(%s octets in all).\n", \
       "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋이 붙은, " \
       "모두 %s 옥텟을 받았다.\n") \
+    X(DEMO_NONE, "Bob has no mail: it did not come that far. --full shows the " \
+      "last words.\n", \
+      "밥은 메일을 받지 못했다. 어디에서 멈추었는지는 --full이 보여 준다.\n") \
     X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
       "it is still there.\n", \
       "SMTP를 두 번 썼다. 밥은 두 번 들여다보고 메일을 " \
@@ -10089,6 +10092,10 @@ static void demo_says(mail_buf *b, const demo *d, int lang) {
     char wrote[24], got[24];
     snprintf(wrote, sizeof wrote, "%lu", (unsigned long)sizeof demo_text - 1);
     snprintf(got, sizeof got, "%lu", (unsigned long)d->got);
+    if (d->got == 0) {
+        mail_buf_fmt(b, "%s", word(lang, W_DEMO_NONE));
+        return;
+    }
     mail_buf_fmt(b, word(lang, W_DEMO_GOT), wrote, got);
     mail_buf_fmt(b, "%s", word(lang, d->keep ? W_DEMO_KEPT : W_DEMO_DONE));
 }
@@ -11786,6 +11793,7 @@ static void play_explain_verb(const play *p, mail_str verb) {
         if (!mail_ieq(verb, mail_s(r.name))) continue;
         fprintf(p->f, "     %s: %s\n     ", r.name, r.says);
         fprintf(p->f, say(p, P_ALLOWED), r.from);
+        if (known) continue;                       /* QUIT has two rows */
         memset(&q, 0, sizeof q);
         memset(&s, 0, sizeof s);
         s.lang = p->lang;

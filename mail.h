@@ -8275,9 +8275,9 @@ static const mail__pop3d_verb mail__pop3d_verbs[] = {
     {"RSET", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_rset, "",
      "+OK: no mark is left"},
     {"NOOP", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_noop, "", "+OK"},
-    {"QUIT", MAIL__LOGGING_IN | MAIL__POP(TRANS), MAIL__NO_ARG,
-     mail__pop3d_quit, "UPDATE",
-     "+OK; the marked go, if logged in"},
+    {"QUIT", MAIL__LOGGING_IN, MAIL__NO_ARG, mail__pop3d_quit, "END", "+OK"},
+    {"QUIT", MAIL__POP(TRANS), MAIL__NO_ARG, mail__pop3d_quit, "UPDATE",
+     "+OK; what is marked is removed"},
     {"CAPA", MAIL__LOGGING_IN | MAIL__POP(TRANS), MAIL__NO_ARG,
      mail__pop3d_capa, "", "+OK and the capabilities"}
 };
@@ -8319,8 +8319,9 @@ static void mail__pop3d_command(mail_pop3d *s) {
        that is refused counts, too (1939-19). */
     if (s->state == MAIL_POP3D_USER) s->state = MAIL_POP3D_AUTH;
     verb = mail_cut(&rest, ' ');
-    for (i = 0; i < MAIL__POP3D_VERBS; i++)
-        if (mail_ieq(verb, mail_s(mail__pop3d_verbs[i].verb)))
+    for (i = 0; i < MAIL__POP3D_VERBS; i++)       /* QUIT has two rows */
+        if (mail_ieq(verb, mail_s(mail__pop3d_verbs[i].verb)) &&
+            (v == NULL || mail__pop3d_verbs[i].states & state))
             v = &mail__pop3d_verbs[i];
     pass = v && v->run == mail__pop3d_pass;
     if (!pass) rest = mail_trim(rest);

@@ -7297,13 +7297,19 @@ static void test_no_secret_in_a_trace(void) {
 static void test_state_tables(void) {
     mail_row row;
     size_t i;
+    int quits = 0;
     for (i = 0; mail_smtpd_row(i, &row); i++)
         CHECK(row.name[0] && row.from[0] && row.says[0]);
     CHECK(i >= 12);
     for (i = 0; mail_smtpc_row(i, &row); i++) CHECK(row.from[0]);
     CHECK(i == MAIL_SMTPC_END);
-    for (i = 0; mail_pop3d_row(i, &row); i++) CHECK(row.name[0]);
-    CHECK(i >= 12);
+    for (i = 0; mail_pop3d_row(i, &row); i++) {
+        CHECK(row.name[0]);
+        if (strcmp(row.name, "QUIT") != 0) continue;   /* before a login, */
+        quits++;                                       /* and after it    */
+        CHECK(!strcmp(row.then, strcmp(row.from, "TRANS") ? "END" : "UPDATE"));
+    }
+    CHECK(i >= 12 && quits == 2);
     for (i = 0; mail_pop3c_row(i, &row); i++) CHECK(row.from[0]);
     CHECK(i == MAIL_POP3C_END);
     CHECK(!strcmp(mail_smtpd_state_name(MAIL_SMTPD_RCPT), "RCPT"));
@@ -13135,6 +13141,23 @@ static void test_demo_trace_has_no_password(void) {
     demo_run(&d, 1, 0, 0);
     for (i = 0; i < d.t.n; i++)
         CHECK(!t_contains(mail_sn(d.t.p[i].text, d.t.p[i].n), "secret"));
+    demo_free(&d);
+}
+
+/* The last words are true: who has no mail has none. (With a student's function
+   inside, the demo may stop anywhere.) */
+static void test_demo_last_words(void) {
+    static demo d;
+    int lang;
+    demo_run(&d, 1, 0, 0);
+    for (lang = 0; lang < 2; lang++) {
+        scenario_says(&d, lang);
+        CHECK(t_contains(mail_s(d.t.says), "190"));
+    }
+    d.got = 0;
+    scenario_says(&d, LANG_EN);
+    CHECK(t_contains(mail_s(d.t.says), "Bob has no mail"));
+    CHECK(!t_contains(mail_s(d.t.says), "twice"));
     demo_free(&d);
 }
 
@@ -23962,6 +23985,7 @@ static const t_test t_tests[] = {
     T(test_hostile_linear),
     T(test_demo_is_deterministic),
     T(test_demo_trace_has_no_password),
+    T(test_demo_last_words),
     T(test_scenarios),
     T(test_scenarios_by_pieces),
     T(test_scenarios_in_korean),
