@@ -5056,9 +5056,11 @@ MAIL_DEF mail_err mail_compose_head(mail_buf *b, const mail_compose *m) {
 /* The line that an mbox has before each letter is no field, and mail readers
    hand it over all the same. */
 static mail_str mail__past_mbox_line(mail_str s) {
-    size_t at = s.n && s.p[0] == '>';
-    if (s.n >= at + 5 && memcmp(s.p + at, "From ", 5) == 0) mail_cut(&s, '\n');
-    return s;
+    mail_str rest = s, line = mail_cut(&rest, '\n');
+    size_t at = line.n && line.p[0] == '>';
+    if (line.n < at + 5 || memcmp(line.p + at, "From ", 5) != 0) return s;
+    line = mail_trim(mail_sn(line.p + at + 5, line.n - at - 5));
+    return line.n && line.p[0] == ':' ? s : rest;   /* "From :" is a field */
 }
 
 /* The next field of a letter's header; 0 at the empty line, and before a line

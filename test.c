@@ -4048,7 +4048,9 @@ static void test_head_complete(void) {
           "Subject: To: no@y\r\nX-To: no@y\r\n To: no@y\r\nTo : x@y\r\n"
           "From: Al <al@a>\r\n" T_DATE T_ID "\r\n", "", "x@y " },
         { "To: bob\n\n", "To: bob\r\nFrom: Al <al@a>\r\n" T_DATE T_ID "\r\n",
-          "", "!bob " }
+          "", "!bob " },
+        { "From : b@c\nDate : x\nMessage-ID: y\n", "From : b@c\r\nDate : x\r\n"
+          "Message-ID: y\r\n\r\n", "", "" }
     };
     mail_compose m;
     size_t i;
@@ -4075,7 +4077,7 @@ static void test_head_complete(void) {
         CHECK(mail_head_complete(&b, &text, &m) == MAIL_ERR_OK);
         CHECK_SAME(mail_buf_str(&b), mail_s(rows[i].head));
         CHECK_SAME(text, mail_s(rows[i].body));
-        b = mail_buf_on(out, 40);
+        b = mail_buf_on(out, 30);
         text = mail_s(rows[i].in);
         CHECK(mail_head_complete(&b, &text, &m) == MAIL_ERR_TOOLONG);
     }
@@ -22862,6 +22864,38 @@ static void fuzz_shown(mail_str in) {
     CHECK(!mail_has_control(mail_buf_str(&b)));
 }
 
+/* A letter that a user hands over: whole lines, nobody who was hidden, and what
+   is whole stays as it is. */
+static void fuzz_complete(mail_str in) {
+    static char out[2][8192];
+    mail_compose m;
+    mail_buf b[2];
+    mail_str text = in, rest;
+    mail_named r;
+    mail_addr a;
+    mail_field f;
+    int i;
+    memset(&m, 0, sizeof m);
+    m.from = "a@b";
+    m.message_id = "<i@d>";
+    memset(&r, 0, sizeof r);
+    for (r.head = in; mail_named_next(&r, &a); )
+        CHECK(a.err || a.kind != MAIL_ADDR_MAILBOX || a.path.local[0]);
+    for (i = 0; i < 2; i++) {
+        b[i] = mail_buf_on(out[i], sizeof out[i]);
+        CHECK(mail_head_complete(&b[i], &text, &m) == MAIL_ERR_OK);
+        if (i == 0) CHECK(text.p + text.n == in.p + in.n);
+        else CHECK_SAME(mail_buf_str(&b[1]), mail_buf_str(&b[0]));
+        text = rest = mail_buf_str(&b[i]);
+    }
+    while (mail_field_next(&rest, &f) && f.name.n) {
+        CHECK(f.all.p[f.all.n - 1] == '\n' && f.all.p[f.all.n - 2] == '\r');
+        CHECK(!mail_ieq(f.name, mail_s("Bcc")) &&
+              !mail_ieq(f.name, mail_s("Return-Path")));
+    }
+    CHECK_SAME(rest, mail_s(""));
+}
+
 /* Options, chance, and strings with a NUL behind each. */
 static void fuzz_msg(mail_str in) {
     unsigned what = fuzz_octet(&in);
@@ -22870,6 +22904,7 @@ static void fuzz_msg(mail_str in) {
     fuzz_luck(fuzz_octet(&in));
     fuzz_head(in);
     fuzz_shown(in);
+    fuzz_complete(in);
     for (i = 0; i < 5; i++) {
         mail_str s = mail_cut(&in, 0);
         part[i] = (char *)t_alloc(s.n + 1);
@@ -22964,6 +22999,8 @@ static void fuzz_msg_seeds(fuzz_take *take, void *ctx) {
     take(ctx, mail_sn(two, sizeof two - 1));
     take(ctx, mail_s("\7cReceived: a\r\n\tb\r\nSubject: x\r\n\r\nbody\r\n"));
     take(ctx, mail_s("\7creceived: a\nReceived : b\n\nReceived: c\xc3\xb6"));
+    take(ctx, mail_s("\7c>From x\nTo: a@b,\n c@d\nBcc: e@f\nResent-To: g: h@i;"
+                     "\nFrom : b@c\r\n\r\nbody\n"));
 }
 
 /* --- the files of the queue, line by line -------------------------------- */
