@@ -5808,7 +5808,7 @@ static int trace_join(trace *t, const trace_note *note, mail_str text) {
         strcmp(e->state, note->state) != 0) return 0;
     p = realloc(e->text, e->n + text.n + 1);
     if (p == NULL) return 0;
-    memcpy(p + e->n, text.p, text.n);
+    if (text.n) memcpy(p + e->n, text.p, text.n);
     e->n += text.n;
     p[e->n] = 0;
     e->text = p;
@@ -5983,7 +5983,7 @@ static const char *trace_read_note(trace *t, const json_field *f, int n) {
     if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
         return "conn is no number";
     note.conn = (unsigned)conn;
-    if (role.n != 1 || role.p == NULL || strchr("spc-w", role.p[0]) == NULL)
+    if (role.n != 1 || role.p == NULL || !memchr("spc-w", role.p[0], 5))
         return "role is none of s, p, c, -, w";
     note.role = role.p[0];
     while (note.kind < MAIL_NOTE_COUNT &&
@@ -8302,7 +8302,7 @@ static void vault_cut(vault *v, int host) {
 }
 
 static void vault_note(vault *v, const trace_note *n) {
-    mail_str rest = mail_s(n->text), verb = mail_cut(&rest, ' ');
+    mail_str rest = mail_sn(n->text, n->n), verb = mail_cut(&rest, ' ');
     mail_str path = mail_cut(&rest, ' ');
     vault_item *p;
     if (n->role == 'w' && mail_eq(verb, mail_s("power-off")))

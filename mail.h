@@ -6017,7 +6017,7 @@ MAIL_DEF mail_str mail_enhanced(mail_str text, mail_str *rest) {
     mail_str tail = text, word = mail_cut(&tail, ' '), w = word;
     mail_str a = mail_cut(&w, '.'), b = mail_cut(&w, '.');
     int64_t v;
-    if (a.n != 1 || !strchr("245", a.p[0]) || b.n > 3 || w.n > 3 ||
+    if (a.n != 1 || !memchr("245", a.p[0], 3) || b.n > 3 || w.n > 3 ||
         mail_number(b, 999, &v) || mail_number(w, 999, &v)) {
         *rest = text;
         return mail_sn("", 0);
@@ -10405,7 +10405,10 @@ struct mail_conn {
     int file; int64_t at;         /* text on its way out                 */
     int64_t end;                  /* and where it ends; -1: not known    */
     int shared;                   /* file is that of segment shared - 1  */
-    int quit;                     /* UPDATE waits until all is out       */
+    int quit;                     /* UPDATE waits until all is out, or
+                                     has more to remove                  */
+    size_t removed;               /* by UPDATE so far,                   */
+    mail_err failed;              /* and what went wrong                 */
     int more;                     /* there is more, but its turn is over */
     mail__user *user;
     mail__box *box;
@@ -14947,33 +14950,37 @@ static void mail__update_done(mail_server *v, void *arg, mail_err e) {
    what is before it: as long as RFC 1939 3 waits for a command. */
 enum { MAIL__QUIT_WAIT = 600000 };
 
-/* QUIT: the marked messages go, the removal is made durable, then +OK. */
-static void mail__pop3d_on_update(mail_server *v, mail_conn *c) {
+/* QUIT: the marked messages go, the removal is made durable, then +OK. Some at
+   a time: a mailbox may have a hundred thousand, and others wait. Returns 0 if
+   there are more: c->end is the next. */
+static int mail__pop3d_on_update(mail_server *v, mail_conn *c) {
     mail__box *b = c->box;
     char path[MAIL_NAME_SIZE + 80], dir[MAIL_NAME_SIZE];
-    mail_err e = c->user ? MAIL_ERR_OK : MAIL_ERR_NOTFOUND;
-    size_t i, removed = 0;
-    for (i = 0; i < b->n && c->user; i++) {
-        mail_err one;
-        if (!b->drops[i].deleted) continue;
-        mail__box_path(c, i, path);
-        one = v->sys.remove(v->sys.ctx, path);
+    int left = 2 * MAIL__SLICE;
+    if (!c->user) c->failed = MAIL_ERR_NOTFOUND;
+    for (; c->user && c->end < (int64_t)b->n; c->end++) {
+        mail_err e;
+        if (!b->drops[c->end].deleted) continue;
+        if (left-- == 0) return 0;
+        mail__box_path(c, (size_t)c->end, path);
+        e = v->sys.remove(v->sys.ctx, path);
         mail__tell(v, NULL, MAIL_NOTE_DISK, "", "remove %s", path);
-        if (one) e = one;
-        removed++;
+        if (e) c->failed = e;
+        c->removed++;
     }
-    if (!removed || e) {
-        mail_pop3d_reply(&c->u.pop3d, e);
-        return;
+    if (!c->removed || c->failed) {
+        mail_pop3d_reply(&c->u.pop3d, c->failed);
+        return 1;
     }
     mail__tell(v, NULL, MAIL_NOTE_FATE, "", "mailbox %s: %lu removed",
-               c->user->name, (unsigned long)removed);
+               c->user->name, (unsigned long)c->removed);
     mail__ask_begin(&c->ask, c, mail__update_done);
     snprintf(dir, sizeof dir, "mail/%s/cur", c->user->name);
     mail__ask_flush(v, &c->ask, -1, dir);
     snprintf(dir, sizeof dir, "mail/%s/new", c->user->name);
     mail__ask_flush(v, &c->ask, -1, dir);
     mail__ask_end(v, &c->ask);
+    return 1;
 }
 
 static void mail__hand_out_event(mail_server *v, mail_conn *c,
@@ -14994,6 +15001,7 @@ static void mail__hand_out_event(mail_server *v, mail_conn *c,
     case MAIL_EV_UPDATE:
         c->quit = 1;                   /* mail__conn_quit obeys it */
         c->at = mail__now(v) + MAIL__QUIT_WAIT;
+        c->end = 0;
         break;
     default:
         c->closing = 1;
@@ -15287,9 +15295,9 @@ static int mail__conn_secure(mail_server *v, mail_conn *c) {
    out: who did not get a message may not have it removed. */
 static int mail__conn_quit(mail_server *v, mail_conn *c) {
     if (c->dead || !c->quit || c->nback || mail__conn_out(c).n) return 0;
-    c->quit = 0;
-    mail__pop3d_on_update(v, c);
-    return 1;
+    c->quit = !mail__pop3d_on_update(v, c);
+    if (c->quit) c->at = mail__now(v) + 1;        /* others have their turn */
+    return !c->quit;
 }
 
 static int mail__conn_idle(const mail_conn *c) {

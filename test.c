@@ -12416,6 +12416,43 @@ static void test_world_one_session_at_a_time(void) {
     t_end_limits(p);
 }
 
+/* A mailbox that takes long to empty: meanwhile others are served, and nobody
+   else gets in; what the server has begun is done without its client. */
+static void test_world_quit_of_thousands(void) {
+    enum { ALL = 20000 };
+    t_text say;
+    int i, k;
+    memset(&say, 0, sizeof say);
+    t_add(&say, mail_s(T_IN_AS_BOB));
+    for (i = 1; i <= ALL; i++)
+        if (i != 7) t_addf(&say, "DELE %d\r\n", i);
+    for (k = 0; k < 2; k++) {
+        t_world *p = t_begin(0);
+        char path[80];
+        for (i = 0; i < ALL; i++) {
+            snprintf(path, sizeof path, "mail/bob/new/%d.x", 100000 + i);
+            vdisk_put(&p->b->disk, path, mail_s("a: b\n\n"));
+        }
+        t_guest_come(p, 0, "mail.b:110", "10.0.0.1", say.p);
+        t_guests[0].s.say = "QUIT\r\n";
+        t_guests[0].s.said = 0;
+        world_run(&p->w, p->w.ms + 5);
+        i = t_files(p->b, "mail/bob/new");
+        CHECK(1 < i && i < ALL && !t_heard(0, "goodbye"));
+        if (k) t_guest_go(p, 0);
+        t_guest_come(p, 1, "mail.b:110", "10.0.0.2", T_IN_AS_BOB);
+        CHECK(t_heard(1, "-ERR [IN-USE]"));
+        CHECK(t_files(p->b, "mail/bob/new") > 1);
+        world_run(&p->w, p->w.ms + 1000);
+        CHECK(k || t_heard(0, "+OK goodbye"));
+        CHECK(t_files(p->b, "mail/bob/new") == 1);
+        t_guest_come(p, 2, "mail.b:110", "10.0.0.2", T_IN_AS_BOB "QUIT\r\n");
+        CHECK(t_heard(2, "+OK 1 messages"));
+        t_end_limits(p);
+    }
+    t_free(&say);
+}
+
 /* The UID of message n in what guest i has heard. */
 static void t_uid_heard(int i, int n, char uid[80]) {
     const char *list = t_guests[i].heard.n
@@ -13560,13 +13597,14 @@ static void test_page_of_much_and_nothing(void) {
     static trace none;
     steps s;
     size_t at, i, size = 1 << 20;
-    char *big = malloc(size);
+    char *big = malloc(size + 1);
     FILE *f = tmpfile();
     demo_run(&d, 1, 0, 0);
     for (at = 0; at < d.t.n; at++)
         if (d.t.p[at].kind == MAIL_NOTE_TEXT) break;
     CHECK(f != NULL && big != NULL && at < d.t.n);
     for (i = 0; i < size; i++) big[i] = "ab\r\n"[i % 4];
+    big[size] = 0;
     free(d.t.p[at].text);
     d.t.p[at].text = big;
     d.t.p[at].n = size;
@@ -23999,6 +24037,7 @@ static const t_test t_tests[] = {
     T_OF(test_world_refused_sender_and_the_next, "5321-134"),
     T_OF(test_world_waits_between_tries, "5321-130 5321-131"),
     T_OF(test_world_a_host_that_is_down_has_its_rest, "5321-130"),
+    T_OF(test_world_quit_of_thousands, "1939-52"),
     T_OF(test_world_one_session_at_a_time,
          "1939-14 to 1939-16 1939-52 1939-53 1939-54"),
     T_OF(test_world_uids_and_numbers_stay,
