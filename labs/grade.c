@@ -285,7 +285,11 @@ static void lab_blame(FILE *err, char *to, size_t cap) {
             return;
         }
         at = strstr(line, asan);
-        if (at) sscanf(at + sizeof asan - 1, "%59s", what);
+        if (at) {
+            mail_copy(what, sizeof what, mail_s(at + sizeof asan - 1));
+            at = strstr(what, " on ");
+            if (at) *at = 0;
+        }
         if (!where[0]) lab_frame(line, where, sizeof where);
     }
     if (what[0] == 0) return;
@@ -719,7 +723,7 @@ static void lab_show_carried(const lab_report *r) {
     if (r->step) printf("  behind step %d:", r->step);
     else printf("  from the beginning:");
     printf(" make lab%d VIEW=full%s\n", l->number, lab_prints
-           ? " (it prints something: that is in the way)" : "");
+           ? " (its printf is in the way)" : "");
 }
 
 /* ==== the program ======================================================== */

@@ -536,7 +536,8 @@ static const lab lab10 = {
         "and what does\nit do (`pop3_step`)? There are three messages. And "
         "what servers get wrong: how many\noctets a message has "
         "(`pop3_size`), how it goes over the wire (`pop3_retr`), and\nwhat a "
-        "password is (`pop3_password`).\n",
+        "password is (`pop3_password`). Predict the table first; then look "
+        "at the one of\n`./mail states`, server MAA.\n",
     .inside = "pop3_step",
     .signs = "[ ] is the state behind the command (lab.h)",
     .carries = "it says yes or no to each command that Bob's program gives",

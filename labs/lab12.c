@@ -14,9 +14,10 @@
 
 #include "lab.h"
 
-/* Is there an encoded-word at the front of s (n octets)? Then put its octets,
-   decoded, into out, which has room for n, and how many they are into *made;
-   its charset, as a C string, into charset, which has room for 40 octets; and
+/* Is there an encoded-word at the front of s? (n octets, perhaps none; nothing
+   stands behind them.) Then put its octets, decoded, into out, which has room
+   for n, and how many they are into *made; its charset, as a C string, into
+   charset, which has room for 40 octets: of a longer name 39 are kept. And
    return how many octets of s the word takes, with its "=?" and "?=". What
    follows it is not looked at.
 

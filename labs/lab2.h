@@ -172,6 +172,8 @@ static const lab2_row lab2_rows[] = {
     { 1, 'c', "PASS my secret  word", "spaces inside it belong to it" },
     { 1, 'c', "NOOP  \nQUIT \nHELO a ", "spaces at the end belong to "
       "nothing" },
+    { 1, 'c', "HELO \xEC\x95\x88\nHELO \xFF", "octets from 128 on are no "
+      "control octets: a char may be below 0" },
     { 1, 'c', "HELO  a", "the first space ends the verb, and only that one is "
       "dropped" },
 
@@ -192,8 +194,15 @@ static const lab2_row lab2_rows[] = {
     { 2, 'p', "<" LAB2_X63 "x@b.example>\n<" LAB2_X63 "xx@b.example>",
       "64 octets of a name are not too many, 65 are" },
 
-    { 3, 'c', "\nNOOP", "an empty line is no command" },
-    { 3, 'c', "NO\001OP\nNOOP \177\nNOOP x", "no control octet in a command" },
+    { 2, 'p', "<a@" LAB2_X63 "." LAB2_X63 "." LAB2_X63 "." LAB2_X63 ">\n<a@"
+      LAB2_X63 "." LAB2_X63 "." LAB2_X63 "." LAB2_X16 ".." LAB2_X16 ">\n<a@"
+      LAB2_X63 "." LAB2_X63 "." LAB2_X63 "." LAB2_X63 ".x>",
+      "255 octets of a domain are not too many, 257 are" },
+
+    { 3, 'c', "\n \n   \nNOOP", "an empty line is no command, nor are "
+      "spaces alone" },
+    { 3, 'c', "NO\001OP\nNOOP \177\nNOOP\tx\nNOOP x",
+      "no control octet in a command" },
     { 3, 'p', "<bob@b.example\nbob@b.example>\nbob@b.example\n"
       "<bob@b.example>", "a path stands in < and >" },
     { 3, 'p', "<bob>\n<@b.example>\n<bob@>\n<b@b.example>",
@@ -233,12 +242,12 @@ static void lab2_part(lab_text *to, const char *line, size_t n,
 static void lab2_one(const lab_functions *f, char way, const char *p,
                      size_t n, lab_text *to) {
     command_parts c;
-    path_parts x;
+    path_parts *x = (path_parts *)lab_room(sizeof *x);
     size_t used = 0;
     int is;
     char word[20];
     memset(&c, 0, sizeof c);
-    memset(&x, 0, sizeof x);
+    memset(x, 0, sizeof *x);
     if (way == 'c') {
         is = f->parse_command(p, n, &c);
         if (is == 1) {
@@ -253,11 +262,13 @@ static void lab2_one(const lab_functions *f, char way, const char *p,
         is = f->same_word(lab_exact(p, n), n, word);
         if (is == 1) lab_say(to, "same");
     } else {
-        is = f->parse_path(p, n, &x, &used);
-        x.local[sizeof x.local - 1] = x.domain[sizeof x.domain - 1] = 0;
+        is = f->parse_path(p, n, x, &used);
+        x->local[sizeof x->local - 1] = x->domain[sizeof x->domain - 1] = 0;
+        if (!lab_room_ok((char *)x, sizeof *x))
+            lab_say(to, "(it wrote behind the domain)");
         if (is == 1) {
-            lab2_show(to, x.local, strlen(x.local));
-            lab2_show(to, x.domain, strlen(x.domain));
+            lab2_show(to, x->local, strlen(x->local));
+            lab2_show(to, x->domain, strlen(x->domain));
             lab_fmt(to, " %lu octets", (unsigned long)used);
         }
     }

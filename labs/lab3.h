@@ -106,7 +106,7 @@ static const lab3_row lab3_rows[] = {
       "what looks like a code in the words is none" },
     { 2, "2500 ok\n250 ok\n", "no reply\n250 last\n",
       "behind three digits a space, a hyphen, or the end" },
-    { 2, "250ok\n251 ok\n", "no reply\n251 last\n",
+    { 2, "250ok\n250\tok\n251 ok\n", "no reply\nno reply\n251 last\n",
       "behind three digits a space, a hyphen, or the end" },
     { 2, "150 ok\n650 ok\n450 ok\n", "no reply\nno reply\n450 last\n",
       "the first digit is 2, 3, 4 or 5" },

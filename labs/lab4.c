@@ -3,7 +3,7 @@
    The server MTA knows one word, its state, and answers each line from it: with
    a code, and perhaps with another state. Write that table. It need not look
    like one, but it has 6 states and 11 verbs, and each of the 66 cells is
-   tested, so half a table is half the points.
+   tested, so half a table is about half the points.
 
    Will be tested: every verb in every state, with an argument that is accepted
    and, where it matters, with one that is not. Where the RFC leaves a choice,

@@ -346,6 +346,14 @@ static const lab6_row lab6_rows[] = {
     { 3, 2, 0, 0, { 0 }, 0, -1, "no reply to the text: was it taken? Nobody "
       "knows, so later" },
     { 3, 1, 0, -1, { 0 }, 0, 0, "the wire is cut: later" },
+    { 3, 2, 0, 421, { 0 }, 0, 0, "421 to MAIL: all later, and no QUIT" },
+    { 3, 2, 0, 0, { 421 }, 0, 0, "421 to the first RCPT: the second is never "
+      "asked, and for later, too" },
+    { 3, 3, 0, 0, { 550, -1 }, 0, 0, "the wire is cut in the middle of the "
+      "recipients" },
+    { 3, 2, 0, 0, { 0 }, 421, 0, "421 to DATA: later" },
+    { 3, 2, 0, 0, { 0, 553 }, 0, 421, "421 to the text: who was accepted, "
+      "later" },
     { 4, 1, 0, 0, { 0 }, 0, 0, "wait for the greeting, and for each reply" },
     { 4, 4, 0, 0, { 0, 550, 0, 451 }, 0, 0, "wait for each reply, whatever "
       "it is" }
@@ -551,8 +559,9 @@ static void lab6_given(const lab6_row *r, lab_text *to) {
         if (r->rcpt[i]) lab_fmt(to, " %d to RCPT%d,", r->rcpt[i], i + 1);
     if (r->data) lab_fmt(to, " %d to DATA,", r->data);
     if (r->text) lab_fmt(to, " %d to the dot,", r->text);
-    lab_say(to, r->mail < 0 || r->text < 0 ? " yes to all else (-1: hangs up)"
-                                           : " yes to all else");
+    lab_say(to, " yes to all else");
+    if (r->mail < 0 || r->text < 0 || r->rcpt[1] < 0)
+        lab_say(to, " (-1: it hangs up)");
 }
 
 static int lab6_run(const lab_functions *f, size_t i, lab_case *c) {

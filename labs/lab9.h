@@ -115,6 +115,9 @@ static const lab9_row lab9_rows[] = {
       "look" },
     { 3, 550, 1, 1, 1, "refused, but from <>: nobody is told" },
     { 3, 451, 30, 432000, 1, "too old, but from <>" },
+    { 3, 0, 32, 500000, 1, "no answer for more than five days, and from <>" },
+    { 3, 251, 30, 432000, 1, "a success at the last moment is one for it, "
+      "too" },
     { 3, 451, 1, 0, 1, "a bounce is tried again like any mail" },
     { 3, 250, 1, 0, 1, "and may arrive" }
 };
