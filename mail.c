@@ -6635,7 +6635,8 @@ static void steps_open(steps *s, const trace_note *n) {
 
 /* The phase follows from the session's state, not from the words. */
 static int steps_phase_of(steps *s, const char *state, int reply) {
-    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0) return 3;
+    if (strcmp(state, "END") == 0 || strcmp(state, "UPDATE") == 0 ||
+        strcmp(state, "QUIT") == 0) return 3;
     if (s->pop3 && reply && s->phase) return s->phase;
     if (s->pop3) return strcmp(state, "TRANS") == 0 ? 2 : 1;
     if (strcmp(state, "MAIL") == 0 || strcmp(state, "DATA") == 0)
@@ -6659,8 +6660,11 @@ static size_t steps_octets(const steps *s) {
     return n;
 }
 
+/* After DATA the text is a row of its own; what BDAT sends is in its row, which
+   says how much that is. */
 static void steps_message(steps *s) {
     char octets[24];
+    if (mail_starts(mail_s(s->command), "BDAT ")) return;
     snprintf(octets, sizeof octets, "%lu", (unsigned long)steps_octets(s));
     snprintf(s->command, sizeof s->command, word(s->lang, W_MESSAGE), octets);
     mail_copy(s->key, sizeof s->key, mail_s("message"));
@@ -6699,7 +6703,8 @@ static void steps_reply(steps *s, const trace_note *n) {
     if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
         mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
         mail_printable(p->reply, sizeof p->reply, mail_s(n->text));
-    if (text && mail_starts(code, "250"))
+    if (text && mail_starts(code, "250") &&
+        (strcmp(s->key, "message") == 0 || strstr(s->command, " LAST")))
         mail_copy(p->reply, sizeof p->reply, mail_s(word(s->lang, W_MINE)));
     mail_copy(p->before, sizeof p->before, mail_s(s->state));
     mail_copy(p->after, sizeof p->after, mail_s(n->state));
@@ -6931,11 +6936,72 @@ static size_t *trace_order(const trace *t) {
     return order;
 }
 
+/* A client that pipelines says its next command before it hears the reply to
+   the last (RFC 2920). They are shown as pairs, as if it had waited: a capture
+   has them as they went over the wire. Only its own session is looked into. */
+typedef struct pairing {
+    const trace *t;
+    const size_t *order;
+    size_t n, reply;                /* no reply before this one is free     */
+    int owed;                       /* something was said and not answered  */
+    char *moved;                    /* of order: it has been placed         */
+} pairing;
+
+static int pair_is(const pairing *p, size_t i, const trace_note *of) {
+    const trace_note *e = &p->t->p[p->order[i]];
+    return e->role == 'c' && e->kind == MAIL_NOTE_REPLY &&
+           e->conn == of->conn && e->host == of->host;
+}
+
+static int pair_ends(const trace_note *e) {
+    return e->n < 4 || e->text[3] != '-';
+}
+
+/* Places the reply that is owed before note i is said; returns its lines. */
+static size_t pair_reply(pairing *p, size_t i, size_t *to) {
+    const trace_note *of = &p->t->p[p->order[i]];
+    size_t n = 0;
+    int ended = 0;
+    if (p->reply < i) p->reply = i;
+    for (; p->reply < p->n && !ended; p->reply++) {
+        const trace_note *e = &p->t->p[p->order[p->reply]];
+        if (e->kind == MAIL_NOTE_OPEN) break;
+        if (p->moved[p->reply] || !pair_is(p, p->reply, of)) continue;
+        p->moved[p->reply] = 1;
+        to[n++] = p->order[p->reply];
+        ended = pair_ends(e);
+    }
+    if (ended) p->owed = 0;
+    return n;
+}
+
+static size_t *trace_pairs(const trace *t, size_t *order) {
+    size_t *to = malloc((t->n + 1) * sizeof *to), n = 0, i;
+    pairing p = { t, order, t->n, 0, 0, NULL };
+    p.moved = calloc(t->n + 1, 1);
+    if (to == NULL || p.moved == NULL) exit(1);
+    for (i = 0; i < t->n; i++) {
+        const trace_note *e = &t->p[order[i]];
+        if (p.moved[i]) continue;
+        if (e->kind == MAIL_NOTE_OPEN) p.owed = 0;
+        if (e->kind == MAIL_NOTE_COMMAND && e->role == 'c') {
+            if (p.owed) n += pair_reply(&p, i, to + n);
+            p.owed = 1;
+        }
+        if (e->kind == MAIL_NOTE_TEXT && e->role == 'c') p.owed = 1;
+        if (e->kind == MAIL_NOTE_REPLY && pair_ends(e)) p.owed = 0;
+        to[n++] = order[i];
+    }
+    free(p.moved);
+    free(order);
+    return to;
+}
+
 static void steps_make(steps *s, trace *t, int lang) {
     memset(s, 0, sizeof *s);
     s->t = t;
     s->lang = lang;
-    s->order = trace_order(t);
+    s->order = trace_pairs(t, trace_order(t));
     for (s->at = 0; s->at < t->n; s->at++) {
         const trace_note *n = &t->p[s->order[s->at]];
         if (n->role == '-') steps_disk(s, n);
@@ -7360,7 +7426,7 @@ typedef struct full {
 /* One line of text with its line end drawn, and what is said of it. */
 static void full_line(full *v, int to_right, const char *who, mail_str text,
                       const char *end, const char *remark) {
-    char safe[1024];
+    char safe[1024], *p = safe;
     int n = fprintf(v->f, "%3d  %s  %s: ", ++v->number,
                     to_right ? "|------->|" : "|<-------|", who);
     if (text.n && text.p[0] == '\t') {            /* a folded field */
@@ -7368,8 +7434,14 @@ static void full_line(full *v, int to_right, const char *who, mail_str text,
         text = mail_sn(text.p + 1, text.n - 1);
     }
     mail_printable_utf8(safe, sizeof safe, text);
-    fprintf(v->f, "%s%s", safe, end);
-    n += width(safe) + (int)strlen(end);
+    for (; n + width(p) + (int)strlen(end) > 80;
+         n = fprintf(v->f, "\n%20s", "") - 1) {
+        int k = width_fits(p, 80 - n);
+        fprintf(v->f, "%.*s", k, p);
+        p += k;
+    }
+    fprintf(v->f, "%s%s", p, end);
+    n += width(p) + (int)strlen(end);
     if (*remark) fprintf(v->f, "%*s%s", n < 56 ? 56 - n : 2, "", remark);
     putc('\n', v->f);
 }

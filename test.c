@@ -13879,6 +13879,54 @@ static void test_scenario_smuggle(void) {
     demo_free(&d);
 }
 
+/* A client that pipelines: each command has its own reply, and each body; and
+   those of another connection stay there. */
+static void test_trace_pipelined(void) {
+    static const struct { char conn, kind; const char *text; } notes[] = {
+        { 1, 'O', "192.0.2.9:25 (mx)" }, { 1, 'R', "220 mx" },
+        { 1, 'C', "EHLO a" }, { 1, 'R', "250-mx" }, { 1, 'R', "250 DSN" },
+        { 1, 'C', "MAIL FROM:<>" }, { 1, 'C', "RCPT TO:<b@c>" },
+        { 2, 'O', "192.0.2.9:25 (mx)" }, { 2, 'R', "421-no" },
+        { 2, 'R', "421 x" }, { 1, 'C', "DATA" }, { 1, 'R', "250-1" },
+        { 1, 'R', "250 2" }, { 1, 'R', "550 no" }, { 1, 'R', "554 none" },
+        { 1, 'C', "MAIL FROM:<d@e>" }, { 1, 'C', "RCPT TO:<b@c>" },
+        { 1, 'C', "BDAT 2" }, { 1, 'T', "x\n" }, { 1, 'C', "BDAT 1 LAST" },
+        { 1, 'T', "y" }, { 1, 'R', "250 3" }, { 1, 'R', "251 4" },
+        { 1, 'R', "252 5" }, { 1, 'R', "250 6" }, { 1, 'C', "NOOP" },
+        { 1, 'C', "QUIT" }, { 1, 'R', "221 7" }, { 1, 'X', "192.0.2.9:25" }
+    };
+    static const char *const rows =
+        "(connect, TCP port 25) 220, EHLO a 250, MAIL FROM:<> 250, "
+        "RCPT TO:<b@c> 550, DATA 554, MAIL FROM:<d@e> 250, "
+        "RCPT TO:<b@c> 251, BDAT 2 252, BDAT 1 LAST 250 mine, NOOP 221, "
+        "QUIT no answer, "
+        "(connect, TCP port 25) 421, ";
+    static trace t;
+    t_text got = {NULL, 0, 0};
+    steps s;
+    size_t i;
+    for (i = 0; i < T_COUNT(notes); i++) {
+        trace_note n;
+        memset(&n, 0, sizeof n);
+        n.host = trace_part_of(&t, "a", "");
+        n.conn = (unsigned char)notes[i].conn;
+        n.role = 'c';
+        n.kind = notes[i].kind == 'O' ? MAIL_NOTE_OPEN :
+                 notes[i].kind == 'R' ? MAIL_NOTE_REPLY :
+                 notes[i].kind == 'C' ? MAIL_NOTE_COMMAND :
+                 notes[i].kind == 'T' ? MAIL_NOTE_TEXT : MAIL_NOTE_CLOSE;
+        trace_add(&t, &n, mail_s(notes[i].text));
+    }
+    steps_make(&s, &t, LANG_EN);
+    for (i = 0; i < s.n; i++)
+        if (s.p[i].kind == STEP_TALK)
+            t_addf(&got, "%s %s, ", s.p[i].text, s.p[i].reply);
+    CHECK_SAME(t_str(&got), mail_s(rows));
+    steps_free(&s);
+    trace_free(&t);
+    t_free(&got);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -13889,6 +13937,8 @@ static void test_trace_json_wrong(void) {
         { "{\"ms\":-1,\"host\":\"a\"}", "ms is no number" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":x}", "conn is no number" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"x\"}", "role" },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"\\u0000\"}",
+          "role" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"s\","
           "\"kind\":\"X\"}", "unknown kind" },
         { "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,"
@@ -24069,6 +24119,7 @@ static const t_test t_tests[] = {
     T(test_scenario_crash_page),
     T(test_scenario_smuggle),
     T(test_trace_json),
+    T(test_trace_pipelined),
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
     T(test_trace_dots),
