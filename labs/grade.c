@@ -51,7 +51,7 @@
 
 /* ==== what a lab is made of ============================================== */
 
-enum { LAB_TEXT = 1200, LAB_CASES = 2000, LAB_LIMIT = 3, LAB_CRASHED = 99,
+enum { LAB_TEXT = 1500, LAB_CASES = 2000, LAB_LIMIT = 3, LAB_CRASHED = 99,
        LAB_GROUPS = 16, LAB_LAST = 10 };       /* the last point, in tenths */
 
 typedef struct lab_text {         /* octets; what has no room is only hashed */

@@ -157,7 +157,8 @@ static const lab_group lab1_groups[] = {
     { "several lines at once", "what comes behind the first line is kept",
       20 },
     { "bare CR or LF", "what ends no line", 20 },
-    { "too long", "a line of 512 octets is one, of 513 it is not", 10 },
+    { "too long", "a line of 512 octets is one, of 513 or 1300 it is "
+      "not", 10 },
     { "every way to cut it",
       "a session of 16 octets in all 32768 ways, and one of 60 octets cut "
       "twice", 20 }
@@ -316,18 +317,30 @@ static void lab1_row_run(const lab_functions *f, const lab1_row *r,
     }
 }
 
-/* A line of that many octets, and one behind it. */
-static void lab1_longer(const lab_functions *f, size_t octets, lab_case *c) {
-    char in[600];
-    unsigned char cut[600];
+/* A line of so many octets with its CRLF, and one behind it; cut behind octet
+   cut, or not. */
+static const struct { size_t octets, cut; const char *rule; } lab1_longs[] = {
+    { 512, 0, "512 octets may be" },
+    { 512, 511, "512 octets may be, whenever the last one comes" },
+    { 513, 0, "513 are too many: 512 are dropped, and its LF begins the next "
+      "line" },
+    { 513, 512, "513 are too many, and 512 without a line end say so" },
+    { 1300, 0, "1300 octets: 512 are dropped, 512 more, and the rest is a "
+      "line" }
+};
+enum { LAB1_LONGS = sizeof lab1_longs / sizeof lab1_longs[0] };
+
+static void lab1_longer(const lab_functions *f, size_t i, lab_case *c) {
+    char in[1400];
+    unsigned char cut[1400];
+    size_t octets = lab1_longs[i].octets;
     memset(in, 'x', octets);
     memset(cut, 0, sizeof cut);
+    if (lab1_longs[i].cut) cut[lab1_longs[i].cut - 1] = 1;
     memcpy(in + octets - 2, "\r\nQUIT\r\n", 8);
     c->group = 3;
-    snprintf(c->rule, sizeof c->rule, "a line of %d octets with its CRLF: %s "
-             "(RFC 5321 4.5.3.1.4)", (int)octets, octets > LINE_MAX_OCTETS
-             ? "512 of them are dropped, and its LF begins the next line"
-             : "512 may be");
+    snprintf(c->rule, sizeof c->rule, "%s (RFC 5321 4.5.3.1.4)",
+             lab1_longs[i].rule);
     if (lab1_way(f, in, octets + 6, cut, c)) {
         lab1_way(NULL, in, octets + 6, cut, c);
         c->yours = c->expected;
@@ -340,8 +353,8 @@ static int lab1_run(const lab_functions *f, size_t i, lab_case *c) {
         return 1;
     }
     i -= LAB1_ROWS;
-    if (i < 2) lab1_longer(f, i ? 513 : 512, c);
-    else if ((i -= 2) < LAB1_PARTS) c->group = 4, lab1_ways(f, i, c);
+    if (i < LAB1_LONGS) lab1_longer(f, i, c);
+    else if ((i -= LAB1_LONGS) < LAB1_PARTS) c->group = 4, lab1_ways(f, i, c);
     else if ((i -= LAB1_PARTS) < sizeof lab1_long - 1)
         c->group = 4, lab1_twice(f, i, c);
     else return 0;

@@ -312,7 +312,8 @@ static void lab10_say(const lab_functions *f, maa *p, int verb, int n,
                  ? "-ERR" : "?", lab10_state(p->state));
 }
 
-/* A script of letters: a command each, with a number behind it, or none.
+/* A script of letters: a command each, with a number behind it, or none. There
+   are 3 messages; with # at first as many as there may be, 31.
    U P S L I R D T N Q X (dropped); p: a wrong password. */
 static void lab10_script(const lab_functions *f, const char *script,
                          int state, lab_text *given,
@@ -322,8 +323,9 @@ static void lab10_script(const lab_functions *f, const char *script,
     size_t i;
     memset(p, 0, sizeof *p);
     p->state = state;
-    p->count = 3;
-    for (i = 0; script[i]; i++) {
+    p->count = script[0] == '#' ? 31 : 3;
+    if (script[0] == '#' && given) lab_say(given, "31 messages");
+    for (i = script[0] == '#'; script[i]; i++) {
         const char *at = strchr(letters, script[i]);
         int verb = script[i] == 'p' ? POP3_PASS : (int)(at - letters);
         int n = script[i] == 'P';
@@ -337,7 +339,7 @@ static void lab10_script(const lab_functions *f, const char *script,
     }
     if (out && f) {
         lab_fmt(out, "to be removed:");
-        for (i = 1; i <= 3; i++)
+        for (i = 1; i < 32; i++)
             if (p->marked[i] && p->state == MAA_UPDATE)
                 lab_fmt(out, " %d", (int)i);
     }
@@ -429,6 +431,8 @@ static const lab10_row lab10_rows[] = {
       "stays" },
     { 2, "QUPS", "behind QUIT nothing is said any more: -ERR, and END stays" },
     { 2, "UPD1XUPQ", "a connection that is gone cannot say QUIT" },
+    { 2, "#UPD1D17D31TR1R31D16D30Q", "a mailbox may have more than three "
+      "messages, and RSET takes all marks away" },
     { 2, "UPD2TD3Q", "what counts is what is marked at QUIT" }
 };
 
@@ -439,6 +443,7 @@ static const lab10_text lab10_texts[] = {
     { 's', "Subject: hi\n\nHi Bob\n", "CRLF is two octets" },
     { 's', "Hi", "a last line without LF is counted as if it had one" },
     { 's', "a\n..b\n\n\n", "an added dot is not counted" },
+    { 's', "\nHi\n", "its first octet may be a line end" },
     { 's', "", "an empty file has no octets, and no last line" },
     { 'r', "Subject: hi\n\nHi Bob\n", "each line with CRLF, then a line with "
       "a dot" },
@@ -533,7 +538,7 @@ static const lab lab10 = {
     .chapter = 10, .also = "11 (marks)", .rfc = "RFC 1939",
     .task =
         "The server MAA is a table: in which state is which command allowed, "
-        "and what does\nit do (`pop3_step`)? There are three messages. And "
+        "and what does\nit do (`pop3_step`)? There are three messages, or 31. And "
         "what servers get wrong: how many\noctets a message has "
         "(`pop3_size`), how it goes over the wire (`pop3_retr`), and\nwhat a "
         "password is (`pop3_password`). Predict the table first; then look "
