@@ -538,8 +538,8 @@ static const lab lab10 = {
     .chapter = 10, .also = "11 (marks)", .rfc = "RFC 1939",
     .task =
         "The server MAA is a table: in which state is which command allowed, "
-        "and what does\nit do (`pop3_step`)? There are three messages, or 31. And "
-        "what servers get wrong: how many\noctets a message has "
+        "and what does\nit do (`pop3_step`)? There are three messages, or 31. "
+        "And what servers get wrong: how\nmany octets a message has "
         "(`pop3_size`), how it goes over the wire (`pop3_retr`), and\nwhat a "
         "password is (`pop3_password`). Predict the table first; then look "
         "at the one of\n`./mail states`, server MAA.\n",

@@ -163,7 +163,7 @@ static const lab2_row lab2_rows[] = {
       "upper and lower case are the same (RFC 5321 2.4)" },
     { 0, 'w', "From: FROM:\nTo: TO:\nto: TO:",
       "that goes for what stands before a path, too" },
-    { 0, 'w', "HEL HELO\nHELOO HELO\nHELO HELO\nH@LO HELO",
+    { 0, 'w', "HEL HELO\nHELOO HELO\nYELO HELO\nHELO HELO\nH@LO HELO",
       "the whole word, and only that" },
     { 0, 'w', " HELO\nHELO HELO", "no octet at all is no word" },
 
@@ -191,7 +191,8 @@ static const lab2_row lab2_rows[] = {
       "in quotes \\ takes the next octet as it is, and > ends nothing" },
     { 2, 'p', "<!#$%&'*+-/=?^_`{|}~@b.example>", "all of these may stand in a "
       "name" },
-    { 2, 'p', "<" LAB2_X63 "x@b.example>\n<" LAB2_X63 "xx@b.example>",
+    { 2, 'p', "<" LAB2_X63 "x@b.example>\n<" LAB2_X63 "xx@b.example>\n<\""
+      LAB2_X63 " \"@b.example>\n<\"" LAB2_X63 " x\"@b.example>",
       "64 octets of a name are not too many, 65 are" },
 
     { 2, 'p', "<a@" LAB2_X63 "." LAB2_X63 "." LAB2_X63 "." LAB2_X63 ">\n<a@"
@@ -201,7 +202,7 @@ static const lab2_row lab2_rows[] = {
 
     { 3, 'c', "\n \n   \nNOOP", "an empty line is no command, nor are "
       "spaces alone" },
-    { 3, 'c', "NO\001OP\nNOOP \177\nNOOP\tx\nNOOP x",
+    { 3, 'c', "NO\001OP\n\037NOOP\nNOOP \177\nNOOP\tx\nNOOP x",
       "no control octet in a command" },
     { 3, 'p', "<bob@b.example\nbob@b.example>\nbob@b.example\n"
       "<bob@b.example>", "a path stands in < and >" },
@@ -216,11 +217,14 @@ static const lab2_row lab2_rows[] = {
     { 3, 'p', "<\"a@b.example>\n<\"a\"b@b.example>\n<\"\"@b.example>\n"
       "<\"a\"@b.example>", "quotes are closed, and all of the name is in "
       "them" },
-    { 3, 'p', "<\001@b.example>\n<\"\002\"@b.example>\n<a@b.example>",
+    { 3, 'p', "<\001@b.example>\n<\"\037\"@b.example>\n<\"\177\"@b.example>\n"
+      "<\" ~\"@b.example>",
       "no control octet, in quotes neither" },
-    { 3, 'p', "\n<\n<a\n<a@\n<a@b\n<\"\n<\"a\\\n<\"a\"\n<@\n<@r\n<@r:\n<a@b>",
+    { 3, 'p', "\n<\n<a\n<a@\n<a@b\n<\"\n<\"a\\\n<\"a\"\n<@\n<@r\n<@r,\n<@r:"
+      "\n<a@b>",
       "whatever is cut off is no path: look at no octet behind the last" },
     { 3, 'p', "<@r.example bob@b.example>\n<@:bob@b.example>\n"
+      "<@r.example,s.example:bob@b.example>\n"
       "<@r.example:bob@b.example>", "a route ends with a colon" }
 };
 

@@ -89,8 +89,8 @@ static const lab3_row lab3_rows[] = {
     { 0, "354 end with <CR><LF>.<CR><LF>\n", "354 last\n",
       "the words are for people; whatever they are" },
     { 0, "250\n", "250 last\n", "the words may be left out, and the space" },
-    { 0, "221 \n", "221 last\n", "the words may be left out, and not the "
-      "space" },
+    { 0, "221 \n599 \n", "221 last\n599 last\n",
+      "the words may be left out, and not the space" },
     { 0, "550-5.1.1 no\n550 5.1.1 such-user\n", "550 more\n550 last\n",
       "only the octet behind the code says whether more follows" },
     { 0, "421 4.3.2 closing\n501 a=3 - 2\n", "421 last\n501 last\n",

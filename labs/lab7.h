@@ -263,11 +263,13 @@ static const char *const lab7_headers[] = {
     "Received: from a ([192.0.2.1])\r\n\tby b with SMTP id 1;\r\n\tThu, 01 Jan "
     "2026 09:00:00 +0900\r\nrEcEiVeD: from c\r\nSubject: hi\r\n\r\nHi\r\n",
     "Subject: see Received:\r\n Received: not a field, a line that goes on\r\n"
-    "Received: one\r\nX-Received: no\r\nReceived-By: no\r\n",
+    "Received: one\r\nX-Received: no\r\nReceived-By: no\r\n"
+    "Deceived: no\r\n",
     "Received: 1\r\n\r\nReceived: in the body\r\nReceived: again\r\n",
     "From: a@b\r\nReceived:\r\nRECEIVED: 2\r\nTo: c@d\r\nReceived: 3\r\n\r\n",
     "",
-    "Received: 1\r\nReceived"
+    "Received: 1\r\nReceived",
+    "Subject: hi\r\nReceived:"
 };
 
 static const trace_line lab7_fields[] = {
@@ -287,6 +289,11 @@ static int lab7_has(const void *who, const char *name) {
     return strcmp(name, "bob") == 0 || strcmp(name, "alice") == 0;
 }
 
+/* A list of exact size. */
+static const char *const *lab7_list(const char *const *p, size_t n) {
+    return (const char *const *)lab_exact((const char *)p, n * sizeof *p);
+}
+
 /* What is decided for somebody who may not relay, and for one who may. */
 static void lab7_ask(const lab_functions *f, const lab7_row *r,
                      lab_text *out) {
@@ -300,11 +307,11 @@ static void lab7_ask(const lab_functions *f, const lab7_row *r,
     memset(&p, 0, sizeof p);
     mail_copy(local, sizeof local, mail_sn(r->rcpt, (size_t)(at - r->rcpt)));
     mail_copy(domain, sizeof domain, mail_s(at + 1));
-    p.domains = lab7_domains;
+    p.domains = lab7_list(lab7_domains, 2);
     p.ndomains = 2;
     p.is_user = lab7_has;
-    p.route_domains = lab7_routed;
-    p.route_hops = lab7_hosts;
+    p.route_domains = lab7_list(lab7_routed, 2);
+    p.route_hops = lab7_list(lab7_hosts, 2);
     p.nroutes = 2;
     p.smarthost = r->smarthost ? "smart.example:587" : NULL;
     p.hops = r->hops;
