@@ -6067,7 +6067,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(POP3_3, "end", "끝") \
     X(POP3_DELETES, "end: deletions happen now", \
       "끝: 표시한 메일을 이제 지운다") \
-    X(CONNECT, "(connect, TCP port %s)", "(연결, TCP 포트 %s)") \
+    X(CONNECT, "(connect, TCP port %s)", "(연결, TCP %s번 포트)") \
     X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
     X(MINE, "250 mine", "250 맡음") \
     X(MAIL, "+OK mail", "+OK 메일") \
@@ -6133,7 +6133,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(ACT_ADDRESS, "Korean in the address", "주소에 쓴 한글") \
     X(FULL_HEAD, "octets, and the state of the server after each reply", \
       "옥텟, 그리고 응답마다 서버의 상태") \
-    X(CONNECTS, "(connects to port %s)", "(포트 %s에 연결)") \
+    X(CONNECTS, "(connects to port %s)", "(%s번 포트에 연결)") \
     X(RECORD, "record", "레코드") X(TO, "to", "새 이름") \
     X(WRITE, "write", "쓰기") X(APPEND, "append", "덧붙이기") \
     X(FLUSH, "flush", "플러시") X(RENAME, "rename", "이름 바꾸기") \
@@ -8304,6 +8304,12 @@ static const char *const html_pop3d_ko[] = {
     "갱신: 표시된 것을 지우는 중", "TLS를 만드는 중", "끝"
 };
 
+static const char *server_state(int lang, int pop3, int i) {
+    if (lang) return pop3 ? html_pop3d_ko[i] : html_smtpd_ko[i];
+    return pop3 ? mail_pop3d_state_text((mail_pop3d_state)i)
+                : mail_smtpd_state_text((mail_smtpd_state)i);
+}
+
 /* --- what is on the disks -------------------------------------------------
    Of the notes of a disk: a name or a record is there, and safe once it was
    flushed; it is gone, and may come back until that was flushed, too. */
@@ -8895,12 +8901,10 @@ static const char *html_state(const webpage *h, const step *p,
     int i;
     for (i = 0; role == 's' && i < MAIL_SMTPD_COUNT; i++)
         if (strcmp(mail_smtpd_state_name((mail_smtpd_state)i), name) == 0)
-            return h->lang ? html_smtpd_ko[i]
-                           : mail_smtpd_state_text((mail_smtpd_state)i);
+            return server_state(h->lang, 0, i);
     for (i = 0; role == 'p' && i < MAIL_POP3D_COUNT; i++)
         if (strcmp(mail_pop3d_state_name((mail_pop3d_state)i), name) == 0)
-            return h->lang ? html_pop3d_ko[i]
-                           : mail_pop3d_state_text((mail_pop3d_state)i);
+            return server_state(h->lang, 1, i);
     return "";
 }
 
@@ -8929,9 +8933,9 @@ static void html_code(const webpage *h, const step *p) {
     size_t i;
     if (e == NULL) return;
     fprintf(h->f, "<p class=src>%s: <code>mail.h</code> [%s] <code>%s()"
-            "</code> · %s · TUTORIAL.md",
-            word(h->lang, W_PAGE_CODE), rooms[e->pop3], e->function,
-            e->clause);
+            "</code> · %s · %s", word(h->lang, W_PAGE_CODE), rooms[e->pop3],
+            e->function, e->clause,
+            h->lang ? "TUTORIAL.ko.md" : "TUTORIAL.md");
     fprintf(h->f, word(h->lang, W_CHAPTER), e->chapter);
     for (i = 0; e->pop3 < 2 && (e->pop3 ? mail_pop3d_row(i, &row)
                                         : mail_smtpd_row(i, &row)); i++) {
@@ -11834,11 +11838,14 @@ static void play_possible(const play *p) {
     mail_buf b = mail_buf_on(text, sizeof text - 1);
     size_t i;
     if (c == NULL || p->as_server) return;
-    fprintf(p->f, "     [%s] %s\n", c->role == 's' ?
-            mail_smtpd_state_name(c->u.smtpd.state) :
-            mail_pop3d_state_name(c->u.pop3d.state), c->role == 's' ?
-            mail_smtpd_state_text(c->u.smtpd.state) :
-            mail_pop3d_state_text(c->u.pop3d.state));
+    if (c->role == 's')
+        fprintf(p->f, "     [%s] %s\n",
+                mail_smtpd_state_name(c->u.smtpd.state),
+                server_state(p->lang, 0, (int)c->u.smtpd.state));
+    else
+        fprintf(p->f, "     [%s] %s\n",
+                mail_pop3d_state_name(c->u.pop3d.state),
+                server_state(p->lang, 1, (int)c->u.pop3d.state));
     for (i = 0; c->role == 's' && i < MAIL__SMTPD_VERBS; i++)
         if (mail__smtpd_verbs[i].states >> c->u.smtpd.state & 1)
             mail_buf_fmt(&b, " %s", mail__smtpd_verbs[i].verb);

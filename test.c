@@ -13776,6 +13776,22 @@ static int t_hangul(const char *s) {
     return 0;
 }
 
+/* What is done on a disk has room in a row, however long the verb is. */
+static void t_disk_rows(const steps *s) {
+    FILE *f = tmpfile();
+    char row[600];
+    CHECK(f != NULL);
+    if (f == NULL) return;
+    view_full(f, s);
+    rewind(f);
+    while (fgets(row, sizeof row, f)) {
+        row[strcspn(row, "\n")] = 0;
+        if (strncmp(row, "     * ", 7) == 0 && width(row) > 80)
+            t_fail(__LINE__, row);
+    }
+    fclose(f);
+}
+
 /* In Korean all that is prose is Korean, and no row is too long. */
 static void test_scenarios_in_korean(void) {
     static demo d;
@@ -13796,6 +13812,7 @@ static void test_scenarios_in_korean(void) {
             if (p->kind != STEP_TALK && strstr(p->text, "Bob"))
                 t_fail(__LINE__, p->text);
         }
+        t_disk_rows(&s);
         steps_free(&s);
         demo_free(&d);
     }
@@ -21430,6 +21447,7 @@ static void test_cli_usage(void) {
     t_cli("./mail play --lang x </dev/null", 2, "--lang is en or ko");
     t_cli("yes | ./mail play | head -1", 0, "mail.h play ");
     t_cli("./mail play --lang ko </dev/null | tail -1", 0, "끝.");
+    t_cli("echo '?' | ./mail play --lang ko", 0, "[START] 연결됨. 아직 HELO");
     t_cli("./mail play --as server --pop3 </dev/null | tail -1", 0, "The end");
     t_cli("./mail states", 0, "MAIL     READY");
     t_cli("./mail serve --route nonsense", 2, "DOMAIN=HOST:PORT");
@@ -21673,8 +21691,9 @@ static void test_cli_scenarios(void) {
           "Bob reads: \xec\x95\x88\xeb\x85\x95, \xeb\xb0\xa5\n");
     t_cli("./mail demo --scenario down --lang ko --html build/d1 >build/d2; "
           "grep -c '<title>mail.h: \xeb\xb0\x9b\xeb\x8a\x94' build/d1; "
-          "grep -c '<p>mail.a' build/d1; tail -2 build/d2 | head -1 | "
-          "cut -d ' ' -f 1", 0, "1\n1\nmail.a\xeb\x8a\x94\n");
+          "grep -c '<p>mail.a' build/d1; grep -c TUTORIAL.md build/d1; "
+          "tail -2 build/d2 | head -1 | "
+          "cut -d ' ' -f 1", 0, "1\n1\n0\nmail.a\xeb\x8a\x94\n");
     t_cli("printf '?\\n' | ./mail demo --scenario down --step | "
           "grep -c mail_server_close", 0, "1\n");
 }
