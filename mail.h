@@ -4575,8 +4575,8 @@ static size_t mail__decode_word(mail_str s, mail_str *charset, mail_buf *b) {
     code = mail_cut(&rest, '?');
     text = mail_cut(&rest, '?');
     if (rest.n == 0 || rest.p[0] != '=' || text.n > b->cap - b->n) return 0;
-    for (i = 0; i < text.n; i++)
-        if (text.p[i] <= ' ' || text.p[i] > '~') return 0;
+    for (i = 2; s.p + i < rest.p; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~') return 0;
     if (mail_ieq(code, mail_s("B"))) {
         ok = mail_b64_decode(text, b->p + at, &n) == MAIL_ERR_OK;
         if (ok) b->n += n;

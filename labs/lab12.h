@@ -115,9 +115,10 @@ static const lab_group lab12_groups[] = {
       20 }
 };
 
-/* way 'w': one word, and what becomes of it; 'c': the same, and before it all
-   its begins, from none of its octets on, which are no words; 's': a subject,
-   as a person reads it, put together by mail.h with the function inside. */
+/* way 'w': one word, and what becomes of it; 'm': many, one a line; 'c': one,
+   and before it all its begins, from none of its octets on, which are no words;
+   's': a subject, as a person reads it, put together by mail.h, with the
+   function inside. */
 typedef struct lab12_row {
     int group;
     char way;
@@ -151,6 +152,10 @@ static const lab12_row lab12_rows[] = {
       "a word may be empty; it ends at its first ?=" },
     { 2, 'c', "=?UTF-8?Q?a=C3=B1?=", "19 octets, UTF-8: a\xC3\xB1",
       "cut off anywhere it is no word: look at no octet behind the last" },
+    { 2, 'm', "x?UTF-8?Q?a?=\n=xUTF-8?Q?a?=\n=?UT F-8?Q?a?=\n=?U\177?Q?a?=\n"
+      "=?x~!?Q?a=09?=", "0: no encoded-word; 0: no encoded-word; 0: no encoded-"
+      "word; 0: no encoded-word; 14 octets, x~!: a\t",
+      "it begins with =?, and 33 to 126 may stand in a charset" },
     { 2, 'c', "=?u*ko?B?YQ==?=", "15 octets, u: a",
       "cut off anywhere it is no word: look at no octet behind the last" },
     { 1, 's', "=?UTF-8?B?7JWI64WV?= =?UTF-8?B?7ZWY7IS47JqU?=",
@@ -190,28 +195,11 @@ static const lab12_row lab12_rows[] = {
       "= at the very end of the encoded text" }
 };
 
-static void lab12_ask(const lab_functions *f, const lab12_row *r,
+/* One word: how many octets, the charset, and what they are. */
+static void lab12_one(const lab_functions *f, const char *p, size_t n,
                       lab_case *c) {
-    static char text[1200];
-    size_t n = strlen(r->in), made = 0, used;
-    char *in = lab_exact(r->in, n), *out, *charset = lab_room(40);
-    if (r->way == 's') {
-        mail_buf b = mail_buf_on(text, sizeof text);
-        lab_inside = f;
-        mail_text_decode(&b, mail_sn(in, n), NULL, NULL);
-        lab_inside = NULL;
-        lab_put(&c->yours, b.p, b.n);
-        return;
-    }
-    if (r->way == 'c') for (used = 0; used < n; used++)
-        if (f->decode_word(lab_exact(in, used), used, charset, lab_room(used),
-                           &made)) {
-            lab_fmt(&c->yours, "a word in the first %d of them; ", (int)used);
-            break;
-        }
-    made = 0;
-    out = lab_room(n);
-    used = f->decode_word(in, n, charset, out, &made);
+    char *in = lab_exact(p, n), *out = lab_room(n), *charset = lab_room(40);
+    size_t made = 0, used = f->decode_word(in, n, charset, out, &made);
     charset[39] = 0;
     if (used == 0) lab_say(&c->yours, "0: no encoded-word");
     else if (used > n || made > n || !lab_room_ok(out, n) ||
@@ -222,6 +210,36 @@ static void lab12_ask(const lab_functions *f, const lab12_row *r,
     else {
         lab_fmt(&c->yours, "%lu octets, %s: ", (unsigned long)used, charset);
         lab_put(&c->yours, out, made);
+    }
+}
+
+/* Its begins are no words. */
+static void lab12_begins(const lab_functions *f, const char *in, size_t n,
+                         lab_case *c) {
+    size_t k, made;
+    char *charset = lab_room(40);
+    for (k = 0; k < n; k++)
+        if (f->decode_word(lab_exact(in, k), k, charset, lab_room(k), &made))
+            lab_fmt(&c->yours, "a word in the first %d of them; ", (int)k);
+}
+
+static void lab12_ask(const lab_functions *f, const lab12_row *r,
+                      lab_case *c) {
+    static char text[1200];
+    mail_str rest = mail_s(r->in);
+    if (r->way == 's') {
+        mail_buf b = mail_buf_on(text, sizeof text);
+        lab_inside = f;
+        mail_text_decode(&b, rest, NULL, NULL);
+        lab_inside = NULL;
+        lab_put(&c->yours, b.p, b.n);
+        return;
+    }
+    if (r->way == 'c') lab12_begins(f, rest.p, rest.n, c);
+    for (; rest.n; lab_say(&c->yours, rest.n ? "; " : "")) {
+        mail_str word = r->way == 'm' ? mail_cut(&rest, '\n') : rest;
+        if (r->way != 'm') rest.n = 0;
+        lab12_one(f, word.p, word.n, c);
     }
 }
 

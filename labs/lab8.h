@@ -4,6 +4,7 @@ struct disk {
     world_host h;
     const lab_functions *other;   /* whose commit comes in between a write */
     int told;                     /* and got its 250                       */
+    int fail_rename;              /* the next one                          */
 };
 
 static int lab8_put(const lab_functions *f, disk *d, const char *id);
@@ -53,6 +54,10 @@ int d_close(disk *d, int file) {
 }
 
 int d_rename(disk *d, const char *from, const char *to) {
+    if (d->fail_rename) {
+        d->fail_rename = 0;
+        return -1;
+    }
     return lab8_step(vdisk_rename(&d->h, from, to, 1));
 }
 
@@ -245,7 +250,7 @@ static const struct { int mode, style; const char *what; } lab8_losses[] = {
     { VDISK_STRICT, 8, "what survives is left to chance" }
 };
 enum { LAB8_LOSSES = sizeof lab8_losses / sizeof lab8_losses[0],
-       LAB8_STEPS = 9, LAB8_FAULTS = 6 };
+       LAB8_STEPS = 9, LAB8_FAULTS = 7 };
 
 static disk *lab8_disk(size_t loss) {
     disk *d = (disk *)lab_room(sizeof *d);
@@ -317,7 +322,7 @@ static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
         d->h.disk.dead = 1;
         vdisk_power_cut(&d->h.disk);
     }
-    f->recover(d);
+    if (f->recover(d) != 1) lab_say(out, "recover returns something else; ");
     lab8_state(d, "A", a, group == 1, out);
     lab8_state(d, "B", b, group == 1, out);
     if (group < 2) return;
@@ -340,6 +345,7 @@ static void lab8_fault(const lab_functions *f, int what, lab_text *out) {
     if (what == 3) d->h.disk.fail_flush = 2;
     if (what == 4) d->h.disk.fail_open = 1;
     if (what == 5) d->other = f;
+    if (what == 6) d->fail_rename = 1;
     if (what == 0) b = f->commit(d, "B", half, sizeof half, 0) == 1;
     else b = lab8_put(f, d, "B");
     lab_fmt(out, "B: %s; ", b ? "250" : "no 250");
@@ -356,7 +362,8 @@ static const char *const lab8_faults[] = {
     "the client hangs up: no half message is kept",
     "the write fails: the disk is full", "the first flush fails",
     "the second flush fails", "no file can be made",
-    "two clients at once: each message has a file of its own"
+    "two clients at once: each message has a file of its own",
+    "the rename fails"
 };
 
 static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
