@@ -6020,13 +6020,14 @@ static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
     return NULL;
 }
 
-/* A file of such lines. 0, or the number of the line that is wrong: see
-   *why. */
+/* A file of such lines. 0, or the number of the line that is wrong: see *why.
+   A last line that is not whole is left out, *why says so: its server has not
+   written the rest yet, or could not. */
 static int trace_read(trace *t, FILE *f, const char **why) {
     size_t cap = 1 << 20;
     char *line = malloc(2 * cap);
     int number = 0, wrong = 0;
-    *why = "no memory";
+    *why = line ? "nothing is there" : "no memory";
     if (line == NULL) return 1;
     while (!wrong && fgets(line, (int)cap, f)) {
         mail_str s = mail_s(line);
@@ -6035,9 +6036,10 @@ static int trace_read(trace *t, FILE *f, const char **why) {
         if (s.n == 0) continue;
         *why = trace_read_line(t, s, mail_buf_on(line + cap, cap));
         if (*why) wrong = number;
+        if (*why && t->n && feof(f)) wrong = 0;
     }
     free(line);
-    return wrong;
+    return number ? wrong : 1;
 }
 
 /* ======================================================================
@@ -6050,6 +6052,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
 #define VIEW_WORDS(X) \
     X(TITLE, "one message, four programs, one process, no network", \
       "메일 한 통, 프로그램 넷, 프로세스 하나, 네트워크 없음") \
+    X(TITLE_TRACE, "what a mail server heard and said", \
+      "메일 서버가 듣고 말한 것") \
     X(CLIENT_MTA, "client MTA", "클라 MTA") \
     X(SERVER_MTA, "server MTA", "서버 MTA") \
     X(CLIENT_MAA, "client MAA", "클라 MAA") \
@@ -6069,12 +6073,17 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "끝: 표시한 메일을 이제 지운다") \
     X(CONNECT, "(connect, TCP port %s)", "(연결, TCP %s번 포트)") \
     X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
+    X(MESSAGE_CUT, "message, %s octets, no end", "메시지, %s 옥텟, 끝이 없음") \
+    X(EMPTY_LINE, "(an empty line)", "(빈 줄)") \
+    X(UNASKED, "(nobody asked)", "(묻지 않았다)") \
     X(MINE, "250 mine", "250 맡음") \
     X(MAIL, "+OK mail", "+OK 메일") \
     X(CLEAR, " (clear on wire!)", " (평문 그대로!)") \
     X(DELETE_MODE, " (delete mode)", " (삭제 모드)") \
     X(QUEUED, "queue: on disk before that 250", \
       "큐: 그 250보다 먼저 디스크에") \
+    X(QUEUED_ALONE, "queue: on disk; nobody heard that 250", \
+      "큐: 디스크에 있다. 250을 들은 쪽은 없다") \
     X(SENT, "queue: done for %s, after that 250", \
       "큐: 그 250을 받고 %s 몫은 끝") \
     X(WAITS, "queue: %s's waits for a next try", \
@@ -6086,6 +6095,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(BOXED_ONE, "mailbox %s: there", "메일함 %s: 도착") \
     X(REMOVED, "mailbox %s: empty (deleted now)", \
       "메일함 %s: 비었음 (지금 삭제됨)") \
+    X(REMOVED_SOME, "mailbox %s: the marked ones are deleted now", \
+      "메일함 %s: 표시한 것이 지금 삭제됨") \
     X(ADDED, "<- a dot was added", "<- 점 하나를 채웠다") \
     X(END, "<- end of the data", "<- 데이터의 끝") \
     X(BARE_END, "<- end? LF alone", "<- 끝? 외톨이 LF") \
@@ -6413,6 +6424,13 @@ static int width_fits(const char *s, int columns) {
     return i;
 }
 
+/* A host's name where there is little room: so many columns of it. */
+enum { NAME_COLUMNS = 15 };
+
+static void name_fits(char *to, size_t cap, const char *name) {
+    snprintf(to, cap, "%.*s", width_fits(name, NAME_COLUMNS), name);
+}
+
 /* At least that many columns. */
 static int put_width(FILE *f, const char *s, int columns) {
     int n = width(s), k;
@@ -6466,6 +6484,8 @@ typedef struct steps {
     step   *p; size_t n, cap;
     int     number, session, from, to, phase, pop3, smtps;
     int     in_mail, marked;
+    int     tls;                    /* nobody on the wire can read it       */
+    int64_t mails;                  /* in the mailbox, by STAT; -1: unknown */
     size_t  at, first;              /* this note, that of the command       */
     int64_t ms;                     /* the latest time that was shown       */
     char    state[10], key[12], command[120];
@@ -6588,22 +6608,39 @@ static void steps_refused(steps *s) {
 
 static void steps_message(steps *s);
 
+/* What was held back until its row was shown; no 250: it has none. */
+static void steps_stars(steps *s, int host, int no_250) {
+    size_t i;
+    for (i = 0; i < s->stars; i++) {
+        step *p = steps_add(s, STEP_STAR);
+        p->host = host;
+        memcpy(p->key, s->star[i].key, sizeof p->key);
+        memcpy(p->text, s->star[i].text, sizeof p->text);
+        if (no_250 && strcmp(p->key, "queued") == 0)
+            mail_copy(p->text, sizeof p->text,
+                      mail_s(word(s->lang, W_QUEUED_ALONE)));
+    }
+    s->stars = 0;
+}
+
 /* What was said and not answered, when the connection ends. */
 static void steps_unanswered(steps *s) {
     step *p;
     if (s->data && !s->pop3) steps_message(s);
     free(s->data);
     s->data = NULL;
-    s->data_n = s->stars = 0;
-    if (s->command[0] == 0) return;
-    p = steps_add(s, STEP_TALK);
-    p->number = ++s->number;
-    p->first = s->first;
-    p->end = s->at;
-    memcpy(p->key, s->key, sizeof p->key);
-    snprintf(p->text, sizeof p->text, "%s", s->command);
-    snprintf(p->reply, sizeof p->reply, "%s", word(s->lang, W_NO_ANSWER));
-    s->command[0] = 0;
+    s->data_n = 0;
+    if (s->command[0]) {
+        p = steps_add(s, STEP_TALK);
+        p->number = ++s->number;
+        p->first = s->first;
+        p->end = s->at;
+        memcpy(p->key, s->key, sizeof p->key);
+        snprintf(p->text, sizeof p->text, "%s", s->command);
+        snprintf(p->reply, sizeof p->reply, "%s", word(s->lang, W_NO_ANSWER));
+        s->command[0] = 0;
+    }
+    steps_stars(s, s->to, 1);
 }
 
 static void steps_open(steps *s, const trace_note *n) {
@@ -6615,7 +6652,8 @@ static void steps_open(steps *s, const trace_note *n) {
     s->to = calls ? peer : n->host;
     s->pop3 = n->role == 'p';
     s->session++;
-    s->phase = s->in_mail = s->marked = 0;
+    s->phase = s->in_mail = s->marked = s->tls = 0;
+    s->mails = -1;
     s->state[0] = 0;
     s->first = s->at;
     snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
@@ -6645,40 +6683,66 @@ static int steps_phase_of(steps *s, const char *state, int reply) {
 }
 
 /* How many octets of message are in what went over the wire? What a lenient
-   server took for the end is none of them. */
-static size_t steps_octets(const steps *s) {
+   server took for the end is none of them. ended: there was an end. */
+static size_t steps_octets(const steps *s, int *ended) {
     mail_dot_in d;
-    size_t used = 0, n = 0;
+    const char *end = s->data + s->data_n;
+    size_t used = 0, n = 0, dot = 0;
     memset(&d, 0, sizeof d);
     while (used < s->data_n && !d.end) {
         mail_str text;
         used += mail_dot_read(&d, s->data + used, s->data_n - used, &text);
         n += text.n;
     }
-    if (!d.end && s->data_n > 3 &&
-        memcmp(s->data + s->data_n - 4, "\n.\r\n", 4) == 0) n -= 3;
-    return n;
+    if (!d.end && s->data_n > 3 && memcmp(end - 4, "\n.\r\n", 4) == 0) dot = 3;
+    if (!d.end && s->data_n > 2 && memcmp(end - 3, "\n.\n", 3) == 0) dot = 2;
+    *ended = d.end || dot;
+    return n - dot;
 }
 
 /* After DATA the text is a row of its own; what BDAT sends is in its row, which
    says how much that is. */
 static void steps_message(steps *s) {
     char octets[24];
+    int ended;
     if (mail_starts(mail_s(s->command), "BDAT ")) return;
-    snprintf(octets, sizeof octets, "%lu", (unsigned long)steps_octets(s));
-    snprintf(s->command, sizeof s->command, word(s->lang, W_MESSAGE), octets);
+    snprintf(octets, sizeof octets, "%lu",
+             (unsigned long)steps_octets(s, &ended));
+    snprintf(s->command, sizeof s->command,
+             word(s->lang, ended ? W_MESSAGE : W_MESSAGE_CUT), octets);
     mail_copy(s->key, sizeof s->key, mail_s("message"));
 }
 
-static void steps_stars(steps *s, int host) {
-    size_t i;
-    for (i = 0; i < s->stars; i++) {
-        step *p = steps_add(s, STEP_STAR);
-        p->host = host;
-        memcpy(p->key, s->star[i].key, sizeof p->key);
-        memcpy(p->text, s->star[i].text, sizeof p->text);
-    }
-    s->stars = 0;
+/* The row that line i of a text belongs to, of what POP3 answers in many
+   lines; NULL: there is none. */
+static step *steps_goes_on(steps *s) {
+    step *p = s->n ? &s->p[s->n - 1] : NULL;
+    if (!s->pop3 || p == NULL || p->kind != STEP_TALK ||
+        p->session != s->session || p->end == p->first) return NULL;
+    p->end = s->at + 1;
+    return p;
+}
+
+/* What POP3 said of the mailbox, and of the marks in it. */
+static void steps_marks(steps *s, mail_str code, mail_str number) {
+    int64_t mails;
+    if (!mail_eq(code, mail_s("+OK"))) return;
+    if (strcmp(s->key, "DELE") == 0) s->marked = 1;
+    if (strcmp(s->key, "RSET") == 0) s->marked = 0;
+    if (strcmp(s->key, "STAT") == 0 &&
+        mail_number(number, INT64_MAX, &mails) == MAIL_ERR_OK)
+        s->mails = mails;
+}
+
+/* A reply that nobody has asked for: "421 closing", before it hangs up. What
+   POP3 says then begins so; other lines go on with the reply before. */
+static int steps_unasked(steps *s, const trace_note *n) {
+    if (s->command[0] || (s->data && !s->pop3)) return 1;
+    if (!mail_starts(mail_s(n->text), "-ERR") && steps_goes_on(s)) return 0;
+    mail_copy(s->command, sizeof s->command, mail_s(word(s->lang, W_UNASKED)));
+    mail_copy(s->key, sizeof s->key, mail_s("unasked"));
+    s->first = s->at;
+    return 1;
 }
 
 /* A reply closes a row. Of its words only a little is shown: the code, the
@@ -6689,7 +6753,7 @@ static void steps_reply(steps *s, const trace_note *n) {
     mail_str rest = mail_s(n->text), code = mail_cut(&rest, ' '), second;
     int text = s->data && !s->pop3;
     if (n->n > 3 && n->text[3] == '-' && !s->pop3) return;
-    if (s->command[0] == 0 && s->data == NULL) return;
+    if (!steps_unasked(s, n)) return;
     if (text) steps_message(s);
     steps_phase(s, steps_phase_of(s, n->state, 1));
     p = steps_add(s, STEP_TALK);
@@ -6700,6 +6764,7 @@ static void steps_reply(steps *s, const trace_note *n) {
     mail_copy(p->text, sizeof p->text, mail_s(s->command));
     mail_printable(p->reply, sizeof p->reply, code);
     second = mail_cut(&rest, ' ');
+    if (s->pop3) steps_marks(s, code, second);
     if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
         mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
         mail_printable(p->reply, sizeof p->reply, mail_s(n->text));
@@ -6713,34 +6778,33 @@ static void steps_reply(steps *s, const trace_note *n) {
     free(s->data);
     s->data = NULL;
     s->data_n = 0;
-    steps_stars(s, n->host);
+    steps_stars(s, n->host, 0);
 }
 
 static void steps_command(steps *s, const trace_note *n) {
     const char *more = "";
     char text[84];
-    mail_str rest = mail_s(n->text);
+    mail_str all = mail_sn(n->text, n->n), rest = mail_s(n->text);
     steps_phase(s, steps_phase_of(s, n->state, 0));
     if (strcmp(s->state, "SEND") == 0)     /* what was sent is through */
         mail_copy(s->state, sizeof s->state, mail_s(n->state));
     mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
-    if (strcmp(n->text, "PASS ****") == 0) more = word(s->lang, W_CLEAR);
-    if (strncmp(n->text, "DELE ", 5) == 0) {
-        s->marked = 1;
-        more = word(s->lang, W_DELETE_MODE);
-    }
+    if (strcmp(n->text, "PASS ****") == 0 && !s->tls)
+        more = word(s->lang, W_CLEAR);
+    if (strncmp(n->text, "DELE ", 5) == 0) more = word(s->lang, W_DELETE_MODE);
     snprintf(s->command, sizeof s->command, "%s%s",
-             mail_printable_utf8(text, sizeof text, mail_s(n->text)), more);
+             mail_printable_utf8(text, sizeof text, all), more);
+    if (n->n == 0) mail_copy(s->command, sizeof s->command,
+                             mail_s(word(s->lang, W_EMPTY_LINE)));
     s->first = s->at;
 }
 
 static void steps_data(steps *s, const trace_note *n) {
     char *p;
     if (s->pop3) {       /* the text follows the +OK: the row is there */
-        if (s->n == 0) return;
-        s->p[s->n - 1].end = s->at + 1;
-        mail_copy(s->p[s->n - 1].reply, sizeof s->p->reply,
-                  mail_s(word(s->lang, W_MAIL)));
+        step *row = steps_goes_on(s);
+        if (row) mail_copy(row->reply, sizeof row->reply,
+                           mail_s(word(s->lang, W_MAIL)));
         return;
     }
     if (s->data == NULL) s->first = s->at;
@@ -6813,14 +6877,21 @@ static void steps_queued(steps *s, const trace_note *n, const char *key) {
 
 static void steps_disk(steps *s, const trace_note *n) {
     static const struct fate one = { "", "boxed", W_BOXED_ONE, '@', 0 };
-    static const struct fate removed = { "", "removed", W_REMOVED, ':', 0 };
-    mail_str t = mail_s(n->text), first = mail_cut(&t, ' ');
+    static const struct fate removed[] = {
+        { "", "removed", W_REMOVED, ':', 0 },
+        { "", "removed", W_REMOVED_SOME, ':', 0 }
+    };
+    mail_str t = mail_s(n->text), first = mail_cut(&t, ' '), name;
+    int64_t gone = 0;
     int held = s->data != NULL && !s->pop3 && n->host == s->to;
     size_t i;
     if (n->kind != MAIL_NOTE_FATE) return;
-    if (mail_eq(first, mail_s("mailbox")) && t.n)
-        steps_star(s, n, &removed, mail_cut(&t, ':'), s->pop3);
-    else for (i = 0; i < sizeof fate_words / sizeof fate_words[0]; i++) {
+    if (mail_eq(first, mail_s("mailbox")) && t.n) {
+        name = mail_cut(&t, ':');
+        mail_cut(&t, ' ');
+        mail_number(mail_cut(&t, ' '), INT64_MAX, &gone);
+        steps_star(s, n, &removed[gone != s->mails], name, s->pop3);
+    } else for (i = 0; i < sizeof fate_words / sizeof fate_words[0]; i++) {
         const struct fate *f = &fate_words[i];
         size_t skip = strlen(f->says);
         if (!mail_starts(t, f->says)) continue;
@@ -6887,7 +6958,39 @@ typedef struct trace_session {
     int host;
     unsigned conn;
     char role;
+    const char *from;               /* what its MAIL said, from < on       */
+    size_t text;                    /* the last note of a text without a
+                                       reply, counted from 1; 0: none      */
 } trace_session;
+
+enum { TRACE_OPEN = 1000 };         /* connections that may be open at once */
+
+/* "ID is accepted from <a@b> for 1": of the session that said so in MAIL and
+   waits for its reply; of several, the first that sent its text. Others have
+   been heard since, where there are many at once. */
+static size_t trace_accepted(const trace_session *list, size_t n,
+                             const trace_note *e, size_t now) {
+    const char *from = strstr(e->text, " is accepted from <");
+    size_t k, first = (size_t)-1;
+    if (from == NULL || e->kind != MAIL_NOTE_FATE) return now;
+    from = strchr(from, '<');
+    for (k = n; k > 0 && n - k < TRACE_OPEN; k--) {
+        const trace_session *p = &list[k - 1];
+        if (p->host != e->host || !p->text || !p->from || p->text > first ||
+            strncmp(p->from, from, strcspn(from, ">") + 1) != 0) continue;
+        first = p->text;
+        now = k - 1;
+    }
+    return now;
+}
+
+/* What is said in a session, as far as trace_accepted asks. */
+static void trace_heard(trace_session *p, const trace_note *e, size_t i) {
+    if (e->kind == MAIL_NOTE_COMMAND && mail_starts(mail_s(e->text), "MAIL "))
+        p->from = strchr(e->text, '<');
+    if (e->kind == MAIL_NOTE_TEXT) p->text = i + 1;
+    if (e->kind == MAIL_NOTE_REPLY || e->kind == MAIL_NOTE_CLOSE) p->text = 0;
+}
 
 /* Connections overlap; each is shown whole, in the order in which they began,
    and what a host itself says with the one that was heard last. Into of: the
@@ -6899,18 +7002,20 @@ static size_t trace_sessions(const trace *t, size_t *of) {
     for (i = 0; i < t->n; i++) {
         const trace_note *e = &t->p[i];
         if (e->conn) {
-            for (k = n; k-- > 0; )
+            for (k = e->kind == MAIL_NOTE_OPEN ? 0 : n; k-- > 0; )
                 if (list[k].conn == e->conn && list[k].host == e->host &&
                     list[k].role == e->role) break;
-            if (k == (size_t)-1 || e->kind == MAIL_NOTE_OPEN) {
+            if (k == (size_t)-1) {
                 k = n++;
+                memset(&list[k], 0, sizeof list[k]);
                 list[k].conn = e->conn;
                 list[k].host = e->host;
                 list[k].role = e->role;
             }
             now = k;
+            trace_heard(&list[k], e, i);
         }
-        of[i] = now;
+        of[i] = e->conn ? now : trace_accepted(list, n, e, now);
     }
     free(list);
     return n ? n : 1;
@@ -7007,6 +7112,8 @@ static void steps_make(steps *s, trace *t, int lang) {
         if (n->role == '-') steps_disk(s, n);
         else if (n->role == 'w') steps_event(s, n);
         else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
+        else if (n->kind == MAIL_NOTE_TLS)
+            s->tls = mail_starts(mail_s(n->text), "TLS");
         else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
         else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
         else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
@@ -7218,8 +7325,12 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     char line[101], number[12];
     int from = ladder_place(s, p, p->from), to = ladder_place(s, p, p->to);
     int left = from < to ? from : to, right = from < to ? to : from;
-    int room = CODES - ladder_words(s), i;
+    int room = CODES - 1 - ladder_words(s), i;
+    int wide = width(p->reply) - (80 - CODES);
     const char *rest = p->text;
+    if (wide < 0) wide = 0;
+    if (wide > room / 2) wide = room / 2;
+    room -= wide;
     ladder_lines(s, line);
     for (i = left + 1; i < right; i++) line[i] = '-';
     if (from < to) line[right - 1] = '>';
@@ -7227,15 +7338,15 @@ static void ladder_talk(FILE *f, const steps *s, const step *p) {
     if (strcmp(p->key, "no answer") == 0 && from != to)   /* it gets lost */
         line[from < to ? right - 1 : left + 1] = 'x';
     snprintf(number, sizeof number, "%3d", p->number);
-    memcpy(line, number, 3);
+    memcpy(line, number, strlen(number));
     fprintf(f, "%s   ", line);
-    put_fit(f, p->text, room - 1);
-    fprintf(f, " %.*s\n", width_fits(p->reply, 80 - CODES), p->reply);
-    for (rest += words_fit(rest, room - 1); *rest;
-         rest += words_fit(rest, room - 3)) {
+    put_fit(f, p->text, room);
+    fprintf(f, " %.*s\n", width_fits(p->reply, wide + 80 - CODES), p->reply);
+    for (rest += words_fit(rest, room); *rest;
+         rest += words_fit(rest, room - 2)) {
         rest += strspn(rest, " ");
         ladder_lines(s, line);
-        fprintf(f, "%s     %.*s\n", line, words_fit(rest, room - 3), rest);
+        fprintf(f, "%s     %.*s\n", line, words_fit(rest, room - 2), rest);
     }
 }
 
@@ -7271,16 +7382,18 @@ static void ladder_names(FILE *f, const steps *s) {
 }
 
 static void rule(FILE *f, const char *title) {
-    int n = *title ? fprintf(f, "== %s ", title) : 0;
-    if (n) n = width(title) + 4;
+    int n = *title ? 4 + width(title) : 0;
+    if (n > 80) n = 80;
+    if (n) fprintf(f, "== %.*s ", width_fits(title, 76), title);
     while (n++ < 80) putc('=', f);
     putc('\n', f);
 }
 
 static const char *title(const steps *s) {
     const scenario *p = scenario_find(s->t->scenario);
+    int real = !s->t->seed && mail_starts(mail_s(s->t->made), "mail view ");
     return p && p->title[s->lang][0] ? p->title[s->lang]
-                                     : word(s->lang, W_TITLE);
+           : word(s->lang, real ? W_TITLE_TRACE : W_TITLE);
 }
 
 static void view_title(FILE *f, const steps *s) {
@@ -7442,11 +7555,12 @@ static void full_line(full *v, int to_right, const char *who, mail_str text,
     }
     fprintf(v->f, "%s%s", p, end);
     n += width(p) + (int)strlen(end);
+    if (*remark && n + 2 + width(remark) > 80)
+        n = fprintf(v->f, "\n%20s", "") - 1;
     if (*remark) fprintf(v->f, "%*s%s", n < 56 ? 56 - n : 2, "", remark);
     putc('\n', v->f);
 }
 
-/* A line end is drawn as it came: a bare LF is none. */
 /* What a line of a text that begins with a dot is. bare: before it stands a
    bare LF. Behind that no line begins, but for those who are lenient. */
 static view_word dot_word(mail_str line, int bare) {
@@ -7455,6 +7569,7 @@ static view_word dot_word(mail_str line, int bare) {
     return line.n == 1 ? W_END : W_ADDED;
 }
 
+/* A line end is drawn as it came: a bare LF is none. */
 static void full_text(full *v, int to_right, const char *who, mail_str text) {
     int lang = v->s->lang, bare = 0;
     view_word w;
@@ -7503,10 +7618,12 @@ static void full_disk(full *v, const trace_note *n) {
     mail_str name = mail_cut(&rest, ' ');
     const char *does = disk_word(v->s->lang, verb);
     const char *all = disk_word(v->s->lang, name);
+    const char *host = part_name(v->s, n->host);
+    int cut = width_fits(host, 30);
     if (does == NULL) return;
     if (all) name = mail_s(all);
-    fprintf(v->f, "     *  %s: ", part_name(v->s, n->host));
-    full_name(v, does, name, 63);
+    fprintf(v->f, "     *  %.*s: ", cut, host);
+    full_name(v, does, name, width(host) < 30 ? 69 - width(host) : 39);
     if (rest.n == 0) return;
     fputs("     *    ", v->f);
     full_name(v, word(v->s->lang, mail_eq(verb, mail_s("append")) ? W_RECORD
@@ -7515,14 +7632,18 @@ static void full_disk(full *v, const trace_note *n) {
 }
 
 static void full_open(full *v, const step *p) {
-    char text[60], names[40];
+    const char *head = word(v->s->lang, W_FULL_HEAD);
+    char text[60], names[64];
+    int n, k;
     rule(v->f, p->text);
     fputs("     ", v->f);
-    snprintf(names, sizeof names, "%.18s", part_name(v->s, p->from));
-    put_width(v->f, names, 6);
-    snprintf(names, sizeof names, "%.18s", part_name(v->s, p->to));
-    fprintf(v->f, " %*s%s  %s\n", 6 - width(names) > 0 ? 6 - width(names) : 0,
-            "", names, word(v->s->lang, W_FULL_HEAD));
+    name_fits(names, sizeof names, part_name(v->s, p->from));
+    n = 5 + put_width(v->f, names, 6);
+    name_fits(names, sizeof names, part_name(v->s, p->to));
+    k = 6 - width(names) > 0 ? 6 - width(names) : 0;
+    n += fprintf(v->f, " %*s", k, "") + width(names);
+    fprintf(v->f, "%s  %s%s\n", names, n + 2 + width(head) > 80 ? "\n     "
+                                                               : "", head);
     snprintf(text, sizeof text, word(v->s->lang, W_CONNECTS),
              p->pop3 ? "110" : "25");
     full_line(v, 1, "C", mail_s(text), "", "");
@@ -7552,11 +7673,11 @@ static void full_note(full *v, const trace_note *n) {
     char state[20];
     switch (n->kind) {
     case MAIL_NOTE_COMMAND:
-        full_line(v, 1, "C", mail_s(n->text), "", "");
+        full_line(v, 1, "C", mail_sn(n->text, n->n), "", "");
         break;
     case MAIL_NOTE_REPLY:
         snprintf(state, sizeof state, "[%s]", n->state);
-        full_line(v, 0, "S", mail_s(n->text), "", state);
+        full_line(v, 0, "S", mail_sn(n->text, n->n), "", state);
         break;
     case MAIL_NOTE_TEXT:
         full_text(v, to_right, to_right ? "C" : "S",
@@ -7915,7 +8036,8 @@ static void octets_line(const octets_view *o, size_t at, mail_str line,
                  fprintf(o->f, "%c", c == '\t' ? ' ' :
                                      c < ' ' || c > '~' ? '?' : c);
         }
-        if (i == 0 && *what) fprintf(o->f, "%*s%s", 19 - n, "", what);
+        n = (width(what) > 18 ? 37 - width(what) : 19) - n;
+        if (i == 0 && *what) fprintf(o->f, "%*s%s", n > 1 ? n : 1, "", what);
         putc('\n', o->f);
     }
 }
@@ -7927,9 +8049,11 @@ static void octets_packet(pcap *c, pcap_flow *w, int who, int flags,
     int shown = (o->frame < 0 || (unsigned)o->frame == c->frame) &&
                 (o->stream < 0 || (unsigned)o->stream == w->number);
     if (shown) {
+        char from[64], to[64];
+        name_fits(from, sizeof from, part_name(c->s, w->part[who]));
+        name_fits(to, sizeof to, part_name(c->s, w->part[1 - who]));
         fprintf(o->f, "frame %u  stream %u  %s -> %s  port %u", c->frame,
-                w->number, part_name(c->s, w->part[who]),
-                part_name(c->s, w->part[1 - who]), w->port[1]);
+                w->number, from, to, w->port[1]);
         if (data.n) fprintf(o->f, "  ");
         if (data.n) fprintf(o->f, word(o->lang, W_OCTETS),
                             (unsigned long)data.n);
@@ -13472,6 +13596,8 @@ static int view_read(trace *t, const char *name, const char *command) {
     if (f != stdin) fclose(f);
     if (line) fprintf(stderr, "mail %s: %s, line %d: %s\n", command, name,
                       line, why);
+    else if (why) fprintf(stderr, "mail %s: %s ends in the middle of a line: "
+                          "that is left out\n", command, name);
     return line != 0;
 }
 
@@ -16504,7 +16630,12 @@ int mail_main(int argc, char **argv) {
 #ifndef MAIL_NO_MAIN
 /* Everything the program does, it does in one of the commands above. */
 int main(int argc, char **argv) {
+    int e;
     signal(SIGPIPE, SIG_IGN);   /* where MSG_NOSIGNAL is not known */
-    return mail_main(argc, argv);
+    e = mail_main(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return e;
+    if (errno != EPIPE)         /* nobody looks any more: mail demo | head */
+        fprintf(stderr, "mail: standard output: not all could be written\n");
+    return e ? e : 1;
 }
 #endif

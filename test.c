@@ -13945,6 +13945,189 @@ static void test_trace_pipelined(void) {
     t_free(&got);
 }
 
+/* Notes of one host, in a line: "1Ctext|0Ftext": a connection (0 is the host
+   itself), what it is, the text, in which ~ is NUL and ; CR LF. */
+static void t_notes(trace *t, char role, const char *says) {
+    static const char kinds[] = "OCRTXLF";
+    static const mail_note are[] = { MAIL_NOTE_OPEN, MAIL_NOTE_COMMAND,
+        MAIL_NOTE_REPLY, MAIL_NOTE_TEXT, MAIL_NOTE_CLOSE, MAIL_NOTE_TLS,
+        MAIL_NOTE_FATE };
+    mail_str all = mail_s(says);
+    while (all.n) {
+        char text[200];
+        mail_buf b = mail_buf_on(text, sizeof text);
+        mail_str one = mail_cut(&all, '|');
+        trace_note n;
+        size_t i;
+        memset(&n, 0, sizeof n);
+        n.host = trace_part_of(t, "a", "");
+        n.conn = (unsigned)(one.p[0] - '0');
+        n.role = n.conn ? role : '-';
+        n.kind = are[strchr(kinds, one.p[1]) - kinds];
+        for (i = 2; i < one.n; i++)
+            mail_buf_add(&b, one.p[i] == ';' ? mail_s("\r\n") :
+                         one.p[i] == '~' ? mail_sn("", 1) :
+                         mail_sn(one.p + i, 1));
+        if (mail_eq(mail_buf_str(&b), mail_s("QUIT")))
+            mail_copy(n.state, sizeof n.state, mail_s("UPDATE"));
+        trace_add(t, &n, mail_buf_str(&b));
+    }
+}
+
+/* What real clients do, and the rows that tell it: each command with its
+   reply and how many notes are in it; nothing that is not true. */
+static void test_trace_rows(void) {
+    static const struct {
+        const char *name; char role; const char *says, *rows;
+    } plays[] = {
+        { "a reply is shown whole; RSET takes the marks back", 'p',
+          "1O192.0.2.9|1R+OK|1CSTAT|1R+OK 3 123456789|1CDELE 1|1R+OK|1CRSET|"
+          "1R+OK|1CDELE 7|1R-ERR|1CQUIT|1R+OK",
+          "STAT +OK 3 123456789/2, DELE 1 (delete mode) +OK/2, RSET +OK/2, "
+          "DELE 7 (delete mode) -ERR/2, QUIT +OK/2, " },
+        { "some of a mailbox are removed: it is not empty", 'p',
+          "1O192.0.2.9|1R+OK|1CSTAT|1R+OK 3 9|1CDELE 1|1R+OK|1CQUIT|"
+          "0Fmailbox bob: 1 removed|1R+OK",
+          "STAT +OK 3 9/2, DELE 1 (delete mode) +OK/2, "
+          "QUIT +OK/3, * mailbox bob: the marked ones are deleted now, " },
+        { "all of it", 'p',
+          "1O192.0.2.9|1R+OK|1CSTAT|1R+OK 1 9|1CDELE 1|1R+OK|1CQUIT|"
+          "0Fmailbox bob: 1 removed|1R+OK",
+          "STAT +OK 1 9/2, DELE 1 (delete mode) +OK/2, "
+          "QUIT +OK/3, * mailbox bob: empty (deleted now), " },
+        { "a password within TLS is not in clear", 'p',
+          "1O192.0.2.9|1R+OK|1CSTLS|1R+OK|1LTLS with 192.0.2.9: x|1CPASS ****"
+          "|1R+OK|2O192.0.2.9|2R+OK|2CPASS ****|2R+OK",
+          "STLS +OK/2, PASS **** +OK/2, PASS **** (clear on wire!) +OK/2, " },
+        { "a list belongs to the row of its reply, an end that nobody asked "
+          "for does not", 'p',
+          "1O192.0.2.9|1R+OK|1CCAPA|1R+OK|1RTOP|1RUIDL|1R.|1R-ERR idle",
+          "CAPA +OK/5, (nobody asked) -ERR/1, " },
+        { "an empty line, octets behind a NUL, goodbye", 's',
+          "1O192.0.2.9|1R220 x|1C|1R500 no|1CA~B|1R500 no|1R421-too|1R421 long",
+          "(an empty line) 500/2, A\\x00B 500/2, (nobody asked) 421/1, " },
+        { "a message that was cut off, and ends that only some take for one",
+          's', "1O192.0.2.9|1R220 x|1CDATA|1R354|1Ta;b|1X|2O192.0.2.9|2R220 x"
+          "|2CDATA|2R354|2Ta\n.\n|2R250|3O192.0.2.9|3R220 x|3CDATA|3R354"
+          "|3Ta\n.;|3R250",
+          "DATA 354/2, message, 4 octets, no end no answer/1, DATA 354/2, "
+          "message, 2 octets, \".\" 250 mine/2, DATA 354/2, "
+          "message, 2 octets, \".\" 250 mine/2, " },
+        { "whose mail was accepted, while others were heard", 's',
+          "1O192.0.2.9|1R220 x|1CMAIL FROM:<a@a>|1R250|2O192.0.2.9|2R220 x|"
+          "2CMAIL FROM:<b@b>|2R250|1CDATA|1R354|2CDATA|2R354|1T.;|2T.;|"
+          "0F1 is accepted from <a@a> for 1|0F2 is accepted from <b@b> for 1|"
+          "1R250|2R250",
+          "MAIL FROM:<a@a> 250/2, DATA 354/2, message, 0 octets, \".\" "
+          "250 mine/3, * queue: on disk before that 250, "
+          "MAIL FROM:<b@b> 250/2, DATA 354/2, message, 0 octets, \".\" "
+          "250 mine/3, * queue: on disk before that 250, " },
+        { "on the disk, and nobody there to be told", 's',
+          "1O192.0.2.9|1R220 x|1CMAIL FROM:<a@a>|1R250|1CDATA|1R354|1T.;|"
+          "0F1 is accepted from <a@a> for 1|1X",
+          "MAIL FROM:<a@a> 250/2, DATA 354/2, message, 0 octets, \".\" "
+          "no answer/2, * queue: on disk; nobody heard that 250, " }
+    };
+    size_t i, k;
+    for (k = 0; k < T_COUNT(plays); k++) {
+        trace t;
+        t_text got = {NULL, 0, 0};
+        steps s;
+        memset(&t, 0, sizeof t);
+        t_notes(&t, plays[k].role, plays[k].says);
+        steps_make(&s, &t, LANG_EN);
+        for (i = 0; i < s.n; i++) {
+            const step *p = &s.p[i];
+            if (p->kind == STEP_STAR) t_addf(&got, "* %s, ", p->text);
+            if (p->kind == STEP_TALK && strcmp(p->key, "connect") != 0)
+                t_addf(&got, "%s %s/%lu, ", p->text, p->reply,
+                       (unsigned long)(p->end - p->first));
+            if (p->kind == STEP_PHASE && k == 0)
+                CHECK(strstr(p->text, "deletions") == NULL);
+        }
+        if (!mail_eq(t_str(&got), mail_s(plays[k].rows)))
+            t_fail(__LINE__, plays[k].name);
+        CHECK_SAME(t_str(&got), mail_s(plays[k].rows));
+        steps_free(&s);
+        trace_free(&t);
+        t_free(&got);
+    }
+}
+
+/* The views for terminals keep to 80 columns, whatever a server says and is
+   called, and the thousandth step is not the hundredth. */
+static void test_trace_columns(void) {
+    static const char *const name = "a.name.that.is.as.long.as.names.may.be."
+                                    "and.that.is.long.example";
+    static trace t;
+    trace_note n;
+    steps s;
+    int i, lang, view, found = 0;
+    char line[400];
+    memset(&n, 0, sizeof n);
+    n.host = trace_part_of(&t, name, "192.0.2.1");
+    mail_copy(n.state, sizeof n.state, mail_s("START"));
+    t_notes(&t, 's', "1O192.0.2.9|1R220 x|1CMAIL FROM:<a@b>|1R250 a reply that "
+            "goes to the very end of its line|1CDATA|1R354|1T..x;.;|1R250");
+    for (i = 0; i < (int)t.n; i++) t.p[i].host = n.host;
+    for (i = 0; i < 1000; i++) t_notes(&t, 's', "1CNOOP|1R250");
+    t_notes(&t, 'p', "2O192.0.2.9|2R+OK|2CSTAT|2R+OK 3 123456789");
+    n.role = '-';
+    n.kind = MAIL_NOTE_DISK;
+    trace_add(&t, &n, mail_s("rename mail/bob/tmp/6B04F6FC-F7B153F2-000004-0."
+                             "mail.a.test mail/bob/new/x"));
+    for (lang = 0; lang < 2; lang++) {
+        steps_make(&s, &t, lang);
+        for (view = 0; view < VIEWS; view++) {
+            FILE *f = tmpfile();
+            if (f == NULL || (view && strcmp(views[view].name, "full") != 0 &&
+                              strcmp(views[view].name, "octets") != 0)) {
+                if (f) fclose(f);
+                continue;
+            }
+            views[view].show(f, &s);
+            rewind(f);
+            while (fgets(line, sizeof line, f)) {
+                line[strcspn(line, "\n")] = 0;
+                if (width(line) > 80) t_fail(__LINE__, line);
+                found += view == 0 && (strncmp(line, "1004 ", 5) == 0 ||
+                                       strstr(line, " +OK 3 123456789"));
+            }
+            fclose(f);
+        }
+        steps_free(&s);
+    }
+    CHECK(found == 4);
+    trace_free(&t);
+}
+
+/* A trace whose server is still writing it, and one that is none. */
+static void test_trace_cut_off(void) {
+    static const struct { const char *text; int wrong, why; } rows[] = {
+        { "", 1, 1 }, { "x", 1, 1 },
+        { "{\"mail.trace\":1}\n", 0, 0 },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"s\","
+          "\"kind\":\"OPEN\",\"state\":\"\",\"text\":\"x\"}\n{\"ms\":", 0, 1 },
+        { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"s\","
+          "\"kind\":\"OPEN\",\"state\":\"\",\"text\":\"x\"}\n{\"ms\":\n", 2, 1 }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(rows); i++) {
+        static trace t;
+        const char *why = NULL;
+        FILE *f = tmpfile();
+        CHECK(f != NULL);
+        if (f == NULL) return;
+        fputs(rows[i].text, f);
+        rewind(f);
+        CHECK(trace_read(&t, f, &why) == rows[i].wrong);
+        CHECK((why != NULL) == rows[i].why);
+        CHECK(t.n == (i > 2));
+        fclose(f);
+        trace_free(&t);
+    }
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -24140,6 +24323,9 @@ static const t_test t_tests[] = {
     T(test_scenario_smuggle),
     T(test_trace_json),
     T(test_trace_pipelined),
+    T(test_trace_rows),
+    T(test_trace_columns),
+    T(test_trace_cut_off),
     T(test_trace_json_wrong),
     T(test_trace_pcapng),
     T(test_trace_dots),
