@@ -6485,7 +6485,7 @@ typedef struct steps {
     int     number, session, from, to, phase, pop3, smtps;
     int     in_mail, marked;
     int     tls;                    /* nobody on the wire can read it       */
-    int64_t mails;                  /* in the mailbox, by STAT; -1: unknown */
+    int64_t mails;                  /* in the mailbox, as POP3 said; or -1  */
     size_t  at, first;              /* this note, that of the command       */
     int64_t ms;                     /* the latest time that was shown       */
     char    state[10], key[12], command[120];
@@ -6723,13 +6723,15 @@ static step *steps_goes_on(steps *s) {
     return p;
 }
 
-/* What POP3 said of the mailbox, and of the marks in it. */
-static void steps_marks(steps *s, mail_str code, mail_str number) {
+/* What POP3 said of the mailbox, and of the marks in it: to STAT, and our
+   server to a login, too: "+OK 3 messages". */
+static void steps_marks(steps *s, mail_str code, mail_str number,
+                        mail_str rest) {
     int64_t mails;
     if (!mail_eq(code, mail_s("+OK"))) return;
     if (strcmp(s->key, "DELE") == 0) s->marked = 1;
     if (strcmp(s->key, "RSET") == 0) s->marked = 0;
-    if (strcmp(s->key, "STAT") == 0 &&
+    if ((strcmp(s->key, "STAT") == 0 || mail_starts(rest, "messages")) &&
         mail_number(number, INT64_MAX, &mails) == MAIL_ERR_OK)
         s->mails = mails;
 }
@@ -6764,7 +6766,7 @@ static void steps_reply(steps *s, const trace_note *n) {
     mail_copy(p->text, sizeof p->text, mail_s(s->command));
     mail_printable(p->reply, sizeof p->reply, code);
     second = mail_cut(&rest, ' ');
-    if (s->pop3) steps_marks(s, code, second);
+    if (s->pop3) steps_marks(s, code, second, rest);
     if (s->pop3 && mail_number(second, INT64_MAX, &a) == MAIL_ERR_OK &&
         mail_number(rest, INT64_MAX, &a) == MAIL_ERR_OK)
         mail_printable(p->reply, sizeof p->reply, mail_s(n->text));
@@ -7168,6 +7170,9 @@ static const explain explains[] = {
     { "QUIT", "mail__smtpd_quit", "RFC 5321 4.1.1.10", 0, 4,
       { "The client has no more mail. 221, and the connection ends.",
         "더 보낼 메일이 없다. 221이 오고 연결이 끝난다." } },
+    { "unasked", "mail_smtpd_bye", "RFC 5321 3.8", 0, 4,
+      { "Nobody asked: the server goes, and says why before it does.",
+        "아무도 묻지 않았다. 서버가 끊기 전에 까닭을 말한다." } },
     { "connect", "mail__pop3d_greet", "RFC 1939 4", 1, 10,
       { "Bob's program calls when he likes: POP3 pulls, SMTP pushes.",
         "밥의 프로그램이 원할 때 건다. POP3는 끌어오고 SMTP는 밀어넣는다." } },
@@ -9010,7 +9015,7 @@ static void html_who(const webpage *h, const step *p) {
     if (talk) html_party(h, p->from, p->pop3 ? 2 : 0);
     if (talk) fputs(" → ", h->f);
     if (talk) html_party(h, p->to, p->pop3 ? 3 : 1);
-    if (talk && h->phase) {
+    if (talk && h->phase && h->phase->session == p->session) {
         fputs(" · ", h->f);
         html_text(h->f, mail_s(h->phase->text));
     }
@@ -9823,13 +9828,9 @@ static void html_hash(FILE *f, const char *const *lines) {
     fprintf(f, "'sha256-%.*s'", (int)b.n, b.p);
 }
 
-/* The demo has a title; of a trace it is said where it came from. */
 static void html_title(const webpage *h) {
-    const char *made = h->s->t->made;
     fputs("mail.h: ", h->f);
-    if (made[0] == 0 || mail_starts(mail_s(made), "mail demo"))
-        html_text(h->f, mail_s(title(h->s)));
-    else html_text(h->f, mail_s(made));
+    html_text(h->f, mail_s(title(h->s)));
 }
 
 static void html_head(const webpage *h) {
@@ -13609,6 +13610,7 @@ static int cmd_view(int argc, char **argv) {
     int chosen, lang, e;
     opt opts[VIEWS + 2] = { { NULL, OPT_FLAG, NULL, NULL } };
     view_opts(opts, &v);
+    view_made(&t, "view", argc, argv);            /* before it is sorted */
     e = opts_read("view", opts, argc, argv, &files);
     if (e < 0) {
         printf("mail view FILE: a trace (of mail serve --trace), to be looked "
@@ -13623,7 +13625,6 @@ static int cmd_view(int argc, char **argv) {
                                          "or - for standard input");
     e = view_read(&t, files.p[0], "view");
     if (e == 0) {
-        view_made(&t, "view", argc, argv);
         steps_make(&s, &t, lang);
         views[chosen].show(stdout, &s);
         e = !view_files(&v, &s, "view");
