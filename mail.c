@@ -6114,6 +6114,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(HOURS, "%ld hours", "%ld시간") X(HOUR, "%ld hour", "%ld시간") \
     X(MINUTES, "%ld minutes", "%ld분") X(MINUTE, "%ld minute", "%ld분") \
     X(NO_ANSWER, "no answer", "응답 없음") \
+    X(NO_TLS, "no TLS", "TLS 안 됨") \
     X(DOWN, "its server is down", "서버가 멈췄다") \
     X(UP, "its server is up again", "서버가 다시 돈다") \
     X(POWER_OFF, "no power from disk step %s on", \
@@ -6484,7 +6485,8 @@ typedef struct steps {
     step   *p; size_t n, cap;
     int     number, session, from, to, phase, pop3, smtps;
     int     in_mail, marked;
-    int     tls;                    /* nobody on the wire can read it       */
+    int     tls;                    /* nobody on the wire can read it;
+                                       -1: it should have been so           */
     int64_t mails;                  /* in the mailbox, as POP3 said; or -1  */
     size_t  at, first;              /* this note, that of the command       */
     int64_t ms;                     /* the latest time that was shown       */
@@ -6595,7 +6597,7 @@ static int steps_answered(const steps *s) {
     return 0;
 }
 
-/* A call that nobody answered is one row. */
+/* A call of a client's that nobody answered is one row. */
 static void steps_refused(steps *s) {
     step *p = steps_add(s, STEP_TALK);
     p->number = ++s->number;
@@ -6637,7 +6639,8 @@ static void steps_unanswered(steps *s) {
         p->end = s->at;
         memcpy(p->key, s->key, sizeof p->key);
         snprintf(p->text, sizeof p->text, "%s", s->command);
-        snprintf(p->reply, sizeof p->reply, "%s", word(s->lang, W_NO_ANSWER));
+        snprintf(p->reply, sizeof p->reply, "%s",
+                 word(s->lang, s->tls < 0 ? W_NO_TLS : W_NO_ANSWER));
         s->command[0] = 0;
     }
     steps_stars(s, s->to, 1);
@@ -6659,7 +6662,7 @@ static void steps_open(steps *s, const trace_note *n) {
     snprintf(s->command, sizeof s->command, word(s->lang, W_CONNECT),
              s->pop3 ? "110" : "25");
     mail_copy(s->key, sizeof s->key, mail_s("connect"));
-    if (!steps_answered(s)) {
+    if (calls && !steps_answered(s)) {
         steps_refused(s);
         return;
     }
@@ -6791,7 +6794,7 @@ static void steps_command(steps *s, const trace_note *n) {
     if (strcmp(s->state, "SEND") == 0)     /* what was sent is through */
         mail_copy(s->state, sizeof s->state, mail_s(n->state));
     mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
-    if (strcmp(n->text, "PASS ****") == 0 && !s->tls)
+    if (strcmp(n->text, "PASS ****") == 0 && s->tls < 1)
         more = word(s->lang, W_CLEAR);
     if (strncmp(n->text, "DELE ", 5) == 0) more = word(s->lang, W_DELETE_MODE);
     snprintf(s->command, sizeof s->command, "%s%s",
@@ -7115,7 +7118,7 @@ static void steps_make(steps *s, trace *t, int lang) {
         else if (n->role == 'w') steps_event(s, n);
         else if (n->kind == MAIL_NOTE_OPEN) steps_open(s, n);
         else if (n->kind == MAIL_NOTE_TLS)
-            s->tls = mail_starts(mail_s(n->text), "TLS");
+            s->tls = mail_starts(mail_s(n->text), "TLS") ? 1 : -1;
         else if (n->kind == MAIL_NOTE_COMMAND) steps_command(s, n);
         else if (n->kind == MAIL_NOTE_REPLY) steps_reply(s, n);
         else if (n->kind == MAIL_NOTE_TEXT) steps_data(s, n);
@@ -8257,6 +8260,7 @@ static void step_through(FILE *in, FILE *f, const steps *s, int prompt) {
         if (prompt) fputs(word(s->lang, W_KEYS), f);
         fflush(f);
         if (fgets(line, sizeof line, in) == NULL || line[0] == 'q') return;
+        while (!strchr(line, '\n') && fgets(line + 1, sizeof line - 1, in)) {}
         if (line[0] == '?') step_explain(f, s, &s->p[at]);
         else if (line[0] == 'o') step_octets(f, s, &s->p[at]);
         else if (line[0] == 'b') {

@@ -14022,6 +14022,11 @@ static void test_trace_rows(void) {
           "250 mine/3, * queue: on disk before that 250, "
           "MAIL FROM:<b@b> 250/2, DATA 354/2, message, 0 octets, \".\" "
           "250 mine/3, * queue: on disk before that 250, " },
+        { "a client that speaks no TLS where TLS is all there is; one that "
+          "is gone before the greeting", 's',
+          "1O192.0.2.9|1Lno TLS with 192.0.2.9: x|1X|2O192.0.2.9|2X",
+          "(connect, TCP port 25) no TLS/2, "
+          "(connect, TCP port 25) no answer/1, " },
         { "on the disk, and nobody there to be told", 's',
           "1O192.0.2.9|1R220 x|1CMAIL FROM:<a@a>|1R250|1CDATA|1R354|1T.;|"
           "0F1 is accepted from <a@a> for 1|1X",
@@ -14039,7 +14044,9 @@ static void test_trace_rows(void) {
         for (i = 0; i < s.n; i++) {
             const step *p = &s.p[i];
             if (p->kind == STEP_STAR) t_addf(&got, "* %s, ", p->text);
-            if (p->kind == STEP_TALK && strcmp(p->key, "connect") != 0)
+            CHECK(strcmp(p->key, "no answer") != 0);
+            if (p->kind == STEP_TALK &&
+                (strcmp(p->key, "connect") != 0 || p->reply[0] == 'n'))
                 t_addf(&got, "%s %s/%lu, ", p->text, p->reply,
                        (unsigned long)(p->end - p->first));
             if (p->kind == STEP_PHASE && k == 0)
@@ -21901,6 +21908,8 @@ static void test_cli_demo_is_the_same_twice(void) {
     t_cli("./mail demo --mermaid | head -1", 0, "sequenceDiagram\n");
     t_cli("./mail demo --lang ko --plain | head -1", 0, "세션. SMTP");
     t_cli("./mail demo --lang fr", 2, "--lang is en or ko");
+    t_cli("printf 'x%0200d\\nq\\n' 1 | ./mail demo --step | grep -c back", 0,
+          "1\n");
     t_cli("printf '\\n\\nb\\n?\\no\\nx\\nq\\n' | ./mail demo --step | sed "
           "1,5d", 0,
           "  1  |--------->|          |          |   (connect, TCP port 25)"
