@@ -5969,6 +5969,9 @@ static mail_str json_get(const json_field *f, int n, const char *name) {
     return mail_sn(NULL, 0);
 }
 
+/* No time in a trace is beyond that many s, or ms: some 30,000 years, or 30. */
+static const int64_t trace_most = 1000000000000;
+
 static const char *trace_read_note(trace *t, const json_field *f, int n) {
     trace_note note;
     mail_str kind = json_get(f, n, "kind"), role = json_get(f, n, "role");
@@ -5978,7 +5981,7 @@ static const char *trace_read_note(trace *t, const json_field *f, int n) {
     mail_copy(host, sizeof host, json_get(f, n, "host"));
     if (host[0] == 0) return "no host";
     note.host = trace_part_of(t, host, "");
-    if (mail_number(json_get(f, n, "ms"), INT64_MAX, &note.ms))
+    if (mail_number(json_get(f, n, "ms"), trace_most, &note.ms))
         return "ms is no number";
     if (mail_number(json_get(f, n, "conn"), UINT32_MAX, &conn))
         return "conn is no number";
@@ -6007,7 +6010,7 @@ static const char *trace_read_line(trace *t, mail_str line, mail_buf room) {
             return "a trace of another version";
         if (mail_number(json_get(f, n, "seed"), INT64_MAX, &k) == MAIL_ERR_OK)
             t->seed = (uint64_t)k;
-        if (mail_number(json_get(f, n, "time"), INT64_MAX, &k) == MAIL_ERR_OK)
+        if (mail_number(json_get(f, n, "time"), trace_most, &k) == MAIL_ERR_OK)
             t->epoch = k;
         mail_copy(t->scenario, sizeof t->scenario,
                   json_get(f, n, "scenario"));

@@ -14143,6 +14143,7 @@ static void test_trace_json_wrong(void) {
         { "{\"mail.trace\":2}", "another version" },
         { "{\"ms\":1}", "no host" },
         { "{\"ms\":-1,\"host\":\"a\"}", "ms is no number" },
+        { "{\"ms\":1000000000001,\"host\":\"a\"}", "ms is no number" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":x}", "conn is no number" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"x\"}", "role" },
         { "{\"ms\":1,\"host\":\"a\",\"conn\":1,\"role\":\"\\u0000\"}",
