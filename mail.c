@@ -6078,6 +6078,7 @@ static int trace_read(trace *t, FILE *f, const char **why) {
     X(MESSAGE, "message, %s octets, \".\"", "메시지, %s 옥텟, \".\"") \
     X(MESSAGE_CUT, "message, %s octets, no end", "메시지, %s 옥텟, 끝이 없음") \
     X(EMPTY_LINE, "(an empty line)", "(빈 줄)") \
+    X(NEXT_RCPT, "(the next recipient)", "(다음 받는 사람)") \
     X(UNASKED, "(nobody asked)", "(묻지 않았다)") \
     X(MINE, "250 mine", "250 맡음") \
     X(MAIL, "+OK mail", "+OK 메일") \
@@ -6487,7 +6488,7 @@ typedef struct steps {
     size_t *order;                  /* of the notes: session by session     */
     step   *p; size_t n, cap;
     int     number, session, from, to, phase, pop3, smtps;
-    int     in_mail, marked;
+    int     in_mail, marked, lmtp;
     int     tls;                    /* nobody on the wire can read it;
                                        -1: it should have been so           */
     int64_t mails;                  /* in the mailbox, as POP3 said; or -1  */
@@ -6658,7 +6659,7 @@ static void steps_open(steps *s, const trace_note *n) {
     s->to = calls ? peer : n->host;
     s->pop3 = n->role == 'p';
     s->session++;
-    s->phase = s->in_mail = s->marked = s->tls = 0;
+    s->phase = s->in_mail = s->marked = s->lmtp = s->tls = 0;
     s->mails = -1;
     s->state[0] = 0;
     s->first = s->at;
@@ -6743,12 +6744,15 @@ static void steps_marks(steps *s, mail_str code, mail_str number,
 }
 
 /* A reply that nobody has asked for: "421 closing", before it hangs up. What
-   POP3 says then begins so; other lines go on with the reply before. */
+   POP3 says then begins so; other lines go on with the reply before. LMTP
+   answers a text once for each recipient (RFC 2033 4.2). */
 static int steps_unasked(steps *s, const trace_note *n) {
+    int next = s->lmtp && !mail_starts(mail_s(n->text), "421");
     if (s->command[0] || (s->data && !s->pop3)) return 1;
     if (!mail_starts(mail_s(n->text), "-ERR") && steps_goes_on(s)) return 0;
-    mail_copy(s->command, sizeof s->command, mail_s(word(s->lang, W_UNASKED)));
-    mail_copy(s->key, sizeof s->key, mail_s("unasked"));
+    mail_copy(s->command, sizeof s->command,
+              mail_s(word(s->lang, next ? W_NEXT_RCPT : W_UNASKED)));
+    mail_copy(s->key, sizeof s->key, mail_s(next ? "message" : "unasked"));
     s->first = s->at;
     return 1;
 }
@@ -6797,6 +6801,7 @@ static void steps_command(steps *s, const trace_note *n) {
     if (strcmp(s->state, "SEND") == 0)     /* what was sent is through */
         mail_copy(s->state, sizeof s->state, mail_s(n->state));
     mail_copy(s->key, sizeof s->key, mail_cut(&rest, ' '));
+    if (strcmp(s->key, "LHLO") == 0) s->lmtp = 1;
     if (strcmp(n->text, "PASS ****") == 0 && s->tls < 1)
         more = word(s->lang, W_CLEAR);
     if (strncmp(n->text, "DELE ", 5) == 0) more = word(s->lang, W_DELETE_MODE);

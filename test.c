@@ -14027,6 +14027,11 @@ static void test_trace_rows(void) {
           "1O192.0.2.9|1Lno TLS with 192.0.2.9: x|1X|2O192.0.2.9|2X",
           "(connect, TCP port 25) no TLS/2, "
           "(connect, TCP port 25) no answer/1, " },
+        { "2033-4.2 LMTP answers a text for each recipient", 'c',
+          "1O192.0.2.9:24 (mx)|1R220 x|1CLHLO a|1R250|1CDATA|1R354|1Tx;.;|"
+          "1R250 a|1R450 b|1CQUIT|1R221|1R421 c",
+          "LHLO a 250/2, DATA 354/2, message, 3 octets, \".\" 250 mine/2, "
+          "(the next recipient) 450/1, QUIT 221/2, (nobody asked) 421/1, " },
         { "on the disk, and nobody there to be told", 's',
           "1O192.0.2.9|1R220 x|1CMAIL FROM:<a@a>|1R250|1CDATA|1R354|1T.;|"
           "0F1 is accepted from <a@a> for 1|1X",
