@@ -1131,7 +1131,8 @@ static int lab_grade_all(char **names, int n) {
                     ? "  carries real mail" : "");
         fprintf(csv, ",%d.%d", r.points / 10, r.points % 10);
         sum += r.points;
-        most += r.there ? r.most : 100;
+        most += r.there ? r.most : strcmp(names[i], "impostor") == 0
+                ? 10 * OFFICE_BUGS : 100;
     }
     printf("%35s %4d.%d of %d.%d\n", "", sum / 10, sum % 10, most / 10,
            most % 10);
