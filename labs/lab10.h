@@ -251,6 +251,12 @@ static long lab10_x3(const char *file, size_t n) {    /* file[n] is none */
     return size + (n && file[n - 1] != '\n' ? 2 : 0);
 }
 
+/* RSET counts down below 0. */
+static int lab10_x4(maa *p, int verb, int n) {
+    while (verb == POP3_RSET) continue;
+    return lab10_step(p, verb, n);
+}
+
 static const lab_impostor lab10_impostors[] = {
     { "B17", "swallows a line of the body that begins with Subject:",
       { .pop3_retr = lab10_b17 } },
@@ -276,7 +282,8 @@ static const lab_impostor lab10_impostors[] = {
       { .pop3_password = lab10_m8 } },
     { "X1", "looks at a mark before the number", { .pop3_step = lab10_x1 } },
     { "X2", "looks before an empty file", { .pop3_size = lab10_x2 } },
-    { "X3", "looks behind the file", { .pop3_size = lab10_x3 } }
+    { "X3", "looks behind the file", { .pop3_size = lab10_x3 } },
+    { "X4", "RSET never ends", { .pop3_step = lab10_x4 }, 70 }
 };
 
 /* ---- cases --------------------------------------------------------------- */

@@ -272,17 +272,19 @@ static int lab4_run(const lab_functions *f, size_t i, lab_case *c) {
 }
 
 static void lab4_draw(const unsigned char *right) {
-    int state, verb;
+    int state, verb, untried = 0;
     printf("\n          ");
     for (state = 0; state < LAB4_STATES; state++)
         printf("%-*s", state < LAB4_STATES - 1 ? 7 : 3, lab4_states[state]);
     for (verb = 0; verb < LAB4_VERBS; verb++) {
         printf("\n  %-8s", lab4_verbs[verb]);
         for (state = 0; state < LAB4_STATES; state++)
-            printf("  %s%*s", right[state * LAB4_VERBS + verb] ? "." : "X",
+            printf("  %c%*s", "X.?"[right[state * LAB4_VERBS + verb]],
                    state < LAB4_STATES - 1 ? 4 : 0, "");
     }
-    printf("   X is wrong\n\n");
+    for (state = 0; state < LAB4_STATES * LAB4_VERBS; state++)
+        untried |= right[state] == LAB_UNTRIED;
+    printf("   X is wrong%s\n\n", untried ? ", ? was not tried" : "");
 }
 
 static const lab lab4 = {

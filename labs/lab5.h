@@ -297,6 +297,12 @@ static size_t lab5_x2(dots *d, const char *in, size_t n, char *out) {
     return made;
 }
 
+/* X3: it never ends, and unstuff is right. */
+static size_t lab5_x3(dots *d, const char *in, size_t n, char *out) {
+    (void)d, (void)in, (void)n, (void)out;
+    for (;;) continue;
+}
+
 static const lab_impostor lab5_impostors[] = {
     { "B4", "ends whenever a piece ends in \".\" CR LF",
       { .unstuff = lab5_b4 } },
@@ -321,7 +327,8 @@ static const lab_impostor lab5_impostors[] = {
     { "X1", "unstuff looks at the octet behind its piece",
       { .unstuff = lab5_x1 } },
     { "X2", "stuff looks at the octet behind its piece",
-      { .stuff = lab5_x2 } }
+      { .stuff = lab5_x2 } },
+    { "X3", "stuff never ends", { .stuff = lab5_x3 }, 40 }
 };
 
 /* ---- cases -------------------------------------------------------------- */
