@@ -6087,6 +6087,11 @@ static mail_err mail__say(mail_out *o, mail_watch *watch, void *ctx,
     return e;
 }
 
+/* What a watcher is shown of a challenge that is none of his business. */
+static const char *mail__challenge_masked(const char *begin) {
+    return begin[0] == '+' ? "+ ****" : "334 ****";
+}
+
 /* A challenge of a login, behind "334 " or "+ ". hide: it proves that we know
    the password, which is no watcher's business. */
 MAIL_PRINTF(6, 7)
@@ -6095,8 +6100,8 @@ static void mail__say_challenge(mail_out *o, mail_watch *watch, void *ctx,
                                 const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    mail__say(o, watch, ctx, MAIL_NOTE_REPLY, state, hide ? "****" : NULL,
-              fmt, ap);
+    mail__say(o, watch, ctx, MAIL_NOTE_REPLY, state,
+              hide ? mail__challenge_masked(fmt) : NULL, fmt, ap);
     va_end(ap);
 }
 
@@ -6184,7 +6189,8 @@ static mail_str mail__auth_shown(mail_str whole) {
 static mail_str mail__saslc_shown(const mail_sasl *x, mail_str line,
                                   const char *challenge) {
     return x->mech == MAIL_SASL_SCRAM && x->step == 2 &&
-           mail_starts(line, challenge) ? mail_s("****") : line;
+           mail_starts(line, challenge)
+           ? mail_s(mail__challenge_masked(challenge)) : line;
 }
 
 /* The login of a client is over: its secrets leave its memory. */
