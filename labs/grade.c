@@ -153,6 +153,13 @@ static void lab_put(lab_text *t, const char *p, size_t n) {
     t->n += all;
 }
 
+/* A row's text, where "~" stands for a NUL. Returns its length. */
+static size_t lab_unwrite(char *to, const char *s) {
+    size_t n;
+    for (n = 0; s[n]; n++) to[n] = s[n] == '~' ? 0 : s[n];
+    return n;
+}
+
 static void lab_say(lab_text *t, const char *s) { lab_put(t, s, strlen(s)); }
 
 MAIL_PRINTF(2, 3)

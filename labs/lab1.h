@@ -131,6 +131,20 @@ static size_t lab1_m6(const char *buf, size_t n, size_t *len) {
     return k && *len != LINE_TOO_LONG ? *len : k;
 }
 
+/* M7: a NUL is the end of what has come. */
+static size_t lab1_m7(const char *buf, size_t n, size_t *len) {
+    const char *nul = n ? memchr(buf, 0, n) : NULL;
+    return lab1_next_line(buf, nul ? (size_t)(nul - buf) : n, len);
+}
+
+/* M8: chars are signed, and what is below 0 is no octet of a line. */
+static size_t lab1_m8(const char *buf, size_t n, size_t *len) {
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (buf[i] & 128) break;
+    return lab1_next_line(buf, i, len);
+}
+
 static const lab_impostor lab1_impostors[] = {
     { "B1", "one delivery is one line", { .next_line = lab1_b1 } },
     { "B2", "throws away what comes behind the first line",
@@ -143,6 +157,9 @@ static const lab_impostor lab1_impostors[] = {
     { "M5", "waits for ever for the end of a line that is too long",
       { .next_line = lab1_m5 } },
     { "M6", "leaves the CRLF in the buffer", { .next_line = lab1_m6 } },
+    { "M7", "takes a NUL for the end of what has come",
+      { .next_line = lab1_m7 } },
+    { "M8", "stops at an octet above 127", { .next_line = lab1_m8 } },
     { "X1", "looks at the octet behind the buffer",
       { .next_line = lab1_x1 } },
     { "X2", "takes 0 - 1 for a number below 0", { .next_line = lab1_x2 } },
@@ -276,7 +293,7 @@ static void lab1_twice(const lab_functions *f, size_t at, lab_case *c) {
 
 typedef struct lab1_row {
     int group;
-    const char *in, *rule;        /* "|" is where a delivery ends */
+    const char *in, *rule;   /* "|" is where a delivery ends, "~" a NUL */
 } lab1_row;
 
 static const lab1_row lab1_rows[] = {
@@ -294,7 +311,9 @@ static const lab1_row lab1_rows[] = {
     { 2, "HELO a\nb\r\nQUIT\r\n", "LF alone ends no line (RFC 5321 2.3.8)" },
     { 2, "HELO a\rb\r\nQUIT\r\n", "CR alone ends no line" },
     { 2, "A\n\r\nB\r\r\n", "LF CR ends no line; behind CR CR an LF ends it" },
-    { 2, "A\n|B\n|C\r|\n", "wherever they are cut" }
+    { 2, "A\n|B\n|C\r|\n", "wherever they are cut" },
+    { 2, "\xed\x95\x9c \xff\r\nA~\nB~\r\nQUIT\r\n", "a NUL ends no line, and "
+      "what is above 127, as in Korean, is an octet like any other" }
 };
 
 enum { LAB1_ROWS = sizeof lab1_rows / sizeof lab1_rows[0] };
@@ -308,7 +327,7 @@ static void lab1_row_run(const lab_functions *f, const lab1_row *r,
     memset(cut, 0, sizeof cut);
     for (p = r->in; *p; p++)
         if (*p == '|') cut[n - 1] = 1;
-        else in[n++] = *p;
+        else in[n++] = *p == '~' ? 0 : *p;
     c->group = r->group;
     mail_copy(c->rule, sizeof c->rule, mail_s(r->rule));
     if (lab1_way(f, in, n, cut, c)) {

@@ -279,6 +279,58 @@ static size_t lab5_m9(dots *d, char *out) {
     return 5;
 }
 
+/* M10: as M5, but only behind a dot that was taken away. */
+static size_t lab5_m10(dots *d, const char *in, size_t n, char *out,
+                       size_t *made) {
+    size_t i, k;
+    *made = 0;
+    for (i = 0; i < n && !d->end; i++, *made += k) {
+        int dot = d->state == MAIL__BOL_DOT_CR && in[i] == '\r';
+        lab5_unstuff(d, in + i, 1, out + *made, &k);
+        if (!dot) continue;
+        memset(out + *made, '\r', k = 2);
+        d->state = MAIL__MID;
+    }
+    return i;
+}
+
+/* M11, M12: the octets are a C string here and there. */
+static size_t lab5_no_nul(char *out, size_t n) {
+    size_t i, k = 0;
+    for (i = 0; i < n; i++)
+        if (out[i]) out[k++] = out[i];
+    return k;
+}
+
+static size_t lab5_m11(dots *d, const char *in, size_t n, char *out,
+                       size_t *made) {
+    size_t used = lab5_unstuff(d, in, n, out, made);
+    *made = lab5_no_nul(out, *made);
+    return used;
+}
+
+static size_t lab5_m12(dots *d, const char *in, size_t n, char *out) {
+    return lab5_no_nul(out, lab5_stuff(d, in, n, out));
+}
+
+/* M13, M14: & 127. */
+static size_t lab5_ascii(char *out, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) out[i] &= 127;
+    return n;
+}
+
+static size_t lab5_m13(dots *d, const char *in, size_t n, char *out,
+                       size_t *made) {
+    size_t used = lab5_unstuff(d, in, n, out, made);
+    lab5_ascii(out, *made);
+    return used;
+}
+
+static size_t lab5_m14(dots *d, const char *in, size_t n, char *out) {
+    return lab5_ascii(out, lab5_stuff(d, in, n, out));
+}
+
 /* X1, X2: what comes behind a piece is looked at before it has come. */
 static size_t lab5_x1(dots *d, const char *in, size_t n, char *out,
                       size_t *made) {
@@ -324,6 +376,12 @@ static const lab_impostor lab5_impostors[] = {
       { .unstuff = lab5_m8 } },
     { "M9", "ends the last line, though it is ended",
       { .stuff_end = lab5_m9 } },
+    { "M10", "takes CRLF . CR CR LF for no line end",
+      { .unstuff = lab5_m10 } },
+    { "M11", "unstuff loses a NUL", { .unstuff = lab5_m11 } },
+    { "M12", "stuff loses a NUL", { .stuff = lab5_m12 } },
+    { "M13", "unstuff loses the eighth bit", { .unstuff = lab5_m13 } },
+    { "M14", "stuff loses the eighth bit", { .stuff = lab5_m14 } },
     { "X1", "unstuff looks at the octet behind its piece",
       { .unstuff = lab5_x1 } },
     { "X2", "stuff looks at the octet behind its piece",
@@ -350,7 +408,7 @@ static const lab_group lab5_groups[] = {
 typedef struct lab5_row {
     int group;
     char way;                     /* '<' unstuff, '>' stuff */
-    const char *in, *out, *rule;
+    const char *in, *out, *rule;  /* "~" is a NUL */
 } lab5_row;
 
 static const lab5_row lab5_rows[] = {
@@ -365,6 +423,12 @@ static const lab5_row lab5_rows[] = {
       "its last line is ended already: the dot, and no CRLF before it" },
     { 0, '>', "Hi\r\n\r\nBob", "Hi\r\n\r\nBob\r\n.\r\n",
       "a last line that is open is ended first" },
+    { 0, '<', "\xed\x95\x9c\xa0~\r\n.~\r\n.\r\n",
+      "\xed\x95\x9c\xa0~\r\n~\r\n[end]",
+      "a NUL and what is above 127, as in Korean, are octets like any other" },
+    { 0, '>', "~.\xed\x95\x9c\xa0\r\n.~\r\n",
+      "~.\xed\x95\x9c\xa0\r\n..~\r\n.\r\n",
+      "a NUL and what is above 127, as in Korean, are octets like any other" },
 
     { 1, '<', "..plan\r\n.\r\n", ".plan\r\n[end]",
       "a dot that begins a line was added: away with it" },
@@ -391,6 +455,8 @@ static const lab5_row lab5_rows[] = {
       "a dot, and then a bare CR or LF, is no end; that dot was added" },
     { 2, '<', "a\r\r\n.\r\nQUIT\r\n", "a\r\r\n[end]QUIT\r\n",
       "CR, and then CRLF: a bare CR, and a line end" },
+    { 2, '<', "a\r\n.\r\r\n.\r\nQUIT\r\n", "a\r\n\r\r\n[end]QUIT\r\n",
+      "CRLF, dot, CR, and then CRLF: a bare CR, and a line end" },
     { 2, '<', "a\r\n.\nMAIL\r\n.\r\n", "a\r\n\nMAIL\r\n[end]",
       "CRLF . LF ends nothing: who takes it for the end can be sent mail "
       "inside mail" },
@@ -487,11 +553,11 @@ enum { LAB5_ROWS = sizeof lab5_rows / sizeof lab5_rows[0],
 
 /* A text drawn by chance, of octets that matter. Returns its length. */
 static size_t lab5_drawn(char way, char in[LAB5_TEXT]) {
-    static const char octets[] = "\r\n..ab";
+    static const char octets[] = "\r\n..a\xea\0";
     size_t n = 0;
     while (n < 24) {
         if (lab_random(3) == 0) in[n++] = '\r', in[n++] = '\n';
-        else in[n++] = octets[lab_random(6)];
+        else in[n++] = octets[lab_random(7)];
     }
     if (way == '<') memcpy(in + n, "a\r\n.\r\nx", 7), n += 7;
     return n;
@@ -546,8 +612,8 @@ static int lab5_run(const lab_functions *f, size_t i, lab_case *c) {
     if (i < LAB5_ROWS) {
         c->group = r->group;
         snprintf(c->rule, sizeof c->rule, "%s", r->rule);
-        lab_say(&c->expected, r->out);
-        lab5_answer(f, r->way, r->in, strlen(r->in), whole, c);
+        lab_put(&c->expected, drawn, lab_unwrite(drawn, r->out));
+        lab5_answer(f, r->way, drawn, lab_unwrite(drawn, r->in), whole, c);
         return 1;
     }
     i -= LAB5_ROWS;
