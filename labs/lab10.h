@@ -416,8 +416,8 @@ static const lab10_row lab10_rows[] = {
     { 1, "UPD3TD1Q", "behind RSET new marks can be made" },
     { 1, "UPR0R4D0D4R3", "numbers begin with 1 and end with the last message" },
     { 1, "UPL4I4L3I3", "numbers that are none, for LIST and UIDL" },
-    { 1, "UPR99999999D99999999L99999999I99999999N", "a number may be far too "
-      "great: look at it before you look at a mark" },
+    { 1, "UPR1999999999D1999999999L1999999999I1999999999N", "a number may be "
+      "far too great: look at it before you look at a mark" },
     { 1, "UPD32R33D40D1Q", "no mark behind the last message" },
     { 1, "UpP", "after a wrong password USER is said again" },
     { 1, "UpUPS", "behind a wrong password USER and PASS may be said "

@@ -24,8 +24,9 @@ int commit(disk *d, const char *id, const char *text, size_t n,
 }
 
 /* The machine has started again. What is in tmp was not finished: remove it.
-   What is in queue stays as it is. The power may fail in here, too; then this
-   is called again. Returns 1. */
+   What is in queue stays as it is. The power may fail in here, too, or the
+   disk; then this is called again, so do not try for ever. Returns 1 if all is
+   removed. (commit is tested without it: you may write it last.) */
 int recover(disk *d) {
     (void)d;
     return LAB_TODO;

@@ -5,6 +5,7 @@ struct disk {
     const lab_functions *other;   /* whose commit comes in between a write */
     int told;                     /* and got its 250                       */
     int fail_rename;              /* the next one                          */
+    int fail_remove;              /* each one                              */
 };
 
 static int lab8_put(const lab_functions *f, disk *d, const char *id);
@@ -62,7 +63,7 @@ int d_rename(disk *d, const char *from, const char *to) {
 }
 
 int d_remove(disk *d, const char *name) {
-    return lab8_step(vdisk_remove(&d->h, name));
+    return d->fail_remove ? -1 : lab8_step(vdisk_remove(&d->h, name));
 }
 
 int d_list(disk *d, const char *dir, int i, char *name) {
@@ -209,6 +210,27 @@ static int lab8_m7(disk *d) {
     return d_flush_dir(d, "tmp") == 0;
 }
 
+/* X1: what cannot be removed is tried for ever. */
+static int lab8_x1(disk *d) {
+    char name[60], path[80];
+    while (d_list(d, "tmp", 0, name)) {
+        snprintf(path, sizeof path, "tmp/%s", name);
+        d_remove(d, path);
+    }
+    return d_flush_dir(d, "tmp") == 0;
+}
+
+/* X2, M8: commit is right. */
+static int lab8_x2(disk *d) {
+    (void)d;
+    for (;;) continue;
+}
+
+static int lab8_m8(disk *d) {
+    (void)d;
+    return LAB_TODO;
+}
+
 static const lab_impostor lab8_impostors[] = {
     { "B6", "takes half a message when the client hangs up",
       { .commit = lab8_b6 } },
@@ -222,7 +244,10 @@ static const lab_impostor lab8_impostors[] = {
     { "M4", "does not look whether a step has failed", { .commit = lab8_m4 } },
     { "M5", "leaves tmp as it is", { .recover = lab8_m5 } },
     { "M7", "leaves every second file in tmp", { .recover = lab8_m7 } },
-    { "M6", "throws away what is in queue", { .recover = lab8_m6 } }
+    { "M6", "throws away what is in queue", { .recover = lab8_m6 } },
+    { "M8", "recover is not written yet", { .recover = lab8_m8 }, 70 },
+    { "X1", "tries for ever to remove a file", { .recover = lab8_x1 }, 80 },
+    { "X2", "recover never ends", { .recover = lab8_x2 }, 70 }
 };
 
 /* ---- cases --------------------------------------------------------------- */
@@ -233,8 +258,8 @@ static const lab_group lab8_groups[] = {
       "that fail", 40 },
     { "no half message", "the same, and what is in queue then; clients that "
       "hang up; two at once", 30 },
-    { "recovery", "all of tmp is removed, queue is left alone, and the power "
-      "may fail in the middle of it", 20 }
+    { "recovery", "all of tmp is removed, queue is left alone; the power "
+      "may fail in the middle of it, and the disk may fail", 20 }
 };
 
 static const char lab8_text[] =
@@ -299,11 +324,13 @@ static int lab8_put(const lab_functions *f, disk *d, const char *id) {
 }
 
 /* A is stored, and nothing happens. Then B, and the power fails after step k
-   of it (0: when 250 was said). Then the machine starts again. */
+   of it (0: when 250 was said). Then the machine starts again. Only the last
+   group needs the student's recover. */
 static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
                        unsigned long again, int group, lab_text *out) {
     disk *d = lab8_disk(loss);
     char name[60];
+    int (*recover)(disk *) = group == 2 ? f->recover : lab8_recover;
     size_t n;
     int a, b;
     a = lab8_put(f, d, "A");
@@ -318,11 +345,11 @@ static void lab8_crash(const lab_functions *f, size_t loss, unsigned long k,
     }
     if (again) {
         d->h.disk.cut_at = d->h.disk.steps + again;
-        f->recover(d);
+        recover(d);
         d->h.disk.dead = 1;
         vdisk_power_cut(&d->h.disk);
     }
-    if (f->recover(d) != 1) lab_say(out, "recover returns something else; ");
+    if (recover(d) != 1) lab_say(out, "recover does not return 1; ");
     lab8_state(d, "A", a, group == 1, out);
     lab8_state(d, "B", b, group == 1, out);
     if (group < 2) return;
@@ -352,56 +379,104 @@ static void lab8_fault(const lab_functions *f, int what, lab_text *out) {
     if (what == 0 && lab8_see(d, "B", &n)) lab_say(out, "and it is in queue; ");
     if (what == 5) lab_fmt(out, "C: %s; ", d->told ? "250" : "no 250");
     vdisk_power_cut(&d->h.disk);
-    f->recover(d);
+    lab8_recover(d);
     lab8_state(d, "A", a, what == 0, out);
     lab8_state(d, "B", b, what == 0, out);
     if (what == 5) lab8_state(d, "C", d->told, 1, out);
 }
 
+/* The disk removes nothing; then the machine starts again, and it is well. */
+static void lab8_stuck(const lab_functions *f, lab_text *out) {
+    disk *d = lab8_disk(0);
+    char name[60];
+    int a = lab8_put(f, d, "A");
+    lab_fmt(out, "A: %s; ", a ? "250" : "no 250");
+    vdisk_put(&d->h.disk, "tmp/X", mail_s("half a m"));
+    d->fail_remove = 1;
+    f->recover(d);
+    d->fail_remove = 0;
+    if (f->recover(d) != 1) lab_say(out, "recover does not return 1; ");
+    lab8_state(d, "A", a, 0, out);
+    if (d_list(d, "tmp", 0, name)) lab_fmt(out, "tmp/%s is still there", name);
+    else lab_say(out, "tmp is empty");
+}
+
 static const char *const lab8_faults[] = {
-    "the client hangs up: no half message is kept",
-    "the write fails: the disk is full", "the first flush fails",
-    "the second flush fails", "no file can be made",
-    "two clients at once: each message has a file of its own",
-    "the rename fails"
+    "and its client hangs up", "but the write fails: the disk is full",
+    "but the first flush fails", "but the second flush fails",
+    "but no file can be made", "and while it is written C",
+    "but the rename fails"
 };
+
+static const char *lab8_rule(int group, size_t fault) {
+    if (fault == 0) return "the client hangs up: no half message is kept";
+    if (fault == 5)
+        return "two clients at once: each message has a file of its own";
+    if (fault < LAB8_FAULTS)
+        return "what could not be made durable gets no 250";
+    return group == 0 ? "what got 250 is in queue, whole, whenever the power "
+                        "fails (RFC 5321 6.1)" :
+           group == 1 ? "what is in queue is whole" :
+           "recover empties tmp and leaves queue alone; it may be cut off, and "
+           "then it is called again";
+}
+
+/* A power failure is given, and what it leaves. */
+static void lab8_given(lab_text *t, unsigned long k, unsigned long again,
+                       size_t loss) {
+    if (k) lab_fmt(t, "A; then B, and the power fails after step %lu", k);
+    else lab_say(t, "A; then B; 250; and then the power fails");
+    if (again) lab_fmt(t, "; X and Y lie in tmp, too; in recover again, after "
+                       "step %lu", again);
+    lab_fmt(t, "; %s", lab8_losses[loss].what);
+}
+
+static void lab8_run_fault(const lab_functions *f, size_t i, lab_case *c) {
+    uint64_t luck = lab_state;
+    c->group = i == 0 || i == 5;
+    mail_copy(c->rule, sizeof c->rule, mail_s(lab8_rule(c->group, i)));
+    lab_fmt(&c->given, "A; then B, %s", lab8_faults[i]);
+    lab8_fault(&lab8_reference, (int)i, &c->expected);
+    lab_state = luck;
+    if (f) lab8_fault(f, (int)i, &c->yours);
+}
+
+static void lab8_run_stuck(const lab_functions *f, lab_case *c) {
+    c->group = 2;
+    c->calls = "recover";
+    mail_copy(c->rule, sizeof c->rule, mail_s("what fails may fail again: "
+              "recover ends, and is called again later"));
+    lab_say(&c->given, "A; X lies in tmp, too; recover, but no file can be "
+            "removed; then recover again, and all is well");
+    lab8_stuck(&lab8_reference, &c->expected);
+    if (f) lab8_stuck(f, &c->yours);
+}
 
 static int lab8_run(const lab_functions *f, size_t i, lab_case *c) {
     size_t loss = i % LAB8_LOSSES, crash = LAB8_LOSSES * (LAB8_STEPS + 1);
+    size_t last = 2 * crash + LAB8_FAULTS + 2 * LAB8_STEPS;
     uint64_t luck = lab_state;
-    c->calls = "commit, recover";
     unsigned long k, again = 0;
-    if (i >= 2 * crash + LAB8_FAULTS + 2 * LAB8_STEPS) return 0;
-    if (i >= 2 * crash && i < 2 * crash + LAB8_FAULTS) {
-        i -= 2 * crash;
-        c->group = i == 0 || i == 5;
-        snprintf(c->rule, sizeof c->rule, "%s", lab8_faults[i]);
-        lab_fmt(&c->given, "A; then B, %s", i == 5
-                ? "and while it is written C" : i ? "and a fault"
-                : "and its client hangs up");
-        lab8_fault(&lab8_reference, (int)i, &c->expected);
-        lab_state = luck;
-        if (f) lab8_fault(f, (int)i, &c->yours);
-        return 1;
-    }
+    c->calls = "commit";
+    if (i > last) return 0;
+    if (i == last) return lab8_run_stuck(f, c), 1;
+    if (i >= 2 * crash && i < 2 * crash + LAB8_FAULTS)
+        return lab8_run_fault(f, i - 2 * crash, c), 1;
     c->group = (int)(i / crash);
     k = (unsigned long)(i % crash / LAB8_LOSSES);
     if (c->group == 2) {
+        c->calls = "commit, recover";
         i -= 2 * crash + LAB8_FAULTS;
         k = (unsigned long)i / 2 + 1;
         loss = i % 2;
         again = 1 + (unsigned long)i % 3;
     }
-    if (k) lab_fmt(&c->given, "A; then B, and the power fails after step %lu",
-                   k);
-    else lab_say(&c->given, "A; then B; 250; and then the power fails");
-    if (again) lab_fmt(&c->given, "; X and Y lie in tmp, too; in recover "
-                       "again, after step %lu", again);
-    snprintf(c->rule, sizeof c->rule, "%s", lab8_losses[loss].what);
+    lab8_given(&c->given, k, again, loss);
+    mail_copy(c->rule, sizeof c->rule,
+              mail_s(lab8_rule(c->group, LAB8_FAULTS)));
     lab8_crash(&lab8_reference, loss, k, again, c->group, &c->expected);
     lab_state = luck;
-    if (f) lab8_crash(f, loss, k, again, c->group,
-                      &c->yours);
+    if (f) lab8_crash(f, loss, k, again, c->group, &c->yours);
     return 1;
 }
 
@@ -415,6 +490,8 @@ static const lab lab8 = {
         "(lab.h has its functions), and clean up when the machine\nstarts "
         "again (`recover`). There are two directories, `tmp` and `queue`; "
         "what is in\n`queue` is delivered.\n",
+    .signs = "A, B, C messages; 250: commit returned 1; X, Y what others left "
+             "in tmp; fine: whole in queue, or gone and without 250",
     .groups = lab8_groups, .ngroups = LAB_COUNT(lab8_groups),
     .impostors = lab8_impostors, .nimpostors = LAB_COUNT(lab8_impostors),
     .reference = &lab8_reference, .run = lab8_run
