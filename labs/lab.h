@@ -173,8 +173,8 @@ enum { POP3_USER, POP3_PASS, POP3_STAT, POP3_LIST, POP3_UIDL, POP3_RETR,
        POP3_DELE, POP3_RSET, POP3_NOOP, POP3_QUIT, POP3_DROPPED };
 
 /* For the RFC there are three. AUTH and USER are both AUTHORIZATION: PASS comes
-   right after USER, anything else leads back to AUTH. UPDATE and END are both
-   the end. */
+   right after USER, anything but PASS or another USER leads back to AUTH.
+   UPDATE and END are both the end. */
 enum {
     MAA_AUTH,               /* AUTHORIZATION: nobody has said a name      */
     MAA_USER,               /* AUTHORIZATION: USER was said just before   */

@@ -189,6 +189,7 @@ static void lab1_piece(const lab_functions *f, mail_buf *b, lab_text *to) {
     lab_say(to, ".");
     for (lines = 0; lines < 100; lines++) {
         char *p = lab_exact(b->p, b->n);
+        if (f != &lab1_reference) lab_called(b->n);
         took = f->next_line(p, b->n, &len);
         if (!lab_room_ok(p, b->n)) lab_say(to, "(it wrote into the buffer)");
         if (took == 0) return;

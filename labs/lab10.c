@@ -18,10 +18,11 @@
    greater than p->count. For PASS 1 if the password is right, else 0. Returns
    1: the server says +OK; 0: it says -ERR.
 
-   PASS comes right after USER: anything else leads back to AUTH, even if it is
-   refused (RFC 1939 7), and so does a wrong password. Otherwise what is refused
-   changes nothing. NOOP needs a login; QUIT does not. Behind the end (UPDATE,
-   END) nothing is said any more: return 0, and change nothing.
+   PASS comes right after USER: anything but PASS or another USER leads back to
+   AUTH, even if it is refused (RFC 1939 7), and so does a wrong password.
+   Otherwise what is refused changes nothing. NOOP needs a login; QUIT does not.
+   Behind the end (UPDATE, END) nothing is said any more: return 0, and change
+   nothing.
 
    POP3_DROPPED is no command: the connection has broken. Nobody hears what you
    return, but p->state counts. */

@@ -291,8 +291,8 @@ static const lab_impostor lab10_impostors[] = {
 static const lab_group lab10_groups[] = {
     { "3 states, 10 commands", "each command in AUTH, USER and TRANS: +OK or "
       "-ERR, and the state behind it. PASS comes right after USER: anything "
-      "else leads back to AUTH. Otherwise what is refused changes nothing", 50
-      },
+      "but PASS or another USER leads back to AUTH. Otherwise what is "
+      "refused changes nothing", 50 },
     { "marks", "DELE, then LIST, RETR, DELE of the same and of others; "
       "numbers stay; RSET; numbers that are none; commands drawn by chance",
       15 },
@@ -367,8 +367,8 @@ static const char *lab10_reason(int state, int verb) {
     if (verb == POP3_USER)
         return "USER may be said, and said again (RFC 1939 7)";
     if (state == MAA_USER || verb == POP3_PASS)
-        return "PASS comes right after USER: anything else leads back to AUTH "
-               "(RFC 1939 7)";
+        return "PASS comes right after USER: anything but PASS or another USER "
+               "leads back to AUTH (RFC 1939 7)";
     return "before the login only USER, PASS and QUIT may be said (RFC 1939 4)";
 }
 
@@ -422,8 +422,8 @@ static const lab10_row lab10_rows[] = {
     { 1, "UpP", "after a wrong password USER is said again" },
     { 1, "UpUPS", "behind a wrong password USER and PASS may be said "
       "again" },
-    { 1, "USPUPS", "PASS comes right after USER: anything else leads back to "
-      "AUTH, even if it is refused" },
+    { 1, "USPUPS", "PASS comes right after USER: anything but PASS or another "
+      "USER leads back to AUTH, even if it is refused" },
     { 1, "UUPS", "USER may be said again" },
     { 1, "UPUPS", "who has logged in cannot log in again" },
     { 2, "UPD1D3Q", "QUIT removes what is marked" },
