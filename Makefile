@@ -126,11 +126,14 @@ stubs: build/labs/check
 	@AS=stub build/labs/check impostor labs/impostor.txt | grep '^0 of 28 '
 	@AS=all build/labs/check impostor .ci/impostor.txt | grep '^28 of 28 '
 	@build/labs/check check
-	@mkdir -p build/forged && for n in $(LABS) impostor; do printf \
+	@rm -rf build/forged; mkdir build/forged; for n in $(LABS) impostor; do printf \
 	    'points 28.0 of 28.0\n' >build/forged/$$n.result; done
 	@$(MAKE) -s grade FROM=build/forged 2>/dev/null | \
 	    grep ' 0.0 of 148.0' >/dev/null || { \
 	    echo 'grade: a result that was handed in counts'; exit 1; }
+	@(echo '#include "../mail.h"'; cat labs/lab5.c) >build/forged/lab5.c
+	@CC="$(CC)" FROM=build/forged sh labs/run 5 | grep 'write it' \
+	    >/dev/null || { echo 'grade: a lab may include mail.h'; exit 1; }
 
 # Table of all labs, exit code 1 unless all is right. A result that was there
 # is none: only what is run now counts.

@@ -532,11 +532,19 @@ typedef struct talk_end {
     char got[120], want[120];
 } talk_end;
 
+/* <CR><LF>, as in the labs. */
+static void talk_shown(char *to, size_t cap, mail_str s) {
+    size_t i, n = 0;
+    for (i = 0; i < s.n && n + 5 < cap; i++)
+        n += (size_t)lab_octet(to + n, (unsigned char)s.p[i]);
+    to[n] = 0;
+}
+
 static void talk_fail(talk_end *e, const talk_line *l, const char *want,
                       mail_str got) {
     e->line = l->number;
     mail_copy(e->want, sizeof e->want, mail_s(want));
-    mail_printable(e->got, sizeof e->got, got);
+    talk_shown(e->got, sizeof e->got, got);
 }
 
 /* The next line that the server has said and the client has not read. */
@@ -549,7 +557,7 @@ static mail_str talk_next(const office_conn *c) {
 static void talk_expect(office_conn *c, const talk_line *l, talk_end *e) {
     char want[120];
     mail_str text = mail_sn(l->text, l->n), line = talk_next(c), got;
-    mail_printable(want, sizeof want - 4, text);
+    talk_shown(want, sizeof want - 4, text);
     if (l->rest) strcat(want, "...");
     if (mail_eq(text, mail_s("(closed)"))) {
         if (line.n) talk_fail(e, l, want, line);
