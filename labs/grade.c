@@ -94,8 +94,6 @@ typedef struct lab_impostor {
     const char *id, *what;        /* "B5", or "M1": not one of the 28; "X1":
                                      it may crash, and is not recognized    */
     lab_functions f;              /* what is NULL is the reference's        */
-    int keeps;                    /* points in tenths, at least: the others'
-                                     cases are tried, too                   */
 } lab_impostor;
 
 typedef struct lab {
@@ -256,6 +254,8 @@ static volatile long *lab_n;
 static void lab_called(size_t n) {
     if (lab_n) *lab_n = (long)n;
 }
+
+static volatile int lab_for_ever = 1;        /* for impostors that loop */
 
 #include "lab1.h"
 #include "lab2.h"
@@ -1136,6 +1136,21 @@ static void lab_try_here(lab_report *r, const lab *l,
     }
 }
 
+/* Who costs only what he is asked keeps so much at least, in tenths: the other
+   functions' cases are tried, too. */
+static const struct { const lab *l; const char *id; int points; } keepers[] = {
+    { &lab5, "X3", 40 }, { &lab8, "M8", 70 }, { &lab8, "X1", 80 },
+    { &lab8, "X2", 70 }, { &lab10, "X4", 70 }
+};
+
+static int lab_keeps(const lab *l, const char *id) {
+    size_t i;
+    for (i = 0; i < LAB_COUNT(keepers); i++)
+        if (keepers[i].l == l && strcmp(keepers[i].id, id) == 0)
+            return keepers[i].points;
+    return 0;
+}
+
 /* An impostor keeps 9 points at most, and is known again. One that may crash
    has processes of its own. */
 static void lab_check_impostor(const lab *l, const lab_impostor *who) {
@@ -1150,7 +1165,7 @@ static void lab_check_impostor(const lab *l, const lab_impostor *who) {
         lab_must(lab_match(&r) == who, l, who->id, "is taken for another");
     }
     lab_must(lab_sum(&r) <= 90, l, who->id, "keeps more than 9.0");
-    lab_must(lab_sum(&r) >= who->keeps, l, who->id, "costs other functions");
+    lab_must(lab_sum(&r) >= lab_keeps(l, who->id), l, who->id, "costs other functions");
 }
 
 /* The reference scores all. */

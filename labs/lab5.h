@@ -351,8 +351,8 @@ static size_t lab5_x2(dots *d, const char *in, size_t n, char *out) {
 
 /* X3: it never ends, and unstuff is right. */
 static size_t lab5_x3(dots *d, const char *in, size_t n, char *out) {
-    (void)d, (void)in, (void)n, (void)out;
-    for (;;) continue;
+    while (lab_for_ever) continue;
+    return lab5_stuff(d, in, n, out);
 }
 
 static const lab_impostor lab5_impostors[] = {
@@ -386,7 +386,7 @@ static const lab_impostor lab5_impostors[] = {
       { .unstuff = lab5_x1 } },
     { "X2", "stuff looks at the octet behind its piece",
       { .stuff = lab5_x2 } },
-    { "X3", "stuff never ends", { .stuff = lab5_x3 }, 40 }
+    { "X3", "stuff never ends", { .stuff = lab5_x3 } }
 };
 
 /* ---- cases -------------------------------------------------------------- */
