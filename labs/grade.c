@@ -83,6 +83,7 @@ typedef struct lab_case {
     lab_text given, expected, yours;
     char note[160];               /* why there is no answer: a crash        */
     char more[400];               /* what else can be said, in lines        */
+    size_t way;                   /* which of many ways was wrong, from 1   */
 } lab_case;
 
 typedef struct lab_group {
@@ -256,6 +257,9 @@ static void lab_called(size_t n) {
 }
 
 static volatile int lab_for_ever = 1;        /* for impostors that loop */
+
+/* Of a case's ways only this one is tried, from 1; 0: each. */
+static size_t lab_one_way;
 
 #include "lab1.h"
 #include "lab2.h"
@@ -963,6 +967,18 @@ static void lab_save(const lab_report *r, const lab_line *o) {
     printf("      saved: %s", name);
 }
 
+/* A way that is wrong behind the others, and right in a process of its own:
+   something was kept from one text to the next. */
+static int lab_right_alone(const lab *l, const lab_functions *f, size_t i,
+                           const lab_case *c) {
+    static lab_case again;
+    if (c->way == 0) return 0;
+    lab_one_way = c->way;
+    lab_apart(l, f, i, &again, lab_patience);
+    lab_one_way = 0;
+    return lab_passed(&again);
+}
+
 static void lab_print(lab_report *r, const lab_functions *f,
                       const lab_line *o) {
     int sum = lab_sum(r), full = lab_full(r->l);
@@ -985,6 +1001,9 @@ static void lab_print(lab_report *r, const lab_functions *f,
     printf("%-48s again: make lab%d CASE=%lu\n", first, r->l->number,
            (unsigned long)r->first + 1);
     lab_show_case(stdout, r->l, &r->c);
+    if (lab_right_alone(r->l, f, r->first, &r->c))
+        printf("  Alone it is right: do you keep something from one text to "
+               "the next, in a\n  static variable?\n");
     if (r->untried)
         printf("  and %d case%s not tried: too many of the function crashed "
                "or did not end\n", r->untried,
@@ -1165,7 +1184,8 @@ static void lab_check_impostor(const lab *l, const lab_impostor *who) {
         lab_must(lab_match(&r) == who, l, who->id, "is taken for another");
     }
     lab_must(lab_sum(&r) <= 90, l, who->id, "keeps more than 9.0");
-    lab_must(lab_sum(&r) >= lab_keeps(l, who->id), l, who->id, "costs other functions");
+    lab_must(lab_sum(&r) >= lab_keeps(l, who->id), l, who->id,
+             "costs other functions");
 }
 
 /* The reference scores all. */
@@ -1188,6 +1208,34 @@ static size_t lab_talks(const char *buf, size_t n, size_t *len) {
     return lab1_next_line(buf, n, len);
 }
 
+/* Right, but its state is not in *d. */
+static size_t lab_static(dots *d, const char *in, size_t n, char *out,
+                         size_t *made) {
+    static dots mine;
+    size_t used;
+    mine.end = 0;
+    used = lab5_unstuff(&mine, in, n, out, made);
+    d->end = mine.end;
+    return used;
+}
+
+static void lab_check_static(void) {
+    static lab_report r;
+    lab_functions f = lab5_reference;
+    f.unstuff = lab_static;
+    r.l = &lab5;
+    lab_try(&r, &f);
+    lab_must(lab_sum(&r) <= 90, &lab5, "a static state", "keeps 10");
+    lab_must(r.first != (size_t)-1 && lab_right_alone(&lab5, &f, r.first,
+             &r.c), &lab5, "a static state", "is not recognized");
+    f.unstuff = lab5_m10;
+    memset(&r, 0, sizeof r);
+    r.l = &lab5;
+    lab_try(&r, &f);
+    lab_must(!lab_right_alone(&lab5, &f, r.first, &r.c), &lab5, "M10",
+             "is taken for a static state");
+}
+
 /* And what was handed in, the stubs (make stubs), scores nothing and does not
    crash. */
 static int lab_check(void) {
@@ -1196,6 +1244,7 @@ static int lab_check(void) {
     lab_functions f = lab1_reference;
     size_t i;
     f.next_line = lab_talks;
+    lab_check_static();
     lab_must(lab_carries(&lab1, &f, LAB_LIMIT, &r.step), &lab1, "a printf",
              "is in the way of the demo");
     lab_patience = 200;

@@ -400,7 +400,8 @@ static const lab_group lab5_groups[] = {
     { "empty message", "no octet at all", 10 },
     { "every way to cut it",
       "two texts of some 60 octets, and texts drawn by chance: each is cut at "
-      "every place, at every two places, and octet by octet", 20 }
+      "every place, at every two places, and octet by octet; two clients' "
+      "texts at once", 20 }
 };
 
 /* What stands there is unstuffed, or stuffed and ended. Expected is what comes
@@ -483,6 +484,18 @@ static int lab5_over(const char *out, size_t room, size_t made, lab_case *c) {
     return 1;
 }
 
+/* Another client's text comes in between, a piece each time; 0: it is alone. */
+static int lab5_two;
+
+static void lab5_other(const lab_functions *f, char way) {
+    static const char piece[] = "b\r\n.";
+    dots d = { 0, 0 };
+    size_t made;
+    if (!lab5_two) return;
+    if (way == '<') f->unstuff(&d, lab_exact(piece, 4), 4, lab_room(8), &made);
+    else f->stuff(&d, lab_exact(piece, 4), 4, lab_room(10));
+}
+
 /* in, through unstuff. cut[i]: a piece ends behind octet i; 2: and one of no
    octets follows. */
 static void lab5_run_unstuff(const lab_functions *f, const char *in, size_t n,
@@ -508,6 +521,7 @@ static void lab5_run_unstuff(const lab_functions *f, const char *in, size_t n,
             return;
         }
         at += used;
+        lab5_other(f, '<');
     }
     if (d.end) lab_say(&c->yours, "[end]");
     lab_put(&c->yours, in + at, n - at);
@@ -528,6 +542,7 @@ static void lab5_run_stuff(const lab_functions *f, const char *in, size_t n,
         if (lab5_over(out, 2 * (end - at) + 2, made, c)) return;
         lab_put(&c->yours, out, made);
         at = end;
+        lab5_other(f, '>');
     }
     out = lab_room(5);
     made = f->stuff_end(&d, out);
@@ -563,10 +578,11 @@ static size_t lab5_drawn(char way, char in[LAB5_TEXT]) {
     return n;
 }
 
-/* One way to cut it; into c unless it is right. */
+/* The next way to cut it; into c unless it is right. */
 static int lab5_way(const lab_functions *f, char way, const char *in,
                     size_t n, const unsigned char *cut, lab_case *c) {
     static lab_case a;
+    if (++c->way != lab_one_way && lab_one_way) return 1;
     lab_begin(&a);
     lab_clear();
     lab5_answer(f, way, in, n, cut, &a);
@@ -600,7 +616,25 @@ static void lab5_cuts(const lab_functions *f, char way, const char *in,
         }
     memset(cut, 1, sizeof cut);
     if (!lab5_way(f, way, in, n, cut, c)) return;
+    c->way = 0;
     c->yours = c->expected;
+}
+
+/* Two texts at once, octet by octet. */
+static void lab5_both(const lab_functions *f, char way, const char *in,
+                      size_t n, lab_case *c) {
+    unsigned char cut[LAB5_TEXT];
+    static lab_case r;
+    memset(cut, 1, sizeof cut);
+    lab_begin(&r);
+    lab5_answer(&lab5_reference, way, in, n, cut, &r);
+    c->expected = r.yours;
+    mail_copy(c->rule, sizeof c->rule, mail_s("two clients' texts come at "
+              "once, and this is one of them: what you know of each stands in "
+              "its own *d"));
+    lab5_two = 1;
+    lab5_answer(f, way, in, n, cut, c);
+    lab5_two = 0;
 }
 
 static int lab5_run(const lab_functions *f, size_t i, lab_case *c) {
@@ -617,8 +651,14 @@ static int lab5_run(const lab_functions *f, size_t i, lab_case *c) {
         return 1;
     }
     i -= LAB5_ROWS;
-    if (i >= LAB5_TEXTS) return 0;
+    if (i > LAB5_TEXTS + 1) return 0;
     c->group = 4;
+    c->calls = i % 2 ? "stuff, stuff_end" : "unstuff";
+    way = i % 2 ? '>' : '<';
+    if (i == LAB5_TEXTS)
+        return lab5_both(f, way, lab5_wire, sizeof lab5_wire - 1, c), 1;
+    if (i > LAB5_TEXTS)
+        return lab5_both(f, way, lab5_file, sizeof lab5_file - 1, c), 1;
     snprintf(c->rule, sizeof c->rule, "the same, wherever it is cut: at one "
              "place, at two, or octet by octet%s", i < 2 ? "" :
              " (drawn by chance)");
