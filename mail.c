@@ -4338,6 +4338,8 @@ typedef struct sending {
     char  *to, *cc;                 /* the fields, with commas             */
     mail_file *files; int *fds;     /* as opened: -1: it was not           */
     mail_source raw; int64_t at;
+    char   host[MAIL_DOMAIN_SIZE];  /* of this machine, and what we call  */
+    char   name[MAIL_DOMAIN_SIZE];  /* ourselves without one              */
 } sending;
 
 static int64_t source_read(const mail_source *s, int64_t at, char *p,
@@ -4611,11 +4613,11 @@ static int sending_more(sender *s) {
 
 static mail_err sending_session(sending *t, const client *net) {
     const mail_peer *p = &t->all.peer;
-    char host[MAIL_DOMAIN_SIZE] = "", name[MAIL_DOMAIN_SIZE];
     mail_smtpc_opts c;
     memset(&c, 0, sizeof c);
-    gethostname(host, sizeof host - 1);
-    c.helo = t->all.helo ? t->all.helo : sender_helo(host, net->fd, name);
+    gethostname(t->host, sizeof t->host - 1);
+    c.helo = t->all.helo ? t->all.helo
+                         : sender_helo(t->host, net->fd, t->name);
     c.user = p->user;
     c.password = p->user ? p->password : NULL;
     c.tls = net->mode;
@@ -7094,7 +7096,7 @@ static size_t pair_reply(pairing *p, size_t i, size_t *to) {
 }
 
 static size_t *trace_pairs(const trace *t, size_t *order) {
-    size_t *to = malloc((t->n + 1) * sizeof *to), n = 0, i;
+    size_t *to = calloc(t->n + 1, sizeof *to), n = 0, i;
     pairing p = { t, order, t->n, 0, 0, NULL };
     p.moved = calloc(t->n + 1, 1);
     if (to == NULL || p.moved == NULL) exit(1);
