@@ -1,5 +1,6 @@
 # make           the program: ./mail; with TLS where OpenSSL is found, without
 #                it with make TLS=0
+# make help      this list
 # make demo      one message through four programs, no network
 # make octets    every octet of it, and what it is
 # make test      every test, in seconds; without network or root
@@ -41,6 +42,9 @@ WITH    = $(eval WITH := $(if $(filter 0,$(TLS)),,$(shell sh .ci/tls $(CC) \
           $(CPPFLAGS) $(LDFLAGS))))$(WITH)
 
 all: mail
+
+help:
+	@sed -n '/^#/!q; s/^# //; p' Makefile
 
 mail: mail.c mail.h build/with
 	$(BUILD) $(CFLAGS) -o $@ mail.c $(LDFLAGS) $(RESOLV) $(WITH)
@@ -178,5 +182,5 @@ inv-answers: build/labs/inv
 clean:
 	rm -rf build mail
 
-.PHONY: FORCE all demo test tutorial map ch1 ch5 check interop fuzz soak \
+.PHONY: FORCE all help demo test tutorial map ch1 ch5 check interop fuzz soak \
         mutants crash bench clean
