@@ -6255,8 +6255,8 @@ static int trace_read(trace *t, FILE *f, const char **why) {
       "(%s octets in all).\n", \
       "밥은 앨리스가 쓴 %s 옥텟에 추적 필드 셋이 붙은, " \
       "모두 %s 옥텟을 받았다.\n") \
-    X(DEMO_NONE, "Bob has no mail: it did not come that far. --full shows the " \
-      "last words.\n", \
+    X(DEMO_NONE, "Bob has no mail: it did not come that far. --full shows " \
+      "the last words.\n", \
       "밥은 메일을 받지 못했다. 어디에서 멈추었는지는 --full이 보여 준다.\n") \
     X(DEMO_KEPT, "SMTP was used twice. Bob looked twice, took the mail once; " \
       "it is still there.\n", \
@@ -6498,7 +6498,7 @@ typedef struct steps {
     int64_t ms;                     /* the latest time that was shown       */
     char    state[10], key[12], command[120];
     char   *data; size_t data_n;    /* text on the wire, so far             */
-    long    queued[TRACE_PARTS];    /* recipients that are due at a host    */
+    int64_t queued[TRACE_PARTS];    /* recipients that are due at a host    */
     size_t  stars;                  /* held back until their row is shown   */
     step    star[8];
 } steps;
@@ -6722,8 +6722,8 @@ static void steps_message(steps *s) {
     mail_copy(s->key, sizeof s->key, mail_s("message"));
 }
 
-/* The row that line i of a text belongs to, of what POP3 answers in many
-   lines; NULL: there is none. */
+/* The row that a line goes on with, of what POP3 answers in many; NULL: there
+   is none. */
 static step *steps_goes_on(steps *s) {
     step *p = s->n ? &s->p[s->n - 1] : NULL;
     if (!s->pop3 || p == NULL || p->kind != STEP_TALK ||
@@ -6885,9 +6885,12 @@ static void steps_star(steps *s, const trace_note *n, const struct fate *f,
 /* How many recipients are still due there? */
 static void steps_queued(steps *s, const trace_note *n, const char *key) {
     const char *p = strstr(n->text, "> for ");
-    long *k = &s->queued[n->host];
-    if (strcmp(key, "queued") == 0 && p) *k += strtol(p + 6, NULL, 10);
-    else if (strcmp(key, "waits") != 0 && *k > 0) --*k;
+    mail_str rest = mail_s(p ? p + 6 : "");
+    int64_t *k = &s->queued[n->host], more = 0;
+    if (strcmp(key, "queued") == 0) {
+        mail_number(mail_cut(&rest, ','), 1000000, &more);
+        *k += more;
+    } else if (strcmp(key, "waits") != 0 && *k > 0) --*k;
 }
 
 static void steps_disk(steps *s, const trace_note *n) {
@@ -7323,7 +7326,7 @@ static void ladder_lines(const steps *s, char *line) {
     line[ladder_words(s) - 3] = 0;
 }
 
-/* The same, whole words where that can be. */
+/* As width_fits, but whole words where that can be. */
 static int words_fit(const char *s, int columns) {
     int n = width_fits(s, columns), k = n;
     if (s[n] == 0) return n;

@@ -14142,6 +14142,30 @@ static void test_trace_cut_off(void) {
     }
 }
 
+/* Recipients that no server has are not counted. */
+static void test_trace_counts(void) {
+    static const char *const says[] = {
+        "1 is accepted from <a@b> for 9223372036854775807, 1 octets",
+        "2 is accepted from <a@b> for 9223372036854775807, 1 octets",
+        "3 is accepted from <a@b> for 2, 1 octets"
+    };
+    static trace t;
+    steps s;
+    size_t i;
+    for (i = 0; i < T_COUNT(says); i++) {
+        trace_note n;
+        memset(&n, 0, sizeof n);
+        n.host = trace_part_of(&t, "a", "");
+        n.role = '-';
+        n.kind = MAIL_NOTE_FATE;
+        trace_add(&t, &n, mail_s(says[i]));
+    }
+    steps_make(&s, &t, LANG_EN);
+    CHECK(s.queued[0] == 2);
+    steps_free(&s);
+    trace_free(&t);
+}
+
 static void test_trace_json_wrong(void) {
     static const struct { const char *line, *why; } rows[] = {
         { "x", "no line" }, { "{", "no line" }, { "{\"a\"}", "no line" },
@@ -19969,8 +19993,8 @@ static void test_play_hostile(void) {
     static const char *const pieces[] = {
         ":", "::", "?", ":raw ", "\\r\\n", "\\n", "\\0", "\\x", "\\x4", "\\",
         ":run 3\n", ":run 99", ":try", ":run", ":power", ":power 1", ":cut",
-        ":other", ":other\n", ":next", ":wait 9", ":wait -1", ":hangup", ":pop3", ":smtp",
-        ":client", ":server", ":call mail.b:25", ":call x", ":call mail.a:1",
+        ":other", ":other\n", ":next", ":wait 9", ":wait -1", ":hangup",
+        ":pop3", ":smtp", ":client", ":server", ":call mail.b:25", ":call x", ":call mail.a:1",
         ":disk", ":mail", ":ladder", ":throw x\\n", ":again", ":list",
         "EHLO x", "HELO x", "MAIL FROM:<alice@a.example>", "DATA", ".",
         "RCPT TO:<bob@b.example>", "RCPT TO:<carol@a.example>", "QUIT",
@@ -21944,8 +21968,8 @@ static void test_cli_demo_is_the_same_twice(void) {
     t_cli("./mail demo --html build/d1 >build/d3; ./mail demo --json | "
           "./mail view --html build/d2 - >build/d3; for i in 1 2; do "
           "grep -v 'seed 1\\|^<title>\\|^<header>\\|^<p>Bob\\|^SMTP was' "
-          "build/d$i >build/d$i.x; done; cmp build/d1.x build/d2.x && grep -c '<section' build/d1", 0,
-          "28\n");
+          "build/d$i >build/d$i.x; done; cmp build/d1.x build/d2.x && "
+          "grep -c '<section' build/d1", 0, "28\n");
     t_cli("./mail demo --html build/none/x >build/d3", 1,
           "--html build/none/x: No such file");
     t_cli("./mail demo --json | head -c 500 | ./mail view -", 0,
@@ -24345,6 +24369,7 @@ static const t_test t_tests[] = {
     T(test_scenario_smuggle),
     T(test_trace_json),
     T(test_trace_pipelined),
+    T(test_trace_counts),
     T(test_trace_rows),
     T(test_trace_columns),
     T(test_trace_cut_off),
