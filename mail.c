@@ -10113,7 +10113,8 @@ static void demo_watch(void *ctx, unsigned conn, char role, mail_note kind,
     demo *d = (demo *)((char *)h->w - offsetof(demo, w));
     if (role == 'c' && (d->b == NULL || d->b->server)) return;
     if (h->disk.dead || (d->mute && h == d->a && (role == 's' ||
-        strstr(text.p, " is accepted ")))) return;
+        (kind == MAIL_NOTE_FATE && strstr(text.p, " is accepted ")))))
+        return;
     if (d->lenient && kind == MAIL_NOTE_TEXT)
         text = demo_text_out(d, h, text, room, sizeof room);
     demo_note(d, h->name, conn, role, kind, text, state);
