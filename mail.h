@@ -6716,6 +6716,7 @@ static void mail__smtpd_chunk_end(mail_smtpd *s) {
     if (s->state == MAIL_SMTPD_BDAT && s->last && open) {
         if (s->dot.state == MAIL__MID_CR) s->dot.bare = 1;
         s->dot.state = MAIL__BOL;
+        mail__near_end(&s->near_end, "\n", 1);
         mail__smtpd_give(s, mail_s("\r\n"));       /* a text ends in CRLF */
         if (s->pending) return;                     /* and then it has ended */
     }
@@ -6730,16 +6731,18 @@ static void mail__smtpd_chunk_end(mail_smtpd *s) {
 
 /* Octets of a chunk, whatever they are: the only end is their number. They
    are text as it comes by DATA, but for the dots: lines end with CRLF
-   (RFC 3030 2), and a bare CR or LF, which might end the text where this mail
-   is sent on to by DATA, is refused or made CRLF here, too. Only a text that
-   is BINARYMIME may have it, and that is not offered: it could go to no
-   mailbox of lines, and to no next hop that does not take it. */
+   (RFC 3030 2), and a bare CR or LF, or a dot and control octets, which might
+   end the text where this mail is sent on to by DATA, is refused or made CRLF
+   here, too. Only a text that is BINARYMIME may have it, and that is not
+   offered: it could go to no mailbox of lines, and to no next hop that does
+   not take it. */
 static size_t mail__smtpd_chunk(mail_smtpd *s, const char *in, size_t n) {
     mail_str text = mail_sn(in, 0);
     if ((int64_t)n > s->left) n = (size_t)s->left;
     if (s->state == MAIL_SMTPD_BDAT) n = MAIL_DOT_READ(&s->dot, in, n, &text);
     else s->size += (int64_t)n;                   /* for its rate, no more */
     mail__smtpd_note(s, MAIL_NOTE_TEXT, mail_sn(in, n));
+    if (s->opts.reject_bare) mail__near_end(&s->near_end, in, n);
     s->left -= (int64_t)n;
     mail__smtpd_give(s, text);
     if (s->left == 0 && !s->pending) mail__smtpd_chunk_end(s);
