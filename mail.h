@@ -1060,7 +1060,8 @@ typedef struct mail_smtpd_opts {
     int64_t max_time;       /* ms a connection lasts, a text that is on its
                                way excepted: 3,600,000                    */
     int     min_rate;       /* octets a second that a text must come at:
-                               500; it has timeout ms more than that      */
+                               500; it has timeout ms more than that, and
+                               for what is over max_size no more          */
     int     auth;           /* 1: offer AUTH SCRAM-SHA-256, PLAIN, LOGIN  */
     int     submission;     /* 1: no MAIL before a login (RFC 6409)       */
     mail_tls tls;
@@ -6997,8 +6998,9 @@ static int64_t mail__smtpd_limit(mail_smtpd *s, int64_t now,
     if (s->began < 0) s->began = now;
     if (s->wait || s->state >= MAIL_SMTPD_TLS) return INT64_MAX;
     if (mail__smtpd_in_text(s)) {
+        int64_t n = s->size < s->opts.max_size ? s->size : s->opts.max_size;
         *why = "4.4.2 the text comes too slowly";
-        return mail__slow_at(now, &s->text_began, s->size, s->opts.min_rate,
+        return mail__slow_at(now, &s->text_began, n, s->opts.min_rate,
                              s->opts.timeout);
     }
     *why = s->met ? "4.4.2 that was long enough: come again"

@@ -1843,6 +1843,16 @@ static const t_dialogue t_smtpd_talks[] = {
       "C: <x*498>\nT: 150000\nC: <x*498>\nT: 300000\nC: <x*498>\n"
       "T: 302000\nC: <x*498>\nT: 303999\nT: 304000\n"
       "S: 421 4.4.2 the text comes too slowly\nM: closed\n" },
+    { "a text over max_size has no more time than one of max_size, however "
+      "quickly it comes",
+      "O: max_size=1000\nS: 220...\nC: HELO a\nS: 250...\n" T_FROM T_BOB
+      T_TEXT "T: 0\nC: <x*99998>\nT: 250000\nC: <x*99998>\nT: 301999\n"
+      "T: 302000\nS: 421 4.4.2 the text comes too slowly\nM: closed\n" },
+    { "and octets of a chunk that is out of order are no better",
+      "O: max_size=1000\nS: 220...\nC: HELO a\nS: 250...\n"
+      "C: BDAT 9223372036854775807\nT: 0\nC: <x*99998>\nT: 250000\n"
+      "C: <x*99998>\nT: 301999\nT: 302000\n"
+      "S: 421 4.4.2 the text comes too slowly\nM: closed\n" },
     { "an hour is enough, but a text that is on its way is taken",
       "O: max_time=100000\nS: 220...\nC: HELO a\nS: 250...\nT: 0\n"
       T_FROM T_BOB T_TEXT "C: x\nT: 200000\nC: .\nS: 250...\n"
