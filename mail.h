@@ -7572,7 +7572,6 @@ static void mail__smtpc_line(mail_smtpc *s) {
     mail_str line = mail_line_text(&s->line), text;
     int code, more;
     mail_err e = MAIL_REPLY_LINE(line, &code, &more, &text);
-    s->active = 1;
     mail__smtpc_note(s, MAIL_NOTE_REPLY,
                      mail__saslc_shown(&s->sasl, line, "334 "));
     if (e || s->line.bad || (s->lines && code != s->code) ||
@@ -7591,6 +7590,7 @@ static void mail__smtpc_line(mail_smtpc *s) {
         mail__add_words(s->words, sizeof s->words, text);
     if (more) return;
     s->lines = 0;
+    s->active = 1;           /* the time is that of a reply, not of a line */
     mail__smtpc_reply(s);
 }
 

@@ -2533,6 +2533,9 @@ static const t_dialogue t_smtpc_talks[] = {
       T_QUIT },
     { "5321-7 five minutes for EHLO",
       T_EHLO "T: 0\nT: 299999\nT: 300000\nM: closed TIMEOUT\n" },
+    { "5321-7 for all lines of the answer: not again for each",
+      T_EHLO "T: 0\nS: 250-mx\nT: 200000\nS: 250-DSN\nT: 299999\n"
+      "S: 250-SIZE\nT: 300000\nM: closed TIMEOUT\n" },
     { "5321-7 five minutes for MAIL",
       T_PLAIN_EHLO "C: MAIL FROM:<al@a.example>\nT: 0\nT: 299999\n"
       "T: 300000\nM: closed TIMEOUT\n" },
