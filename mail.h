@@ -11704,14 +11704,16 @@ static void mail__letter_free(mail_server *v, mail__item *m) {
     m->letter = NULL;
 }
 
-/* Octets of "alias <a@b>" and the like. TOOLONG: the envelope is full. */
+/* One more, and octets of "alias <a@b>" and the like. TOOLONG: the envelope is
+   full, or what becomes of all of them would not fit into a record. */
 static mail_err mail__letter_room(mail__letter *l, const mail_path *p,
                                   const mail_param *param) {
     char text[MAIL_PATH_SIZE + MAIL_ORCPT_SIZE + 80];
     mail_buf b = mail_buf_on(text, sizeof text);
     mail_path_write(&b, p);
     if (param) mail_param_write(&b, param);
-    if (l->octets + b.n + 8 > MAIL__ENVELOPE - 1024) return MAIL_ERR_TOOLONG;
+    if (l->nrcpts >= MAIL__RCPTS ||
+        l->octets + b.n + 8 > MAIL__ENVELOPE - 1024) return MAIL_ERR_TOOLONG;
     l->octets += b.n + 8;
     return MAIL_ERR_OK;
 }

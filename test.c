@@ -11411,6 +11411,8 @@ static void test_alias_many(void) {
                i + 1);
     t_addf(&t, "a40: bob\nmany:");
     for (i = 0; i < 1001; i++) t_addf(&t, " u%d@a.example,", i);
+    t_addf(&t, "\nm:");
+    for (i = 0; i < 1000; i++) t_addf(&t, " u%d@a.example,", i);
     t_addf(&t, "\nlong:");
     for (i = 0; i < 400; i++)
         t_addf(&t, " u%d@%050d.%050d.a.example,", i, i, i);
@@ -11424,6 +11426,12 @@ static void test_alias_many(void) {
                      "452 4.5.3 too many recipients: send these first\r\n"
                      "250 "));
     CHECK(p->b->server->conns->item->letter->nrcpts == 1);
+    /* Nor do others find room beside as many as there can be: all that may
+       become of them has to fit into one record. */
+    t_guest_come(p, 0, "mail.b:25", "192.0.2.98", "EHLO x\r\nMAIL FROM:<>\r\n"
+                 "RCPT TO:<m@b.example>\r\nRCPT TO:<bob@b.example>\r\n");
+    CHECK(t_heard(0, "250 2.1.5 recipient ok\r\n452 4.5.3 "));
+    CHECK(p->b->server->conns->item->letter->nrcpts == 1000);
     t_free(&t);
     t_end_limits(p);
 }
