@@ -1050,8 +1050,8 @@ typedef struct mail_smtpd_opts {
     const char *host;       /* our name, in the greeting                  */
     int64_t max_size;       /* octets a message may have: 10 MiB          */
     int     max_rcpts;      /* recipients a message may have: 100         */
-    int     max_errors;     /* refused commands before 421: 20; wrong
-                               passwords: always 3                        */
+    int     max_errors;     /* refused commands, and recipients, before 421:
+                               20; wrong passwords: always 3              */
     int     max_junk;       /* NOOP, RSET, VRFY, HELP, EHLO without a
                                message before 421: 100                    */
     int     max_messages;   /* of one connection, then 421: 1,000         */
@@ -7123,8 +7123,8 @@ MAIL_DEF mail_err mail_smtpd_reply(mail_smtpd *s, int code,
         return MAIL_ERR_OK;
     }
     good = code == good;
-    if (!good && code >= 500 && mail__is_login(s->wait))
-        s->errors++, s->denied++;
+    if (!good && code >= 500) s->errors++;
+    if (!good && code >= 500 && mail__is_login(s->wait)) s->denied++;
     mail__smtpd_settle(s, good, then);
     if (s->chunk) mail__smtpd_chunk_go(s, good, code, text);
     else mail__smtpd_say(s, "%d %s", code, text);

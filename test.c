@@ -1820,6 +1820,12 @@ static const t_dialogue t_smtpd_talks[] = {
     { "5321-10 too many errors: 421, and no more",
       "O: max_errors=3\n" T_HELLO "C: X\nS: 500...\nC: Y\nS: 500...\n"
       "C: Z\nS: 500...\nS: 421 4.7.0 ...\nM: closed\nC: NOOP\n" },
+    { "5321-10 who tries one name after the other makes errors, too",
+      "O: max_errors=3\n" T_HELLO "C: MAIL FROM:<never@a.example>\n"
+      "S: 550 5.7.1 never\n" T_FROM "C: RCPT TO:<later@b.example>\n"
+      "S: 451 4.2.1 later\nC: RCPT TO:<nobody@b.example>\nS: 550 5.1.1...\n"
+      "C: RCPT TO:<nobody@b.example>\nS: 550 5.1.1...\nS: 421 4.7.0 ...\n"
+      "M: closed\nC: NOOP\n" },
     { "three wrong passwords end it, whatever else is allowed",
       "O: auth max_errors=99\n" T_HELLO_AUTH
       "C: AUTH PLAIN AGJvYgBzZWNyZXE=\nS: 535...\n"
@@ -10404,40 +10410,70 @@ static void test_limit_connections_from_one_address(void) {
     }
 }
 
-/* From the fifth refused command on a reply comes a second late, at 20 it is
-   enough; meanwhile others are served as ever. */
+/* From the fifth refused command on, or recipient, a reply comes a second late,
+   at 20 it is enough; meanwhile others are served as ever. */
 static void test_limit_errors(void) {
     static const char *const say[] = {
         "EHLO x\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\n",
-        "CAPA\r\nX\r\nX\r\nX\r\nX\r\nCAPA\r\n"
+        "CAPA\r\nX\r\nX\r\nX\r\nX\r\nCAPA\r\n",
+        "EHLO x\r\nMAIL FROM:<>\r\nX\r\nX\r\nX\r\nX\r\nNOOP\r\n"
     };
-    static const char *const port[] = { "mail.b:25", "mail.b:110" };
-    static const char *const good[] = { "250 2.0.0", "+OK" };
-    static const char *const no[] = { "500 ", "-ERR" };
+    static const char *const port[] = { "mail.b:25", "mail.b:110",
+                                        "mail.b:25" };
+    static const char *const good[] = { "250 2.0.0", "+OK", "250 2.0.0" };
+    static const char *const bad[] = { "X\r\n", "X\r\n",
+                                       "RCPT TO:<nobody@b.example>\r\n" };
+    static const char *const no[] = { "500 ", "-ERR", "550 5.1.1" };
     int i, k;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         t_world *p = t_begin(0);
         t_guest *g = t_guest_come(p, 0, port[i], "192.0.2.1", say[i]);
         CHECK(t_heard(0, good[i]));                      /* four are free */
         for (k = 5; k < 20; k++) {
             int64_t began = p->w.ms;
-            g->s.say = "X\r\n";
+            g->s.say = bad[i];
             g->s.said = g->heard.n = 0;
             world_run(&p->w, began + 999);
             CHECK(g->heard.n == 0);
             t_guest_come(p, 1, port[i], "192.0.2.1", "NOOP\r\nQUIT\r\n");
-            CHECK(t_heard(1, i ? "+OK goodbye" : "221 "));
+            CHECK(t_heard(1, i == 1 ? "+OK goodbye" : "221 "));
             CHECK(t_heard(0, no[i]));
             CHECK(!g->s.a.over);
         }
-        g->s.say = "X\r\n";
+        g->s.say = bad[i];
         g->s.said = g->heard.n = 0;
         world_run(&p->w, p->w.ms + 5);
-        CHECK(t_heard(0, i ? "-ERR too many errors, goodbye\r\n"
-                           : "421 4.7.0 too many errors, goodbye\r\n"));
+        CHECK(t_heard(0, i == 1 ? "-ERR too many errors, goodbye\r\n"
+                                : "421 4.7.0 too many errors, goodbye\r\n"));
         CHECK(g->s.a.over);
         t_end_limits(p);
     }
+}
+
+/* Who has many names on a list that are nobody's any more is sent away in the
+   middle of it, comes again with the rest, and in the end all have their mail,
+   once. */
+static void test_limit_errors_of_a_list(void) {
+    t_text t;
+    t_world *p = t_begin(0);
+    int i;
+    memset(&t, 0, sizeof t);
+    t_addf(&t, "list:");
+    for (i = 0; i < 45; i++) t_addf(&t, " gone%d@b.example,", i);
+    t_addf(&t, " bob@b.example\n");
+    vdisk_put(&p->a->disk, "aliases", t_str(&t));
+    CHECK(mail_server_reload(p->a->server) == MAIL_ERR_OK);
+    CHECK(t_send(p, mail_s("Subject: x\r\n\r\nx\r\n"), "alice@a.example",
+                 "list@a.example") == 250);
+    world_run(&p->w, p->w.ms + 60000);
+    CHECK(t_files(p->b, "mail/bob/new") == 0);
+    CHECK(t_contains(mail_s(p->log), "4.7.0 too many errors, goodbye"));
+    world_run(&p->w, p->w.ms + 3600000);
+    CHECK(t_files(p->b, "mail/bob/new") == 1);
+    CHECK(t_files(p->a, "mail/alice/new") > 0);          /* about the 45 */
+    CHECK(mail_server_queued(p->a->server) == 0);
+    t_free(&t);
+    t_end(p);
 }
 
 /* With over 80 % of the connections taken, who is silent has ten seconds;
@@ -24349,6 +24385,7 @@ static const t_test t_tests[] = {
     T_OF(test_limit_connections_in_all, "5321-14"),
     T(test_limit_connections_from_one_address),
     T(test_limit_errors),
+    T(test_limit_errors_of_a_list),
     T(test_limit_crowd),
     T(test_limit_header),
     T_OF(test_limit_of_a_next_hop, "9422"),
