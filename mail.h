@@ -8637,7 +8637,7 @@ static void mail__pop3c_over(mail_pop3c *s, mail_err e) {
     if (s->state == MAIL_POP3C_END) return;
     s->state = MAIL_POP3C_END;
     s->err = e;
-    if (s->sasl.mech) mail__saslc_end(&s->sasl, &s->out);
+    mail__saslc_end(&s->sasl, &s->out);
     mail__pop3c_event(s, MAIL_EV_CLOSED, e == MAIL_ERR_OK);
 }
 

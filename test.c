@@ -9822,6 +9822,28 @@ static void test_world_secrets_are_wiped(void) {
     t_end(p);
 }
 
+/* A client that was not let in forgets the password, as one that was. */
+static void test_client_forgets_the_password(void) {
+    static const char *const says[] = {
+        "+OK mx\r\n", "-ERR no CAPA\r\n", "+OK who?\r\n", "-ERR no\r\n"
+    };
+    static mail_pop3c s;
+    mail_pop3c_opts o;
+    size_t i;
+    memset(&o, 0, sizeof o);
+    o.user = "bob";
+    o.password = t_secret;
+    o.plaintext_ok = 1;
+    CHECK(mail_pop3c_init(&s, o) == MAIL_ERR_OK);
+    for (i = 0; i < T_COUNT(says); i++) {
+        mail_pop3c_feed(&s, says[i], strlen(says[i]));
+        if (i == 2) CHECK(t_contains(mail_pop3c_out(&s), t_secret));
+        mail_pop3c_sent(&s, mail_pop3c_out(&s).n);
+    }
+    CHECK(s.err == MAIL_ERR_DENIED);
+    CHECK(!t_contains(mail_sn((char *)&s, sizeof s), t_secret));
+}
+
 static void t_ask_line(void *ctx, mail_str line) {
     CHECK(!mail_has_control(line));
     t_add((t_text *)ctx, line);
@@ -24319,6 +24341,7 @@ static const t_test t_tests[] = {
     T(test_world_journals),
     T(test_world_unread_at_a_start),
     T(test_world_secrets_are_wiped),
+    T(test_client_forgets_the_password),
     T(test_printable),
     T(test_world_unreadable_journal),
     T(test_world_records_that_are_no_messages),
