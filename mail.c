@@ -2070,8 +2070,12 @@ static int listen_on(listener *l, int unsealed) {
     return 1;
 }
 
+/* So many come in, and then it is the turn of those who are in. */
+enum { NET_COME = 32 };
+
 static void net_accept(machine *m, const listener *l, int may_login) {
-    for (;;) {
+    int left = NET_COME;
+    while (left--) {
         struct sockaddr_storage from;
         socklen_t n = sizeof from;
         char peer[64];

@@ -21744,6 +21744,43 @@ static void test_calls_serve(void) {
     mail_serve_stop(NULL);
 }
 
+/* So many of the sockets have heard something. */
+static int t_answered(const int *fd, int n) {
+    int i, have = 0;
+    for (i = 0; i < n; i++) {
+        struct pollfd p = { fd[i], POLLIN, 0 };
+        have += poll(&p, 1, 0) > 0;
+    }
+    return have;
+}
+
+/* Who comes again and again does not keep the loop: it lets some in, and then
+   it is the turn of those who are. */
+static void test_calls_serve_lets_in_some(void) {
+    enum { MANY = 100 };
+    mail_serve_opts o;
+    mail_serve *s;
+    net_address at;
+    int fd[MANY], i, most = 0, before = 0, turns = 0;
+    memset(&o, 0, sizeof o);
+    s = mail_serve_start(o, NULL);
+    CHECK(s != NULL);
+    if (s == NULL) return;
+    address_set(&at, "127.0.0.1", mail_serve_port(s, MAIL_PORT_SMTP));
+    for (i = 0; i < MANY; i++) CHECK((fd[i] = socket_to(&at, SOCK_STREAM)) >= 0);
+    while (before < MANY && turns++ < 1000) {
+        int now;
+        mail_serve_step(s, 10);
+        now = t_answered(fd, MANY);
+        if (now - before > most) most = now - before;
+        before = now;
+    }
+    CHECK(before == MANY);
+    CHECK(most > 0 && most <= 32);
+    for (i = 0; i < MANY; i++) close(fd[i]);
+    mail_serve_stop(s);
+}
+
 /* ==== [CLI] the program as it is called =================================== */
 
 static void t_cli(const char *command, int status, const char *says) {
@@ -24522,6 +24559,7 @@ static const t_test t_tests[] = {
     T(test_calls_leave_days),
     T(test_calls_mbox_of_others),
     T(test_calls_serve),
+    T(test_calls_serve_lets_in_some),
     T_OF(test_ledger_trimmed, "1939-58"),
     T_OF(test_helo_of_a_sender, "5321-33"),
     T_OF(test_bcc_of_a_sender, "5321-115 5321-118"),
