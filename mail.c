@@ -14121,13 +14121,20 @@ static int serve_check(mail_server_opts *o) {
 }
 
 /* --trace: the same notes as the log's, as lines of JSON. The file holds
-   what people write to each other: it is its owner's alone. */
+   what people write to each other: it is its owner's alone, also if it was
+   there before. */
 static struct { FILE *f; trace_part host; int64_t since; } serve_traced;
 
 static int serve_trace_open(void) {
+    struct stat st;
     int fd, zone;
     if (serve.trace == NULL) return 1;
     fd = open(serve.trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_mode & 077 && fchmod(fd, 0600)) {
+        close(fd);
+        fd = -1;
+    }
     serve_traced.f = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (serve_traced.f == NULL) {
         fprintf(stderr, "mail serve: --trace %s: %s\n", serve.trace,

@@ -21821,6 +21821,9 @@ static void test_cli_usage(void) {
     t_cli("./mail serve --resolver name", 2, "is an address, a port");
     t_cli(T_SERVE " --dir build/c --resolver 192.0.2.53", 1, "--unsealed");
     t_cli(T_SERVE " --dir /nonexistent/x", 1, "cannot be made");
+    t_cli("umask 022; echo old >build/trace.json; " T_SERVE " --dir build/c "
+          "--trace build/trace.json --resolver 192.0.2.53; ls -l build/trace."
+          "json", 0, "-rw------- ");
     t_cli(T_SERVE " --dir build/c --run-as no-such", 1, "no such user");
     t_cli(T_SERVE " --dir build/c --run-as root", 1, "that is root");
     t_cli("./mail send --to a@b", 2, "--from");
