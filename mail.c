@@ -3915,12 +3915,22 @@ static int connect_within(int fd, const struct addrinfo *a, int ms) {
     return errno ? -1 : 0;
 }
 
+/* Is it on this machine? Where it may be on another one (unsealed), only an
+   address says so, or localhost: what a name server says, somebody in between
+   may have said, and the password would go in clear to who waits here. */
+static int client_here(const client *c, const struct sockaddr *a) {
+    net_address own;
+    return is_loopback(a) && (!c->o->unsealed || address_set(&own, c->host, 0)
+                              || mail_ieq(mail_s(c->host),
+                                          mail_s("localhost")));
+}
+
 static mail_err client_connect(client *c) {
     const char *why = "nobody answers";
     struct addrinfo *found = net_find(c->server, 0, &why), *a;
     mail_err e = found ? MAIL_ERR_IO : MAIL_ERR_NOTFOUND;
     for (a = found; a && c->fd < 0; a = a->ai_next) {
-        c->local = is_loopback(a->ai_addr);
+        c->local = client_here(c, a->ai_addr);
         if (!c->o->unsealed && !c->local) {
             e = MAIL_ERR_SEALED;
             why = "it is not on this machine";

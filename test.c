@@ -21422,6 +21422,34 @@ static void test_calls_send_too_many_rcpts(void) {
     t_enough_end(pid);
 }
 
+/* Whoever answers for the name system could say of any server that it is on
+   this machine, where somebody else waits at its port: a name that may be
+   another machine's (unsealed) gets no password in clear. 127.1 is a name for
+   us, and an address for libc. */
+static void test_calls_what_is_this_machine(void) {
+    static const struct { const char *host; int unsealed, ok; } rows[] = {
+        { "127.0.0.1", 0, 1 }, { "127.0.0.1", 1, 1 }, { "localhost", 1, 1 },
+        { "127.1", 0, 1 }, { "127.1", 1, 0 }
+    };
+    t_served s;
+    size_t i;
+    t_served_begin(&s);
+    for (i = 0; i < T_COUNT(rows); i++) {
+        mail_fetch_opts o = t_fetch_opts(&s, "build/here.mbox");
+        mail_result r;
+        char at[64];
+        mail_err e;
+        snprintf(at, sizeof at, "%s:%s", rows[i].host,
+                 strrchr(o.peer.server, ':') + 1);
+        o.peer.server = at;
+        o.peer.unsealed = rows[i].unsealed;
+        e = mail_fetch(o, &r);
+        CHECK(rows[i].ok ? e == MAIL_ERR_OK
+                         : e == MAIL_ERR_UNABLE || e == MAIL_ERR_TLS);
+    }
+    t_served_end(&s);
+}
+
 /* What is wrong is found before anything is sent. */
 static void test_calls_send_wrong(void) {
     t_served s;
@@ -24554,6 +24582,7 @@ static const t_test t_tests[] = {
     T(test_calls_send_many_again),
     T(test_calls_send_too_many_rcpts),
     T(test_calls_send_wrong),
+    T(test_calls_what_is_this_machine),
     T(test_calls_deadline),
     T(test_calls_fetch_order),
     T(test_calls_fetch_killed),
