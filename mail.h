@@ -7731,6 +7731,23 @@ static mail_err mail__smtpc_turn(const mail_smtpc *s) {
     return MAIL_ERR_OK;
 }
 
+/* Where SMTPUTF8 is not said: \x{D55C} for a character (RFC 6533 3), or nothing
+   where that is too long. */
+static void mail__orcpt_ascii(char orcpt[MAIL_ORCPT_SIZE]) {
+    char text[MAIL_ORCPT_SIZE];
+    mail_buf b = mail_buf_on(text, sizeof text);
+    mail_str s = mail_s(orcpt);
+    while (s.n && !b.full) {
+        uint32_t c = mail__utf8_take(&s);
+        char ascii = (char)c;
+        if (c == MAIL__NO_CHAR) b.full = 1;
+        else if (c < 128) mail_buf_add(&b, mail_sn(&ascii, 1));
+        else mail_buf_fmt(&b, "\\x{%lX}", (unsigned long)c);
+    }
+    if (b.full) b.n = 0;
+    mail_copy(orcpt, MAIL_ORCPT_SIZE, mail_buf_str(&b));
+}
+
 MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
                                   const mail_param *p) {
     char text[MAIL_PATH_SIZE + MAIL_ORCPT_SIZE + 80];
@@ -7747,6 +7764,8 @@ MAIL_DEF mail_err mail_smtpc_rcpt(mail_smtpc *s, const mail_path *to,
     if (p && s->ext & MAIL_EXT_DSN) {
         q.notify = p->notify;
         memcpy(q.orcpt, p->orcpt, sizeof q.orcpt);
+        if (!s->utf8 && mail__is_8bit(mail_s(q.orcpt)))
+            mail__orcpt_ascii(q.orcpt);
     }
     mail_path_write(&b, to);
     if (mail_param_write(&b, &q)) return MAIL_ERR_SYNTAX;

@@ -11874,6 +11874,29 @@ static void test_utf8_for_nothing(void) {
     t_end_limits(p);
 }
 
+/* An ORCPT in UTF-8 goes on in ASCII where SMTPUTF8 is not said (RFC 6533 3),
+   or not at all where it would be too long. */
+static void test_utf8_orcpt_in_ascii(void) {
+    static const char *const domain = T_YESI;
+    static t_inbox b;
+    t_world *p = t_begin_utf8(&domain, 0);
+    t_text say = {NULL, 0, 0};
+    int i;
+    memset(&b, 0, sizeof b);
+    t_addf(&say, "MAIL FROM:<bob@" T_YESI_ASCII "> SMTPUTF8\r\nRCPT TO:"
+           "<bob@" T_YESI_ASCII "> NOTIFY=SUCCESS ORCPT=utf-8;" T_HANGUL "@b"
+           "\r\nRCPT TO:<bob+x@" T_YESI_ASCII "> NOTIFY=SUCCESS ORCPT=utf-8;");
+    for (i = 0; i < 80; i++) t_addf(&say, T_HANGUL);
+    t_send_utf8(p, say.p, "Subject: x\r\n");
+    CHECK(t_files(p->b, "mail/bob/new") == 3);     /* one is a report */
+    CHECK(t_world_fetch(p, &b, "mail.b", "bob", "secret", 0) == MAIL_ERR_OK);
+    CHECK(t_says(&b, "Original-Recipient: utf-8; \\x{D55C}\\x{AE00}@b\r\n"));
+    CHECK(!t_says(&b, "Action: failed"));
+    t_free(&say);
+    t_free(&b.text);
+    t_end_limits(p);
+}
+
 /* A next hop without SMTPUTF8: nothing is changed to make it fit. Who has an
    address in UTF-8 has failed, and if the sender or the header is, all have. */
 static void test_utf8_next_hop_without(void) {
@@ -24470,6 +24493,7 @@ static const t_test t_tests[] = {
     T(test_report_power_cut),
     T_OF(test_utf8_two_servers, "6531-1 6531-5 6531-7"),
     T(test_utf8_for_nothing),
+    T(test_utf8_orcpt_in_ascii),
     T_OF(test_utf8_next_hop_without, "6531-6"),
     T_OF(test_utf8_report, "6533"),
     T(test_utf8_alias),
