@@ -21818,7 +21818,10 @@ static void test_calls_serve_lets_in_some(void) {
     CHECK(s != NULL);
     if (s == NULL) return;
     address_set(&at, "127.0.0.1", mail_serve_port(s, MAIL_PORT_SMTP));
-    for (i = 0; i < MANY; i++) CHECK((fd[i] = socket_to(&at, SOCK_STREAM)) >= 0);
+    for (i = 0; i < MANY; i++) {
+        fd[i] = socket_to(&at, SOCK_STREAM);
+        CHECK(fd[i] >= 0);
+    }
     while (before < MANY && turns++ < 1000) {
         int now;
         mail_serve_step(s, 10);
