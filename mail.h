@@ -6174,6 +6174,14 @@ static const char *mail__auth_masked(unsigned mech) {
            mech == MAIL_SASL_SCRAM ? "AUTH SCRAM-SHA-256 ****" : "AUTH ****";
 }
 
+/* Is a watcher not to be shown this line? after: the one before was such a
+   line; who does not look at the answer to AUTH says name and password all the
+   same, and no verb is what they look like. */
+static int mail__is_secret(mail_str line, const char *verb, int after,
+                           int known) {
+    return mail_starts(mail_trim(line), verb) || (after && !known);
+}
+
 /* What a watcher is shown of "AUTH ...": the mechanism. What is none may be
    a password. */
 static mail_str mail__auth_shown(mail_str whole) {
@@ -6884,9 +6892,10 @@ static void mail__smtpd_command(mail_smtpd *s) {
     for (i = 0; i < MAIL__SMTPD_VERBS; i++)
         if (mail_ieq(verb, mail_s(mail__smtpd_verbs[i].verb)))
             v = &mail__smtpd_verbs[i];
-    s->hide = (unsigned char)mail_starts(whole, "AUTH");
-    mail__smtpd_note(s, MAIL_NOTE_COMMAND, s->hide ? mail__auth_shown(whole)
-                                                   : whole);
+    s->hide = (unsigned char)mail__is_secret(whole, "AUTH", s->hide, v != NULL);
+    mail__smtpd_note(s, MAIL_NOTE_COMMAND, !s->hide ? whole :
+                     mail_starts(whole, "AUTH") ? mail__auth_shown(whole)
+                                                : mail_s("****"));
     no = mail__smtpd_wrong(s, v, whole, rest);
     if (v == NULL && mail__is_http(verb) && !s->line.longer && !s->line.bad)
         mail_smtpd_bye(s, "4.7.0 this is no web server");
@@ -8357,11 +8366,13 @@ static void mail__pop3d_command(mail_pop3d *s) {
             v = &mail__pop3d_verbs[i];
     pass = v && v->run == mail__pop3d_pass;
     if (!pass) rest = mail_trim(rest);
-    s->hide = (unsigned char)(mail_starts(whole, "PASS") ||
-                              mail_starts(whole, "AUTH"));
+    s->hide = (unsigned char)(
+        mail__is_secret(whole, "PASS", s->hide, v != NULL) ||
+        mail__is_secret(whole, "AUTH", 0, 0));
     mail__pop3d_note(s, MAIL_NOTE_COMMAND, !s->hide ? whole :
+                     mail_starts(whole, "AUTH") ? mail__auth_shown(whole) :
                      mail_starts(whole, "PASS") ? mail_s("PASS ****")
-                                                : mail__auth_shown(whole));
+                                                : mail_s("****"));
     if (s->line.longer || whole.n > 253)          /* RFC 2449 4: 255 */
         mail__pop3d_refuse(s, "line too long");
     else if (s->line.bad || (!pass && mail_has_control(whole)))

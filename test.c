@@ -7305,19 +7305,23 @@ static void t_trace_scram(t_text *log) {
 }
 
 static void test_no_secret_in_a_trace(void) {
-    static const char *const pop[] = { "pass secret\r\n", "PASS secret\r\n" };
+    static const char *const pop[] = { "pass secret\r\n", "PASS secret\r\n",
+        " PASS secret\r\n", "AUTH NTLM\r\nYm9i\r\nc2VjcmV0\r\n" };
     t_text log = {NULL, 0, 0};
     static mail_smtpc c;
     static mail_pop3d p;
     mail_smtpc_opts oc;
     mail_pop3d_opts op;
-    int i;
+    size_t i;
     t_trace_smtp(&log, "EHLO a\r\nAUTH PLAIN AGJvYgBzZWNyZXQ=\r\nauth login\r\n"
                        "Ym9i\r\nc2VjcmV0\r\nAUTH PLAIN\r\nAGJvYgBzZWNyZXQ=\r\n"
-                       "auth plain AGJvYgBzZWNyZXQ= \r\nAUTH LOGIN\r\n*\r\n");
+                       "auth plain AGJvYgBzZWNyZXQ= \r\nAUTH LOGIN\r\n*\r\n"
+                       "c2VjcmV0\r\nAUTH NTLM\r\nYm9i\r\nc2VjcmV0\r\nNOOP\r\n"
+                       " AUTH PLAIN AGJvYgBzZWNyZXQ=\r\nX\r\nNOOP\r\nYYY\r\n");
     CHECK(log.n > 100 && !t_leaks(&log));
     CHECK(strstr(log.p, "COMMAND") && strstr(log.p, "****"));
     CHECK(t_contains(t_str(&log), "login cancelled"));   /* all was read */
+    CHECK(t_contains(t_str(&log), "COMMAND READY YYY"));
     memset(&oc, 0, sizeof oc);
     oc.helo = "a";
     oc.user = "bob";
@@ -7334,7 +7338,7 @@ static void test_no_secret_in_a_trace(void) {
     op.host = "mx";
     op.watch = t_watch;
     op.watch_ctx = &log;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < T_COUNT(pop); i++) {
         mail_pop3d_init(&p, op);
         mail_pop3d_feed(&p, "USER b\r\n", 8);
         mail_pop3d_feed(&p, pop[i], strlen(pop[i]));
