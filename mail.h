@@ -10981,6 +10981,17 @@ enum {
     MAIL__DELAY_MAX = 15000       /* ms, see auth_delay                  */
 };
 
+/* Who has that name? It takes as long to find the first of many as to find
+   nobody. */
+static mail__user *mail__login_user(mail_server *v, const char *name) {
+    mail_str n = mail_s(name);
+    mail__user *found = NULL;
+    size_t i;
+    for (i = 0; i < v->nusers; i++)
+        if (mail_ieq(mail_s(v->users[i].name), n)) found = &v->users[i];
+    return found;
+}
+
 /* A random key of this run, which nobody else has. */
 static void mail__server_key(mail_server *v) {
     if (!v->keyed) v->sys.random(v->sys.ctx, v->key, sizeof v->key);
@@ -11236,8 +11247,7 @@ static void mail__login_free(mail_server *v, mail_conn *c) {
 
 /* The answer goes out. */
 static void mail__login_say(mail_server *v, mail_conn *c, mail_err e) {
-    mail__user *u = c->login ? mail__user_find(v, mail_s(c->login->name))
-                             : NULL;
+    mail__user *u = c->login ? mail__login_user(v, c->login->name) : NULL;
     mail__login_free(v, c);
     if (e == MAIL_ERR_OK && u == NULL) e = MAIL_ERR_DENIED;
     if (c->role == 'p') {
@@ -11297,8 +11307,7 @@ static void mail__login_turn(mail_server *v, mail_conn *c) {
     l->due = INT64_MAX;
     mail__guess_wait(v, c, 1);
     e = mail__guess_locked(v, c, l->name) ? MAIL_ERR_TEMPFAIL
-        : mail__login_first(v, mail__user_find(v, mail_s(l->name)), c->stamp,
-                            l);
+        : mail__login_first(v, mail__login_user(v, l->name), c->stamp, l);
     if (e == MAIL_ERR_MORE) {
         while (*at) at = &(*at)->next;
         *at = l;
@@ -11310,7 +11319,7 @@ static void mail__login_turn(mail_server *v, mail_conn *c) {
    have changed his secret, and it is the old password that was proved. */
 static void mail__login_proof(mail_server *v, mail_conn *c, int right) {
     mail__login *l = c->login;
-    mail__user_known(v, mail__user_find(v, mail_s(l->name)), l);
+    mail__user_known(v, mail__login_user(v, l->name), l);
     right &= mail_same_secret(l->proof, c->keyed, sizeof c->keyed);
     mail__login_end(v, c, right ? MAIL_ERR_OK : MAIL_ERR_DENIED);
 }
@@ -11349,7 +11358,7 @@ static void mail__logins(mail_server *v) {
             *at = l;
         } else {
             mail__login_done(v, c, mail__login_last(v,
-                             mail__user_find(v, mail_s(l->name)), l));
+                             mail__login_user(v, l->name), l));
             mail__conn_go(v, c);
         }
         if (left && before == 0) left--;       /* a round is paid by each */
