@@ -1738,6 +1738,9 @@ static int tls_host(SSL *ssl, const char *host, int verify) {
     if (!is_address && SSL_set_tlsext_host_name(ssl, host) != 1) return 0;
     if (!verify) return 1;
     SSL_set_verify(ssl, SSL_VERIFY_PEER, tls_verified);
+    /* "*.a.example" is for a host of that domain, "m*.a.example" for none
+       (RFC 9525 6.3). */
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return (is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
                                                        host)
                        : SSL_set1_host(ssl, host)) == 1;
@@ -4688,6 +4691,7 @@ mail_err mail_send_many(mail_send_opts o, mail_send_next *next, void *ctx) {
     while (t->open || sending_next(t)) sending_connect(t);
     e = t->err;
     sending_clear(t);
+    mail_wipe(t, sizeof *t);      /* a deadline may have cut off a login */
     free(t);
     return e;
 }
@@ -5542,6 +5546,7 @@ mail_err mail_fetch(mail_fetch_opts o, mail_result *result) {
     t = calloc(1, sizeof *t);
     if (t == NULL) return call_fail(r, MAIL_ERR_NOMEM, "no memory");
     fetch_run(t, &o, r);
+    mail_wipe(t, sizeof *t);
     free(t);
     return r->err;
 }

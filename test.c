@@ -22626,6 +22626,8 @@ static void t_certificates(void) {
     t_certificate("good", "mail.a", -60, 3600);
     t_certificate("other", "mail.b", -60, 3600);
     t_certificate("old", "mail.a", -7200, -3600);
+    t_certificate("any", "*.mail.a", -60, 3600);
+    t_certificate("part", "m*.mail.a", -60, 3600);
 }
 
 /* A client and a server, and between them somebody who hands each octet on
@@ -22731,6 +22733,10 @@ static void test_tls_certificates(void) {
         { "good", "good", "x.mail.a", "its certificate is for mail.a" },
         { "good", "other", "mail.a", "its certificate is not good: self" },
         { "other", "other", "mail.a", "its certificate is for mail.b" },
+        { "any", "any", "mx.mail.a", NULL },
+        { "any", "any", "mail.a", "its certificate is for *.mail.a" },
+        { "any", "any", "mx.b.mail.a", "its certificate is for *.mail.a" },
+        { "part", "part", "mx.mail.a", "its certificate is for m*.mail.a" },
         { "old", "old", "mail.a", "its certificate is not good: certificate "
           "has expired" }
     };
