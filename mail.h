@@ -14681,7 +14681,7 @@ static void mail__smtpd_on_data(mail_server *v, mail_conn *c) {
 static const char *mail__text_refuse(const mail_server *v,
                                      const mail_head *h, int *code) {
     *code = 554;
-    if (h->received >= v->opts.max_hops)           /* RFC 5321 6.3 */
+    if (h->received > v->opts.max_hops)            /* RFC 5321 6.3 */
         return "5.4.6 so many hops: this mail goes in circles";
     *code = 552;
     if (h->size > v->opts.max_header || h->lines > v->opts.max_lines)

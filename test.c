@@ -9451,14 +9451,14 @@ static void test_world_loop_ends(void) {
         t_text hops;
         int i;
         memset(&hops, 0, sizeof hops);
-        for (i = 0; i < 99; i++) t_add(&hops, mail_s("Received: x\r\n"));
+        for (i = 0; i < 100; i++) t_add(&hops, mail_s("Received: x\r\n"));
         t_add(&hops, mail_s(t_letter));
         CHECK(t_send(p, t_str(&hops), "alice@a.example",
                      "carol@a.example") == 250);
         t_add(&hops, mail_s(""));
         memcpy(hops.p, "Received: y\r\n", 13);
         t_free(&hops);
-        for (i = 0; i < 100; i++) t_add(&hops, mail_s("Received: x\r\n"));
+        for (i = 0; i < 101; i++) t_add(&hops, mail_s("Received: x\r\n"));
         t_add(&hops, mail_s(t_letter));
         CHECK(t_send(p, t_str(&hops), "alice@a.example",
                      "carol@a.example") == 554);
