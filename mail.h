@@ -10865,11 +10865,31 @@ static void mail__user_dirs(mail_server *v, const char *name) {
     mail__ask_flush(v, &v->home, -1, dir);
 }
 
+/* No word of the line itself: without its colon it may be a password. */
+static mail_err mail__user_wrong(mail_server *v, int line, const char *why) {
+    if (line)
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "users, line %d: %s", line,
+                   why);
+    return MAIL_ERR_OK;
+}
+
+/* A line that is wrong costs its user the login, and nobody else anything. */
 static mail_err mail__user_add(mail_server *v, size_t *cap, mail_str name,
-                               mail_str secret) {
+                               mail_str secret, int line) {
+    mail_str password;
+    mail_keys keys;
     mail__user *u;
     size_t i;
-    if (!mail_user_ok(name) || mail__user_find(v, name)) return MAIL_ERR_OK;
+    if (!mail_user_ok(name))
+        return mail__user_wrong(v, line, "write NAME:SECRET, as mail user "
+                                "does");
+    if (mail__user_find(v, name))
+        return mail__user_wrong(v, line, "this name is there already");
+    if (secret.n && !mail_secret_plain(secret, &password) &&
+        mail_secret_keys(secret, &keys))
+        mail__user_wrong(v, line, "no password fits this secret: see mail "
+                         "user passwd");
+    mail_wipe(&keys, sizeof keys);
     if (!mail__grow(v, (void **)&v->users, v->nusers, cap, sizeof *u))
         return MAIL_ERR_NOMEM;
     u = &v->users[v->nusers++];
@@ -10895,7 +10915,7 @@ static mail_err mail__users_read(mail_server *v) {
     char *text = mail__slurp(v, "users", MAIL__SMALL, &n, &e);
     char *old_text = v->users_text;
     size_t old_size = v->users_size;
-    int any;
+    int any, line = 0;
     mail_str rest = mail_sn(text ? text : "", text ? n : 0);
     if (text == NULL && e != MAIL_ERR_NOTFOUND) return e;
     v->users = NULL;
@@ -10905,12 +10925,13 @@ static mail_err mail__users_read(mail_server *v) {
     e = MAIL_ERR_OK;
     while (rest.n && !e) {
         mail_str secret = mail_cut(&rest, '\n'), name;
-        if (secret.n == 0 || secret.p[0] == '#') continue;
+        line++;
+        if (mail_trim(secret).n == 0 || secret.p[0] == '#') continue;
         name = mail_cut(&secret, ':');
-        e = mail__user_add(v, &cap, mail_trim(name), mail_trim(secret));
+        e = mail__user_add(v, &cap, mail_trim(name), mail_trim(secret), line);
     }
     if (!e) e = mail__user_add(v, &cap, mail_s("postmaster"),
-                               mail_sn("", 0));
+                               mail_sn("", 0), 0);
     if (e) {          /* half the users would refuse the other half's mail */
         mail__free(v, v->users);
         mail__free_secret(v, text, n);

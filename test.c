@@ -9424,6 +9424,35 @@ static void test_world_a_flush_that_fails_for_two(void) {
     }
 }
 
+/* A line of users that lets nobody in says so, and shows nothing of it: the
+   secrets that stand there may be passwords. */
+static void test_world_users_wrong(void) {
+    static const char *const wrong[][2] = {
+        { "hunter two\n", "users, line 3: write NAME:SECRET" },
+        { "ALICE:{PLAIN}hunter\n", "users, line 3: this name is there" },
+        { "dora:hunter\n", "users, line 3: no password fits" },
+        { "dora:{MD5}hunter\n", "users, line 3: no password fits" },
+        { "dora:{SCRAM-SHA-256}4096,hunter,,\n", "users, line 3: no pass" },
+        { "\ndora:\n \ndave:{plain}x\n", NULL }
+    };
+    size_t i;
+    for (i = 0; i < T_COUNT(wrong); i++) {
+        t_world *p = &t_two;
+        char text[200];
+        snprintf(text, sizeof text, "# names\nalice:{PLAIN}secret\n%s"
+                 "carol:{PLAIN}x\n", wrong[i][0]);
+        memset(p, 0, sizeof *p);
+        world_init(&p->w, 7);
+        p->a = t_host(p, MAIL_A, 0, text);
+        CHECK(world_boot(p->a) == MAIL_ERR_OK);
+        CHECK(mail__user_find(p->a->server, mail_s("carol")) != NULL);
+        CHECK(!wrong[i][1] == !t_contains(mail_s(p->log), "users, line "));
+        CHECK(!wrong[i][1] || t_contains(mail_s(p->log), wrong[i][1]));
+        CHECK(!t_contains(mail_s(p->log), "hunter"));
+        t_end(p);
+    }
+}
+
 /* 5321-117: two servers that send each other the same mail. */
 static void test_world_loop_ends(void) {
     static const mail_route back[] = { { "c.example", "mail.a:25" } };
@@ -24470,6 +24499,7 @@ static const t_test t_tests[] = {
     T(test_world_unreadable_journal),
     T(test_world_records_that_are_no_messages),
     T_OF(test_world_loop_ends, "5321-117"),
+    T(test_world_users_wrong),
     T_OF(test_world_full_disk_is_452_and_loses_nothing, "5321-78 1870-3"),
     T_OF(test_world_little_space_is_said_early, "1870-3"),
     T(test_world_each_lap_has_its_salt),
