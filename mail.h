@@ -10943,6 +10943,10 @@ static mail_err mail__users_read(mail_server *v) {
         return e;
     }
     mail__ask_flush(v, &v->home, -1, "mail");
+    if (v->opts.routing.catch_all &&
+        !mail__user_find(v, mail_s(v->opts.routing.catch_all)))
+        mail__tell(v, NULL, MAIL_NOTE_FATE, "", "catch-all: there is no "
+                   "user %s", v->opts.routing.catch_all);
     /* Nobody but a postmaster who cannot log in: no list. */
     any = v->opts.routing.any_user;
     v->opts.routing.any_user = v->opts.routing.lmtp && v->nusers == 1 &&

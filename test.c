@@ -9453,6 +9453,23 @@ static void test_world_users_wrong(void) {
     }
 }
 
+/* --catch-all of a name that is no user is a slip of the pen: it is said, and
+   no more so once that user is there. */
+static void test_world_catch_all_nobody(void) {
+    t_world *p = &t_two;
+    memset(p, 0, sizeof *p);
+    world_init(&p->w, 7);
+    p->a = t_host(p, MAIL_A, 0, "alice:{PLAIN}secret\n");
+    p->a->opts.routing.catch_all = "carol";
+    CHECK(world_boot(p->a) == MAIL_ERR_OK);
+    CHECK(t_contains(mail_s(p->log), "catch-all: there is no user carol"));
+    p->log[p->log_n = 0] = 0;
+    vdisk_put(&p->a->disk, "users", mail_s("carol:{PLAIN}x\n"));
+    CHECK(mail_server_reload(p->a->server) == MAIL_ERR_OK);
+    CHECK(!t_contains(mail_s(p->log), "catch-all: "));
+    t_end(p);
+}
+
 /* 5321-117: two servers that send each other the same mail. */
 static void test_world_loop_ends(void) {
     static const mail_route back[] = { { "c.example", "mail.a:25" } };
@@ -24500,6 +24517,7 @@ static const t_test t_tests[] = {
     T(test_world_records_that_are_no_messages),
     T_OF(test_world_loop_ends, "5321-117"),
     T(test_world_users_wrong),
+    T(test_world_catch_all_nobody),
     T_OF(test_world_full_disk_is_452_and_loses_nothing, "5321-78 1870-3"),
     T_OF(test_world_little_space_is_said_early, "1870-3"),
     T(test_world_each_lap_has_its_salt),
