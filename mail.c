@@ -14063,15 +14063,20 @@ static int serve_lmtp(mail_routing *r) {
 /* Who comes in from a network is told about; so is whom they may write to. */
 static void serve_policy(const listener *ls, size_t n) {
     size_t i;
-    int beyond = 0;
+    int beyond = 0, logins = 0;
     for (i = 0; i < n; i++) {
         struct sockaddr_storage at;
         socklen_t size = sizeof at;
         memset(&at, 0, sizeof at);
-        beyond |= ls[i].fd >= 0 &&
-                  getsockname(ls[i].fd, (struct sockaddr *)&at, &size) == 0 &&
-                  !is_loopback((struct sockaddr *)&at);
+        if (ls[i].fd < 0 ||
+            getsockname(ls[i].fd, (struct sockaddr *)&at, &size) ||
+            is_loopback((struct sockaddr *)&at)) continue;
+        beyond = 1;
+        logins |= ls[i].port != MAIL_PORT_SMTP;
     }
+    if (logins && !serve.cert && !serve.allow_plain)
+        fprintf(stderr, "mail serve: without --cert nobody can log in from "
+                "another machine\n");
     if (!beyond && !serve.relay_from.n) return;
     fprintf(stderr, "mail serve: relays for those who have logged in%s%s, "
             "and for nobody else\n", serve.nets[0] ? ", for " : "",

@@ -21949,6 +21949,10 @@ static void test_cli_usage(void) {
           "json", 0, "-rw------- ");
     t_cli(T_SERVE " --dir build/c --run-as no-such", 1, "no such user");
     t_cli(T_SERVE " --dir build/c --run-as root", 1, "that is root");
+    t_cli(T_SERVE " --dir build/c --run-as root --unsealed --pop3 0.0.0.0:0",
+          1, "without --cert nobody can log in from another machine");
+    t_cli(T_SERVE " --dir build/c --run-as root --unsealed --smtp 0.0.0.0:0 "
+          "2>&1 | grep -c 'without --cert'", 1, "0");
     t_cli("./mail send --to a@b", 2, "--from");
     t_cli("./mail send --from a@b --to 'c d' </dev/null", 1,
           "not an address: c d");
