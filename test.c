@@ -21925,6 +21925,8 @@ static void test_cli_usage(void) {
     t_cli("./mail nonsense", 2, "no command nonsense");
     t_cli("./mail help", 0, "mail demo");
     t_cli("./mail help serve", 0, "--route");
+    t_cli("./mail help serve", 0, "lines without CR (normalise)\n");
+    t_cli("./mail help serve", 0, "; 0 is the number in brackets):\n");
     t_cli("./mail serve --help", 0, "--smarthost");
     t_cli("./mail demo --nonsense", 2, "unknown option --nonsense");
     t_cli("./mail demo --chunk", 2, "a value is missing for --chunk");
