@@ -1697,6 +1697,7 @@ static int tls_no_password(char *to, int n, int writing, void *ctx) {
 static tls_keys *tls_server_keys(const char *cert, const char *key) {
     tls_keys *k = tls_keys_new(1);
     const char *what = "--cert", *name = cert;
+    const struct passwd *w;
     int ok = k != NULL;
     ERR_clear_error();
     if (ok) {
@@ -1709,9 +1710,10 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
              SSL_CTX_check_private_key(k) == 1;
     }
     if (ok) return k;
-    fprintf(stderr, "mail: %s %s: %s; it must be PEM, readable, without a "
-            "password, and the key be the certificate's\n", what, name,
-            tls_reason());
+    w = getpwuid(geteuid());           /* who was root has given that up */
+    fprintf(stderr, "mail: %s %s: %s; it must be PEM, readable for the "
+            "user %s, without a password, and the key be the certificate's\n",
+            what, name, tls_reason(), w ? w->pw_name : "of this server");
     SSL_CTX_free(k);
     return NULL;
 }

@@ -22881,6 +22881,8 @@ static void test_cli_tls_keys(void) {
     t_cli(T_SERVE " --dir build/t --cert build/good.pem --key "
           "build/other.pem", 1, "--key build/other.pem: key values mismatch");
     t_cli(T_SERVE " --dir build/t --cert Makefile", 1, "it must be PEM");
+    t_cli(T_SERVE " --dir build/t --cert Makefile 2>&1 | grep \"for the user "
+          "$(id -un), \"", 0, "mail: --cert Makefile: ");
 }
 
 /* Two programs and a server with a certificate; a new one is read on SIGHUP,
