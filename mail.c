@@ -1711,7 +1711,7 @@ static tls_keys *tls_server_keys(const char *cert, const char *key) {
     }
     if (ok) return k;
     w = getpwuid(geteuid());           /* who was root has given that up */
-    fprintf(stderr, "mail: %s %s: %s; it must be PEM, readable for the "
+    fprintf(stderr, "mail: %s %s: %s; it must be PEM, readable by the "
             "user %s, without a password, and the key be the certificate's\n",
             what, name, tls_reason(), w ? w->pw_name : "of this server");
     SSL_CTX_free(k);
