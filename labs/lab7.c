@@ -18,7 +18,7 @@
                     domain, else the smarthost, else the domain itself
      ROUTE_NO_USER  our domain, but nobody has that name
      ROUTE_DENIED   another domain, and the client may not relay
-     ROUTE_LOOP     LOCAL or RELAY, but the mail has 100 hops or more: it
+     ROUTE_LOOP     LOCAL or RELAY, but the mail has more than 100 hops: it
                     goes in circles
 
    Domains and names are the same in capitals and small letters. What is behind

@@ -99,7 +99,7 @@ static int lab7_decide(const post *p, const char *local, const char *domain,
     mail_copy(path.local, sizeof path.local, mail_s(local));
     mail_copy(path.domain, sizeof path.domain, mail_s(domain));
     k = mail_route_find(&r, &path, p->may_relay, to);
-    if ((k == MAIL_ROUTE_LOCAL || k == MAIL_ROUTE_RELAY) && p->hops >= 100)
+    if ((k == MAIL_ROUTE_LOCAL || k == MAIL_ROUTE_RELAY) && p->hops > 100)
         return ROUTE_LOOP;
     return k == MAIL_ROUTE_LOCAL ? ROUTE_LOCAL :
            k == MAIL_ROUTE_RELAY ? ROUTE_RELAY :
@@ -214,7 +214,7 @@ static const lab_group lab7_groups[] = {
       "details", 20 },
     { "no open relay", "who has not logged in sends to our users and to "
       "nobody else, whatever the address looks like", 30 },
-    { "loops", "Received fields counted; from 100 hops on it is a loop", 20 },
+    { "loops", "Received fields counted; more than 100 hops are a loop", 20 },
     { "the trace field", "one recipient, several", 20 }
 };
 
@@ -253,10 +253,10 @@ static const lab7_row lab7_rows[] = {
     { 1, "bob@sub.a.example", 0, 0, "below our domain is another domain" },
     { 1, "bob@xa.example", 0, 0, "it only ends like ours" },
     { 1, "bob@a.example.d.example", 0, 0, "it only begins like ours" },
-    { 2, "bob@a.example", 0, 99, "99 hops may be" },
-    { 2, "bob@a.example", 0, 100, "100 may not, even if it is for us" },
-    { 2, "carol@c.example", 0, 100, "nor if it goes on" },
-    { 2, "dan@a.example", 0, 100, "who is not here is not here" }
+    { 2, "bob@a.example", 0, 100, "100 hops may be" },
+    { 2, "bob@a.example", 0, 101, "101 may not, even if it is for us" },
+    { 2, "carol@c.example", 0, 101, "nor if it goes on" },
+    { 2, "dan@a.example", 0, 101, "who is not here is not here" }
 };
 
 static const char *const lab7_headers[] = {
