@@ -22493,15 +22493,11 @@ static const struct t_mta { const char *conf, *command, *says; } t_mtas[] = {
     { "server 127.0.0.1:1\\n", "echo x | build/sendmail u",
       "127.0.0.1:1: Connection refused\nmail sendmail: nobody has it, and i"
       "t is not kept here\nstatus 75\n" },
-    /* The server has no TLS, or this program itself has none. */
-#ifdef MAIL_TLS
-    { "tls starttls\\n", "echo x | build/sendmail u",
-      "status 69\n" },
-#else
-    { "tls starttls\\n", "echo x | build/sendmail u",
-      "built without TLS: install OpenSSL's headers, and make again\nmail s"
-      "endmail: nobody has it, and it is not kept here\nstatus 76\n" },
-#endif
+    /* The server offers no TLS, or this program was built without: it is
+       asked, for ./mail need not be built as this file is. */
+    { "tls starttls\\n", "echo x | build/sendmail u; "
+      "case $?,$(./mail --version) in 69,*SSL* | 76,*none) echo so; esac",
+      "and it is not kept here\nso\nstatus 0\n" },
     { "server 192.0.2.1:25\\n", "echo x | build/sendmail u",
       "status 78\n" },
     { "", "printf 'EHLO x\\r\\nMAIL FROM:<a@b>\\r\\nRCPT TO:<u@b.example>\\r\\n"
