@@ -14370,12 +14370,16 @@ static int users_check(const machine *m) {
 /* The certificate, at the start and after each SIGHUP: what is in force stays
    if the new one is not good. Without --cert there is TLS to others only. */
 static int serve_keys(machine *m) {
+    const char *key = serve.key ? serve.key : serve.cert, *why;
+    struct stat st;
     tls_keys *k;
-    const char *why;
     if (m->tls_client == NULL) m->tls_client = tls_client_keys(NULL, &why);
     if (serve.cert == NULL) return 1;
-    k = tls_server_keys(serve.cert, serve.key ? serve.key : serve.cert);
+    k = tls_server_keys(serve.cert, key);
     if (k == NULL) return 0;
+    if (stat(key, &st) == 0 && st.st_mode & 07)    /* a group may have it */
+        log_say("mail serve: the key in %s can be read by others: chmod o= "
+                "%s", key, key);
     tls_keys_free(m->tls_server);
     m->tls_server = k;
     return 1;

@@ -22883,6 +22883,12 @@ static void test_cli_tls_keys(void) {
     t_cli(T_SERVE " --dir build/t --cert Makefile", 1, "it must be PEM");
     t_cli(T_SERVE " --dir build/t --cert Makefile 2>&1 | grep \"by the user "
           "$(id -un), \"", 0, "mail: --cert Makefile: ");
+    t_cli_with("{ chmod 644 build/good.pem; exec " T_SERVE " --dir build/t "
+               "--cert build/good.pem; }", "chmod 640 build/good.pem; kill "
+               "-HUP $s; sleep 0.2; echo \"$(grep 'key in' build/b.err) is "
+               "said $(grep -c 'key in' build/b.err) time\"",
+               "the key in build/good.pem can be read by others: chmod o= bu"
+               "ild/good.pem is said 1 time\n");
 }
 
 /* Two programs and a server with a certificate; a new one is read on SIGHUP,
